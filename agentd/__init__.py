@@ -1,0 +1,23 @@
+"""agentd: one local AI agent behind many channels, that never loses a message on the way.
+
+The nouns, in the order in which a message meets them:
+
+channel            receives from one platform and sends to it (``channels/``)
+inbox              refuses, recognises or accepts a message (``inbox``); accepted means durable
+pending directory  one file per unfinished turn; the only place where unfinished work lives (``pending``)
+bus                tells the workers what happened (``bus``); every event is one class in ``events``
+session            one conversation of one principal, in ``agentd.db`` (``sessions`` over ``store``)
+conversation       the pure state of a session: what runs, what waits (``conversation``)
+turn               retrieve, prompt, stream, answer (``turn``, ``prompt``, ``retrieval``, ``models``)
+delivery           lanes, back-off and giving up (``delivery``), driven by the DeliveryWorker
+client             speaks ``protocol`` to a daemon over its unix socket (``client``)
+daemon             builds all of it, starts it and stops it (``daemon``)
+
+The flow: channel -> InboundEvent -> pending directory -> bus -> AgentWorker -> OutboundEvent
+-> pending directory -> DeliveryWorker -> channel -> ack.
+
+Arrows point one way: cli -> daemon -> workers, channels -> turn, retrieval, models, sessions, pending,
+bus -> ports, config, protocol, conversation, delivery, prompt -> events, errors.
+"""
+
+__version__ = "0.1.0"

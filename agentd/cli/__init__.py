@@ -1,0 +1,1 @@
+"""Commands; each file is imported only when its command runs."""

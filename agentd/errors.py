@@ -1,0 +1,120 @@
+"""Every error that agentd raises on purpose; the message says what happened and what to do next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+
+class AgentdError(Exception):
+    """Something that a person can act on; `str(error)` is shown to them as it is."""
+
+    code: ClassVar[str] = "error"
+    """Stable name of the kind of error, sent to clients and written to logs."""
+    exit_code: ClassVar[int] = 1
+    """What a command that ends with this error exits with (sysexits where one fits)."""
+
+
+class UsageError(AgentdError):
+    """The command or request was not of the form that it must have."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(AgentdError):
+    """A setting is wrong; the message names the key, where it was read and the fix."""
+
+    code = "config"
+    exit_code = 78
+
+
+class NewerVersion(AgentdError):
+    """Something on disk was written by a newer agentd; nothing was touched."""
+
+    code = "newer_version"
+    exit_code = 78
+
+
+class StateError(AgentdError):
+    """The state directory cannot be used: read-only, full, not ours or on a network file system."""
+
+    code = "state"
+
+
+class StateInUse(StateError):
+    """Another process holds the lock of the state directory."""
+
+    code = "state_in_use"
+
+    def __init__(self, message: str, *, pid: int | None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class Unreachable(AgentdError):
+    """No daemon answers, or it does not let us in."""
+
+    code = "unreachable"
+    exit_code = 3
+
+
+class ModelError(AgentdError):
+    """The model could not answer."""
+
+    code = "model"
+    exit_code = 5
+
+
+class TimedOut(AgentdError):
+    """A named limit has passed."""
+
+    code = "timeout"
+    exit_code = 124
+
+
+class NotAccepted(AgentdError):
+    """The message was not stored, so nobody may confirm it; offering it again is safe."""
+
+    code = "not_accepted"
+
+
+class IdReused(NotAccepted):
+    """A message id was offered again with other content."""
+
+    code = "id_reused"
+
+
+class Busy(NotAccepted):
+    """A bounded queue is full; try again later."""
+
+    code = "busy"
+
+
+class NotFound(AgentdError):
+    """There is no such session, document or event, or it belongs to somebody else."""
+
+    code = "not_found"
+
+
+class DeliveryFailure(Exception):
+    """Why a channel could not send; the three kinds decide what happens to the event."""
+
+
+class Retry(DeliveryFailure):
+    """The platform may take it later (network, 5xx): back-off, costs an attempt."""
+
+
+class Wait(DeliveryFailure):
+    """Not now, through no fault of the message (429, nobody there): costs no attempt.
+
+    `until` is when to try again; None waits until the channel says that the address can be reached.
+    """
+
+    def __init__(self, message: str, *, until: datetime | None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class Permanent(DeliveryFailure):
+    """The platform will never take it (blocked, chat gone, 400): straight to the dead letters."""

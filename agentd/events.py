@@ -1,0 +1,280 @@
+"""Every event that can happen, in one union, with one codec.
+
+Events are immutable records; ids are ordered strings from `agentd.ids`; times are aware and in UTC. Adding an event
+is adding a class here and to `Event`: the type checker then shows who must care.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+
+class Record(BaseModel):
+    """An immutable value; change it by `model_copy(update=...)`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Address(Record):
+    """Where an answer goes; frozen into an event when it arrives."""
+
+    channel: str
+    account: str = ""
+    chat: str
+    thread: str = ""
+
+
+class Principal(Record):
+    """Whose a session or a document is. The owner sees all; everybody else sees their own."""
+
+    kind: Literal["owner", "token", "chat"]
+    id: str = ""
+
+
+OWNER = Principal(kind="owner")
+
+
+class Sender(Record):
+    """Who wrote a message, in the platform's terms; never used to decide where an answer goes."""
+
+    id: str
+    name: str = ""
+
+
+class Citation(Record):
+    """The place in a document that stands behind `[n]` in an answer; `start` and `end` count characters."""
+
+    n: int
+    title: str
+    source: str
+    heading: str = ""
+    start: int
+    end: int
+
+
+class Passage(Citation):
+    """A piece of a document that was found for a question. Its text is untrusted data, whoever wrote it."""
+
+    document_id: int
+    chunk_id: int
+    text: str
+    score: float
+
+
+class _Happened(Record):
+    id: str
+    time: datetime
+
+
+class _OfTurn(_Happened):
+    turn_id: str
+    session_id: str
+
+
+class InboundEvent(_OfTurn):
+    """What a person or program asked of a session; its `id` is the `turn_id` of all that it causes. Durable."""
+
+    type: Literal["inbound"] = "inbound"
+    kind: Literal["message", "command", "decision"] = "message"
+    principal: Principal
+    address: Address
+    sender: Sender
+    message_id: str
+    """The platform's or the client's own id of the message."""
+    dedupe_key: str
+    content_digest: str
+    """Tells a repeated offer from a reused id."""
+    text: str
+
+
+Outcome = Literal["answer", "interrupted", "error", "notice"]
+
+
+class OutboundEvent(_OfTurn):
+    """The one durable end of a turn (or, as a notice, a message of ours): what is delivered to `address`."""
+
+    type: Literal["outbound"] = "outbound"
+    principal: Principal
+    address: Address
+    answers: tuple[str, ...]
+    """Ids of the turns that this answers; empty for a notice."""
+    in_reply_to: str = ""
+    """`message_id` of the newest message answered."""
+    outcome: Outcome
+    text: str
+    citations: tuple[Citation, ...] = ()
+    model: str = ""
+    error_code: str = ""
+
+
+class TurnQueued(_OfTurn):
+    """A message waits for its session; `position` counts from 1, the next to be answered."""
+
+    type: Literal["turn_queued"] = "turn_queued"
+    position: int
+
+
+class TurnStarted(_OfTurn):
+    """A turn runs; a higher attempt tells clients to drop the chunks of the earlier ones."""
+
+    type: Literal["turn_started"] = "turn_started"
+    attempt: int
+
+
+class DocumentsRetrieved(_OfTurn):
+    type: Literal["documents_retrieved"] = "documents_retrieved"
+    passages: tuple[Passage, ...]
+
+
+class GenerationChunk(_OfTurn):
+    """A piece of an answer that is being made; `n` counts from 0 within the attempt."""
+
+    type: Literal["generation_chunk"] = "generation_chunk"
+    attempt: int
+    n: int
+    text: str
+    reasoning: bool = False
+
+
+class ToolCallRequested(_OfTurn):
+    type: Literal["tool_call_requested"] = "tool_call_requested"
+    call_id: str
+    tool: str
+    arguments: dict[str, JsonValue]
+
+
+class ToolCallApproved(_OfTurn):
+    type: Literal["tool_call_approved"] = "tool_call_approved"
+    call_id: str
+    by: str
+
+
+class ToolCallDenied(_OfTurn):
+    type: Literal["tool_call_denied"] = "tool_call_denied"
+    call_id: str
+    by: str
+    reason: str
+
+
+class ToolCallSucceeded(_OfTurn):
+    type: Literal["tool_call_succeeded"] = "tool_call_succeeded"
+    call_id: str
+    result: str
+
+
+class ToolCallFailed(_OfTurn):
+    type: Literal["tool_call_failed"] = "tool_call_failed"
+    call_id: str
+    error: str
+
+
+class TurnInterrupted(_OfTurn):
+    """Somebody or something asked the running turn to stop."""
+
+    type: Literal["turn_interrupted"] = "turn_interrupted"
+    reason: str
+
+
+class TurnFinished(_OfTurn):
+    type: Literal["turn_finished"] = "turn_finished"
+    outcome: Outcome
+
+
+class _OfDelivery(_OfTurn):
+    outbound_id: str
+    address: Address
+
+
+class DeliveryAttempted(_OfDelivery):
+    type: Literal["delivery_attempted"] = "delivery_attempted"
+    attempt: int
+
+
+class DeliveryDeferred(_OfDelivery):
+    """It stays pending; `until` is None where only the channel can say when to try again."""
+
+    type: Literal["delivery_deferred"] = "delivery_deferred"
+    attempt: int
+    until: datetime | None
+    error: str
+
+
+class Delivered(_OfDelivery):
+    """Nothing is owed any more: the platform or a client took it, or it waits in the history to be read."""
+
+    type: Literal["delivered"] = "delivered"
+    how: Literal["taken", "history"]
+
+
+class Buried(_OfTurn):
+    """An event was given up on and lies in the dead letters; `dead_id` is its own id, inbound or outbound."""
+
+    type: Literal["buried"] = "buried"
+    dead_id: str
+    reason: str
+
+
+class ChannelStateChanged(_Happened):
+    type: Literal["channel_state_changed"] = "channel_state_changed"
+    channel: str
+    state: Literal["starting", "connected", "degraded", "down"]
+    reason: str = ""
+
+
+class ModelStateChanged(_Happened):
+    type: Literal["model_state_changed"] = "model_state_changed"
+    model: str
+    state: Literal["loading", "ready", "failed"]
+    reason: str = ""
+
+
+class ReindexRequested(_Happened):
+    type: Literal["reindex_requested"] = "reindex_requested"
+    reason: str
+
+
+class IndexSwapped(_Happened):
+    type: Literal["index_swapped"] = "index_swapped"
+    generation: int
+    chunks: int
+
+
+DurableEvent = InboundEvent | OutboundEvent
+
+TurnEvent = (
+    InboundEvent
+    | OutboundEvent
+    | TurnQueued
+    | TurnStarted
+    | DocumentsRetrieved
+    | GenerationChunk
+    | ToolCallRequested
+    | ToolCallApproved
+    | ToolCallDenied
+    | ToolCallSucceeded
+    | ToolCallFailed
+    | TurnInterrupted
+    | TurnFinished
+    | DeliveryAttempted
+    | DeliveryDeferred
+    | Delivered
+    | Buried
+)
+"""Every event that belongs to a turn, and so to a session."""
+
+Event = TurnEvent | ChannelStateChanged | ModelStateChanged | ReindexRequested | IndexSwapped
+
+_codec: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def encode(event: Event) -> bytes:
+    """One event as UTF-8 JSON without a line break."""
+    return _codec.dump_json(event)
+
+
+def decode(data: bytes) -> Event:
+    """The event that `encode` wrote; `pydantic.ValidationError` for anything else."""
+    return _codec.validate_json(data)

@@ -1,0 +1,150 @@
+"""What a model is asked and what it says: the records between `prompt`, `turn` and `models`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agentd.events import Passage
+
+Role = Literal["system", "user", "assistant", "tool"]
+Trust = Literal["trusted", "untrusted"]
+"""Trusted is what agentd itself wrote; the rest is data and is tokenised without control tokens."""
+Priority = Literal["interactive", "tool", "background"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextPart:
+    text: str
+    trust: Trust = "untrusted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PassagePart:
+    """A retrieved passage with its place in the document; the model cites it as `[passage.n]`."""
+
+    passage: Passage
+    trust: Trust = "untrusted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallPart:
+    """A call that the assistant made earlier in this turn; `arguments` is JSON text."""
+
+    call_id: str
+    tool: str
+    arguments: str
+    trust: Trust = "untrusted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolResultPart:
+    call_id: str
+    tool: str
+    text: str
+    trust: Trust = "untrusted"
+
+
+Part = TextPart | PassagePart | ToolCallPart | ToolResultPart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 is greedy, seed None is a new one each time."""
+
+    temperature: float = 0.7
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    max_tokens: int = 1024
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Seconds that each phase of a generation may take."""
+
+    load: float = 300.0
+    first_token: float = 120.0
+    idle: float = 60.0
+    turn: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    messages: tuple[Message, ...]
+    session_id: str
+    turn_id: str
+    tools: tuple[ToolSpec, ...] = ()
+    schema: dict[str, Any] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    limits: Limits = field(default_factory=Limits)
+    priority: Priority = "interactive"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReasoningDelta:
+    """Thinking aloud: shown on request, never part of an answer or of history."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallDelta:
+    """A piece of the `index`-th tool call; `name` comes with its first piece, `arguments` is JSON text to append."""
+
+    index: int
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuePosition:
+    """The request waits for the model; 1 is next."""
+
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restarted:
+    """What was streamed so far is void: generation starts again as the next attempt."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finish:
+    reason: Literal["stop", "length", "tool_calls"]
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | QueuePosition | Restarted | Usage | Finish

@@ -1,0 +1,37 @@
+"""Ordered ids: they sort by the moment they were given, also when the clock goes back."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+
+ID_PATTERN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")
+"""16 hex digits that only ever grow (nanoseconds since 1970 while the clock behaves), 8 random ones."""
+
+
+def is_id(text: str) -> bool:
+    """Whether this is the form of an id of ours; only such a name is ever part of a path."""
+    return ID_PATTERN.fullmatch(text) is not None
+
+
+def time_of(identifier: str) -> float:
+    """Seconds since 1970 at which the id was given (later than that if the clock had gone back)."""
+    return int(identifier[:16], 16) / 1e9
+
+
+class IdSource:
+    """Gives ids, each greater than every one given or seen before; used from one thread."""
+
+    def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
+        self._time_ns = time_ns
+        self._last = 0
+
+    def next(self) -> str:
+        self._last = max(self._last + 1, self._time_ns())
+        return f"{self._last:016x}-{os.urandom(4).hex()}"
+
+    def seen(self, identifier: str) -> None:
+        """Never give an id that sorts before this one (found on disk)."""
+        self._last = max(self._last, int(identifier[:16], 16))

@@ -1,0 +1,324 @@
+"""The small protocols through which the rooms of the house know each other; each has a fake in `agentd.testing`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agentd.events import (
+    Address,
+    Citation,
+    Event,
+    InboundEvent,
+    OutboundEvent,
+    Passage,
+    Principal,
+    Sender,
+)
+from agentd.generation import Delta, ModelRequest
+
+
+class Clock(Protocol):
+    """The time of day for people and records, the monotonic one for every wait."""
+
+    def now(self) -> datetime:
+        """The present, aware and in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        ...
+
+
+# --- Unfinished work -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the pending directory's index keeps in memory of one unfinished turn; bodies stay on disk.
+
+    `id` is the turn's id and the file's name. `outbound_id` is "" until the turn is answered. `starts` and
+    `alone` count the times that the turn was started, and of those the ones alone after an unclean end; `sending`
+    says that a send was begun and not ended; `parts` is the rendered split once it is fixed, `parts_done` how many
+    of those the platform has confirmed.
+    """
+
+    id: str
+    session_id: str
+    dedupe_key: str
+    lane: Address
+    outbound_id: str = ""
+    starts: int = 0
+    alone: int = 0
+    sending: bool = False
+    parts: tuple[str, ...] = ()
+    parts_done: int = 0
+    attempts: int = 0
+    not_before: datetime | None = None
+    last_error: str = ""
+
+
+class Pending(Protocol):
+    """The five moves of the pending directory; each is durable when it returns and raises `NotAccepted` or OSError."""
+
+    async def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        """ID.event appears: an inbound, or a notice, which starts as an answer."""
+        ...
+
+    async def answer(self, event: OutboundEvent) -> None:
+        """The files of the turns that it answers become this one."""
+        ...
+
+    async def ack(self, turn_id: str) -> None:
+        """Nothing is owed any more: the file and its log go."""
+        ...
+
+    async def defer(self, turn_id: str, *, until: datetime | None, attempt: int, error: str) -> None:
+        """Not sent this time; need not survive a crash."""
+        ...
+
+    async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
+        """Given up: into the dead letters with its log and reason, and `notice`, if any, becomes pending."""
+        ...
+
+
+class Progress(Protocol):
+    """The log beside an event: lines that survive a crash."""
+
+    async def started(self, turn_id: str, *, alone: bool) -> None: ...
+
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+        """A send begins; `parts`, given once, fixes the rendered split for every later attempt."""
+        ...
+
+    async def part_done(self, turn_id: str, n: int) -> None: ...
+
+
+class WorkList(Protocol):
+    """The index of what is unfinished, in id order, and the bodies when they are due."""
+
+    def entries(self) -> Mapping[str, Entry]: ...
+
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
+
+
+# --- Bus -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A subscriber was too slow: `missed` events were dropped; look at the state again."""
+
+    missed: int
+
+
+class Subscription(Protocol):
+    """An own bounded queue of events; iterate it until `close`."""
+
+    def __aiter__(self) -> AsyncIterator[Event | Gap]: ...
+
+    def close(self) -> None: ...
+
+
+class Bus(Protocol):
+    async def publish(self, event: Event) -> None:
+        """Make a durable event durable first, then hand it to every subscriber."""
+        ...
+
+    def subscribe(self, *types: type[Event], name: str, size: int = 256) -> Subscription: ...
+
+
+# --- What a channel is and what it is given --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """A message as a channel received it, before it has an id of ours."""
+
+    principal: Principal
+    address: Address
+    sender: Sender
+    session_id: str
+    message_id: str
+    text: str
+    kind: Literal["message", "command", "decision"] = "message"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """Proof that a message is durable; a duplicate's `answer` is there when its turn has ended already."""
+
+    id: str
+    session_id: str
+    duplicate: bool
+    answer: OutboundEvent | None = None
+
+
+class Inbox(Protocol):
+    async def accept(self, offer: Offer) -> Receipt:
+        """Durable when it returns. `NotAccepted` (also `IdReused`, `Busy`) when nothing was stored."""
+        ...
+
+    async def stop(self, session_id: str, principal: Principal) -> bool:
+        """Stop the running turn of a session, never waiting behind it; False when none runs."""
+        ...
+
+
+class PartDone(Protocol):
+    """What a channel tells the delivery worker while it sends a long message."""
+
+    async def begin(self, parts: Sequence[str]) -> tuple[Sequence[str], int]:
+        """Fix the split before the first part is sent; the split to use and the first part not yet confirmed."""
+        ...
+
+    async def part(self, n: int) -> None:
+        """The platform confirmed part `n`, counted from 0."""
+        ...
+
+
+class Confirmation(Protocol):
+    """A message was written and its acknowledgement is awaited, while later ones may go."""
+
+    async def wait(self) -> Literal["taken", "history"]:
+        """How it was taken; raises Retry, Wait or Permanent like `send`."""
+        ...
+
+
+class Channel(Protocol):
+    name: str
+
+    async def run(self, inbox: Inbox) -> None:
+        """Receive until cancelled; a return or an exception is a crash that restarts it with back-off."""
+        ...
+
+    async def send(self, event: OutboundEvent, progress: PartDone) -> Confirmation | Literal["taken", "history"]:
+        """Send one event; raises `Retry`, `Wait` or `Permanent`."""
+        ...
+
+
+class Draining(Protocol):
+    """A channel that can stop taking in before it stops sending."""
+
+    async def stop_receiving(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numbered:
+    """An event of a session with its number in this daemon's life, for resuming."""
+
+    n: int
+    event: Event
+
+
+class Feed(Protocol):
+    """Live events of one session, with a bounded replay."""
+
+    epoch: str
+
+    def follow(self, session_id: str, after: tuple[str, int] | None = None) -> AsyncIterator[Numbered | Gap]:
+        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionInfo:
+    id: str
+    principal: Principal
+    name: str
+    title: str
+    created: datetime
+    updated: datetime
+    messages: int
+    unread: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMessage:
+    """One line of a conversation's history."""
+
+    turn_id: str
+    role: Literal["user", "assistant"]
+    text: str
+    time: datetime
+    citations: tuple[Citation, ...] = ()
+    interrupted: bool = False
+    unread: bool = False
+
+
+class SessionView(Protocol):
+    """Sessions as their principal sees them; the owner sees all."""
+
+    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
+        """A new session (None), the latest ("last"), one by id, or one by name, made when there is none."""
+        ...
+
+    async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]: ...
+
+    async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]: ...
+
+
+class Deliveries(Protocol):
+    """What a channel tells the delivery worker of its own accord."""
+
+    def reachable(self, address: Address) -> None:
+        """Somebody is there now: try again what waits for this address."""
+        ...
+
+
+# --- Documents -------------------------------------------------------------------------------------------------------
+
+
+class Documents(Protocol):
+    async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
+        """The passages that fit a question best, best first, numbered from 1; empty when nothing fits."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestProgress:
+    """How far an ingest is; `skipped` names each file that was left out with the reason."""
+
+    found: int
+    done: int
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    chunks: int
+    skipped: tuple[tuple[str, str], ...]
+    current: str = ""
+    finished: bool = False
+
+
+class DocumentView(Protocol):
+    def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
+        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`."""
+        ...
+
+    async def counts(self, principal: Principal) -> tuple[int, int]:
+        """How many documents and chunks there are."""
+        ...
+
+
+# --- Models ----------------------------------------------------------------------------------------------------------
+
+
+class ChatModel(Protocol):
+    name: str
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
+        """Generate; ends with `Finish`, raises `ModelError`. Closing the iterator cancels."""
+        ...
+
+    async def count_tokens(self, request: ModelRequest) -> int:
+        """Tokens of the rendered prompt."""
+        ...
+
+
+class Status(Protocol):
+    async def snapshot(self) -> Mapping[str, Any]:
+        """What `agentd status` shows, as JSON values."""
+        ...

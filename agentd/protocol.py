@@ -1,0 +1,309 @@
+"""Messages between agentd and its clients, version 1.
+
+One message is one JSON object; over the unix socket one line each (UTF-8, ended by a line feed, at most
+`MAX_FRAME_BYTES`), over a WebSocket one text frame each. Unknown fields are ignored, an unknown `type` is answered with
+an `error` and the connection goes on. A client's request carries an `id` of its own choosing; what answers it carries
+the same value as `re`. Events of a session carry `(epoch, n)`, with which a client resumes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from agentd.errors import UsageError
+from agentd.events import Citation, OutboundEvent
+
+VERSION = 1
+MAX_FRAME_BYTES = 8 * 1024 * 1024
+MAX_TEXT_BYTES = 1024 * 1024
+"""The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Cursor(_Message):
+    """The last event that a client saw; `n` grows within one `epoch`, a start of the daemon."""
+
+    epoch: str
+    n: int
+
+
+# --- Client to server ------------------------------------------------------------------------------------------------
+
+
+class Hello(_Message):
+    """The first message. With `acks` an answer stays pending until this client acknowledges it."""
+
+    type: Literal["hello"] = "hello"
+    v: int = VERSION
+    client: str = ""
+    acks: bool = False
+
+
+class Open(_Message):
+    """Choose a session and follow it: none = new, "last", an id, or a name (made when there is none)."""
+
+    type: Literal["open"] = "open"
+    id: str
+    session: str | None = None
+    after: Cursor | None = None
+    history: int = Field(default=0, ge=0, le=1000)
+
+
+class Post(_Message):
+    """Ask a session something. `id` is the message's own: offered again with the same text it is the same turn.
+
+    `reply="request"` says that nobody will come back for the answer when this connection is gone.
+    """
+
+    type: Literal["message"] = "message"
+    id: str = Field(min_length=1, max_length=200)
+    session: str
+    text: str
+    reply: Literal["session", "request"] = "session"
+
+
+class Stop(_Message):
+    """End the running turn of a session; what was said is kept."""
+
+    type: Literal["stop"] = "stop"
+    id: str
+    session: str
+
+
+class Ack(_Message):
+    """These answers (their ids) arrived and are safe with the client."""
+
+    type: Literal["ack"] = "ack"
+    ids: tuple[str, ...]
+
+
+class Ask(_Message):
+    """A question about the daemon itself; `Told` answers."""
+
+    type: Literal["get"] = "get"
+    id: str
+    what: Literal["status", "sessions", "history"]
+    session: str = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class Ingest(_Message):
+    """Read documents from absolute paths on the daemon's machine; `IngestState` tells the progress."""
+
+    type: Literal["ingest"] = "ingest"
+    id: str
+    paths: tuple[str, ...]
+
+
+ClientMessage = Hello | Open | Post | Stop | Ack | Ask | Ingest
+
+# --- Server to client ------------------------------------------------------------------------------------------------
+
+
+class Welcome(_Message):
+    type: Literal["welcome"] = "welcome"
+    v: int = VERSION
+    server: str
+    epoch: str
+    pid: int
+
+
+class Line(_Message):
+    """One message of a session's history."""
+
+    turn: str
+    role: Literal["user", "assistant"]
+    text: str
+    time: datetime
+    citations: tuple[Citation, ...] = ()
+    interrupted: bool = False
+    unread: bool = False
+
+
+class SessionOpened(_Message):
+    """The session is followed from here on; `running` is the turn that is being answered, `waiting` those behind it."""
+
+    type: Literal["session"] = "session"
+    re: str
+    session: str
+    name: str = ""
+    title: str = ""
+    running: str = ""
+    waiting: tuple[str, ...] = ()
+    history: tuple[Line, ...] = ()
+
+
+class Accepted(_Message):
+    """The message is durable. A duplicate's answer comes at once if there is one."""
+
+    type: Literal["accepted"] = "accepted"
+    re: str
+    session: str
+    turn: str
+    duplicate: bool = False
+
+
+class _Live(_Message):
+    session: str
+    turn: str
+    cursor: Cursor | None = None
+
+
+class State(_Live):
+    """Where a turn is. `position` counts from 1 while it is queued; a higher `attempt` voids earlier chunks."""
+
+    type: Literal["state"] = "state"
+    state: Literal["queued", "running", "tool", "stopping", "done"]
+    position: int = 0
+    attempt: int = 0
+    detail: str = ""
+
+
+class Found(_Live):
+    """The places that were found for the question."""
+
+    type: Literal["documents"] = "documents"
+    citations: tuple[Citation, ...]
+
+
+class Chunk(_Live):
+    type: Literal["chunk"] = "chunk"
+    attempt: int
+    n: int
+    text: str
+    reasoning: bool = False
+
+
+class Answer(_Live):
+    """The whole durable answer. It may come twice with the same `id`: drop the second, acknowledge both."""
+
+    type: Literal["answer"] = "answer"
+    id: str
+    answers: tuple[str, ...]
+    in_reply_to: str = ""
+    outcome: Literal["answer", "interrupted", "error", "notice"]
+    text: str
+    citations: tuple[Citation, ...] = ()
+    model: str = ""
+    error_code: str = ""
+    repeat: bool = False
+
+
+class Truncated(_Message):
+    """Events of this session were missed and are not kept: open it again for its present state."""
+
+    type: Literal["truncated"] = "truncated"
+    session: str
+
+
+class Stopped(_Message):
+    type: Literal["stopped"] = "stopped"
+    re: str
+    running: bool
+
+
+class Told(_Message):
+    type: Literal["told"] = "told"
+    re: str
+    data: dict[str, Any]
+
+
+class IngestState(_Message):
+    type: Literal["ingest_state"] = "ingest_state"
+    re: str
+    found: int
+    done: int
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    chunks: int
+    skipped: tuple[tuple[str, str], ...] = ()
+    current: str = ""
+    finished: bool = False
+
+
+class Failure(_Message):
+    """A request failed; `re` is empty where it could not be read. The connection goes on."""
+
+    type: Literal["error"] = "error"
+    re: str = ""
+    code: str
+    message: str
+
+
+class Closing(_Message):
+    """The daemon is about to stop; reconnect later."""
+
+    type: Literal["closing"] = "closing"
+    reason: str
+
+
+ServerMessage = (
+    Welcome
+    | SessionOpened
+    | Accepted
+    | State
+    | Found
+    | Chunk
+    | Answer
+    | Truncated
+    | Stopped
+    | Told
+    | IngestState
+    | Failure
+    | Closing
+)
+
+_client: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+_server: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
+
+
+def encode(message: ClientMessage | ServerMessage) -> bytes:
+    """One line: UTF-8 JSON and a line feed."""
+    return message.model_dump_json(exclude_defaults=False).encode() + b"\n"
+
+
+def decode_client(line: bytes) -> ClientMessage:
+    """What a client said; `UsageError` says what is wrong with it."""
+    try:
+        return _client.validate_json(line)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from None
+
+
+def decode_server(line: bytes) -> ServerMessage:
+    """What the daemon said; `UsageError` where this client does not understand it."""
+    try:
+        return _server.validate_json(line)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"not a message of protocol version {VERSION}: {place + ': ' if place else ''}{first['msg']}"
+
+
+def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
+    """An outbound event as clients get it."""
+    return Answer(
+        id=event.id,
+        session=event.session_id,
+        turn=event.turn_id,
+        answers=event.answers,
+        in_reply_to=event.in_reply_to,
+        outcome=event.outcome,
+        text=event.text,
+        citations=event.citations,
+        model=event.model,
+        error_code=event.error_code,
+        repeat=repeat,
+    )
