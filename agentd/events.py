@@ -130,7 +130,10 @@ class DocumentsRetrieved(_OfTurn):
 
 
 class GenerationChunk(_OfTurn):
-    """A piece of an answer that is being made; `n` counts from 0 within the attempt."""
+    """A piece of an answer that is being made; `n` is the offset in characters of `text` in the attempt's text.
+
+    Reasoning has an offset of its own. Pieces that follow each other may be merged for a slow reader.
+    """
 
     type: Literal["generation_chunk"] = "generation_chunk"
     attempt: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from agentd.events import (
     Address,
@@ -19,6 +19,8 @@ from agentd.events import (
     Sender,
 )
 from agentd.generation import Delta, ModelRequest
+
+Item = TypeVar("Item", covariant=True)
 
 
 class Clock(Protocol):
@@ -115,10 +117,10 @@ class Gap:
     missed: int
 
 
-class Subscription(Protocol):
+class Subscription(Protocol[Item]):
     """An own bounded queue of events; iterate it until `close`."""
 
-    def __aiter__(self) -> AsyncIterator[Event | Gap]: ...
+    def __aiter__(self) -> AsyncIterator[Item | Gap]: ...
 
     def close(self) -> None: ...
 
@@ -128,7 +130,7 @@ class Bus(Protocol):
         """Make a durable event durable first, then hand it to every subscriber."""
         ...
 
-    def subscribe(self, *types: type[Event], name: str, size: int = 256) -> Subscription: ...
+    def subscribe(self, *types: type[Event], name: str, size: int = 256) -> Subscription[Event]: ...
 
 
 # --- What a channel is and what it is given --------------------------------------------------------------------------
@@ -144,7 +146,6 @@ class Offer:
     session_id: str
     message_id: str
     text: str
-    kind: Literal["message", "command", "decision"] = "message"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,6 +156,12 @@ class Receipt:
     session_id: str
     duplicate: bool
     answer: OutboundEvent | None = None
+
+
+class Stoppable(Protocol):
+    async def stop(self, session_id: str) -> bool:
+        """End the running turn of a session and keep what it said; False when none runs."""
+        ...
 
 
 class Inbox(Protocol):
@@ -169,6 +176,11 @@ class Inbox(Protocol):
 
 class PartDone(Protocol):
     """What a channel tells the delivery worker while it sends a long message."""
+
+    @property
+    def repeat(self) -> bool:
+        """Whether the platform may have it already: its reply was lost, or we ended before we could note it."""
+        ...
 
     async def begin(self, parts: Sequence[str]) -> tuple[Sequence[str], int]:
         """Fix the split before the first part is sent; the split to use and the first part not yet confirmed."""
@@ -218,7 +230,7 @@ class Feed(Protocol):
 
     epoch: str
 
-    def follow(self, session_id: str, after: tuple[str, int] | None = None) -> AsyncIterator[Numbered | Gap]:
+    def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Subscription[Numbered]:
         """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there."""
         ...
 
@@ -309,7 +321,7 @@ class DocumentView(Protocol):
 class ChatModel(Protocol):
     name: str
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[Delta]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Generate; ends with `Finish`, raises `ModelError`. Closing the iterator cancels."""
         ...
 

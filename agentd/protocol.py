@@ -14,7 +14,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from agentd.errors import UsageError
-from agentd.events import Citation, OutboundEvent
+from agentd.events import (
+    Citation,
+    DocumentsRetrieved,
+    Event,
+    GenerationChunk,
+    OutboundEvent,
+    ToolCallRequested,
+    TurnFinished,
+    TurnInterrupted,
+    TurnQueued,
+    TurnStarted,
+)
 
 VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
@@ -83,7 +94,7 @@ class Ack(_Message):
     ids: tuple[str, ...]
 
 
-class Ask(_Message):
+class Get(_Message):
     """A question about the daemon itself; `Told` answers."""
 
     type: Literal["get"] = "get"
@@ -101,7 +112,7 @@ class Ingest(_Message):
     paths: tuple[str, ...]
 
 
-ClientMessage = Hello | Open | Post | Stop | Ack | Ask | Ingest
+ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest
 
 # --- Server to client ------------------------------------------------------------------------------------------------
 
@@ -173,6 +184,8 @@ class Found(_Live):
 
 
 class Chunk(_Live):
+    """A piece of the answer to come; `n` is its offset in characters, so a reader sees a hole or an overlap."""
+
     type: Literal["chunk"] = "chunk"
     attempt: int
     n: int
@@ -307,3 +320,38 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
         error_code=event.error_code,
         repeat=repeat,
     )
+
+
+def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
+    """A live event as clients get it, None for what does not concern them; answers come by delivery."""
+    if isinstance(event, GenerationChunk):
+        return Chunk(
+            session=event.session_id,
+            turn=event.turn_id,
+            cursor=cursor,
+            attempt=event.attempt,
+            n=event.n,
+            text=event.text,
+            reasoning=event.reasoning,
+        )
+    if isinstance(event, DocumentsRetrieved):
+        places = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
+        return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=places)
+    state: dict[str, Any]
+    match event:
+        case TurnQueued():
+            state = {"state": "queued", "position": event.position}
+        case TurnStarted():
+            state = {"state": "running", "attempt": event.attempt}
+        case ToolCallRequested():
+            state = {"state": "tool", "detail": event.tool}
+        case TurnInterrupted():
+            state = {"state": "stopping", "detail": event.reason}
+        case TurnFinished():
+            state = {"state": "done"}
+        case _:
+            return None
+    return State(session=event.session_id, turn=event.turn_id, cursor=cursor, **state)
+
+
+_CITATION = set(Citation.model_fields)

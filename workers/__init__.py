@@ -1,0 +1,1 @@
+"""Long-running consumers of events: agent (answers), delivery (sends)."""

@@ -1,0 +1,9 @@
+"""Fakes for tests of agentd and of what is built on it: each behaves as its port says, and can be told to fail.
+
+clock     a clock that is advanced by hand
+model     a model that emits exactly what a script says
+channel   a channel with scripted outcomes
+pending   the pending directory in memory
+files     a file system in memory that can crash at every operation
+gguf      tiny real models whose next token is known by construction
+"""

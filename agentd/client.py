@@ -1,0 +1,227 @@
+"""The client of `agentd.protocol`: what the REPL, `agentd ask` and programs of users talk to a daemon with.
+
+async with await Client.connect(path) as client:
+    session = await client.open(None)
+    await client.post(session.session, "What is in my documents?")
+    async for message in client.messages():
+        if isinstance(message, protocol.Answer):
+            await client.ack(message.id)
+            break
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from agentd import protocol
+from agentd.errors import AgentdError, Busy, IdReused, ModelError, NotAccepted, NotFound, Unreachable, UsageError
+
+CONNECT_SECONDS = 5.0
+REPLY_SECONDS = 60.0
+MAX_LIVE = 4096
+
+_ERRORS: dict[str, type[AgentdError]] = {
+    cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, NotFound, ModelError)
+}
+
+Reply = TypeVar("Reply", bound=protocol.ServerMessage)
+
+
+class Disconnected(Unreachable):
+    """The connection ended; what was accepted is safe, connect again for its answer."""
+
+
+class Client:
+    """One connection; requests may be made from several tasks, live messages are read by one."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: protocol.Welcome) -> None:
+        self.welcome = welcome
+        self._reader = reader
+        self._writer = writer
+        self._replies: dict[str, asyncio.Queue[protocol.ServerMessage]] = {}
+        self._live: deque[protocol.ServerMessage] = deque()
+        self._news = asyncio.Event()
+        self._ended = False
+        self._requests = 0
+        self._task = asyncio.create_task(self._read(), name="client reader")
+
+    @classmethod
+    async def connect(cls, path: Path, *, name: str = "agentd.client", acks: bool = True) -> Self:
+        """Connect to the daemon's socket; `Unreachable` says why that failed."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                reader, writer = await _open(path)
+                message = protocol.decode_server(await reader.readuntil(b"\n"))
+        except (OSError, EOFError, TimeoutError, UsageError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+            raise Unreachable(f"no daemon answers on {path} ({reason}); start one with `agentd run`.") from None
+        if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
+            writer.transport.abort()
+            raise Unreachable(f"{path} speaks another version of the protocol; update agentd on both sides.")
+        client = cls(reader, writer, message)
+        await client._send(protocol.Hello(client=name, acks=acks))
+        return client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection once what was sent has left."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._writer.wait_closed()
+
+    # --- requests ---
+
+    async def open(
+        self, session: str | None = None, *, history: int = 0, after: protocol.Cursor | None = None
+    ) -> protocol.SessionOpened:
+        """Follow a session: a new one (None), "last", one by id or by name."""
+        request = protocol.Open(id=self._next_id(), session=session, history=history, after=after)
+        return await self._ask(request, protocol.SessionOpened)
+
+    async def post(
+        self,
+        session: str,
+        text: str,
+        *,
+        message_id: str | None = None,
+        reply: Literal["session", "request"] = "session",
+    ) -> protocol.Accepted:
+        """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`."""
+        message_id = message_id or new_message_id()
+        return await self._ask(protocol.Post(id=message_id, session=session, text=text, reply=reply), protocol.Accepted)
+
+    async def stop(self, session: str) -> bool:
+        """End the running turn; False when none runs."""
+        return (await self._ask(protocol.Stop(id=self._next_id(), session=session), protocol.Stopped)).running
+
+    async def get(
+        self, what: Literal["status", "sessions", "history"], *, session: str = "", limit: int = 50
+    ) -> dict[str, Any]:
+        request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
+        return (await self._ask(request, protocol.Told)).data
+
+    async def ack(self, *outbound_ids: str) -> None:
+        """Tell the daemon that these answers are safe here."""
+        await self._send(protocol.Ack(ids=outbound_ids))
+
+    async def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
+        """Bring documents up to date, with the progress; the last item has `finished`."""
+        request = protocol.Ingest(id=self._next_id(), paths=tuple(str(path) for path in paths))
+        replies = self._replies[request.id] = asyncio.Queue()
+        try:
+            await self._send(request)
+            while True:
+                state = _expect(await replies.get(), protocol.IngestState)
+                yield state
+                if state.finished:
+                    return
+        finally:
+            del self._replies[request.id]
+
+    async def messages(self) -> AsyncIterator[protocol.ServerMessage]:
+        """Everything that is not the reply to a request, as it comes; raises `Disconnected` at the end."""
+        while True:
+            while self._live:
+                yield self._live.popleft()
+            if self._ended:
+                raise Disconnected("the daemon closed the connection.")
+            self._news.clear()
+            await self._news.wait()
+
+    # --- the connection ---
+
+    def _next_id(self) -> str:
+        self._requests += 1
+        return f"r{self._requests}"
+
+    async def _ask(
+        self, request: protocol.Open | protocol.Post | protocol.Stop | protocol.Get, kind: type[Reply]
+    ) -> Reply:
+        replies = self._replies[request.id] = asyncio.Queue()
+        try:
+            await self._send(request)
+            async with asyncio.timeout(REPLY_SECONDS):
+                return _expect(await replies.get(), kind)
+        except TimeoutError:
+            raise Disconnected(f"the daemon did not reply within {REPLY_SECONDS:g} s.") from None
+        finally:
+            del self._replies[request.id]
+
+    async def _send(self, message: protocol.ClientMessage) -> None:
+        if self._ended:
+            raise Disconnected("the daemon closed the connection.")
+        try:
+            self._writer.write(protocol.encode(message))
+            await self._writer.drain()
+        except OSError:
+            raise Disconnected("the daemon closed the connection.") from None
+
+    def _keep(self, message: protocol.ServerMessage) -> None:
+        """Queue a live message; of a reader that is far behind only the answers are kept."""
+        if len(self._live) >= MAX_LIVE:
+            self._live = deque(m for m in self._live if isinstance(m, protocol.Answer))
+            self._live.append(protocol.Truncated(session=getattr(message, "session", "")))
+        self._live.append(message)
+        self._news.set()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = protocol.decode_server(await self._reader.readuntil(b"\n"))
+                replies = self._replies.get(getattr(message, "re", ""))
+                if replies is not None:
+                    replies.put_nowait(message)
+                elif not getattr(message, "re", ""):
+                    self._keep(message)
+        except (OSError, EOFError, asyncio.LimitOverrunError, UsageError):
+            pass
+        finally:
+            self._ended = True
+            self._news.set()
+            gone = protocol.Failure(code="disconnected", message="the daemon closed the connection.")
+            for replies in self._replies.values():
+                replies.put_nowait(gone)
+
+
+def new_message_id() -> str:
+    """An id for a message; keep it until the message is accepted."""
+    return uuid.uuid4().hex
+
+
+def _expect(message: protocol.ServerMessage, kind: type[Reply]) -> Reply:
+    if isinstance(message, kind):
+        return message
+    if isinstance(message, protocol.Failure):
+        if message.code == "disconnected":
+            raise Disconnected(message.message)
+        raise _ERRORS.get(message.code, AgentdError)(message.message)
+    raise Unreachable(f"the daemon replied {message.type} where {kind.__name__} was expected.")
+
+
+async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect also where the path is longer than the kernel takes (107 bytes), through its directory."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return await asyncio.open_unix_connection(
+            f"/proc/self/fd/{directory}/{path.name}", limit=protocol.MAX_FRAME_BYTES
+        )
+    finally:
+        os.close(directory)

@@ -1,0 +1,203 @@
+"""`TerminalChannel`: an answer goes to every client that follows its session, and is taken when one of them has it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from agentd.conversation import Conversations
+from agentd.errors import Wait
+from agentd.events import Address, OutboundEvent, Sender
+from agentd.ports import (
+    Deliveries,
+    DocumentView,
+    Feed,
+    Inbox,
+    PartDone,
+    SessionView,
+    Status,
+)
+from agentd.protocol import MAX_FRAME_BYTES, Closing, answer_message
+from channels.terminal.connection import Connection
+from channels.terminal.socket import bind, may_connect, peer, shared_group
+
+MAX_CONNECTIONS = 256
+
+
+class Acknowledgement:
+    """An answer that was written and whose acknowledgement is awaited; implements `ports.Confirmation`."""
+
+    def __init__(self, connections: set[Connection], request: bool) -> None:
+        self._connections = connections
+        self._request = request
+        self._done: asyncio.Future[Literal["taken", "history"]] = asyncio.get_running_loop().create_future()
+
+    async def wait(self) -> Literal["taken", "history"]:
+        return await self._done
+
+    def by(self, connection: Connection) -> bool:
+        """The client has it; False for a client that was never sent it."""
+        if connection in self._connections and not self._done.done():
+            self._done.set_result("taken")
+        return self._done.done()
+
+    def lost(self, connection: Connection) -> bool:
+        """The client is gone; True when nobody is left who could acknowledge."""
+        self._connections.discard(connection)
+        if self._connections or self._done.done():
+            return self._done.done()
+        if self._request:
+            self._done.set_result("history")
+        else:
+            self._done.set_exception(Wait("the client left before it acknowledged", until=None))
+            self._done.exception()
+        return True
+
+
+class TerminalChannel:
+    """Implements `ports.Channel` and `ports.Draining`. Its addresses are sessions; a thread names one request whose
+    client does not come back (`agentd ask`), so that its answer rests in the history when the connection is gone.
+    """
+
+    name = "terminal"
+
+    def __init__(
+        self,
+        *,
+        paths: Sequence[tuple[Path, int]],
+        version: str,
+        sessions: SessionView,
+        documents: DocumentView,
+        feed: Feed,
+        conversations: Conversations,
+        deliveries: Deliveries,
+        status: Status,
+    ) -> None:
+        self._paths = paths
+        self._version = version
+        self.sessions = sessions
+        self.documents = documents
+        self.feed = feed
+        self.conversations = conversations
+        self.status = status
+        self._deliveries = deliveries
+        self._inbox: Inbox | None = None
+        self._listeners: list[tuple[socket.socket, Path]] = []
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._awaited: dict[str, Acknowledgement] = {}
+
+    @property
+    def inbox(self) -> Inbox:
+        assert self._inbox is not None, "a connection is served by run(), which has the inbox"
+        return self._inbox
+
+    def listen(self) -> None:
+        """Bind the sockets, so that their errors are errors of the start; clients wait until `run`."""
+        for path, mode in self._paths:
+            self._listeners.append((bind(path, mode), path))
+
+    async def run(self, inbox: Inbox) -> None:
+        """Serve clients until cancelled."""
+        self._inbox = inbox
+        if not self._listeners:
+            self.listen()
+        try:
+            for listener, path in self._listeners:
+                server = await asyncio.start_unix_server(
+                    self._server(shared_group(path)), sock=listener, limit=MAX_FRAME_BYTES
+                )
+                self._servers.append(server)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._close()
+
+    def _server(self, group: int | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.set_name("client of the terminal channel")
+            self._tasks.add(task)
+            try:
+                await self._serve(reader, writer, group)
+            finally:
+                self._tasks.discard(task)
+
+        return connected
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: int | None) -> None:
+        pid, uid, gid = peer(writer.get_extra_info("socket"))
+        if len(self._connections) >= MAX_CONNECTIONS or not may_connect(uid, gid, group=group):
+            writer.transport.abort()
+            return
+        sender = Sender(id=str(uid), name=f"pid {pid}")
+        connection = Connection(reader, writer, self, sender, f"agentd {self._version}")
+        self._connections.add(connection)
+        try:
+            await connection.serve(os.getpid())
+        finally:
+            self._connections.discard(connection)
+            self._awaited = {k: a for k, a in self._awaited.items() if not a.lost(connection)}
+
+    async def stop_receiving(self) -> None:
+        """No new clients; those that are here are told and may still get their answers."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            with suppress(ConnectionError):
+                await connection.send(Closing(reason="agentd stops"))
+
+    async def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for listener, path in self._listeners:
+            listener.close()
+            path.unlink(missing_ok=True)
+        self._servers.clear()
+        self._listeners.clear()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    # --- delivery ---
+
+    def address(self, session_id: str, request: str = "") -> Address:
+        return Address(channel=self.name, account="local", chat=session_id, thread=request)
+
+    def follows(self, connection: Connection, session_id: str) -> None:
+        """A client is there for this session now."""
+        self._deliveries.reachable(self.address(session_id))
+
+    def acknowledged(self, connection: Connection, outbound_id: str) -> None:
+        awaited = self._awaited.get(outbound_id)
+        if awaited is not None and awaited.by(connection):
+            del self._awaited[outbound_id]
+
+    async def send(self, event: OutboundEvent, progress: PartDone) -> Acknowledgement | Literal["taken", "history"]:
+        """Write the answer to everybody who follows its session; see `ports.Channel`."""
+        request = event.address.thread != ""
+        readers = [c for c in self._connections if c.follows(event.address.chat)]
+        awaited = Acknowledgement({c for c in readers if c.acks}, request)
+        self._awaited[event.id] = awaited
+        written: list[Connection] = []
+        try:
+            message = answer_message(event, repeat=progress.repeat)
+            results = await asyncio.gather(*(c.send(message) for c in readers), return_exceptions=True)
+            written = [c for c, result in zip(readers, results, strict=True) if result is None]
+        finally:
+            if not written or not all(c.acks for c in written):
+                self._awaited.pop(event.id, None)
+        if any(not c.acks for c in written):
+            return "taken"
+        if written:
+            return awaited
+        if request:
+            return "history"
+        raise Wait("nobody is connected to this session", until=None)

@@ -1,0 +1,84 @@
+"""The state of a conversation follows from its events."""
+
+from __future__ import annotations
+
+from agentd.conversation import IDLE, Conversation, Conversations, position, reduce
+from agentd.events import Buried, Event, InboundEvent, OutboundEvent, TurnInterrupted, TurnStarted
+from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound
+
+
+def started(event: InboundEvent, attempt: int = 1) -> TurnStarted:
+    return TurnStarted(id=IDS.next(), time=TIME, turn_id=event.id, session_id=SESSION, attempt=attempt)
+
+
+def after(*events: Event, state: Conversation = IDLE) -> Conversation:
+    for event in events:
+        state = reduce(state, event)
+    return state
+
+
+def test_messages_wait_in_order_and_run_one_at_a_time() -> None:
+    first, second, third = inbound(), inbound(), inbound()
+    state = after(first, second, third)
+    assert state.waiting == (first.id, second.id, third.id)
+    assert position(state, third.id) == 3
+    state = after(started(first), state=state)
+    assert (state.running, state.waiting) == (first.id, (second.id, third.id))
+    state = after(outbound(first), state=state)
+    assert (state.running, state.waiting) == ("", (second.id, third.id))
+    assert position(state, first.id) == 0
+
+
+def test_the_same_message_twice_waits_once() -> None:
+    event = inbound()
+    assert after(event, event).waiting == (event.id,)
+    assert after(event, started(event), event).waiting == ()
+
+
+def test_what_was_said_follows_the_chunks_of_the_attempt() -> None:
+    event = inbound()
+    state = after(event, started(event), chunk(0, "Hel", turn_id=event.id), chunk(3, "lo", turn_id=event.id))
+    assert state.said == "Hello"
+    assert after(chunk(0, "old", turn_id=event.id, attempt=7), state=state) == state
+    assert after(chunk(0, "thinking", turn_id=event.id, reasoning=True), state=state) == state
+    assert after(started(event, attempt=2), state=state).said == ""
+
+
+def test_one_answer_ends_every_turn_that_it_names() -> None:
+    first, second, third = inbound(), inbound(), inbound()
+    state = after(first, second, third, started(first))
+    answer: OutboundEvent = outbound(first, answers=(first.id, second.id))
+    assert after(answer, state=state) == Conversation(waiting=(third.id,))
+
+
+def test_a_turn_that_is_stopped_stays_running_until_it_has_ended() -> None:
+    event = inbound()
+    stop = TurnInterrupted(id=IDS.next(), time=TIME, turn_id=event.id, session_id=SESSION, reason="user")
+    state = after(event, started(event), stop)
+    assert state.stopping and state.running == event.id
+    assert after(outbound(event, outcome="interrupted"), state=state) == IDLE
+
+
+def test_a_buried_message_waits_no_more() -> None:
+    event = inbound()
+    buried = Buried(id=IDS.next(), time=TIME, turn_id=event.id, session_id=SESSION, dead_id=event.id, reason="r")
+    assert after(event, buried) == IDLE
+
+
+def test_idle_sessions_take_no_memory() -> None:
+    conversations = Conversations()
+    event = inbound()
+    conversations.apply(event)
+    assert list(conversations.busy()) == [SESSION]
+    conversations.apply(outbound(event))
+    assert not conversations.busy()
+    assert conversations.of(SESSION) is IDLE
+
+
+def test_unanswered_turns_of_an_earlier_process_wait_first() -> None:
+    conversations = Conversations()
+    conversations.recover({SESSION: ("a", "b"), "empty": ()})
+    new = inbound()
+    conversations.apply(new)
+    assert conversations.of(SESSION).waiting == ("a", "b", new.id)
+    assert list(conversations.busy()) == [SESSION]

@@ -1,0 +1,80 @@
+"""Messages of the client protocol: what is valid passes unchanged, everything else is named."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from agentd import protocol
+from agentd.errors import UsageError
+from agentd.events import Citation, DocumentsRetrieved, Event, TurnFinished, TurnInterrupted, TurnQueued, TurnStarted
+from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound, passage
+
+CITATION = Citation(n=1, title="Durability", source="/docs/durability.md", start=0, end=9)
+
+
+def test_a_message_is_one_line_whatever_it_holds() -> None:
+    message = protocol.Post(id="1", session=SESSION, text="a\nb\r\u2028\x00 🙂")
+    line = protocol.encode(message)
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert protocol.decode_client(line) == message
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert protocol.decode_client(b'{"type":"hello","v":1,"colour":"blue"}') == protocol.Hello()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"garbage",
+        b"[]",
+        b"{}",
+        b'{"type":"dance"}',
+        b'{"type":"message"}',
+        b"\xff\xfe",
+        b'{"type":"message","id":"","session":"s","text":"t"}',
+        b'{"type":"message","id":"1","session":"s","text":"\\ud800"}',
+        b'{"type":"open","id":"1","history":-1}',
+        b"[" * 100_000,
+    ],
+)
+def test_what_is_not_a_message_is_refused_with_a_reason(line: bytes) -> None:
+    with pytest.raises(UsageError, match="not a message of protocol version 1"):
+        protocol.decode_client(line)
+
+
+def test_every_message_has_a_type_of_its_own() -> None:
+    for union in (protocol.ClientMessage, protocol.ServerMessage):
+        names = [cls.model_fields["type"].default for cls in get_args(union)]
+        assert len(names) == len(set(names))
+
+
+def test_an_answer_carries_all_of_its_event() -> None:
+    event = outbound(inbound(message_id="m1"), "text [1]", citations=(CITATION,))
+    answer = protocol.answer_message(event, repeat=True)
+    assert (answer.id, answer.in_reply_to, answer.text, answer.repeat) == (event.id, "m1", "text [1]", True)
+    assert protocol.decode_server(protocol.encode(answer)) == answer
+
+
+def test_live_events_become_messages_and_the_rest_does_not() -> None:
+    cursor = protocol.Cursor(epoch="e", n=1)
+    of = {"id": IDS.next(), "time": TIME, "turn_id": "t", "session_id": SESSION}
+    expected: dict[Event, tuple[str, str, int, int]] = {
+        TurnQueued(**of, position=2): ("state", "queued", 2, 0),
+        TurnStarted(**of, attempt=3): ("state", "running", 0, 3),
+        TurnInterrupted(**of, reason="user"): ("state", "stopping", 0, 0),
+        TurnFinished(**of, outcome="answer"): ("state", "done", 0, 0),
+    }
+    for event, (kind, state, position, attempt) in expected.items():
+        message = protocol.live_message(event, cursor)
+        assert isinstance(message, protocol.State)
+        assert (message.type, message.state, message.position, message.attempt) == (kind, state, position, attempt)
+    found = protocol.live_message(DocumentsRetrieved(**of, passages=(passage(),)), cursor)
+    assert isinstance(found, protocol.Found) and found.citations[0].title == "Durability"
+    piece = protocol.live_message(chunk(4, "x"), cursor)
+    assert isinstance(piece, protocol.Chunk) and (piece.n, piece.text, piece.cursor) == (4, "x", cursor)
+    assert protocol.live_message(inbound(), cursor) is None
+    assert protocol.live_message(outbound(), cursor) is None

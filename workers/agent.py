@@ -1,0 +1,265 @@
+"""The AgentWorker: runs the turns that wait, one at a time in a session, in parallel across sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any, Protocol
+
+from agentd.conversation import Conversation, Conversations
+from agentd.errors import AgentdError
+from agentd.events import (
+    Buried,
+    InboundEvent,
+    OutboundEvent,
+    TurnFinished,
+    TurnInterrupted,
+    TurnQueued,
+    TurnStarted,
+)
+from agentd.ids import IdSource
+from agentd.ports import Bus, Clock, Gap, Pending, Progress, WorkList
+from agentd.turn import Turn, Turns
+
+log = logging.getLogger(__name__)
+
+MAX_ALONE = 3
+"""How often a turn may take the daemon down while it runs alone before it is put aside."""
+STORE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits between attempts to store an answer on a disk that refuses it; the last one repeats."""
+
+
+class _Work(Pending, Progress, WorkList, Protocol):
+    async def parked(self, turn_id: str) -> None: ...
+
+
+class _Ended(Protocol):
+    async def finish(self, inbounds: Sequence[InboundEvent], outbound: OutboundEvent) -> None: ...
+
+    async def finished(self, turn_id: str) -> OutboundEvent | None: ...
+
+
+@dataclass(slots=True)
+class _Running:
+    turn_id: str
+    work: asyncio.Task[OutboundEvent] | None = None
+    stopped: bool = False
+
+
+class AgentWorker:
+    """Runs at most `concurrency` turns at once; sessions take their chances in the order in which they became ready."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        pending: _Work,
+        conversations: Conversations,
+        sessions: _Ended,
+        turns: Turns,
+        ids: IdSource,
+        clock: Clock,
+        concurrency: int,
+    ) -> None:
+        self._bus = bus
+        self._pending = pending
+        self._conversations = conversations
+        self._sessions = sessions
+        self._turns = turns
+        self._ids = ids
+        self._clock = clock
+        self._concurrency = concurrency
+        self._running: dict[str, _Running] = {}
+        self._ready: deque[str] = deque()
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._recovered: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._events = bus.subscribe(InboundEvent, name="agent worker")
+
+    async def run(self) -> None:
+        """Recover what was left unfinished, then answer what comes, until cancelled or drained."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await self._recover()
+                async for event in self._events:
+                    if isinstance(event, Gap):
+                        self._rescan()
+                    elif isinstance(event, InboundEvent):
+                        await self._arrived(event)
+        finally:
+            self._events.close()
+            self._group = None
+
+    async def stop(self, session_id: str) -> bool:
+        """End the running turn of a session and keep what it said; False when none runs. Implements Stoppable."""
+        running = self._running.get(session_id)
+        if running is None or running.stopped or (running.work is not None and running.work.done()):
+            return False
+        running.stopped = True
+        await self._bus.publish(
+            TurnInterrupted(**self._event(running.turn_id, session_id), reason="stopped by the user")
+        )
+        if running.work is not None:
+            running.work.cancel()
+        return True
+
+    async def drain(self) -> None:
+        """Start no further turn and wait for those that run; what waits stays pending for the next start."""
+        self._draining = True
+        self._wake_if_idle()
+        await self._idle.wait()
+        self._events.close()
+
+    def _wake_if_idle(self) -> None:
+        if self._draining and not self._running:
+            self._idle.set()
+
+    def _event(self, turn_id: str, session_id: str) -> dict[str, Any]:
+        return {"id": self._ids.next(), "time": self._clock.now(), "turn_id": turn_id, "session_id": session_id}
+
+    # --- what was left by an earlier process ---
+
+    async def _recover(self) -> None:
+        """Turns that ran when the process died go first, alone: if one of them is the culprit, it shows itself."""
+        waiting: dict[str, list[str]] = {}
+        suspects: list[str] = []
+        for entry in self._pending.entries().values():
+            if not entry.outbound_id:
+                waiting.setdefault(entry.session_id, []).append(entry.id)
+                self._recovered.add(entry.id)
+                if entry.starts:
+                    suspects.append(entry.id)
+        self._conversations.recover({session: tuple(turns) for session, turns in waiting.items()})
+        for turn_id in suspects:
+            if self._draining:
+                return
+            session_id = self._pending.entries()[turn_id].session_id
+            self._running[session_id] = running = _Running(turn_id)
+            await self._take(session_id, running, alone=True)
+        self._rescan()
+
+    def _rescan(self) -> None:
+        for session_id, state in self._conversations.busy().items():
+            self._offer(session_id, state)
+        self._start_ready()
+
+    # --- what comes ---
+
+    async def _arrived(self, event: InboundEvent) -> None:
+        state = self._conversations.of(event.session_id)
+        self._offer(event.session_id, state)
+        self._start_ready()
+        if event.session_id in self._running and self._running[event.session_id].turn_id == event.id:
+            return
+        if event.id in state.waiting:
+            position = state.waiting.index(event.id) + 1
+            await self._bus.publish(TurnQueued(**self._event(event.id, event.session_id), position=position))
+
+    def _offer(self, session_id: str, state: Conversation) -> None:
+        if state.waiting and session_id not in self._running and session_id not in self._ready:
+            self._ready.append(session_id)
+
+    def _start_ready(self) -> None:
+        while self._ready and len(self._running) < self._concurrency and not self._draining:
+            session_id = self._ready.popleft()
+            turn_id = self._conversations.of(session_id).waiting[0]
+            self._running[session_id] = running = _Running(turn_id)
+            assert self._group is not None
+            self._group.create_task(self._take(session_id, running, alone=False), name=f"turn {turn_id}")
+
+    async def _take(self, session_id: str, running: _Running, *, alone: bool) -> None:
+        try:
+            await self._run_turn(session_id, running, alone=alone)
+        finally:
+            del self._running[session_id]
+            self._wake_if_idle()
+        self._offer(session_id, self._conversations.of(session_id))
+        self._start_ready()
+
+    async def _run_turn(self, session_id: str, running: _Running, *, alone: bool) -> None:
+        turn_id = running.turn_id
+        inbound = await self._pending.load(turn_id)
+        if not isinstance(inbound, InboundEvent):
+            return
+        if alone and self._pending.entries()[turn_id].alone >= MAX_ALONE:
+            await self._put_aside(inbound)
+            return
+        if turn_id in self._recovered and (outbound := await self._sessions.finished(turn_id)) is not None:
+            await self._persist(self._bus.publish, outbound)
+            return
+        await self._pending.started(turn_id, alone=alone)
+        attempt = self._pending.entries()[turn_id].starts
+        await self._bus.publish(TurnStarted(**self._event(turn_id, session_id), attempt=attempt))
+        turn = self._turns.begin(inbound, attempt)
+        try:
+            outbound = await self._answer(turn, running)
+        except asyncio.CancelledError:
+            await self._pending.parked(turn_id)
+            raise
+        await self._end(inbound, outbound)
+
+    async def _answer(self, turn: Turn, running: _Running) -> OutboundEvent:
+        running.work = asyncio.create_task(turn.run(), name=f"answer {running.turn_id}")
+        if running.stopped:
+            running.work.cancel()
+        try:
+            return await running.work
+        except asyncio.CancelledError:
+            if running.stopped and running.work.cancelled():
+                return turn.interrupted()
+            raise
+
+    async def _end(self, inbound: InboundEvent, outbound: OutboundEvent) -> None:
+        """The end of the turn, in this order: one transaction, then the answer's file, then the news."""
+
+        async def transaction(event: OutboundEvent) -> None:
+            await self._sessions.finish([inbound], event)
+
+        await self._persist(transaction, outbound)
+        await self._persist(self._bus.publish, outbound)
+        await self._bus.publish(
+            TurnFinished(**self._event(inbound.turn_id, inbound.session_id), outcome=outbound.outcome)
+        )
+
+    async def _persist(self, store: Callable[[OutboundEvent], Awaitable[None]], outbound: OutboundEvent) -> None:
+        """Repeat until the disk takes it: an answer that was made is never thrown away, nor made twice."""
+        for wait in chain(STORE_RETRY_SECONDS, repeat(STORE_RETRY_SECONDS[-1])):
+            try:
+                await store(outbound)
+                return
+            except (AgentdError, OSError) as error:
+                log.error("turn %s: its answer is not stored yet (%s); again in %g s", outbound.turn_id, error, wait)
+                await asyncio.sleep(wait)
+
+    async def _put_aside(self, inbound: InboundEvent) -> None:
+        """A message that took the daemon down again and again while it ran alone is buried; its sender is told."""
+        reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
+        notice = OutboundEvent(
+            id=_notice_id(inbound.turn_id),
+            time=self._clock.now(),
+            turn_id=inbound.turn_id,
+            session_id=inbound.session_id,
+            principal=inbound.principal,
+            address=inbound.address,
+            answers=(),
+            in_reply_to=inbound.message_id,
+            outcome="error",
+            text=f"This message was put aside: {reason}. `agentd delivery show {inbound.id}` shows it.",
+            error_code="poison",
+        )
+        await self._sessions.finish([inbound], notice)
+        await self._pending.bury(inbound.turn_id, reason, notice)
+        await self._bus.publish(
+            Buried(**self._event(inbound.turn_id, inbound.session_id), dead_id=inbound.id, reason=reason)
+        )
+
+
+def _notice_id(turn_id: str) -> str:
+    """An id that follows from the turn's, so that a notice that is written again after a crash is the same one."""
+    return f"{turn_id[:16]}-{hashlib.sha256(turn_id.encode()).hexdigest()[:8]}"
