@@ -42,8 +42,9 @@ class Clock(Protocol):
 class Entry:
     """What the pending directory's index keeps in memory of one unfinished turn; bodies stay on disk.
 
-    `id` is the turn's id and the file's name. `outbound_id` is "" until the turn is answered. `starts` and
-    `alone` count the times that the turn was started, and of those the ones alone after an unclean end; `sending`
+    `id` is the turn's id and the file's name. `outbound_id` is "" until the turn is answered. `starts` counts the
+    times that the turn was started, `running` says that the last of them was neither ended nor parked, and `alone`
+    how many starts in a row were alone after an unclean end; `sending`
     says that a send was begun and not ended; `parts` is the rendered split once it is fixed, `parts_done` how many
     of those the platform has confirmed.
     """
@@ -54,6 +55,7 @@ class Entry:
     lane: Address
     outbound_id: str = ""
     starts: int = 0
+    running: bool = False
     alone: int = 0
     sending: bool = False
     parts: tuple[str, ...] = ()
@@ -91,6 +93,10 @@ class Progress(Protocol):
     """The log beside an event: lines that survive a crash."""
 
     async def started(self, turn_id: str, *, alone: bool) -> None: ...
+
+    async def parked(self, turn_id: str) -> None:
+        """The process ends in good order while this turn runs: the turn is not to blame. Need not survive a crash."""
+        ...
 
     async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
         """A send begins; `parts`, given once, fixes the rendered split for every later attempt."""

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, Protocol
@@ -35,7 +35,7 @@ STORE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class _Work(Pending, Progress, WorkList, Protocol):
-    async def parked(self, turn_id: str) -> None: ...
+    """The pending directory, as this worker uses it."""
 
 
 class _Ended(Protocol):
@@ -52,7 +52,10 @@ class _Running:
 
 
 class AgentWorker:
-    """Runs at most `concurrency` turns at once; sessions take their chances in the order in which they became ready."""
+    """Runs at most `concurrency` turns at once; sessions take their chances in the order in which they became ready.
+
+    Messages that came over other `channels` than these are left to a process that runs those.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class AgentWorker:
         ids: IdSource,
         clock: Clock,
         concurrency: int,
+        channels: Collection[str],
     ) -> None:
         self._bus = bus
         self._pending = pending
@@ -74,6 +78,7 @@ class AgentWorker:
         self._ids = ids
         self._clock = clock
         self._concurrency = concurrency
+        self._channels = channels
         self._running: dict[str, _Running] = {}
         self._ready: deque[str] = deque()
         self._draining = False
@@ -130,10 +135,10 @@ class AgentWorker:
         waiting: dict[str, list[str]] = {}
         suspects: list[str] = []
         for entry in self._pending.entries().values():
-            if not entry.outbound_id:
+            if not entry.outbound_id and entry.lane.channel in self._channels:
                 waiting.setdefault(entry.session_id, []).append(entry.id)
                 self._recovered.add(entry.id)
-                if entry.starts:
+                if entry.running:
                     suspects.append(entry.id)
         self._conversations.recover({session: tuple(turns) for session, turns in waiting.items()})
         for turn_id in suspects:

@@ -1,0 +1,161 @@
+"""`agentd ask`: one question, its answer on standard output and nothing else there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+from agentd import protocol
+from agentd.cli.attach import attached
+from agentd.client import Client, Disconnected, new_message_id
+from agentd.errors import AgentdError, TimedOut, UsageError
+from agentd.events import Citation
+from agentd.plain import plain
+
+MAX_OFFERS = 5
+"""How often a question is offered again after a lost connection; the daemon knows it by its id."""
+
+EXIT_CODES = {"model": 5, "timeout": 124}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("question", nargs="?", help="what to ask; standard input, if it is not a terminal, precedes it")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
+    which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
+    parser.add_argument("--output", choices=("text", "json", "stream-json"), default="text", help="default: text")
+    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="default: 900")
+
+
+def run(options: argparse.Namespace) -> int:
+    question = read_question(options.question)
+    return asyncio.run(_ask(options, question))
+
+
+def read_question(argument: str | None) -> str:
+    """Standard input, where it is not a terminal, then the argument; `UsageError` where that is empty or not UTF-8."""
+    parts = []
+    if argument == "-" or not sys.stdin.isatty():
+        data = sys.stdin.buffer.read(protocol.MAX_TEXT_BYTES + 1)
+        try:
+            parts.append(data.decode())
+        except UnicodeDecodeError as error:
+            if len(data) <= protocol.MAX_TEXT_BYTES:
+                raise UsageError(
+                    f"standard input is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start}); "
+                    "convert it first, for example with `iconv -t UTF-8`."
+                ) from None
+        if len(data) > protocol.MAX_TEXT_BYTES:
+            raise UsageError(
+                f"standard input is longer than {protocol.MAX_TEXT_BYTES:,} bytes; "
+                "put it into a file, read that with `agentd ingest FILE`, and ask about it."
+            )
+    if argument not in (None, "-"):
+        parts.append(argument or "")
+    question = "\n\n".join(part.strip("\n") for part in parts if part.strip())
+    if not question.strip():
+        raise UsageError('the question is empty; try `agentd ask "What is in my documents?"`.')
+    if len(question.encode("utf-8", "surrogateescape")) > protocol.MAX_TEXT_BYTES:
+        raise UsageError(f"the question is longer than {protocol.MAX_TEXT_BYTES:,} bytes; ingest long text as a file.")
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the question is not UTF-8; check the terminal's encoding.") from None
+    return question
+
+
+async def _ask(options: argparse.Namespace, question: str) -> int:
+    message_id = new_message_id()
+    session = "last" if options.last else options.session
+    output = _Output(options.output, sys.stdout)
+    try:
+        async with asyncio.timeout(options.timeout):
+            for offers_left in reversed(range(MAX_OFFERS)):
+                try:
+                    async with attached(options, name="agentd ask") as client:
+                        opened = await client.open(session)
+                        session = opened.session
+                        return await _once(client, session, message_id, question, output)
+                except Disconnected:
+                    if not offers_left:
+                        raise
+                    output.restart()
+    except TimeoutError:
+        raise TimedOut(f"no answer within {options.timeout:g} s; `agentd ask -c` shows it later.") from None
+    raise AssertionError("unreachable")
+
+
+async def _once(client: Client, session: str, message_id: str, question: str, output: _Output) -> int:
+    accepted = await client.post(session, question, message_id=message_id, reply="request")
+    async for message in client.messages():
+        if isinstance(message, protocol.Answer) and accepted.turn in (message.turn, *message.answers):
+            output.answer(message)
+            await client.ack(message.id)
+            return _exit_code(message)
+        if getattr(message, "turn", "") == accepted.turn:
+            output.live(message)
+    raise Disconnected("the daemon closed the connection.")
+
+
+def _exit_code(answer: protocol.Answer) -> int:
+    if answer.outcome != "error":
+        return 0
+    print(f"agentd: {answer.text}", file=sys.stderr)
+    return EXIT_CODES.get(answer.error_code, AgentdError.exit_code)
+
+
+class _Output:
+    """Writes in the form that was asked for; live text only to a terminal, where somebody waits for it."""
+
+    def __init__(self, form: str, stream: TextIO) -> None:
+        self._form = form
+        self._stream = stream
+        self._live = form == "text" and stream.isatty()
+        self._shown = ""
+
+    def live(self, message: protocol.ServerMessage) -> None:
+        if self._form == "stream-json":
+            self._line(message.model_dump_json())
+        elif self._live and isinstance(message, protocol.Chunk) and not message.reasoning:
+            text = message.text[max(0, len(self._shown) - message.n) :]
+            self._shown += text
+            self._write(plain(text))
+
+    def restart(self) -> None:
+        """What was shown is void."""
+        if self._shown:
+            self._write("\n")
+        self._shown = ""
+
+    def answer(self, answer: protocol.Answer) -> None:
+        if self._form != "text":
+            self._line(answer.model_dump_json())
+        elif answer.outcome != "error":
+            self._text(answer)
+
+    def _text(self, answer: protocol.Answer) -> None:
+        if not answer.text.startswith(self._shown):
+            self._write("\n\n")
+            self._shown = ""
+        self._write(plain(answer.text[len(self._shown) :]) + "\n")
+        if answer.citations:
+            self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
+
+    def _line(self, text: str) -> None:
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def source_lines(citations: Iterable[Citation]) -> list[str]:
+    """Where an answer was found, one line for each mark."""
+    lines = []
+    for citation in citations:
+        place = f", {citation.heading}" if citation.heading else ""
+        lines.append(plain(f"[{citation.n}] {citation.source}{place}"))
+    return lines

@@ -1,0 +1,61 @@
+"""`agentd ingest`: read documents, so that answers can be found in them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agentd.cli.attach import attached
+from agentd.plain import plain
+from agentd.protocol import IngestState
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="text and Markdown files, or folders")
+
+
+def run(options: argparse.Namespace) -> int:
+    return asyncio.run(_ingest(options))
+
+
+async def _ingest(options: argparse.Namespace) -> int:
+    paths = [path.expanduser().absolute() for path in options.paths]
+    async with attached(options, name="agentd ingest") as client:
+        result = await show_progress(client.ingest(paths))
+    for name, reason in result.skipped:
+        print(plain(f"skipped {name}: {reason}"), file=sys.stderr)
+    print(summary(result))
+    return 1 if result.skipped else 0
+
+
+async def show_progress(states: AsyncIterator[IngestState]) -> IngestState:
+    """Draw the progress on standard error until it is finished; the last state."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    state = IngestState(re="", found=0, done=0, added=0, changed=0, unchanged=0, removed=0, chunks=0)
+    columns = (
+        TextColumn("reading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        async for state in states:
+            name = plain(Path(state.current).name)
+            progress.update(task, total=state.found or None, completed=state.done, description=name)
+    return state
+
+
+def summary(state: IngestState) -> str:
+    """One line for a person; a run that changed nothing says so."""
+    if not (state.added or state.changed or state.removed):
+        return f"nothing changed: {state.unchanged} documents are up to date"
+    parts = [f"{state.added} added", f"{state.changed} changed", f"{state.removed} removed"]
+    return f"{', '.join(parts)}, {state.unchanged} unchanged ({state.chunks} passages written)"

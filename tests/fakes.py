@@ -1,0 +1,79 @@
+"""Fakes that only our own tests need: the record of ended turns, and documents that are a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentd.errors import NotFound
+from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
+from agentd.ports import SessionInfo, StoredMessage
+from tests.builders import TIME
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    turn_id: str
+    session_id: str
+    content_digest: str
+    outbound: OutboundEvent
+
+
+class MemoryTurns:
+    """What `agentd.sessions` keeps of ended turns, in memory; `faults` are raised by `finish`, one each."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, tuple[InboundEvent, OutboundEvent]] = {}
+        self.faults: list[Exception] = []
+        self.steps: list[str] = []
+
+    async def finish(self, inbounds: Sequence[InboundEvent], outbound: OutboundEvent) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.steps.append("transaction")
+        for inbound in inbounds:
+            self.ended.setdefault(inbound.turn_id, (inbound, outbound))
+
+    async def finished(self, turn_id: str) -> OutboundEvent | None:
+        pair = self.ended.get(turn_id)
+        return pair[1] if pair else None
+
+    async def by_dedupe_key(self, key: str) -> Ended | None:
+        for inbound, outbound in self.ended.values():
+            if inbound.dedupe_key == key:
+                return Ended(
+                    turn_id=inbound.turn_id,
+                    session_id=inbound.session_id,
+                    content_digest=inbound.content_digest,
+                    outbound=outbound,
+                )
+        return None
+
+    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
+        lines = []
+        for inbound, outbound in self.ended.values():
+            if inbound.session_id == session_id:
+                lines.append(StoredMessage(turn_id=inbound.turn_id, role="user", text=inbound.text, time=TIME))
+                lines.append(StoredMessage(turn_id=inbound.turn_id, role="assistant", text=outbound.text, time=TIME))
+        return lines[-limit:]
+
+    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
+        raise NotFound("no sessions here")
+
+    async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
+        return []
+
+    async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
+        return await self.context(session_id, limit=limit)
+
+
+class ListedDocuments:
+    """Finds all of its passages for every question."""
+
+    def __init__(self, *passages: Passage) -> None:
+        self.passages = passages
+        self.questions: list[str] = []
+
+    async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
+        self.questions.append(question)
+        return self.passages[:limit]
