@@ -11,7 +11,10 @@ import sys
 
 from agentd.cli.common import load_settings
 from agentd.daemon import Daemon
+from agentd.notify import Notifier
 from agentd.paths import daemon_sockets
+
+log = logging.getLogger(__name__)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,14 +34,25 @@ def run(options: argparse.Namespace) -> int:
 
 async def _serve(daemon: Daemon, ready_line: str) -> None:
     stop, fast = asyncio.Event(), asyncio.Event()
+    notifier = Notifier()
 
     def asked(name: str) -> None:
         if stop.is_set():
-            logging.getLogger("agentd").warning("%s again: stopping at once", name)
+            log.warning("%s again: stopping at once", name)
             fast.set()
+        else:
+            notifier.stopping()
         stop.set()
+
+    def ready() -> None:
+        print(ready_line, flush=True)
+        notifier.ready(ready_line)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked, number.name)
-    await daemon.run(stop=stop, fast=fast, ready=lambda: print(ready_line, flush=True))
+    watchdog = asyncio.create_task(notifier.watchdog(daemon.is_well), name="watchdog")
+    try:
+        await daemon.run(stop=stop, fast=fast, ready=ready)
+    finally:
+        watchdog.cancel()

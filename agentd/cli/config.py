@@ -1,0 +1,53 @@
+"""Check the configuration, or show every key with its value and where that comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from pydantic import JsonValue
+
+from agentd import paths
+from agentd.cli.common import load_settings
+from agentd.config import Shown, origins
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=("check", "show"),
+        help="check: say what is wrong (exit code 78 if anything is); show: every key, secrets masked",
+    )
+    parser.add_argument("--json", action="store_true", help="show for programs: {key: {value, origin}}")
+
+
+def run(options: argparse.Namespace) -> int:
+    settings, _ = load_settings(options)
+    if options.action == "check":
+        from agentd.daemon import channel_builders
+
+        channel_builders(settings)
+        print(f"ok: {paths.config_file(os.environ, options.config) or 'no configuration file, all defaults'}")
+    elif options.json:
+        print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in origins(settings)}, indent=2))
+    else:
+        print("\n".join(lines(origins(settings))))
+    return 0
+
+
+def lines(rows: list[Shown]) -> list[str]:
+    """The keys as lines of TOML, each with its origin as a comment; a key that is not set is a comment as a whole."""
+    texts = [f"# {row.key} is not set" if row.value is None else f"{row.key} = {_toml(row.value)}" for row in rows]
+    width = min(60, max(map(len, texts)))
+    return [f"{text:<{width}}  # {row.origin}" for text, row in zip(texts, rows, strict=True)]
+
+
+def _toml(value: JsonValue) -> str:
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{json.dumps(name)} = {_toml(inner)}" for name, inner in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)

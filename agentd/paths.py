@@ -1,0 +1,122 @@
+"""Where agentd keeps its state, its socket and its configuration; computed from the environment, nothing is created.
+
+Every function takes the environment as a mapping. A variable that is set to "" counts as not set, a relative
+`XDG_*` directory as not set either (https://specifications.freedesktop.org/basedir-spec/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentd.errors import ConfigError
+
+SOCKET_NAME = "agentd.sock"
+PACKAGE = Path(__file__).resolve().parent
+SYSTEM_CONFIG = Path("/etc/agentd/config.toml")
+
+OWNER_ONLY = 0o600
+OWNER_AND_GROUP = 0o660
+
+
+def state_dir(environ: Mapping[str, str], option: Path | None = None, *, package: Path = PACKAGE) -> Path:
+    """The absolute directory of everything that agentd keeps; it need not exist yet.
+
+    `option` (--state-dir), `AGENTD_STATE_DIR`, `STATE_DIRECTORY` (systemd; the first of a colon-separated list),
+    `var/` of the checkout that holds `package`, `$XDG_STATE_HOME/agentd`, `~/.local/state/agentd`.
+    """
+    if option is not None:
+        return _absolute(option)
+    if named := environ.get("AGENTD_STATE_DIR"):
+        return _absolute(Path(named))
+    if given := _first(environ.get("STATE_DIRECTORY")):
+        return _absolute(given)
+    if (package.parent / "pyproject.toml").is_file():
+        return package.parent / "var"
+    return _xdg(environ, "XDG_STATE_HOME", ".local/state") / "agentd"
+
+
+def socket_candidates(environ: Mapping[str, str], state_dir: Path) -> list[Path]:
+    """Where a client looks for a daemon, in this order; the last one lies in the state directory."""
+    return [path for path, _ in _sockets(environ, state_dir)]
+
+
+def daemon_sockets(environ: Mapping[str, str], state_dir: Path) -> list[tuple[Path, int]]:
+    """The sockets that a daemon serves, each with its mode; the first one is the one to tell people.
+
+    That of the state directory is always among them, so that a client that knows only the state directory finds the
+    daemon that holds its lock. The one in systemd's runtime directory is open to the directory's group.
+    """
+    found = _sockets(environ, state_dir)
+    return found if len(found) == 1 else [found[0], found[-1]]
+
+
+def config_file(environ: Mapping[str, str], option: Path | None = None) -> Path | None:
+    """The configuration file to read: `option` (--config), `AGENTD_CONFIG`, `$XDG_CONFIG_HOME/agentd/config.toml`,
+    `/etc/agentd/config.toml`; None where there is none. `ConfigError` when one that was named is not there.
+    """
+    if option is not None:
+        return _named(option, "--config")
+    if variable := environ.get("AGENTD_CONFIG"):
+        return _named(Path(variable), "AGENTD_CONFIG")
+    return next(filter(_is_file, _usual_configs(environ)), None)
+
+
+def _usual_configs(environ: Mapping[str, str]) -> list[Path]:
+    try:
+        return [_xdg(environ, "XDG_CONFIG_HOME", ".config") / "agentd" / "config.toml", SYSTEM_CONFIG]
+    except ConfigError:  # a service without a home still has the system's file
+        return [SYSTEM_CONFIG]
+
+
+def _sockets(environ: Mapping[str, str], state_dir: Path) -> list[tuple[Path, int]]:
+    sockets: dict[Path, int] = {}
+    if named := environ.get("AGENTD_SOCKET"):
+        sockets[_absolute(Path(named))] = OWNER_ONLY
+    if runtime := _first(environ.get("RUNTIME_DIRECTORY")):
+        sockets.setdefault(_absolute(runtime) / SOCKET_NAME, OWNER_AND_GROUP)
+    sockets.setdefault(_absolute(state_dir) / SOCKET_NAME, OWNER_ONLY)
+    return list(sockets.items())
+
+
+def _named(path: Path, origin: str) -> Path:
+    path = _absolute(path)
+    try:
+        path.stat()
+    except OSError as error:
+        raise ConfigError(f"{origin} names {path}, which cannot be read: {error.strerror}.") from None
+    if path.is_dir():
+        raise ConfigError(f"{origin} names {path}, which is a directory; name the file in it.")
+    return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a directory that we may not look into is somebody else's
+        return False
+
+
+def _first(directories: str | None) -> Path | None:
+    return next((Path(name) for name in (directories or "").split(":") if name), None)
+
+
+def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
+    directory = Path(environ.get(variable, ""))
+    return directory if directory.is_absolute() else _home(environ) / below_home
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    if home := environ.get("HOME"):
+        return Path(home)
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise ConfigError("this user has no home directory; set AGENTD_STATE_DIR or give --state-dir.") from None
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError(f"{path}: there is no such user; give the whole path.") from None

@@ -1,0 +1,130 @@
+"""The sections of the configuration: every key with its default, its unit and its meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+DAY = 24 * 3600.0
+MIB = 1024 * 1024
+
+
+def _number(value: object) -> object:
+    """In Python a bool is an int; in a configuration it is a mistake."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+def _unset(value: object) -> object:
+    """An empty text takes a key that may be absent back to none, whatever a lower layer says."""
+    return None if value == "" else value
+
+
+Whole = Annotated[int, BeforeValidator(_number), Field(ge=0)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+Number = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+
+
+def _key(default: Any, meaning: str, *, unit: str = "", **bounds: Any) -> Any:
+    return Field(default, description=meaning, json_schema_extra={"unit": unit}, **bounds)
+
+
+class Section(BaseModel):
+    """A part of the tree; frozen, and with no other keys than these."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DaemonSection(Section):
+    """Stopping has two deadlines; systemd's `TimeoutStopSec` must be longer than both together."""
+
+    grace: Number = _key(20.0, "how long running turns and deliveries may go on after a stop was asked for", unit="s")
+    hard_limit: Positive = _key(10.0, "how long what was cancelled after that may take to end", unit="s")
+
+
+class AgentSection(Section):
+    concurrency: Count = _key(2, "how many turns run at once, each in a session of its own", unit="turns")
+    queue_limit: Count = _key(20, "how many messages may wait in a session; more are refused", unit="messages")
+    mode: Literal["queue"] = _key("queue", "what a busy session does with a new message: `queue` answers it next")
+
+
+class SamplingSection(Section):
+    """How a language model chooses the next token; the fields of `agentd.generation.Sampling`."""
+
+    temperature: Number = _key(0.7, "how daring the choice is; 0 always takes the likeliest token", le=10)
+    top_k: Whole = _key(40, "only the likeliest so many are considered; 0 is no limit", unit="tokens")
+    top_p: Number = _key(0.95, "only the likeliest with this probability together; 1 is no limit", le=1)
+    min_p: Number = _key(0.05, "only those that are so likely, measured by the likeliest; 0 is no limit", le=1)
+    repeat_penalty: Positive = _key(1.0, "what the score of a token that was used lately is divided by; 1 is none")
+    seed: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
+        None, "the same seed gives the same answer; none is a new one each time", lt=2**32 - 1
+    )
+    max_tokens: Count = _key(1024, "the longest answer", unit="tokens")
+    stop: tuple[str, ...] = _key((), "texts at which an answer ends")
+
+
+class LimitsSection(Section):
+    """How long each phase of an answer may take; the fields of `agentd.generation.Limits`."""
+
+    load: Positive = _key(300.0, "how long reading the model into memory may take", unit="s")
+    first_token: Positive = _key(120.0, "how long the first token of an answer may take", unit="s")
+    idle: Positive = _key(60.0, "how long it may take from one token to the next", unit="s")
+    turn: Positive = _key(600.0, "how long a whole turn may take", unit="s")
+
+
+class ModelSection(Section):
+    path: Annotated[Path | None, BeforeValidator(_unset)] = _key(
+        None, "a language model (GGUF file); none answers with sentences of the documents, without a language model"
+    )
+    context: Count = _key(8192, "prompt and answer of one turn together", unit="tokens", ge=256)
+    threads: Annotated[Count | None, BeforeValidator(_unset)] = _key(
+        None, "how many threads compute; none is one less than there are free cores", unit="threads"
+    )
+    sampling: SamplingSection = SamplingSection()
+    limits: LimitsSection = LimitsSection()
+
+    @model_validator(mode="after")
+    def _room_for_a_prompt(self) -> Self:
+        answer = self.sampling.max_tokens
+        if answer >= self.context:
+            raise ValueError(f"sampling.max_tokens ({answer}) leaves no room for a prompt in context ({self.context})")
+        return self
+
+
+class RetrievalSection(Section):
+    limit: Count = _key(8, "how many passages of the documents a question is answered from", unit="passages")
+    max_file_bytes: Count = _key(32 * MIB, "`agentd ingest` skips larger files and says so", unit="bytes")
+
+
+class DeliverySection(Section):
+    """How hard to try; all but the last are fields of `agentd.delivery.Policy`."""
+
+    max_attempts: Count = _key(12, "a message is not given up before it was tried so often", unit="attempts")
+    min_age: Number = _key(DAY, "a message is not given up before it is so old", unit="s")
+    max_age: Positive = _key(7 * DAY, "a message so old is given up, however often it was tried", unit="s")
+    backoff_base: Positive = _key(1.0, "the longest wait after the first failure; it doubles with each one", unit="s")
+    backoff_cap: Positive = _key(300.0, "the longest wait after any failure", unit="s")
+    absent_age: Positive = _key(3 * DAY, "how long an answer waits for a reader who is away", unit="s")
+    absent_count: Count = _key(100, "how many answers wait for a reader who is away", unit="answers")
+    dead_retention_days: Number = _key(0.0, "how long dead letters are kept; 0 is until a person decides", unit="days")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for low, high in (("min_age", "max_age"), ("backoff_base", "backoff_cap")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} ({getattr(self, low):g}) is more than {high} ({getattr(self, high):g})")
+        return self
+
+
+class PendingSection(Section):
+    """The directory of unfinished work."""
+
+    threads: Count = _key(32, "how many writes are synced in parallel", unit="threads", le=512)
+    min_free_bytes: Whole = _key(64 * MIB, "with less free space than this, new messages are refused", unit="bytes")
+    allow_network_fs: bool = _key(
+        False, "work on a network file system, which may lose what it said is stored and may not lock"
+    )

@@ -1,0 +1,390 @@
+"""Which module may import which, and what every source file must have; each failure names the file and the rule."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("agentd", "channels", "workers")
+
+LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"agentd.__main__"}),
+    frozenset({"agentd.cli"}),
+    frozenset({"agentd.daemon"}),
+    frozenset({"workers", "channels"}),
+    frozenset(
+        {
+            "agentd.bus",
+            "agentd.channel_state",
+            "agentd.client",
+            "agentd.control",
+            "agentd.feed",
+            "agentd.files",
+            "agentd.inbox",
+            "agentd.ledger",
+            "agentd.lock",
+            "agentd.models",
+            "agentd.notify",
+            "agentd.pending",
+            "agentd.pending_file",
+            "agentd.recovery",
+            "agentd.retrieval",
+            "agentd.sending",
+            "agentd.sessions",
+            "agentd.status",
+            "agentd.store",
+            "agentd.supervisor",
+            "agentd.tools",
+            "agentd.turn",
+        }
+    ),
+    frozenset(
+        {
+            "agentd.breaker",
+            "agentd.clock",
+            "agentd.commands",
+            "agentd.config",
+            "agentd.conversation",
+            "agentd.decisions",
+            "agentd.delivery",
+            "agentd.generation",
+            "agentd.language",
+            "agentd.layers",
+            "agentd.markup",
+            "agentd.outlet",
+            "agentd.paths",
+            "agentd.plain",
+            "agentd.ports",
+            "agentd.prompt",
+            "agentd.protocol",
+            "agentd.sections",
+            "agentd.stopwords",
+        }
+    ),
+    frozenset({"agentd.events", "agentd.errors", "agentd.ids"}),
+)
+"""Rooms from top to bottom. A room may import every lower one, and of its own layer only what `BESIDE` lists.
+
+A package that is listed by its name is one room: its modules import each other as they like.
+"""
+
+BESIDE: Mapping[str, frozenset[str]] = {
+    "agentd.channel_state": frozenset({"agentd.store"}),
+    "agentd.config": frozenset({"agentd.layers", "agentd.sections"}),
+    "agentd.control": frozenset({"agentd.sessions"}),
+    "agentd.delivery": frozenset({"agentd.decisions", "agentd.outlet"}),
+    "agentd.feed": frozenset({"agentd.bus"}),
+    "agentd.language": frozenset({"agentd.stopwords"}),
+    "agentd.ledger": frozenset({"agentd.sending"}),
+    "agentd.outlet": frozenset({"agentd.breaker", "agentd.decisions"}),
+    "agentd.pending": frozenset({"agentd.files", "agentd.pending_file", "agentd.recovery"}),
+    "agentd.ports": frozenset({"agentd.conversation", "agentd.generation"}),
+    "agentd.prompt": frozenset({"agentd.generation", "agentd.ports"}),
+    "agentd.recovery": frozenset({"agentd.files", "agentd.pending_file"}),
+    "agentd.retrieval": frozenset({"agentd.store"}),
+    "agentd.sessions": frozenset({"agentd.store"}),
+    "agentd.status": frozenset({"agentd.supervisor"}),
+}
+
+ONLY: Mapping[str, frozenset[str]] = {
+    "channels": frozenset(
+        {
+            "agentd.events",
+            "agentd.errors",
+            "agentd.ports",
+            "agentd.commands",
+            "agentd.conversation",
+            "agentd.protocol",
+        }
+    ),
+    "agentd.cli": frozenset(
+        {
+            "agentd.client",
+            "agentd.config",
+            "agentd.daemon",
+            "agentd.paths",
+            "agentd.plain",
+            "agentd.protocol",
+            "agentd.commands",
+            "agentd.events",
+            "agentd.errors",
+            "agentd.ids",
+        }
+    ),
+}
+"""Rooms that may import less than all lower ones."""
+
+TESTING = "agentd.testing"
+"""The fakes: they may import everything below the daemon, and no product code imports them."""
+BELOW_DAEMON = LAYERS[LAYERS.index(frozenset({"agentd.daemon"})) + 1 :]
+COMPOSITION_ROOT = "agentd.daemon"
+"""The one module that names channels and workers, and it does so by import strings."""
+IMPORT_STRING = re.compile(r"(channels|workers)(\.\w+)+(:\w+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    path: str
+    module: str
+    tree: ast.Module
+
+
+def sources(root: Path) -> list[Source]:
+    """Every source file of the three packages below `root`."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            inside = path.relative_to(root)
+            module = ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
+            found.append(Source(path=str(inside), module=module, tree=ast.parse(path.read_text(), str(path))))
+    return found
+
+
+def imports(source: Source, root: Path) -> Iterator[tuple[int, str]]:
+    """Line and module of every import of the three packages, at the top, lazy, or for type checking only."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] in PACKAGES:
+                    yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            yield node.lineno, "." * node.level + (node.module or "")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                path = root / Path(*inner.split("."))
+                yield node.lineno, inner if path.is_dir() or path.with_suffix(".py").exists() else str(node.module)
+
+
+def room(module: str) -> str | None:
+    """The room that a module belongs to: the longest listed name that it is or lies in."""
+    named = {name for layer in LAYERS for name in layer} | {TESTING}
+    parts = module.split(".")
+    return next((name for n in range(len(parts), 0, -1) if (name := ".".join(parts[:n])) in named), None)
+
+
+def layer(name: str) -> int:
+    return next(n for n, rooms in enumerate(LAYERS) if name in rooms)
+
+
+def refusal(module: str, imported: str) -> str | None:
+    """Why `module` may not import `imported`; None if it may."""
+    here, there = room(module), room(imported)
+    if imported.startswith("."):
+        return "imports are absolute, so that they can be read as arrows"
+    if here is None or imported == "agentd":
+        return None  # the first is told by `unplaced`; agentd itself is only its version
+    if there is None:
+        return "it is in no layer; add it to LAYERS in tests/test_architecture.py"
+    if there == TESTING:
+        return None if here == TESTING else "no product code imports the fakes"
+    if here == TESTING:
+        return None if any(there in rooms for rooms in BELOW_DAEMON) else "the fakes stand below the daemon"
+    if here == there:
+        return _between_plugins(module, imported) if here in ("channels", "workers") else None
+    if here in ONLY and there not in ONLY[here]:
+        return f"{here} imports only {', '.join(sorted(ONLY[here]))}"
+    if there in ("channels", "workers"):
+        return f"only {COMPOSITION_ROOT} names channels and workers, by import strings"
+    if layer(there) < layer(here):
+        return "the arrow points up"
+    if layer(there) == layer(here) and there not in BESIDE.get(here, frozenset()):
+        return "they are in one layer, and BESIDE in tests/test_architecture.py does not list this arrow"
+    return None
+
+
+def _between_plugins(module: str, imported: str) -> str | None:
+    if module.split(".")[:2] == imported.split(".")[:2]:
+        return None
+    return f"{module.split('.')[0]} do not import each other"
+
+
+def forbidden_imports(root: Path) -> list[str]:
+    return [
+        f"{source.path}:{line}: may not import {imported}: {reason}"
+        for source in sources(root)
+        for line, imported in imports(source, root)
+        if (reason := refusal(source.module, imported)) is not None
+    ]
+
+
+def unplaced(root: Path) -> list[str]:
+    return [
+        f"{source.path}: is in no layer; add {source.module} to LAYERS in tests/test_architecture.py"
+        for source in sources(root)
+        if source.module != "agentd" and room(source.module) is None
+    ]
+
+
+def stray_import_strings(root: Path) -> list[str]:
+    return [
+        f"{source.path}:{node.lineno}: names {node.value}; only {COMPOSITION_ROOT} names channels and workers"
+        for source in sources(root)
+        if source.module.startswith("agentd") and source.module != COMPOSITION_ROOT
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and IMPORT_STRING.fullmatch(node.value)
+    ]
+
+
+def without_docstring(root: Path) -> list[str]:
+    return [
+        f"{source.path}: has no docstring that says what a caller relies on"
+        for source in sources(root)
+        if not ast.get_docstring(source.tree)
+    ]
+
+
+def nameless_tasks(root: Path) -> list[str]:
+    wrong = []
+    for source in sources(root):
+        for node in ast.walk(source.tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == "ensure_future":
+                wrong.append(f"{source.path}:{node.lineno}: ensure_future makes a task without a name; use create_task")
+            elif called == "create_task" and "name" not in {keyword.arg for keyword in node.keywords}:
+                wrong.append(f"{source.path}:{node.lineno}: create_task without name=")
+    return wrong
+
+
+def without_twin(root: Path) -> list[str]:
+    return [
+        f"{source.path}: has no tests; write {twin}"
+        for source in sources(root)
+        if not _holds_nothing(source) and not (root / (twin := twin_of(source))).is_file()
+    ]
+
+
+def twin_of(source: Source) -> str:
+    """agentd/a/b.py -> tests/test_a_b.py, channels/a/b.py -> tests/test_channels_a_b.py."""
+    return f"tests/test_{source.module.removeprefix('agentd.').replace('.', '_')}.py"
+
+
+def _holds_nothing(source: Source) -> bool:
+    """An `__init__` or `__main__` with nothing but a docstring, imports, dunder names and a call."""
+    if not source.path.endswith(("__init__.py", "__main__.py")):
+        return False
+    return all(
+        isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) or (isinstance(node, ast.Assign) and _dunder(node))
+        for node in source.tree.body
+    )
+
+
+def _dunder(node: ast.Assign) -> bool:
+    return all(isinstance(target, ast.Name) and re.fullmatch(r"__\w+__", target.id) for target in node.targets)
+
+
+def _report(wrong: list[str]) -> str:
+    return "\n" + "\n".join(wrong)
+
+
+def test_every_import_is_an_arrow_that_is_allowed() -> None:
+    assert not (wrong := forbidden_imports(ROOT)), _report(wrong)
+
+
+def test_every_module_has_its_layer() -> None:
+    assert not (wrong := unplaced(ROOT)), _report(wrong)
+
+
+def test_only_the_daemon_names_channels_and_workers() -> None:
+    assert not (wrong := stray_import_strings(ROOT)), _report(wrong)
+
+
+def test_every_module_says_in_a_docstring_what_it_is() -> None:
+    assert not (wrong := without_docstring(ROOT)), _report(wrong)
+
+
+def test_every_task_has_a_name() -> None:
+    assert not (wrong := nameless_tasks(ROOT)), _report(wrong)
+
+
+def test_every_source_file_has_its_test_twin() -> None:
+    assert not (wrong := without_twin(ROOT)), _report(wrong)
+
+
+def test_the_lists_name_each_room_once_and_only_in_its_own_layer() -> None:
+    named = [name for rooms in LAYERS for name in rooms]
+    assert len(named) == len(set(named))
+    for name, beside in BESIDE.items():
+        assert all(layer(other) == layer(name) and other != name for other in beside), name
+    for name, allowed in ONLY.items():
+        assert all(layer(other) > layer(name) for other in allowed), name
+
+
+def _tree(root: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_forbidden_arrow_is_found_wherever_the_import_stands(tmp_path: Path) -> None:
+    root = _tree(
+        tmp_path,
+        {
+            "agentd/events.py": "from agentd.bus import EventBus\n",
+            "agentd/bus.py": "def lazy():\n    import agentd.pending\n",
+            "agentd/pending.py": "import typing\nif typing.TYPE_CHECKING:\n    from workers.agent import A\n",
+            "agentd/turn.py": "from agentd.testing import model\nfrom . import bus\nfrom agentd import nowhere_yet\n",
+            "agentd/nowhere_yet.py": "",
+            "agentd/daemon.py": "import agentd.cli\n",
+            "agentd/cli/ask.py": "from agentd import daemon, store, __version__\n",
+            "agentd/store.py": "",
+            "agentd/testing/model.py": "from agentd import bus, daemon\n",
+            "workers/agent.py": "import agentd.turn\nimport channels.terminal\nfrom workers.delivery import D\n",
+            "workers/delivery.py": "",
+            "channels/terminal/__init__.py": "from agentd.ids import IdSource\nfrom channels.terminal import socket\n",
+            "channels/terminal/socket.py": "from channels.telegram import run\n",
+            "channels/telegram.py": "from agentd.errors import Retry\n",
+        },
+    )
+    found = forbidden_imports(root)
+    assert [" ".join(line.split(": ")[:2]) for line in found] == [
+        "agentd/bus.py:2 may not import agentd.pending",
+        "agentd/cli/ask.py:1 may not import agentd.store",
+        "agentd/daemon.py:1 may not import agentd.cli",
+        "agentd/events.py:1 may not import agentd.bus",
+        "agentd/pending.py:3 may not import workers.agent",
+        "agentd/testing/model.py:1 may not import agentd.daemon",
+        "agentd/turn.py:1 may not import agentd.testing.model",
+        "agentd/turn.py:2 may not import .",
+        "agentd/turn.py:3 may not import agentd.nowhere_yet",
+        "channels/terminal/__init__.py:1 may not import agentd.ids",
+        "channels/terminal/socket.py:1 may not import channels.telegram",
+        "workers/agent.py:2 may not import channels.terminal",
+        "workers/agent.py:3 may not import workers.delivery",
+    ]
+    assert [line.split(":")[0] for line in unplaced(root)] == ["agentd/nowhere_yet.py"]
+
+
+def test_the_other_rules_find_what_breaks_them(tmp_path: Path) -> None:
+    root = _tree(
+        tmp_path,
+        {
+            "agentd/__init__.py": '"""The map."""\n__version__ = "1"\n',
+            "agentd/bus.py": '"""Bus."""\nCHANNELS = {"terminal": "channels.terminal.channel:build"}\n',
+            "agentd/daemon.py": '"""Root; see channels.terminal."""\nWORKERS = ("workers.agent:AgentWorker",)\n',
+            "agentd/cli/__init__.py": '"""Commands."""\ndef main(): ...\n',
+            "agentd/models/llama/wire.py": "asyncio.create_task(f())\nloop.create_task(f(), name='x')\n",
+            "workers/agent.py": '"""Worker."""\nensure_future(f())\n',
+            "tests/test_bus.py": "",
+            "tests/test_workers_agent.py": "",
+        },
+    )
+    assert [line.split(": ")[0] for line in stray_import_strings(root)] == ["agentd/bus.py:2"]
+    assert [line.split(": ")[0] for line in without_docstring(root)] == ["agentd/models/llama/wire.py"]
+    assert [line.split(": ")[0] for line in nameless_tasks(root)] == [
+        "agentd/models/llama/wire.py:1",
+        "workers/agent.py:2",
+    ]
+    assert without_twin(root) == [
+        "agentd/cli/__init__.py: has no tests; write tests/test_cli.py",
+        "agentd/daemon.py: has no tests; write tests/test_daemon.py",
+        "agentd/models/llama/wire.py: has no tests; write tests/test_models_llama_wire.py",
+    ]

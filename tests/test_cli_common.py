@@ -1,0 +1,47 @@
+"""Every command reads its settings and its state directory in the same way."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.common import load_settings
+from agentd.errors import ConfigError
+
+
+def options(**given: object) -> argparse.Namespace:
+    return argparse.Namespace(**{"config": None, "state_dir": None, "set": [], **given})
+
+
+def test_options_say_which_file_and_directory_and_win_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("[agent]\nconcurrency = 3\nqueue_limit = 3\n")
+    monkeypatch.setenv("AGENTD_STATE_DIR", "/elsewhere")
+    given = options(config=file, state_dir=tmp_path / "state", set=[("agent.concurrency", "4")])
+    settings, state_dir = load_settings(given)
+    assert (settings.agent.concurrency, settings.agent.queue_limit) == (4, 3)
+    assert state_dir == tmp_path / "state"
+
+
+def test_without_options_the_environment_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("agent.concurrency = 3\n")
+    monkeypatch.setenv("AGENTD_CONFIG", str(file))
+    monkeypatch.setenv("AGENTD_STATE_DIR", str(tmp_path))
+    settings, state_dir = load_settings(options())
+    assert settings.agent.concurrency == 3
+    assert state_dir == tmp_path
+
+
+def test_of_a_key_that_is_set_twice_the_last_one_holds() -> None:
+    given = options(config=Path("/dev/null"), set=[("agent.concurrency", "4"), ("agent.concurrency", "5")])
+    assert load_settings(given)[0].agent.concurrency == 5
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        load_settings(options(config=tmp_path / "nowhere"))

@@ -1,0 +1,77 @@
+"""`agentd config check` tells every problem with exit code 78; `show` tells every key and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from agentd.cli import main
+from agentd.config import known_keys
+from agentd.layers import dotted
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration file in use."""
+    path = tmp_path / "config.toml"
+    path.touch()
+    monkeypatch.setenv("AGENTD_CONFIG", str(path))
+    return path
+
+
+def test_check_says_ok_and_which_file_it_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[agent]\nconcurrency = 3\n")
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr() == (f"ok: {file}\n", "")
+
+
+def test_check_tells_all_problems_and_exits_78(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[agent]\nconcurency = 3\n[daemon]\ngrace = 'x'\n")
+    assert main(["config", "check"]) == 78
+    assert capsys.readouterr() == (
+        "",
+        "agentd: 2 settings are wrong:\n"
+        f"  {file}:2: unknown key agent.concurency; did you mean agent.concurrency?\n"
+        f"  {file}:4: daemon.grace should be a valid number, unable to parse string as a number, not 'x'.\n",
+    )
+
+
+def test_check_knows_which_channels_there_are(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[channels.terminl]\n")
+    assert main(["config", "check"]) == 78
+    assert f"{file}:1: unknown channel terminl; did you mean channels.terminal?" in capsys.readouterr().err
+
+
+def test_show_is_toml_with_origins_and_without_secrets(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text('[agent]\nconcurrency = 3\n[channels.x]\ntoken = "s3cret"\nhost = "höst"\nlist = [{ a = true }]\n')
+    assert main(["config", "show", "--set", 'model.sampling.stop=["a\\"b"]']) == 0
+    text = capsys.readouterr().out
+    assert "s3cret" not in text
+    assert [line.split("# ")[-1] for line in text.splitlines() if line.startswith("agent.")] == [
+        f"{file}:2",
+        "default",
+        "default",
+    ]
+    shown = tomllib.loads(text)
+    assert shown["agent"]["concurrency"] == 3
+    assert shown["model"]["sampling"]["stop"] == ['a"b']
+    assert shown["channels"]["x"] == {"token": "********", "host": "höst", "list": [{"a": True}]}
+    assert "# model.path is not set" in text
+
+
+def test_show_as_json_has_every_key(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[daemon]\ngrace = 3\n")
+    assert main(["config", "show", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert list(shown) == [dotted(known.key) for known in known_keys()]
+    assert shown["daemon.grace"] == {"value": 3.0, "origin": f"{file}:2"}
+    assert shown["model.path"] == {"value": None, "origin": "default"}
+
+
+def test_show_of_a_wrong_configuration_is_its_problems(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[[[")
+    assert main(["config", "show"]) == 78
+    assert capsys.readouterr().err.startswith(f"agentd: {file}:1:")
