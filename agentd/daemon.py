@@ -1,0 +1,318 @@
+"""The composition root: builds every part, starts it, and stops it within two deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from agentd import __version__
+from agentd.bus import EventBus
+from agentd.clock import SystemClock
+from agentd.config import Settings, check_channels
+from agentd.conversation import Conversations
+from agentd.delivery import Policy
+from agentd.errors import AgentdError
+from agentd.events import Delivered
+from agentd.feed import LiveFeed
+from agentd.generation import Limits, Sampling
+from agentd.ids import IdSource
+from agentd.inbox import DurableInbox
+from agentd.lock import StateLock
+from agentd.models.extractive import ExtractiveModel
+from agentd.pending import PendingDirectory
+from agentd.ports import Channel, ChatModel, Draining, Listening, Offers
+from agentd.retrieval.ingest import DocumentIngest
+from agentd.retrieval.search import KeywordSearch
+from agentd.sessions import Sessions
+from agentd.status import DaemonStatus
+from agentd.store import Store, load_migrations
+from agentd.supervisor import ChannelSupervisor
+from agentd.turn import Turns, TurnSettings
+
+log = logging.getLogger(__name__)
+
+CHANNELS = {"terminal": "channels.terminal.channel:build"}
+"""Channel name -> what builds it. A third party's channel names its own as `build` under `[channels.NAME]`."""
+AGENT_WORKER = "workers.agent:AgentWorker"
+DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
+
+HEALTH_SECONDS = 10.0
+PROMPT_RESERVE = 64
+"""Tokens of the context that neither the prompt nor the answer may take."""
+
+
+def load(name: str) -> Any:
+    """What an import string `module:attribute` names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+class Daemon:
+    """One daemon on one state directory. `channels` None runs all that the settings name, else only these.
+
+    With `channels` given, what other channels have pending is left to a daemon that runs them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        state_dir: Path,
+        *,
+        sockets: Sequence[tuple[Path, int]],
+        channels: Sequence[str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._state_dir = state_dir
+        self._sockets = sockets
+        self._in_process = channels is not None
+        builders = channel_builders(settings)
+        self._builders = {name: builders[name] for name in channels or builders}
+        self._house: _House | None = None
+
+    async def is_well(self) -> bool:
+        """The event loop runs, the database answers and the disk takes what must be durable."""
+        if self._house is None:
+            return True
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._house.sessions.last_id()
+        except (TimeoutError, AgentdError):
+            return False
+        return self._house.pending.healthy
+
+    async def run(self, *, stop: asyncio.Event, ready: Callable[[], None], fast: asyncio.Event | None = None) -> None:
+        """Returns after `stop` was set and everything ended: running turns and deliveries first, for the grace period
+        (or until `fast` is set), then by cancellation.
+
+        Raises what keeps it from starting (`StateInUse`, `StateError`, `NewerVersion`, `ConfigError`), and whatever a
+        core worker crashed with.
+        """
+        async with AsyncExitStack() as stack:
+            stack.enter_context(StateLock(self._state_dir))
+            house = await _House.open(stack, self._settings, self._state_dir, self._builders, self._in_process)
+            self._house = house
+            house.build_channels(self._builders, self._sockets)
+            tasks = house.start()
+            log.info("agentd %s runs on %s", __version__, self._state_dir)
+            ready()
+            try:
+                await until_stopped(stop, tasks)
+                log.info("stopping: %d sessions are busy", len(house.conversations.busy()))
+                await house.drain(self._settings.daemon.grace, fast or asyncio.Event())
+            finally:
+                await end(tasks, self._settings.daemon.hard_limit)
+        log.info("stopped")
+
+
+async def until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Returns when `stop` is set; raises what a task crashed with, for none of them may end before."""
+    stopping = asyncio.create_task(stop.wait(), name="wait for stop")
+    try:
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    for task in tasks:
+        if task in done:
+            task.result()
+            raise RuntimeError(f"the {task.get_name()} ended by itself")
+
+
+async def end(tasks: Sequence[asyncio.Task[None]], limit: float) -> None:
+    """Cancel what still runs; what has not ended after `limit` seconds is named in the log and left."""
+    for task in tasks:
+        task.cancel()
+    _, stuck = await asyncio.wait(tasks, timeout=limit)
+    for task in stuck:
+        log.error("the %s did not end within %g s; leaving it behind", task.get_name(), limit)
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the %s failed", task.get_name(), exc_info=error)
+
+
+def channel_builders(settings: Settings) -> dict[str, str]:
+    """The channels to run and what builds each; `ConfigError` for a section of an unknown channel."""
+    builders = dict(CHANNELS)
+    for name, table in settings.channels.items():
+        if isinstance(build := table.get("build"), str):
+            builders[name] = build
+    check_channels(settings, builders)
+    return builders
+
+
+class _House:
+    """Everything that lives as long as the daemon runs."""
+
+    def __init__(self, settings: Settings, pending: PendingDirectory, sessions: Sessions, documents: Store) -> None:
+        self.settings = settings
+        self.pending = pending
+        self.sessions = sessions
+        self.clock = SystemClock()
+        self.search = KeywordSearch(documents)
+        self.ingest = DocumentIngest(documents, self.clock, max_bytes=settings.retrieval.max_file_bytes)
+        self.conversations = Conversations()
+        self.feed = LiveFeed()
+        self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply])
+        self.channels: dict[str, Channel] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        stack: AsyncExitStack,
+        settings: Settings,
+        state_dir: Path,
+        channels: Mapping[str, str],
+        in_process: bool,
+    ) -> _House:
+        """Open the stores and recover what an earlier process left; `stack` closes them."""
+        clock, ids = SystemClock(), IdSource()
+        options = settings.pending
+        pending = await stack.enter_async_context(
+            PendingDirectory(
+                state_dir,
+                clock=clock,
+                threads=options.threads,
+                min_free_bytes=options.min_free_bytes,
+                allow_network_fs=options.allow_network_fs,
+            )
+        )
+        store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd")))
+        sessions = Sessions(store, ids, clock)
+        documents = await stack.enter_async_context(
+            Store(state_dir / "documents.db", load_migrations("agentd.retrieval"))
+        )
+        ids.seen(pending.last_id)
+        ids.seen(await sessions.last_id())
+        house = cls(settings, pending, sessions, documents)
+        house._build(ids, state_dir, channels, in_process)
+        return house
+
+    def _build(self, ids: IdSource, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
+        settings = self.settings
+        self.model: ChatModel = ExtractiveModel(self.ingest)
+        turns = Turns(
+            documents=self.search,
+            model=lambda: self.model,
+            sessions=self.sessions,
+            bus=self.bus,
+            ids=ids,
+            clock=self.clock,
+            settings=turn_settings(settings),
+        )
+        self.agent = load(AGENT_WORKER)(
+            bus=self.bus,
+            pending=self.pending,
+            conversations=self.conversations,
+            sessions=self.sessions,
+            turns=turns,
+            ids=ids,
+            clock=self.clock,
+            concurrency=settings.agent.concurrency,
+            channels=frozenset(channels),
+        )
+        self.delivery = load(DELIVERY_WORKER)(
+            self.pending,
+            self.bus,
+            self.channels,
+            clock=self.clock,
+            ids=ids,
+            policy=delivery_policy(settings),
+            leave_others=in_process,
+        )
+        self.inbox = DurableInbox(
+            bus=self.bus,
+            pending=self.pending,
+            turns=self.sessions,
+            conversations=self.conversations,
+            agent=self.agent,
+            ids=ids,
+            clock=self.clock,
+            queue_limit=settings.agent.queue_limit,
+        )
+        self.supervisor = ChannelSupervisor(self.bus, ids, self.clock)
+        self.status = DaemonStatus(
+            state_dir=state_dir,
+            in_process=in_process,
+            pending=self.pending,
+            conversations=self.conversations,
+            documents=self.ingest,
+            model=lambda: self.model,
+            supervisor=self.supervisor,
+        )
+
+    def build_channels(self, builders: Mapping[str, str], sockets: Sequence[tuple[Path, int]]) -> None:
+        for name, builder in builders.items():
+            table = {key: value for key, value in self.settings.channels.get(name, {}).items() if key != "build"}
+            channel: Channel = load(builder)(
+                Offers(
+                    version=__version__,
+                    settings=table,
+                    sockets=sockets,
+                    sessions=self.sessions,
+                    documents=self.ingest,
+                    feed=self.feed,
+                    conversations=self.conversations,
+                    deliveries=self.delivery,
+                    status=self.status,
+                )
+            )
+            if isinstance(channel, Listening):
+                channel.listen()
+            self.channels[name] = channel
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Workers first, then channels, so that nobody takes in what nobody answers."""
+        return [
+            asyncio.create_task(self.delivery.run(), name="delivery worker"),
+            asyncio.create_task(self._mark_unread(), name="marker of unread answers"),
+            asyncio.create_task(self.agent.run(), name="agent worker"),
+            *(
+                asyncio.create_task(self.supervisor.run(channel, self.inbox), name=f"channel {name}")
+                for name, channel in self.channels.items()
+            ),
+        ]
+
+    async def _mark_unread(self) -> None:
+        """What nobody was there to take is unread in the history."""
+        async for event in self.bus.subscribe(Delivered, name="unread marks", size=1024):
+            if isinstance(event, Delivered) and event.how == "history":
+                await self.sessions.mark_unread(event.turn_id)
+
+    async def drain(self, grace: float, fast: asyncio.Event) -> None:
+        """Take nothing in; let what runs end, for `grace` seconds or until `fast`."""
+        self.inbox.close("it was asked to stop")
+        work = asyncio.create_task(self._finish_work(grace), name="drain")
+        hurry = asyncio.create_task(fast.wait(), name="fast stop")
+        try:
+            await asyncio.wait([work, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, hurry):
+                task.cancel()
+            await asyncio.wait([work, hurry])
+
+    async def _finish_work(self, grace: float) -> None:
+        for channel in self.channels.values():
+            if isinstance(channel, Draining):
+                await channel.stop_receiving()
+        await self.agent.drain()
+        await self.delivery.drain(grace)
+
+
+def turn_settings(settings: Settings) -> TurnSettings:
+    """How turns are run, as the settings say it."""
+    sampling = Sampling(**settings.model.sampling.model_dump())
+    return TurnSettings(
+        passages=settings.retrieval.limit,
+        prompt_tokens=max(0, settings.model.context - sampling.max_tokens - PROMPT_RESERVE),
+        sampling=sampling,
+        limits=Limits(**settings.model.limits.model_dump()),
+    )
+
+
+def delivery_policy(settings: Settings) -> Policy:
+    """How hard to try, as the settings say it."""
+    return Policy(**settings.delivery.model_dump(exclude={"dead_retention_days"}))

@@ -1,0 +1,61 @@
+"""Keeps channels running: a channel that crashes is started again in place, with back-off, and its state is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.events import ChannelStateChanged
+from agentd.ids import IdSource
+from agentd.ports import Bus, Channel, Clock, Inbox
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, LAST_WAIT = 1.0, 300.0
+"""Seconds before a crashed channel is started again; they double in between."""
+STEADY = 300.0
+"""A channel that ran for so many seconds starts again with the first wait."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelState:
+    state: Literal["starting", "connected", "degraded", "down"]
+    reason: str = ""
+
+
+class ChannelSupervisor:
+    """Runs channels and knows the state of each; a channel may publish finer states of its own meanwhile."""
+
+    def __init__(self, bus: Bus, ids: IdSource, clock: Clock) -> None:
+        self._bus = bus
+        self._ids = ids
+        self._clock = clock
+        self.states: dict[str, ChannelState] = {}
+
+    async def run(self, channel: Channel, inbox: Inbox) -> None:
+        """Run one channel until cancelled."""
+        wait = FIRST_WAIT
+        while True:
+            started = self._clock.monotonic()
+            await self._tell(channel.name, ChannelState(state="connected"))
+            try:
+                await channel.run(inbox)
+                reason = "it ended by itself"
+            except Exception as error:
+                log.exception("channel %s crashed", channel.name)
+                reason = str(error) or type(error).__name__
+            if self._clock.monotonic() - started > STEADY:
+                wait = FIRST_WAIT
+            await self._tell(channel.name, ChannelState(state="down", reason=f"{reason}; again in {wait:g} s"))
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LAST_WAIT)
+
+    async def _tell(self, name: str, state: ChannelState) -> None:
+        self.states[name] = state
+        await self._bus.publish(
+            ChannelStateChanged(
+                id=self._ids.next(), time=self._clock.now(), channel=name, state=state.state, reason=state.reason
+            )
+        )
