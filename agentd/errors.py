@@ -102,7 +102,14 @@ class DeliveryFailure(Exception):
 
 
 class Retry(DeliveryFailure):
-    """The platform may take it later (network, 5xx): back-off, costs an attempt."""
+    """The platform may take it later (network, 5xx): back-off, costs an attempt.
+
+    `uncertain` says that the platform may have taken it already (its reply was lost): the next send is a repeat.
+    """
+
+    def __init__(self, message: str, *, uncertain: bool = False) -> None:
+        super().__init__(message)
+        self.uncertain = uncertain
 
 
 class Wait(DeliveryFailure):

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from agentd.conversation import Conversations
 from agentd.events import (
     Address,
     Citation,
@@ -63,10 +64,12 @@ class Entry:
     attempts: int = 0
     not_before: datetime | None = None
     last_error: str = ""
+    retried: datetime | None = None
+    """When a person took it back out of the dead letters: its age counts from then."""
 
 
 class Pending(Protocol):
-    """The five moves of the pending directory; each is durable when it returns and raises `NotAccepted` or OSError."""
+    """The five moves of the pending directory; each is durable when it returns; `NotAccepted` or `StateError`."""
 
     async def accept(self, event: InboundEvent | OutboundEvent) -> None:
         """ID.event appears: an inbound, or a notice, which starts as an answer."""
@@ -217,6 +220,14 @@ class Channel(Protocol):
         ...
 
 
+@runtime_checkable
+class Listening(Protocol):
+    """A channel that binds something before it runs, so that its errors are errors of the start."""
+
+    def listen(self) -> None: ...
+
+
+@runtime_checkable
 class Draining(Protocol):
     """A channel that can stop taking in before it stops sending."""
 
@@ -337,6 +348,26 @@ class ChatModel(Protocol):
 
 
 class Status(Protocol):
+    """Is it well, and if not, what to do."""
+
     async def snapshot(self) -> Mapping[str, Any]:
         """What `agentd status` shows, as JSON values."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offers:
+    """What the daemon offers a channel when it builds it; a channel takes the few that it uses.
+
+    `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes.
+    """
+
+    version: str
+    settings: Mapping[str, Any]
+    sockets: Sequence[tuple[Path, int]]
+    sessions: SessionView
+    documents: DocumentView
+    feed: Feed
+    conversations: Conversations
+    deliveries: Deliveries
+    status: Status

@@ -1,0 +1,175 @@
+"""Writes what became of a delivery into the pending directory, however long the disk refuses, and tells the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from agentd.delivery import Bury, ChannelLanes, Defer, Owed, Policy
+from agentd.events import Buried, Delivered, DeliveryAttempted, DeliveryDeferred
+from agentd.ids import IdSource
+from agentd.ports import Bus, Clock, Pending, Progress, WorkList
+from agentd.sending import STORAGE_ERRORS
+
+log = logging.getLogger(__name__)
+
+
+class Work(Pending, Progress, WorkList, Protocol):
+    """The pending directory, whole."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastSeen:
+    """The latest that happened on a channel; None and "" where nothing has yet."""
+
+    delivered: datetime | None = None
+    failed: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryStats:
+    """What is owed; ages in seconds. `unrecorded` were delivered or given up and wait for the disk to take that."""
+
+    pending: int
+    in_flight: int
+    unconfirmed: int
+    deferred: int
+    unrecorded: int
+    oldest_age: float | None
+    channels: Mapping[str, ChannelLanes]
+    last: Mapping[str, LastSeen]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """Where a delivery's events belong; a notice has a name of its own in the pending directory, but not here."""
+
+    turn_id: str
+    session_id: str
+
+
+class Ledger:
+    """The outcomes of deliveries; `unrecorded` have ended, but not yet on the disk: never send those again."""
+
+    def __init__(
+        self, pending: Work, bus: Bus, *, clock: Clock, ids: IdSource, policy: Policy, rng: random.Random
+    ) -> None:
+        self._pending = pending
+        self._bus = bus
+        self._clock = clock
+        self._ids = ids
+        self._policy = policy
+        self._rng = rng
+        self.unrecorded: set[str] = set()
+        self.last: dict[str, LastSeen] = {}
+
+    async def attempted(self, owed: Owed, turn: Turn, attempt: int) -> None:
+        await self._bus.publish(
+            DeliveryAttempted(
+                id=self._ids.next(),
+                time=self._clock.now(),
+                turn_id=turn.turn_id,
+                session_id=turn.session_id,
+                outbound_id=owed.id,
+                address=owed.address,
+                attempt=attempt,
+            )
+        )
+
+    async def delivered(
+        self, owed: Owed, turn: Turn, how: Literal["taken", "history"], freed: Callable[[], None]
+    ) -> None:
+        """It is owed no more. `freed` is called once, when the disk has taken that or refused for the first time."""
+        if how == "taken":
+            self._saw(owed, delivered=True)
+        await self._persist(owed, lambda: self._pending.ack(owed.turn_id), freed)
+        await self._bus.publish(
+            Delivered(
+                id=self._ids.next(),
+                time=self._clock.now(),
+                turn_id=turn.turn_id,
+                session_id=turn.session_id,
+                outbound_id=owed.id,
+                address=owed.address,
+                how=how,
+            )
+        )
+
+    async def buried(self, decision: Bury, turn: Turn) -> None:
+        """It lies in the dead letters, with the reason."""
+        owed = decision.owed
+        self._saw(owed, error=decision.reason)
+        log.warning("%s for %s is given up: %s", owed.id, owed.address, decision.reason)
+        await self._persist(owed, lambda: self._pending.bury(owed.turn_id, decision.reason), lambda: None)
+        await self._bus.publish(
+            Buried(
+                id=self._ids.next(),
+                time=self._clock.now(),
+                turn_id=turn.turn_id,
+                session_id=turn.session_id,
+                dead_id=owed.id,
+                reason=decision.reason,
+            )
+        )
+
+    async def deferred(self, decision: Defer, turn: Turn) -> None:
+        """It stays owed. A disk that refuses this costs nothing but the count of attempts, after a restart."""
+        owed, now = decision.owed, self._clock.now()
+        self._saw(owed, error=decision.error)
+        until = None if decision.delay is None else now + timedelta(seconds=decision.delay)
+        try:
+            await self._pending.defer(owed.turn_id, until=until, attempt=owed.attempts, error=decision.error)
+            if owed.repeat:
+                # Whether the platform has it is unknown, and must still be known to be so after a crash.
+                await self._pending.sending(owed.turn_id)
+        except STORAGE_ERRORS as error:
+            log.warning("that %s is deferred could not be noted: %s", owed.id, error)
+        await self._bus.publish(
+            DeliveryDeferred(
+                id=self._ids.next(),
+                time=now,
+                turn_id=turn.turn_id,
+                session_id=turn.session_id,
+                outbound_id=owed.id,
+                address=owed.address,
+                attempt=owed.attempts,
+                until=until,
+                error=decision.error,
+            )
+        )
+
+    async def _persist(self, owed: Owed, move: Callable[[], Awaitable[None]], freed: Callable[[], None]) -> None:
+        """Make a move, again and again until it is durable; nothing to do where somebody has removed the entry."""
+        self.unrecorded.add(owed.id)
+        attempt = 0
+        while self._is_pending(owed):
+            try:
+                await move()
+                break
+            except STORAGE_ERRORS as error:
+                log.error("the outcome of %s could not be written (it is not sent again): %s", owed.id, error)
+            if attempt == 0:
+                freed()
+            await asyncio.sleep(self._policy.backoff(attempt, self._rng))
+            attempt += 1
+        self.unrecorded.discard(owed.id)
+        if attempt == 0:
+            freed()
+
+    def _is_pending(self, owed: Owed) -> bool:
+        entry = self._pending.entries().get(owed.turn_id)
+        return entry is not None and entry.outbound_id == owed.id
+
+    def _saw(self, owed: Owed, *, delivered: bool = False, error: str = "") -> None:
+        name, now = owed.address.channel, self._clock.now()
+        before = self.last.get(name, LastSeen())
+        if delivered:
+            self.last[name] = LastSeen(delivered=now, failed=before.failed, error=before.error)
+        else:
+            self.last[name] = LastSeen(delivered=before.delivered, failed=now, error=error)

@@ -1,0 +1,178 @@
+"""A channel without a platform: it is told what becomes of each send, and remembers what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.events import OutboundEvent
+from agentd.ports import Confirmation, Inbox, Offer, PartDone, Receipt
+
+How = Literal["taken", "history"]
+
+
+class Gate:
+    """A send or an acknowledgement that hangs until the test says what comes of it; also `ports.Confirmation`."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        """Set as soon as somebody waits."""
+        self._outcome: asyncio.Future[How] = asyncio.get_running_loop().create_future()
+
+    def open(self, how: How = "taken") -> None:
+        self._outcome.set_result(how)
+
+    def fail(self, error: Exception) -> None:
+        self._outcome.set_exception(error)
+
+    async def wait(self) -> How:
+        self.entered.set()
+        return await asyncio.shield(self._outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The send itself waits for the gate."""
+
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """The send returns at once; its acknowledgement is the gate."""
+
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class AfterParts:
+    """So many more parts are confirmed, then this is what comes of the send."""
+
+    parts: int
+    then: How | Exception | Hang
+
+
+Outcome = How | Exception | Hang | Unconfirmed | AfterParts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentPart:
+    """What reached the platform: a whole message is part 0 of one."""
+
+    event: OutboundEvent
+    n: int
+    text: str
+    repeat: bool
+
+
+class FakeChannel:
+    """Implements `ports.Channel`.
+
+    Each send uses up the next of its chat's scripted outcomes, else the next of those for all chats, else it is
+    taken. `attempts` lists every send that was begun; `received` what reached the platform, in order. Messages longer
+    than `part_size` characters go in parts; 0 sends everything whole.
+    """
+
+    def __init__(self, name: str = "fake", *, part_size: int = 0) -> None:
+        self.name = name
+        self.part_size = part_size
+        self.attempts: list[OutboundEvent] = []
+        self.received: list[SentPart] = []
+        self.receiving = asyncio.Event()
+        """Set while `run` runs."""
+        self._scripts: dict[str, deque[Outcome]] = {}
+        self._changed = asyncio.Condition()
+        self._inbox: Inbox | None = None
+        self._crash: asyncio.Future[None] | None = None
+
+    def script(self, *outcomes: Outcome, chat: str = "") -> None:
+        """What comes of the next sends, to this chat or (without) to any chat that has no script of its own."""
+        self._scripts.setdefault(chat, deque()).extend(outcomes)
+
+    async def receive(self, offer: Offer) -> Receipt:
+        """A person writes: the offer goes to the inbox that `run` was given."""
+        await self.receiving.wait()
+        if self._inbox is None:
+            raise RuntimeError("the channel does not run: start run() before anybody writes")
+        return await self._inbox.accept(offer)
+
+    def crash(self, error: Exception) -> None:
+        """Make `run` raise."""
+        if self._crash is None:
+            raise RuntimeError("the channel does not run: there is nothing to crash")
+        self._crash.set_exception(error)
+
+    async def wait_for_attempts(self, count: int, *, limit: float = 10.0) -> Sequence[OutboundEvent]:
+        """Wait until so many sends were begun; TimeoutError after `limit` seconds."""
+        async with asyncio.timeout(limit), self._changed:
+            await self._changed.wait_for(lambda: len(self.attempts) >= count)
+        return self.attempts
+
+    async def wait_for_received(self, count: int, *, limit: float = 10.0) -> Sequence[SentPart]:
+        """Wait until so many parts reached the platform; TimeoutError after `limit` seconds."""
+        async with asyncio.timeout(limit), self._changed:
+            await self._changed.wait_for(lambda: len(self.received) >= count)
+        return self.received
+
+    async def run(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._crash = asyncio.get_running_loop().create_future()
+        self.receiving.set()
+        try:
+            await self._crash
+        finally:
+            self.receiving.clear()
+            self._inbox = self._crash = None
+
+    async def send(self, event: OutboundEvent, progress: PartDone) -> Confirmation | How:
+        await self._note(event)
+        outcome = self._next_outcome(event.address.chat)
+        confirmed = outcome.parts if isinstance(outcome, AfterParts) else None
+        if isinstance(outcome, AfterParts):
+            outcome = outcome.then
+        if confirmed is None and isinstance(outcome, Exception):
+            raise outcome
+        if confirmed is None and isinstance(outcome, Hang):
+            how = await outcome.gate.wait()
+            await self._put_parts(event, progress, None)
+            return how
+        await self._put_parts(event, progress, confirmed)
+        match outcome:
+            case Exception():
+                raise outcome
+            case Hang():
+                return await outcome.gate.wait()
+            case Unconfirmed():
+                return outcome.gate
+            case _:
+                return outcome
+
+    def _next_outcome(self, chat: str) -> Outcome:
+        for script in (self._scripts.get(chat), self._scripts.get("")):
+            if script:
+                return script.popleft()
+        return "taken"
+
+    async def _put_parts(self, event: OutboundEvent, progress: PartDone, count: int | None) -> None:
+        """Deliver the parts that are still missing, at most `count` of them."""
+        if not self.part_size:
+            await self._note(event, SentPart(event=event, n=0, text=event.text, repeat=progress.repeat))
+            return
+        size = self.part_size
+        split = [event.text[start : start + size] for start in range(0, len(event.text), size)] or [""]
+        parts, first = await progress.begin(split)
+        last = len(parts) if count is None else min(len(parts), first + count)
+        for n in range(first, last):
+            await self._note(event, SentPart(event=event, n=n, text=parts[n], repeat=progress.repeat))
+            await progress.part(n)
+
+    async def _note(self, event: OutboundEvent, part: SentPart | None = None) -> None:
+        async with self._changed:
+            if part is None:
+                self.attempts.append(event)
+            else:
+                self.received.append(part)
+            self._changed.notify_all()

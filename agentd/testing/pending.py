@@ -1,0 +1,137 @@
+"""A pending directory in memory: the same moves and the same index, with faults on request and crashes to survive."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from agentd.errors import NotAccepted, StateError
+from agentd.events import InboundEvent, OutboundEvent
+from agentd.ports import Entry
+
+Move = Literal["accept", "answer", "ack", "defer", "bury", "started", "parked", "sending", "part_done", "load"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    event: InboundEvent | OutboundEvent
+    reason: str
+
+
+class MemoryPending:
+    """Implements `ports.Pending`, `ports.Progress` and `ports.WorkList`.
+
+    `moves` lists what was called with which id, in order; `dead` holds what was buried, by its own id.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[tuple[Move, str]] = []
+        self.dead: dict[str, DeadLetter] = {}
+        self._entries: dict[str, Entry] = {}
+        self._events: dict[str, InboundEvent | OutboundEvent] = {}
+        self._faults: dict[Move, deque[Exception]] = {}
+
+    def fail(self, move: Move, *errors: Exception) -> None:
+        """The next calls of this move raise these errors, one each."""
+        self._faults.setdefault(move, deque()).extend(errors)
+
+    def after_crash(self) -> MemoryPending:
+        """What a restart finds: all of it, in order, and nothing of this process's faults and counts."""
+        found = MemoryPending()
+        found._entries = copy.deepcopy(dict(sorted(self._entries.items())))
+        found._events = dict(self._events)
+        found.dead = dict(self.dead)
+        return found
+
+    def entries(self) -> Mapping[str, Entry]:
+        return self._entries
+
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
+        self._entry("load", turn_id)
+        return self._events[turn_id]
+
+    async def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        self._called("accept", event.id)
+        if event.id in self._entries:
+            raise NotAccepted(f"{event.id} is pending already: give every event an id of its own")
+        self._insert(event.id, event)
+
+    async def answer(self, event: OutboundEvent) -> None:
+        self._called("answer", event.turn_id)
+        for turn_id in event.answers:
+            if turn_id != event.turn_id:
+                self._remove(turn_id)
+        self._insert(event.turn_id, event)
+
+    async def ack(self, turn_id: str) -> None:
+        self._entry("ack", turn_id)
+        self._remove(turn_id)
+
+    async def defer(self, turn_id: str, *, until: datetime | None, attempt: int, error: str) -> None:
+        entry = self._entry("defer", turn_id)
+        entry.sending = False
+        entry.not_before = until
+        entry.attempts = attempt
+        entry.last_error = error
+
+    async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
+        self._entry("bury", turn_id)
+        event = self._events[turn_id]
+        self.dead[event.id] = DeadLetter(event=event, reason=reason)
+        self._remove(turn_id)
+        if notice is not None:
+            self._insert(notice.id, notice)
+
+    async def started(self, turn_id: str, *, alone: bool) -> None:
+        entry = self._entry("started", turn_id)
+        entry.starts += 1
+        entry.running = True
+        entry.alone += alone
+
+    async def parked(self, turn_id: str) -> None:
+        entry = self._entry("parked", turn_id)
+        entry.running = False
+        entry.alone = 0
+
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+        entry = self._entry("sending", turn_id)
+        entry.sending = True
+        if parts is not None and not entry.parts:
+            entry.parts = tuple(parts)
+
+    async def part_done(self, turn_id: str, n: int) -> None:
+        entry = self._entry("part_done", turn_id)
+        entry.parts_done = max(entry.parts_done, n + 1)
+
+    def _called(self, move: Move, turn_id: str) -> None:
+        self.moves.append((move, turn_id))
+        if faults := self._faults.get(move):
+            raise faults.popleft()
+
+    def _entry(self, move: Move, turn_id: str) -> Entry:
+        self._called(move, turn_id)
+        entry = self._entries.get(turn_id)
+        if entry is None:
+            raise StateError(f"{turn_id} is not pending: it was acked or buried before")
+        return entry
+
+    def _insert(self, name: str, event: InboundEvent | OutboundEvent) -> None:
+        in_order = name in self._entries or name > next(reversed(self._entries), "")
+        self._events[name] = event
+        self._entries[name] = Entry(
+            id=name,
+            session_id=event.session_id,
+            dedupe_key="" if isinstance(event, OutboundEvent) else event.dedupe_key,
+            lane=event.address,
+            outbound_id=event.id if isinstance(event, OutboundEvent) else "",
+        )
+        if not in_order:
+            self._entries = dict(sorted(self._entries.items()))
+
+    def _remove(self, name: str) -> None:
+        self._entries.pop(name, None)
+        self._events.pop(name, None)
