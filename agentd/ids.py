@@ -11,6 +11,10 @@ ID_PATTERN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")
 """16 hex digits that only ever grow (nanoseconds since 1970 while the clock behaves), 8 random ones."""
 
 
+NO_ID = "0000000000000000-00000000"
+"""Sorts before every id."""
+
+
 def is_id(text: str) -> bool:
     """Whether this is the form of an id of ours; only such a name is ever part of a path."""
     return ID_PATTERN.fullmatch(text) is not None

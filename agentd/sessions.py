@@ -1,0 +1,367 @@
+"""Conversations and the ends of turns, in `agentd.db`; everybody but the owner sees their own."""
+
+from __future__ import annotations
+
+import sqlite3
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from agentd.errors import NotFound, UsageError
+from agentd.events import Citation, InboundEvent, OutboundEvent, Principal, decode, encode
+from agentd.ids import NO_ID, IdSource, is_id
+from agentd.ports import Clock, SessionInfo, StoredMessage
+from agentd.store import Store
+
+TURNS_KEPT = timedelta(days=8)
+"""A turn's row is kept at least this long: longer than any platform or client offers a message again."""
+TITLE_LENGTH = 60
+"""Characters of a title at most."""
+NAME_LENGTH = 64
+"""Characters of a session's name at most."""
+PURGED_AT_ONCE = 1000
+
+_citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedTurn:
+    """How a turn ended, and the digest of what was asked."""
+
+    turn_id: str
+    session_id: str
+    content_digest: str
+    outbound: OutboundEvent
+
+
+class Sessions:
+    """Implements `ports.SessionView`, and keeps what turns leave behind.
+
+    Every method that takes a principal raises `NotFound` for a session of somebody else exactly as for one that does
+    not exist. All of them raise `StateError` or `Busy` as `Store` does.
+    """
+
+    def __init__(self, store: Store, ids: IdSource, clock: Clock) -> None:
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+
+    # --- as their principal sees them ---
+
+    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
+        """A new session (None), the latest ("last"), one by id, or one by name, made when there is none.
+
+        "last" and names mean the principal's own sessions, also for the owner, who reaches the others by id. Without
+        any message yet, "last" is a new session. Raises `UsageError` for a name that cannot be one.
+        """
+        if ref is None:
+            return await self._make(principal, "")
+        if ref == "last":
+            return await self._store.read(lambda db: _latest(db, principal)) or await self._make(principal, "")
+        if is_id(ref):
+            return await self._store.read(lambda db: _visible(db, principal, ref))
+        name = _checked_name(ref)
+        return await self._store.read(lambda db: _named(db, principal, name)) or await self._make(principal, name)
+
+    async def _make(self, principal: Principal, name: str) -> SessionInfo:
+        session_id, now = self._ids.next(), _text(self._clock.now())
+
+        def make(db: sqlite3.Connection) -> SessionInfo:
+            if name and (known := _named(db, principal, name)):
+                return known
+            db.execute(
+                "INSERT INTO sessions (id, principal_kind, principal_id, name, created, updated)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (session_id, principal.kind, principal.id, name, now, now),
+            )
+            return _visible(db, principal, session_id)
+
+        return await self._store.write(make)
+
+    async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
+        """Sessions that have messages, the one with the newest message first."""
+        where, mine = _scope(principal)
+        query = f"{_INFO} WHERE s.newest > 0 AND {where} ORDER BY s.newest DESC LIMIT ?"
+        return await self._store.read(lambda db: [_info(row) for row in db.execute(query, (*mine, limit))])
+
+    async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
+        """The newest `limit` messages in their order, the newest last."""
+
+        def read(db: sqlite3.Connection) -> Sequence[StoredMessage]:
+            _visible(db, principal, session_id)
+            return _messages(db, session_id, limit)
+
+        return await self._store.read(read)
+
+    async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
+        """Give a session a name, or none (""). Raises `UsageError` where its principal uses that name already."""
+        checked = _checked_name(name) if name else ""
+
+        def rename(db: sqlite3.Connection) -> SessionInfo:
+            session = _visible(db, principal, session_id)
+            holder = _named(db, session.principal, checked) if checked else None
+            if holder is not None and holder.id != session_id:
+                raise UsageError(f'the name "{checked}" belongs to session {holder.id}; choose another one.')
+            db.execute("UPDATE sessions SET name = ? WHERE id = ?", (checked, session_id))
+            return _visible(db, principal, session_id)
+
+        return await self._store.write(rename)
+
+    async def delete(self, principal: Principal, session_id: str) -> None:
+        """The session and its messages go; how its turns ended stays known for `TURNS_KEPT`."""
+
+        def delete(db: sqlite3.Connection) -> None:
+            _visible(db, principal, session_id)
+            db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+
+        await self._store.write(delete)
+
+    async def mark_read(self, principal: Principal, session_id: str) -> None:
+        """Somebody has seen the session up to its newest message."""
+
+        def mark(db: sqlite3.Connection) -> None:
+            _visible(db, principal, session_id)
+            db.execute("UPDATE messages SET unread = 0 WHERE session_id = ? AND unread = 1", (session_id,))
+
+        await self._store.write(mark)
+
+    # --- as turns and deliveries see them ---
+
+    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
+        """The newest `limit` messages in their order, for a prompt; empty where the session is gone."""
+        return await self._store.read(lambda db: _messages(db, session_id, limit))
+
+    async def mark_unread(self, turn_id: str) -> None:
+        """Nobody was there to take the answer of this turn: it waits in the history."""
+        await self._store.write(
+            lambda db: (
+                db.execute(
+                    "UPDATE messages SET unread = 1 WHERE turn_id = ? AND role = 'assistant'", (turn_id,)
+                ).rowcount
+            )
+        )
+
+    async def finish(self, inbounds: Sequence[InboundEvent], outbound: OutboundEvent) -> None:
+        """One transaction: what was asked, what was answered, and how the turns ended. Twice is the same as once.
+
+        Without inbounds the outbound is a message of ours. Commands and decisions leave nothing in the history, and
+        nothing is written there for a session that was deleted meanwhile.
+        """
+        document, now = encode(outbound).decode(), _text(self._clock.now())
+        asked = {inbound.turn_id: inbound for inbound in inbounds}
+
+        def finish(db: sqlite3.Connection) -> None:
+            ended = [turn for turn in asked if _end(db, turn, asked[turn], outbound, document, now)]
+            if not asked and not _end(db, outbound.turn_id, None, outbound, document, now):
+                return
+            said = [asked[turn] for turn in ended if asked[turn].kind == "message"]
+            if said or not asked:
+                _remember(db, said, outbound, now)
+
+        await self._store.write(finish)
+
+    async def finished(self, turn_id: str) -> OutboundEvent | None:
+        """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended."""
+
+        def find(db: sqlite3.Connection) -> OutboundEvent | None:
+            row = db.execute("SELECT outbound_json FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+            return None if row is None else _outbound(row[0])
+
+        return await self._store.read(find)
+
+    async def by_dedupe_key(self, key: str) -> FinishedTurn | None:
+        """The turn that ended and was asked for under this key."""
+
+        def find(db: sqlite3.Connection) -> FinishedTurn | None:
+            row = db.execute(
+                "SELECT turn_id, session_id, content_digest, outbound_json FROM turns WHERE dedupe_key = ?", (key,)
+            ).fetchone()
+            if row is None:
+                return None
+            return FinishedTurn(turn_id=row[0], session_id=row[1], content_digest=row[2], outbound=_outbound(row[3]))
+
+        return await self._store.read(find)
+
+    async def last_id(self) -> str:
+        """The greatest id that a session, an ended turn or its answer has; new ones must sort after it."""
+        # One query each: SQLite uses an index for a single max() only.
+        queries = ("max(id) FROM sessions", "max(turn_id) FROM turns", "max(outbound_id) FROM turns")
+        return await self._store.read(
+            lambda db: max(db.execute(f"SELECT {query}").fetchone()[0] or NO_ID for query in queries)
+        )
+
+    async def purge_turns(self, older_than: timedelta = TURNS_KEPT) -> int:
+        """Forget turns that ended longer ago than that, at least `TURNS_KEPT`; returns how many."""
+        if older_than < TURNS_KEPT:
+            raise ValueError(f"turns are kept for {TURNS_KEPT.days} days at least")
+        before, purged = _text(self._clock.now() - older_than), 0
+        while True:
+            # In small steps, so that answers that end meanwhile need not wait for all of it.
+            step = await self._store.write(
+                lambda db: (
+                    db.execute(
+                        "DELETE FROM turns WHERE turn_id IN (SELECT turn_id FROM turns WHERE ended < ? LIMIT ?)",
+                        (before, PURGED_AT_ONCE),
+                    ).rowcount
+                )
+            )
+            purged += step
+            if step < PURGED_AT_ONCE:
+                return purged
+
+
+# --- names, titles, times --------------------------------------------------------------------------------------------
+
+
+def _checked_name(text: str) -> str:
+    name = unicodedata.normalize("NFC", text)
+    if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"a session's name has 1 to {NAME_LENGTH} visible characters and no blank at its ends; choose such a name."
+        )
+    if name == "last" or is_id(name):
+        raise UsageError(f'"{name}" cannot be the name of a session, it means another one; choose another name.')
+    return name
+
+
+def _title(question: str) -> str:
+    """The first line of a question that shows anything, at most `TITLE_LENGTH` characters, cut between words."""
+    visible = ("".join(c if c.isprintable() else " " for c in line) for line in question.splitlines())
+    line = next((" ".join(line.split()) for line in visible if line.strip()), "")
+    if len(line) <= TITLE_LENGTH:
+        return line
+    head, _, _ = line[:TITLE_LENGTH].rpartition(" ")
+    return (head if len(head) > TITLE_LENGTH // 2 else line[: TITLE_LENGTH - 1]).rstrip() + "…"
+
+
+def _text(time: datetime) -> str:
+    """UTC with microseconds always, so that the order of the texts is the order of the times."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+_INFO = """
+SELECT s.id, s.principal_kind, s.principal_id, s.name, s.title, s.created, s.updated,
+       (SELECT count(*) FROM messages m WHERE m.session_id = s.id),
+       (SELECT count(*) FROM messages m WHERE m.session_id = s.id AND m.unread = 1)
+FROM sessions s"""
+
+_OWN = "s.principal_kind = ? AND s.principal_id = ?"
+
+
+def _scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
+    """What a principal may see, as a condition and its values."""
+    return ("1", ()) if principal.kind == "owner" else (_OWN, (principal.kind, principal.id))
+
+
+def _info(row: tuple[Any, ...]) -> SessionInfo:
+    session_id, kind, principal_id, name, title, created, updated, messages, unread = row
+    return SessionInfo(
+        id=session_id,
+        principal=Principal(kind=kind, id=principal_id),
+        name=name,
+        title=title,
+        created=datetime.fromisoformat(created),
+        updated=datetime.fromisoformat(updated),
+        messages=messages,
+        unread=unread,
+    )
+
+
+def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> SessionInfo:
+    where, mine = _scope(principal)
+    row = db.execute(f"{_INFO} WHERE s.id = ? AND {where}", (session_id, *mine)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no session {session_id}; /sessions in `agentd chat` lists those that there are.")
+    return _info(row)
+
+
+def _latest(db: sqlite3.Connection, principal: Principal) -> SessionInfo | None:
+    query = f"{_INFO} WHERE s.newest > 0 AND {_OWN} ORDER BY s.newest DESC LIMIT 1"
+    row = db.execute(query, (principal.kind, principal.id)).fetchone()
+    return None if row is None else _info(row)
+
+
+def _named(db: sqlite3.Connection, principal: Principal, name: str) -> SessionInfo | None:
+    row = db.execute(
+        f"{_INFO} WHERE {_OWN} AND s.name = ? AND s.name != ''", (principal.kind, principal.id, name)
+    ).fetchone()
+    return None if row is None else _info(row)
+
+
+def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[StoredMessage]:
+    rows = db.execute(
+        "SELECT turn_id, role, text, time, citations, interrupted, unread FROM messages"
+        " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
+        (session_id, limit),
+    ).fetchall()
+    return [
+        StoredMessage(
+            turn_id=turn_id,
+            role=role,
+            text=text,
+            time=datetime.fromisoformat(time),
+            citations=_citations.validate_json(citations),
+            interrupted=bool(interrupted),
+            unread=bool(unread),
+        )
+        for turn_id, role, text, time, citations, interrupted, unread in reversed(rows)
+    ]
+
+
+def _outbound(document: str) -> OutboundEvent:
+    event = decode(document.encode())
+    assert isinstance(event, OutboundEvent)
+    return event
+
+
+def _end(
+    db: sqlite3.Connection,
+    turn_id: str,
+    inbound: InboundEvent | None,
+    outbound: OutboundEvent,
+    document: str,
+    now: str,
+) -> bool:
+    """Record how a turn ended; False where that is recorded already."""
+    cursor = db.execute(
+        "INSERT INTO turns (turn_id, dedupe_key, content_digest, session_id, state, outbound_id, outbound_json,"
+        " created, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn_id) DO NOTHING",
+        (
+            turn_id,
+            inbound.dedupe_key if inbound else None,
+            inbound.content_digest if inbound else "",
+            outbound.session_id,
+            outbound.outcome,
+            outbound.id,
+            document,
+            _text(inbound.time if inbound else outbound.time),
+            now,
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+def _remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
+    """Add to the history of the session, if there still is one."""
+    if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
+        return
+    insert = (
+        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    )
+    for inbound in said:
+        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", _text(inbound.time), False)
+        db.execute(insert, asked)
+    citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
+    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, _text(outbound.time))
+    newest = db.execute(insert, (*answered, interrupted)).lastrowid
+    db.execute(
+        "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",
+        (newest, now, _title(said[0].text) if said else "", outbound.session_id),
+    )
