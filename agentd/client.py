@@ -56,16 +56,18 @@ class Client:
     @classmethod
     async def connect(cls, path: Path, *, name: str = "agentd.client", acks: bool = True) -> Self:
         """Connect to the daemon's socket; `Unreachable` says why that failed."""
+        writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await _open(path)
                 message = protocol.decode_server(await reader.readuntil(b"\n"))
-        except (OSError, EOFError, TimeoutError, UsageError) as error:
+            if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
+                raise UsageError("it speaks another version of the protocol; update agentd on both sides")
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, UsageError) as error:
+            if writer is not None:
+                writer.transport.abort()
             reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
             raise Unreachable(f"no daemon answers on {path} ({reason}); start one with `agentd run`.") from None
-        if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
-            writer.transport.abort()
-            raise Unreachable(f"{path} speaks another version of the protocol; update agentd on both sides.")
         client = cls(reader, writer, message)
         await client._send(protocol.Hello(client=name, acks=acks))
         return client
@@ -118,6 +120,11 @@ class Client:
         request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
         return (await self._ask(request, protocol.Told)).data
 
+    async def command(self, text: str, *, session: str = "") -> tuple[str, str]:
+        """Run a slash command: what it says, and the session to go on with ("" = the same)."""
+        data = (await self._ask(protocol.Command(id=self._next_id(), session=session, text=text), protocol.Told)).data
+        return str(data.get("text", "")), str(data.get("session", ""))
+
     async def ack(self, *outbound_ids: str) -> None:
         """Tell the daemon that these answers are safe here."""
         await self._send(protocol.Ack(ids=outbound_ids))
@@ -153,7 +160,9 @@ class Client:
         return f"r{self._requests}"
 
     async def _ask(
-        self, request: protocol.Open | protocol.Post | protocol.Stop | protocol.Get, kind: type[Reply]
+        self,
+        request: protocol.Open | protocol.Post | protocol.Stop | protocol.Get | protocol.Command,
+        kind: type[Reply],
     ) -> Reply:
         replies = self._replies[request.id] = asyncio.Queue()
         try:

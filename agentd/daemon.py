@@ -14,15 +14,17 @@ from agentd import __version__
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.config import Settings, check_channels
+from agentd.control import DaemonControl
 from agentd.conversation import Conversations
 from agentd.delivery import Policy
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, ConfigError
 from agentd.events import Delivered
 from agentd.feed import LiveFeed
 from agentd.generation import Limits, Sampling
 from agentd.ids import IdSource
 from agentd.inbox import DurableInbox
 from agentd.lock import StateLock
+from agentd.marks import Marks
 from agentd.models.extractive import ExtractiveModel
 from agentd.pending import PendingDirectory
 from agentd.ports import Channel, ChatModel, Draining, Listening, Offers
@@ -55,7 +57,8 @@ def load(name: str) -> Any:
 class Daemon:
     """One daemon on one state directory. `channels` None runs all that the settings name, else only these.
 
-    With `channels` given, what other channels have pending is left to a daemon that runs them.
+    With `channels` given, what other channels have pending is left to a daemon that runs them. `model` answers
+    instead of the one that the settings name.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class Daemon:
         *,
         sockets: Sequence[tuple[Path, int]],
         channels: Sequence[str] | None = None,
+        model: ChatModel | None = None,
     ) -> None:
         self._settings = settings
+        self._model = model
         self._state_dir = state_dir
         self._sockets = sockets
         self._in_process = channels is not None
@@ -94,9 +99,15 @@ class Daemon:
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(StateLock(self._state_dir))
-            house = await _House.open(stack, self._settings, self._state_dir, self._builders, self._in_process)
+            house = await _House.open(
+                stack, self._settings, self._state_dir, self._builders, self._in_process, self._model
+            )
             self._house = house
             house.build_channels(self._builders, self._sockets)
+            for channel in house.channels.values():
+                if isinstance(channel, Listening):
+                    stack.callback(channel.close)
+                    channel.listen()
             tasks = house.start()
             log.info("agentd %s runs on %s", __version__, self._state_dir)
             ready()
@@ -144,6 +155,15 @@ def channel_builders(settings: Settings) -> dict[str, str]:
     return builders
 
 
+def channel_builder(name: str, builder: str) -> Callable[[Offers], Channel]:
+    """What builds a channel; `ConfigError` where the string names nothing."""
+    try:
+        build: Callable[[Offers], Channel] = load(builder)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"channels.{name}.build names {builder!r}, which cannot be imported: {error}.") from None
+    return build
+
+
 class _House:
     """Everything that lives as long as the daemon runs."""
 
@@ -158,6 +178,8 @@ class _House:
         self.feed = LiveFeed()
         self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply])
         self.channels: dict[str, Channel] = {}
+        self.model: ChatModel
+        self.control: DaemonControl
 
     @classmethod
     async def open(
@@ -167,6 +189,7 @@ class _House:
         state_dir: Path,
         channels: Mapping[str, str],
         in_process: bool,
+        model: ChatModel | None,
     ) -> _House:
         """Open the stores and recover what an earlier process left; `stack` closes them."""
         clock, ids = SystemClock(), IdSource()
@@ -181,19 +204,27 @@ class _House:
             )
         )
         store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd")))
-        sessions = Sessions(store, ids, clock)
+        sessions, marks = Sessions(store, ids, clock), Marks(store, clock)
         documents = await stack.enter_async_context(
             Store(state_dir / "documents.db", load_migrations("agentd.retrieval"))
         )
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
         house = cls(settings, pending, sessions, documents)
+        house.model = model or ExtractiveModel(house.ingest)
         house._build(ids, state_dir, channels, in_process)
+        house.control = DaemonControl(
+            sessions=sessions,
+            marks=marks,
+            inbox=house.inbox,
+            documents=house.ingest,
+            status=house.status,
+            clock=clock,
+        )
         return house
 
     def _build(self, ids: IdSource, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
         settings = self.settings
-        self.model: ChatModel = ExtractiveModel(self.ingest)
         turns = Turns(
             documents=self.search,
             model=lambda: self.model,
@@ -247,7 +278,7 @@ class _House:
     def build_channels(self, builders: Mapping[str, str], sockets: Sequence[tuple[Path, int]]) -> None:
         for name, builder in builders.items():
             table = {key: value for key, value in self.settings.channels.get(name, {}).items() if key != "build"}
-            channel: Channel = load(builder)(
+            channel: Channel = channel_builder(name, builder)(
                 Offers(
                     version=__version__,
                     settings=table,
@@ -258,10 +289,9 @@ class _House:
                     conversations=self.conversations,
                     deliveries=self.delivery,
                     status=self.status,
+                    control=self.control,
                 )
             )
-            if isinstance(channel, Listening):
-                channel.listen()
             self.channels[name] = channel
 
     def start(self) -> list[asyncio.Task[None]]:

@@ -226,6 +226,10 @@ class Listening(Protocol):
 
     def listen(self) -> None: ...
 
+    def close(self) -> None:
+        """Give up what `listen` bound; harmless when that is done already."""
+        ...
+
 
 @runtime_checkable
 class Draining(Protocol):
@@ -356,6 +360,30 @@ class Status(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CommandReply:
+    """What a command says; `session`, if any, is the one that the channel should go on with."""
+
+    text: str
+    session: str = ""
+
+
+class Control(Protocol):
+    """What a slash command of `agentd.commands` does."""
+
+    async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
+        """Do what `text` commands; `UsageError`, `NotFound` or another `AgentdError` says why it could not be done."""
+        ...
+
+
+class ModelChoice(Protocol):
+    """A model can be chosen while the daemon runs."""
+
+    async def use(self, path: Path) -> str:
+        """Answer with the model in this GGUF file from now on; what a person is told. `ModelError` if it cannot."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Offers:
     """What the daemon offers a channel when it builds it; a channel takes the few that it uses.
 
@@ -371,3 +399,4 @@ class Offers:
     conversations: Conversations
     deliveries: Deliveries
     status: Status
+    control: Control

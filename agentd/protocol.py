@@ -112,7 +112,19 @@ class Ingest(_Message):
     paths: tuple[str, ...]
 
 
-ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest
+class Command(_Message):
+    """Do what a slash command says (`agentd.commands`), in a session if it needs one. `Told` answers.
+
+    Its data has `text` for the person and, where the client should go on in another session, `session`.
+    """
+
+    type: Literal["command"] = "command"
+    id: str
+    session: str = ""
+    text: str
+
+
+ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command
 
 # --- Server to client ------------------------------------------------------------------------------------------------
 

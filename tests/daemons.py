@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agentd import protocol
 from agentd.client import Client
 
 DEADLINE = 30.0
@@ -70,21 +69,6 @@ class DaemonProcess:
     async def client(self, *, acks: bool = True) -> AsyncIterator[Client]:
         async with await Client.connect(self.socket, name="test", acks=acks) as client:
             yield client
-
-
-async def next_of(client: Client, kind: type[protocol.ServerMessage], **fields: object) -> protocol.ServerMessage:
-    """The next live message of this kind with these fields."""
-    async with asyncio.timeout(DEADLINE):
-        async for message in client.messages():
-            if isinstance(message, kind) and all(getattr(message, k) == v for k, v in fields.items()):
-                return message
-    raise AssertionError("the connection ended")
-
-
-async def next_answer(client: Client) -> protocol.Answer:
-    message = await next_of(client, protocol.Answer)
-    assert isinstance(message, protocol.Answer)
-    return message
 
 
 def processes_of(state_dir: Path) -> list[int]:

@@ -55,6 +55,5 @@ class DyingBus(EventBus):
 
 
 if __name__ == "__main__":
-    agentd.daemon.ExtractiveModel = CountingModel  # type: ignore[misc, assignment]
-    agentd.daemon.EventBus = DyingBus  # type: ignore[misc]
+    vars(agentd.daemon).update(ExtractiveModel=CountingModel, EventBus=DyingBus)
     sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,8 @@ from pathlib import Path
 from agentd import protocol
 from agentd.client import Client
 from agentd.lock import StateLock
-from tests.daemons import DaemonProcess, next_answer, next_of, processes_of
+from tests.daemons import DaemonProcess, processes_of
+from tests.house import next_answer, next_of, status_until
 
 QUESTION = "Does this survive?"
 
@@ -80,8 +81,7 @@ async def test_killed_after_the_answer_is_durable_and_before_it_is_delivered(tmp
         async with daemon.client() as client:
             session, accepted = await ask(client)
         async with daemon.client() as watcher:
-            while (await watcher.get("status"))["pending"]["undelivered"] != 1:
-                pass
+            await status_until(watcher, "pending", undelivered=1)
         assert await daemon.end(signal.SIGKILL) == -signal.SIGKILL
         lives.nothing_is_left()
     answer = await lives.answered_once(session)

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from agentd.conversation import Conversations
-from agentd.errors import Wait
+from agentd.errors import ConfigError, Wait
 from agentd.events import Address, OutboundEvent, Sender
 from agentd.ports import (
+    Control,
     Deliveries,
     DocumentView,
     Feed,
     Inbox,
+    Offers,
     PartDone,
     SessionView,
     Status,
@@ -27,6 +29,23 @@ from channels.terminal.connection import Connection
 from channels.terminal.socket import bind, may_connect, peer, shared_group
 
 MAX_CONNECTIONS = 256
+
+
+def build(offers: Offers) -> TerminalChannel:
+    """The channel as the daemon builds it; it has no settings of its own."""
+    if offers.settings:
+        raise ConfigError(f"channels.terminal has no key {next(iter(offers.settings))!r}; remove it.")
+    return TerminalChannel(
+        paths=offers.sockets,
+        version=offers.version,
+        sessions=offers.sessions,
+        documents=offers.documents,
+        feed=offers.feed,
+        conversations=offers.conversations,
+        deliveries=offers.deliveries,
+        status=offers.status,
+        control=offers.control,
+    )
 
 
 class Acknowledgement:
@@ -77,6 +96,7 @@ class TerminalChannel:
         conversations: Conversations,
         deliveries: Deliveries,
         status: Status,
+        control: Control,
     ) -> None:
         self._paths = paths
         self._version = version
@@ -85,6 +105,7 @@ class TerminalChannel:
         self.feed = feed
         self.conversations = conversations
         self.status = status
+        self.control = control
         self._deliveries = deliveries
         self._inbox: Inbox | None = None
         self._listeners: list[tuple[socket.socket, Path]] = []
@@ -116,7 +137,7 @@ class TerminalChannel:
                 self._servers.append(server)
             await asyncio.get_running_loop().create_future()
         finally:
-            await self._close()
+            await self._end()
 
     def _server(self, group: int | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -153,7 +174,8 @@ class TerminalChannel:
             with suppress(ConnectionError):
                 await connection.send(Closing(reason="agentd stops"))
 
-    async def _close(self) -> None:
+    def close(self) -> None:
+        """Stop listening and take the sockets away."""
         for server in self._servers:
             server.close()
         for listener, path in self._listeners:
@@ -161,6 +183,9 @@ class TerminalChannel:
             path.unlink(missing_ok=True)
         self._servers.clear()
         self._listeners.clear()
+
+    async def _end(self) -> None:
+        self.close()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

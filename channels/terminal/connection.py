@@ -13,6 +13,7 @@ from agentd.conversation import Conversations
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.events import OWNER, Address, Sender
 from agentd.ports import (
+    Control,
     DocumentView,
     Feed,
     Gap,
@@ -52,6 +53,8 @@ class House(Protocol):
     def conversations(self) -> Conversations: ...
     @property
     def status(self) -> Status: ...
+    @property
+    def control(self) -> Control: ...
 
     def address(self, session_id: str, request: str = "") -> Address: ...
     def follows(self, connection: Connection, session_id: str) -> None: ...
@@ -117,8 +120,9 @@ class Connection:
                     return
                 continue
             garbage = 0
-            if isinstance(message, protocol.Ingest):
-                tasks.create_task(self._answered(message, tasks), name="ingest for a client")
+            if isinstance(message, protocol.Ingest | protocol.Command):
+                # They may take long, and a later message must not wait for them.
+                tasks.create_task(self._answered(message, tasks), name=f"{message.type} for a client")
             else:
                 await self._answered(message, tasks)
 
@@ -163,6 +167,9 @@ class Connection:
                 await self.send(protocol.Told(re=message.id, data=await self._tell(message)))
             case protocol.Ingest():
                 await self._ingest(message)
+            case protocol.Command():
+                reply = await self._house.control.run(message.text, OWNER, message.session)
+                await self.send(protocol.Told(re=message.id, data={"text": reply.text, "session": reply.session}))
 
     def _hello(self, message: protocol.Hello) -> None:
         if message.v != protocol.VERSION:

@@ -39,8 +39,10 @@ def bind(path: Path, mode: int) -> socket.socket:
             os.close(directory)
         listener.listen(128)
         listener.setblocking(False)
-    except OSError as error:
+    except BaseException as error:
         listener.close()
+        if not isinstance(error, OSError):
+            raise
         raise StateError(f"cannot listen on {path}: {error.strerror or error}; choose another AGENTD_SOCKET.") from None
     return listener
 

@@ -1,0 +1,162 @@
+"""Delivery over the unix socket: what counts as taken, who waits, and what becomes history."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agentd import protocol
+from agentd.client import Disconnected
+from agentd.config import Settings
+from agentd.errors import ConfigError, NotAccepted
+from agentd.generation import TextDelta
+from agentd.testing.model import ScriptedModel
+from channels.terminal import channel as module
+from tests.house import next_answer, next_of, running, status_until
+
+
+async def test_an_answer_waits_for_a_client_that_is_away_and_is_delivered_when_it_comes(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house:
+        async with house.client() as client:
+            session = (await client.open()).session
+            await client.post(session, "first")
+            await client.post(session, "second")
+        async with house.client() as other:
+            await status_until(other, "pending", unanswered=0, undelivered=2)
+        async with house.client() as client:
+            await client.open(session)
+            texts = []
+            for _ in range(2):
+                answer = await next_answer(client)
+                texts.append(answer.text)
+                await client.ack(answer.id)
+            assert texts == ["first ", "second "]
+            await status_until(client, "pending", undelivered=0)
+
+
+async def test_an_answer_without_an_ack_goes_to_the_next_client_with_the_same_id(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house:
+        async with house.client() as client:
+            session = (await client.open()).session
+            await client.post(session, "hello")
+            first = await next_answer(client)
+        async with house.client() as client:
+            await client.open(session)
+            second = await next_answer(client)
+            assert (second.id, second.text) == (first.id, first.text)
+            await client.ack(second.id)
+            await status_until(client, "pending", undelivered=0)
+
+
+async def test_a_client_without_acks_has_an_answer_when_it_is_written(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.client(acks=False) as client:
+        session = (await client.open()).session
+        await client.post(session, "hello")
+        await next_answer(client)
+        await status_until(client, "pending", undelivered=0)
+
+
+async def test_an_acknowledgement_that_is_late_holds_no_later_answer(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.client() as client:
+        session = (await client.open()).session
+        for text in ("one", "two", "three"):
+            await client.post(session, text)
+        answers = [await next_answer(client) for _ in range(3)]
+        assert [a.text for a in answers] == ["one ", "two ", "three "]
+        await client.ack(*(a.id for a in reversed(answers)))
+        await status_until(client, "pending", undelivered=0)
+
+
+async def test_the_answer_of_a_request_whose_connection_is_gone_is_history_and_unread(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house:
+        async with house.client() as client:
+            session = (await client.open()).session
+            await client.post(session, "hello", reply="request", message_id="m1")
+        async with house.client() as client:
+            await status_until(client, "pending", unanswered=0, undelivered=0)
+            opened = await client.open(session, history=5)
+            assert [line.text for line in opened.history] == ["hello", "hello "]
+            again = await client.post(session, "hello", reply="request", message_id="m1")
+            assert again.duplicate
+            assert (await next_answer(client)).text == "hello "
+
+
+async def test_stop_keeps_what_was_said(tmp_path: Path) -> None:
+    model = ScriptedModel(lambda r: [TextDelta(text="word ")] * 1_000_000)
+    async with running(tmp_path / "s", model) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "talk")
+        await next_of(client, protocol.Chunk)
+        assert await client.stop(session)
+        answer = await next_answer(client)
+        assert answer.outcome == "interrupted" and answer.text.startswith("word ")
+        assert not await client.stop(session)
+
+
+async def test_a_message_for_a_busy_session_is_told_its_place(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with running(tmp_path / "s", model) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "one")
+        await next_of(client, protocol.Found)
+        await client.post(session, "two")
+        state = await next_of(client, protocol.State, state="queued")
+        assert isinstance(state, protocol.State) and state.position == 1
+        model.gate.set()
+        assert [(await next_answer(client)).text for _ in range(2)] == ["one ", "two "]
+
+
+async def test_while_the_daemon_stops_messages_are_refused_and_running_turns_end(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with running(tmp_path / "s", model) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "running")
+        await next_of(client, protocol.Found)
+        house.stop.set()
+        await next_of(client, protocol.Closing)
+        with pytest.raises(NotAccepted, match="stopping"):
+            await client.post(session, "too late")
+        model.gate.set()
+        answer = await next_answer(client)
+        assert answer.text == "running "
+        await client.ack(answer.id)
+        with pytest.raises(Disconnected):
+            await next_answer(client)
+    assert not list((tmp_path / "s" / "pending").glob("*.event"))
+
+
+async def test_a_second_request_to_stop_waits_for_nothing(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with running(tmp_path / "s", model) as house:
+        async with house.client() as client:
+            session = (await client.open()).session
+            await client.post(session, "endless")
+            await next_of(client, protocol.Found)
+            house.stop.set()
+            await next_of(client, protocol.Closing)
+            house.fast.set()
+            with pytest.raises(Disconnected):
+                await next_answer(client)
+    assert len(list((tmp_path / "s" / "pending").glob("*.event"))) == 1
+
+
+async def test_there_is_room_for_so_many_clients_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
+    async with running(tmp_path / "s") as house, house.client() as one, house.client():
+        reader, writer = await asyncio.open_unix_connection(str(house.socket))
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+        await one.open()
+
+
+async def test_a_key_that_the_channel_does_not_know_is_a_configuration_error(tmp_path: Path) -> None:
+    settings = Settings(channels={"terminal": {"colour": "blue"}})
+    with pytest.raises(ConfigError, match="colour"):
+        async with running(tmp_path / "s", settings=settings):
+            pass

@@ -1,0 +1,132 @@
+"""`agentd ask` as a command: what goes in, what comes out, and with which exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.ask import source_lines
+from agentd.events import Citation
+
+DOCUMENT = """# Notes
+
+## Rent
+
+The rent is due on the third working day of each month.
+
+## Garden
+
+The garden is watered on Sundays.
+"""
+
+
+def agentd(state: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "agentd", *arguments, "--state-dir", str(state)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ask")
+    (folder / "notes.md").write_text(DOCUMENT)
+    done = agentd(folder / "state", "ingest", str(folder / "notes.md"))
+    assert done.returncode == 0, done.stderr
+    return folder / "state"
+
+
+def test_the_answer_and_its_source_go_to_standard_output_and_nothing_else(state: Path) -> None:
+    done = agentd(state, "ask", "When is the rent due?")
+    assert done.returncode == 0
+    assert b"third working day" in done.stdout
+    assert b"[1] " in done.stdout and b"notes.md, Rent" in done.stdout
+    assert done.stderr == b""
+
+
+def test_standard_input_precedes_the_argument(state: Path) -> None:
+    done = agentd(state, "ask", "--output", "json", "When is it due?", stdin="The rent, I mean. Grüße".encode())
+    answer = json.loads(done.stdout)
+    assert answer["outcome"] == "answer" and "third working day" in answer["text"]
+    alone = agentd(state, "ask", stdin=b"When is the rent due?")
+    assert b"third working day" in alone.stdout
+
+
+def test_json_streams_hold_every_event_of_the_turn(state: Path) -> None:
+    done = agentd(state, "ask", "--output", "stream-json", "When is the rent due?")
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert messages[-1]["type"] == "answer"
+    assert {"documents", "chunk"} <= {message["type"] for message in messages}
+    chunks = "".join(message["text"] for message in messages if message["type"] == "chunk")
+    assert chunks == messages[-1]["text"]
+
+
+def test_an_unanswerable_question_says_so(state: Path) -> None:
+    done = agentd(state, "ask", "Who won the chess championship in Reykjavik?")
+    assert done.returncode == 0 and b"do not say" in done.stdout
+
+
+def test_a_session_is_continued_by_c_and_by_name(state: Path) -> None:
+    first = json.loads(agentd(state, "ask", "--output", "json", "--session", "home", "When is the rent due?").stdout)
+    last = json.loads(agentd(state, "ask", "--output", "json", "-c", "And the garden, when watered?").stdout)
+    named = json.loads(agentd(state, "ask", "--output", "json", "--session", "home", "The rent again?").stdout)
+    new = json.loads(agentd(state, "ask", "--output", "json", "The rent again?").stdout)
+    assert first["session"] == last["session"] == named["session"] != new["session"]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "arguments", "reason"),
+    [
+        (b"", [], b"the question is empty"),
+        (b"", ["   "], b"the question is empty"),
+        (b"caf\xe9", [], b"not UTF-8 (byte 0xe9 at offset 3)"),
+        (b"x" * (1024 * 1024 + 1), [], b"longer than 1,048,576 bytes"),
+        (b"", ["--output", "xml", "question"], b"invalid choice"),
+    ],
+)
+def test_questions_that_cannot_be_asked_are_refused(
+    state: Path, stdin: bytes, arguments: list[str], reason: bytes
+) -> None:
+    done = agentd(state, "ask", *arguments, stdin=stdin)
+    assert done.returncode == 2 and reason in done.stderr and done.stdout == b""
+
+
+def test_a_question_of_one_mebibyte_is_answered(state: Path) -> None:
+    done = agentd(state, "ask", stdin=b"When is the rent due? " + b"and " * ((1024 * 1024 - 22) // 4))
+    assert done.returncode == 0, done.stderr
+
+
+async def test_two_questions_at_once_on_one_state_directory_both_get_answers(state: Path) -> None:
+    async def ask() -> bytes:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agentd",
+            "ask",
+            "When is the rent due?",
+            "--state-dir",
+            str(state),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, err
+        return out
+
+    answers = await asyncio.gather(*(ask() for _ in range(4)))
+    assert all(b"third working day" in answer for answer in answers)
+
+
+def test_a_closed_pipe_ends_quietly(state: Path) -> None:
+    command = f"{sys.executable} -m agentd ask 'When is the rent due?' --state-dir {state} </dev/null | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=True)
+    assert done.stderr == b""
+
+
+def test_sources_are_shown_without_anything_that_controls_a_terminal() -> None:
+    citation = Citation(n=2, title="t", source="/a\x1b[31m.md", heading="H\x07", start=0, end=1)
+    assert source_lines([citation]) == ["[2] /a.md, H"]

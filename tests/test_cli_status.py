@@ -1,0 +1,30 @@
+"""`agentd status`, with and without a daemon."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.daemons import DaemonProcess
+
+
+def status(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "agentd", "status", "--state-dir", str(state), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_a_daemon_it_says_so_and_that_there_is_no_language_model(tmp_path: Path) -> None:
+    done = status(tmp_path / "s")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "in this process" in done.stdout
+    assert "no language model is configured" in done.stdout
+    assert "well" in done.stdout.splitlines()[-1]
+
+
+async def test_beside_a_daemon_it_is_the_daemons(tmp_path: Path) -> None:
+    async with DaemonProcess(tmp_path / "s") as daemon:
+        figures = json.loads(status(tmp_path / "s", "--json").stdout)
+        assert figures["daemon"]["pid"] == daemon.process.pid
+        assert not figures["daemon"]["in_process"]

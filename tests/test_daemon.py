@@ -1,0 +1,98 @@
+"""The composition root: starting, stopping, crashing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.config import Settings
+from agentd.daemon import Daemon, channel_builders, delivery_policy, end, load, turn_settings, until_stopped
+from agentd.delivery import Policy
+from agentd.errors import ConfigError, StateInUse
+from agentd.lock import StateLock
+from tests.house import next_answer, running
+
+
+async def test_what_is_configured_reaches_the_parts() -> None:
+    settings = Settings()
+    assert delivery_policy(settings) == Policy()
+    turns = turn_settings(settings)
+    assert turns.passages == settings.retrieval.limit
+    assert 0 < turns.prompt_tokens < settings.model.context - turns.sampling.max_tokens
+
+
+def test_a_third_party_channel_is_one_string_in_the_configuration() -> None:
+    settings = Settings(channels={"mine": {"build": "my.package:build", "key": "value"}})
+    assert channel_builders(settings)["mine"] == "my.package:build"
+    with pytest.raises(ConfigError, match="termnal"):
+        channel_builders(Settings(channels={"termnal": {}}))
+
+
+def test_an_import_string_names_an_attribute() -> None:
+    assert load("agentd.daemon:Daemon") is Daemon
+
+
+async def test_a_state_directory_in_use_is_refused(tmp_path: Path) -> None:
+    with StateLock(tmp_path / "s"), pytest.raises(StateInUse):
+        async with running(tmp_path / "s"):
+            pass
+
+
+async def test_a_core_worker_that_crashes_ends_the_daemon_loudly() -> None:
+    async def crash() -> None:
+        raise OSError("the disk is gone")
+
+    async def steady() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    tasks = [asyncio.create_task(crash(), name="crash"), asyncio.create_task(steady(), name="steady")]
+    with pytest.raises(OSError, match="the disk is gone"):
+        await until_stopped(asyncio.Event(), tasks)
+    await end(tasks, 1)
+    assert all(task.done() for task in tasks)
+
+
+async def test_what_does_not_end_in_time_is_named_and_left(caplog: pytest.LogCaptureFixture) -> None:
+    release = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    task = asyncio.create_task(stubborn(), name="stubborn worker")
+    await asyncio.sleep(0)
+    await end([task], 0.05)
+    assert "stubborn worker did not end within 0.05 s" in caplog.text
+    release.set()
+    await task
+
+
+async def test_a_daemon_that_runs_is_well(tmp_path: Path) -> None:
+    daemon = Daemon(Settings(), tmp_path / "s", sockets=[(tmp_path / "s" / "agentd.sock", 0o600)])
+    ready, stop = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(daemon.run(stop=stop, ready=ready.set), name="daemon")
+    async with asyncio.timeout(20):
+        await ready.wait()
+        assert await daemon.is_well()
+        stop.set()
+        await task
+
+
+async def test_an_in_process_daemon_leaves_other_channels_alone(tmp_path: Path) -> None:
+    async with running(tmp_path / "s", channels=("terminal",)) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "hello")
+        assert (await next_answer(client)).text == "hello "
+
+
+async def test_a_channel_that_cannot_be_built_stops_the_start(tmp_path: Path) -> None:
+    channels: dict[str, dict[str, Any]] = {"mine": {"build": "no.such.package:build"}}
+    with pytest.raises(ConfigError, match=r"channels\.mine\.build"):
+        async with running(tmp_path / "s", settings=Settings(channels=channels)):
+            pass

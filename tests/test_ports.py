@@ -1,0 +1,35 @@
+"""What is built keeps to the ports: the type checker compares each with its protocol here, the tests run the rest."""
+
+from __future__ import annotations
+
+from agentd.bus import EventBus
+from agentd.clock import SystemClock
+from agentd.feed import LiveFeed
+from agentd.ports import Bus, ChatModel, Clock, Draining, Entry, Feed, Listening, Pending, Progress, WorkList
+from agentd.testing.clock import FakeClock
+from agentd.testing.model import ScriptedModel
+from agentd.testing.pending import MemoryPending
+from channels.terminal.channel import TerminalChannel
+from tests.builders import address
+
+
+async def test_the_parts_of_the_house_are_what_their_ports_say() -> None:
+    memory = MemoryPending()
+    pending: Pending = memory
+    progress: Progress = memory
+    work: WorkList = memory
+    bus: Bus = EventBus(pending)
+    feed: Feed = LiveFeed()
+    model: ChatModel = ScriptedModel()
+    clocks: list[Clock] = [SystemClock(), FakeClock()]
+    assert all((pending, progress, bus, feed, model, clocks)) and work.entries() == {}
+
+
+def test_the_terminal_channel_listens_before_it_runs_and_drains_before_it_ends() -> None:
+    assert issubclass(TerminalChannel, Listening)
+    assert issubclass(TerminalChannel, Draining)
+
+
+def test_an_entry_begins_unanswered_and_untried() -> None:
+    entry = Entry(id="i", session_id="s", dedupe_key="k", lane=address())
+    assert (entry.outbound_id, entry.starts, entry.running, entry.attempts, entry.sending) == ("", 0, False, 0, False)

@@ -1,0 +1,50 @@
+"""The scripted model says exactly its script."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from agentd.errors import ModelError
+from agentd.generation import Finish, Message, ModelRequest, PassagePart, TextDelta, TextPart
+from agentd.testing.model import ScriptedModel, failing, question_of
+from tests.builders import passage
+
+
+def request(text: str = "one two") -> ModelRequest:
+    parts = (TextPart(text="(data)", trust="trusted"), PassagePart(passage=passage()), TextPart(text=text))
+    return ModelRequest(messages=(Message(role="user", parts=parts),), session_id="s", turn_id="t")
+
+
+async def test_by_default_it_repeats_the_question() -> None:
+    model = ScriptedModel()
+    deltas = [delta async for delta in model.stream(request())]
+    assert deltas == [TextDelta(text="one "), TextDelta(text="two "), Finish(reason="stop")]
+    assert model.requests == [request()]
+    assert await model.count_tokens(request()) == 2
+    assert question_of(request()) == "one two"
+
+
+async def test_errors_of_the_script_are_raised_at_their_place() -> None:
+    with pytest.raises(ModelError, match="no memory"):
+        async for _ in ScriptedModel(failing("no memory")).stream(request()):
+            pass
+
+
+async def test_a_closed_gate_holds_it_and_a_cancelled_stream_is_counted() -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+
+    async def first() -> None:
+        async with aclosing(model.stream(request())) as deltas:
+            async for _ in deltas:
+                return
+
+    task = asyncio.create_task(first(), name="reader")
+    await asyncio.sleep(0)
+    assert model.running == 1 and not task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    assert (model.running, model.cancelled) == (0, 1)
