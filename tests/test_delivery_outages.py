@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from agentd.delivery import Defer, Lanes, Send, ToHistory
-from tests.test_delivery import DAY, chat, lanes, owed, sent
+from tests.test_delivery_lanes import DAY, chat, lanes, owed, sent
 
 
 class TestAbsentReader:

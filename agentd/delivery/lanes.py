@@ -12,11 +12,9 @@ import math
 import random
 from dataclasses import replace
 
-from agentd.decisions import Bury, ChannelLanes, Defer, Owed, Policy, Send, ToHistory, duration
+from agentd.delivery.decisions import Bury, ChannelLanes, Defer, Owed, Policy, Send, ToHistory, duration
+from agentd.delivery.outlet import Lane, Outlet
 from agentd.events import Address
-from agentd.outlet import Lane, Outlet
-
-__all__ = ["Bury", "ChannelLanes", "Defer", "Lanes", "Owed", "Policy", "Send", "ToHistory"]
 
 
 class Lanes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from agentd.config import (
+from agentd.config.settings import (
     DEFAULT,
     MASK,
     KnownKey,
@@ -19,8 +19,8 @@ from agentd.config import (
     load,
     origins,
 )
+from agentd.config.layers import dotted
 from agentd.errors import ConfigError
-from agentd.layers import dotted
 
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
 TOKEN = "123456789:AAabcdefghijklmnopqrstuvwxyz0123456"

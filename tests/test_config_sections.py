@@ -6,9 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from agentd.config import known_keys
-from agentd.delivery import Policy
-from agentd.generation import Limits, Sampling
-from agentd.sections import (
+from agentd.config.sections import (
     AgentSection,
     DaemonSection,
     DeliverySection,
@@ -16,6 +14,8 @@ from agentd.sections import (
     ModelSection,
     SamplingSection,
 )
+from agentd.delivery import Policy
+from agentd.generation import Limits, Sampling
 
 
 def test_the_defaults_are_those_of_the_records_that_are_made_of_them() -> None:

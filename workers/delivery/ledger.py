@@ -14,7 +14,7 @@ from agentd.delivery import Bury, ChannelLanes, Defer, Owed, Policy
 from agentd.events import Buried, Delivered, DeliveryAttempted, DeliveryDeferred
 from agentd.ids import IdSource
 from agentd.ports import Bus, Clock, Pending, Progress, WorkList
-from agentd.sending import STORAGE_ERRORS
+from workers.delivery.sending import STORAGE_ERRORS
 
 log = logging.getLogger(__name__)
 

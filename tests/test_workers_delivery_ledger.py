@@ -8,9 +8,9 @@ from agentd.delivery import Bury, Defer, Owed, Policy
 from agentd.errors import StateError
 from agentd.events import Buried, Delivered, DeliveryDeferred, OutboundEvent
 from agentd.ids import IdSource
-from agentd.ledger import Ledger, Turn
 from agentd.testing.pending import MemoryPending
 from tests.builders import inbound, outbound
+from workers.delivery.ledger import Ledger, Turn
 
 
 class Desk:

@@ -18,8 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agentd.errors import ConfigError
-from agentd.layers import (
+from agentd.config.layers import (
     OPEN_SECTION,
     Key,
     Keys,
@@ -31,7 +30,7 @@ from agentd.layers import (
     read_file,
     read_overrides,
 )
-from agentd.sections import (
+from agentd.config.sections import (
     AgentSection,
     DaemonSection,
     DeliverySection,
@@ -40,6 +39,7 @@ from agentd.sections import (
     RetrievalSection,
     Section,
 )
+from agentd.errors import ConfigError
 
 DEFAULT = "default"
 """The origin of a value that nobody gave."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from agentd.breaker import Breaker, Pace
+from agentd.delivery.breaker import Breaker, Pace
 from agentd.events import Address
 
 

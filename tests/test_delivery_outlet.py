@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import random
 
-from agentd.decisions import Owed, Policy
+from agentd.delivery.decisions import Owed, Policy
+from agentd.delivery.outlet import Lane, Outlet
 from agentd.events import Address
-from agentd.outlet import Lane, Outlet
 
 
 def lane(chat: str, number: int, *, attempts: int = 0) -> Lane:

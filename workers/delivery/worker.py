@@ -18,9 +18,9 @@ from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Wait
 from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent
 from agentd.ids import IdSource, time_of
-from agentd.ledger import DeliveryStats, Ledger, Turn, Work
 from agentd.ports import Bus, Channel, Clock, Entry, Gap
-from agentd.sending import (
+from workers.delivery.ledger import DeliveryStats, Ledger, Turn, Work
+from workers.delivery.sending import (
     STORAGE_ERRORS,
     Failed,
     NotLogged,

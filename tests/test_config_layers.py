@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.layers import (
+from agentd.config.layers import (
     MAX_FILE_BYTES,
     Keys,
     Layer,

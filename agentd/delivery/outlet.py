@@ -8,8 +8,8 @@ from bisect import insort
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from agentd.breaker import Breaker, Pace
-from agentd.decisions import ChannelLanes, Owed, Policy
+from agentd.delivery.breaker import Breaker, Pace
+from agentd.delivery.decisions import ChannelLanes, Owed, Policy
 from agentd.events import Address
 
 

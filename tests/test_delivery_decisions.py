@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from agentd.decisions import Policy, duration
+from agentd.delivery.decisions import Policy, duration
 
 
 @pytest.mark.parametrize(
