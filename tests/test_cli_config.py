@@ -10,7 +10,7 @@ import pytest
 
 from agentd.cli import main
 from agentd.config import known_keys
-from agentd.layers import dotted
+from agentd.config.layers import dotted
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from agentd import sending
 from agentd.errors import DeliveryFailure, Permanent, Retry, StateError, Wait
 from agentd.events import OutboundEvent
 from agentd.ports import Confirmation, PartDone
 from agentd.testing.channel import AfterParts, FakeChannel, Gate, Hang, How, Unconfirmed
 from agentd.testing.pending import MemoryPending
 from tests.builders import inbound, outbound
+from workers.delivery import sending
 from workers.delivery.sending import Failed, NotLogged, PartLog, Taken, Unacknowledged, Written, confirm, finish, send
 
 
