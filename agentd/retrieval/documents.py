@@ -1,0 +1,154 @@
+"""The tables of documents.db: documents, their chunks and, kept in step by triggers, the full-text index.
+
+Every function works on a connection inside a transaction of `agentd.store.Store`. A principal reads and changes its own
+documents; the owner reads everybody's.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agentd.events import Principal
+from agentd.language import searchable
+from agentd.retrieval.chunks import Chunk
+
+PARAMETERS = 500
+"""Values that are looked up by one statement."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A document as it is stored; `bytes` is the size of what was read, `content_hash` its SHA-256 in hex."""
+
+    source: str
+    title: str
+    content_hash: str
+    bytes: int
+    modified: datetime
+    text: str
+    chunks: Sequence[Chunk]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
+    """A condition on the table `documents` that holds for what the principal may see, and its parameters."""
+    if principal.kind == "owner":
+        return "1", ()
+    return "documents.principal_kind = ? AND documents.principal_id = ?", (principal.kind, principal.id)
+
+
+def hashes(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> dict[str, str]:
+    """Source -> content hash of those of the principal's own documents that are stored."""
+    found: dict[str, str] = {}
+    for some in _slices(sources):
+        found.update(
+            db.execute(
+                "SELECT source, content_hash FROM documents WHERE principal_kind = ? AND principal_id = ?"
+                f" AND source IN ({_marks(some)})",
+                (principal.kind, principal.id, *some),
+            )
+        )
+    return found
+
+
+def replace(db: sqlite3.Connection, principal: Principal, document: Document, added: datetime) -> None:
+    """Store a document in place of the one of the same source, if there is one."""
+    remove(db, principal, [document.source])
+    row = db.execute(
+        "INSERT INTO documents (principal_kind, principal_id, source, title, title_terms, content_hash, metadata,"
+        " bytes, modified, added, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            principal.kind,
+            principal.id,
+            document.source,
+            document.title,
+            _terms(document.title),
+            document.content_hash,
+            json.dumps(document.metadata),
+            document.bytes,
+            document.modified.isoformat(),
+            added.isoformat(),
+            document.text,
+        ),
+    )
+    db.executemany(
+        'INSERT INTO chunks (document_id, n, heading, heading_terms, start, "end", text, text_terms)'
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                row.lastrowid,
+                n,
+                chunk.heading,
+                _terms(chunk.heading),
+                chunk.start,
+                chunk.end,
+                chunk.text,
+                _terms(chunk.text),
+            )
+            for n, chunk in enumerate(document.chunks)
+        ),
+    )
+
+
+def _terms(text: str) -> str | None:
+    indexed = searchable(text)
+    return None if indexed == text else indexed
+
+
+def remove(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> int:
+    """Delete the principal's own documents of these sources with their chunks and index entries; how many."""
+    removed = 0
+    for some in _slices(sources):
+        removed += db.execute(
+            f"DELETE FROM documents WHERE principal_kind = ? AND principal_id = ? AND source IN ({_marks(some)})",
+            (principal.kind, principal.id, *some),
+        ).rowcount
+    return removed
+
+
+def sources_between(
+    db: sqlite3.Connection, principal: Principal, low: str, high: str, *, after: str = "", limit: int = 1000
+) -> list[str]:
+    """The next `limit` sources of the principal's own documents with low <= source < high, in order."""
+    rows = db.execute(
+        "SELECT source FROM documents WHERE principal_kind = ? AND principal_id = ?"
+        " AND source >= ? AND source < ? AND source > ? ORDER BY source LIMIT ?",
+        (principal.kind, principal.id, low, high, after, limit),
+    )
+    return [source for (source,) in rows]
+
+
+def counts(db: sqlite3.Connection, principal: Principal) -> tuple[int, int]:
+    """How many documents and chunks the principal may see."""
+    condition, parameters = scope(principal)
+    (documents,) = db.execute(f"SELECT count(*) FROM documents WHERE {condition}", parameters).fetchone()
+    if condition == "1":
+        (chunks,) = db.execute("SELECT count(*) FROM chunks").fetchone()
+    else:
+        (chunks,) = db.execute(
+            f"SELECT count(*) FROM chunks JOIN documents ON documents.id = chunks.document_id WHERE {condition}",
+            parameters,
+        ).fetchone()
+    return documents, chunks
+
+
+def text_between(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
+    """Characters `start` to `end` of a document's text."""
+    (text,) = db.execute(
+        "SELECT substr(text, ?, ?) FROM documents WHERE id = ?", (start + 1, end - start, document_id)
+    ).fetchone()
+    return str(text)
+
+
+def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for n in range(0, len(values), PARAMETERS):
+        yield values[n : n + PARAMETERS]
+
+
+def _marks(values: Iterable[str]) -> str:
+    return ", ".join("?" for _ in values)

@@ -1,0 +1,134 @@
+"""Files become text, or a reason why not; names of any bytes become sources that can be shown and stored."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+MAX_BYTES = 32 * 1024 * 1024
+MARKDOWN = frozenset({".md", ".markdown", ".mdown", ".mkd"})
+TEXT = frozenset({".txt", ".text", ".rst", ".log", ".org", ".adoc", ".asciidoc", ".textile", ".tex", ".me", ".1st"})
+NAMES = frozenset({"readme", "changelog", "changes", "news", "todo", "faq", "install", "notes", "history"})
+"""Files without a suffix that are text by custom."""
+
+
+class Unreadable(Exception):
+    """Why a file was left out. `gone` says that a document's earlier text is certainly no longer in it."""
+
+    def __init__(self, reason: str, *, gone: bool = False) -> None:
+        super().__init__(reason)
+        self.gone = gone
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What was read from a file: its text without a byte order mark, and the SHA-256 in hex of its bytes."""
+
+    source: str
+    name: str
+    text: str
+    content_hash: str
+    bytes: int
+    modified: datetime
+    markdown: bool
+
+
+def is_readable_name(name: str) -> bool:
+    """Whether a file inside a folder is read; one that is named explicitly is tried whatever its name."""
+    stem, suffix = os.path.splitext(name.lower())
+    return suffix in MARKDOWN or suffix in TEXT or (not suffix and stem in NAMES)
+
+
+def read(path: str, limit: int = MAX_BYTES) -> Source:
+    """The text of a file of at most `limit` bytes; raises `Unreadable`."""
+    data, status = _bytes(path, limit)
+    return Source(
+        source=source_of(path),
+        name=shown(os.path.splitext(os.path.basename(path))[0]),
+        text=_text(data),
+        content_hash=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        modified=_time(status.st_mtime),
+        markdown=os.path.splitext(path.lower())[1] in MARKDOWN,
+    )
+
+
+def _bytes(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    try:
+        # Looked at before it is opened: opening a device can already do something.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise Unreadable("not a regular file", gone=True)
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Unreadable("not a regular file", gone=True)
+            data = b"" if status.st_size > limit else file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if len(data) > limit or status.st_size > limit:
+        size = max(status.st_size, len(data)) / 2**20
+        raise Unreadable(f"too large: {size:.1f} MiB, the limit is {limit / 2**20:g} MiB; split it", gone=True)
+    return data, status
+
+
+def _text(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Unreadable("UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8", gone=True)
+    if b"\0" in data:
+        raise Unreadable("binary, not text", gone=True)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            f"not UTF-8 text (byte 0x{data[error.start]:02x} at {error.start}); "
+            "convert it, for example with: iconv -f ISO-8859-1 -t UTF-8",
+            gone=True,
+        ) from error
+
+
+def _time(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+def source_of(path: str) -> str:
+    """The absolute path itself, or as a file: URI (RFC 8089) where it has bytes that cannot be shown."""
+    return path if path.isprintable() else f"file://{quote_from_bytes(os.fsencode(path))}"
+
+
+def path_of(source: str) -> str:
+    """The path that `source_of` was given."""
+    return os.fsdecode(unquote_to_bytes(source.removeprefix("file://"))) if source.startswith("file://") else source
+
+
+def below(path: str) -> tuple[tuple[str, str], ...]:
+    """The ranges low <= source < high that hold all that lies below a folder."""
+    folder = path.rstrip("/") + "/"
+    uri = f"file://{quote_from_bytes(os.fsencode(folder))}"
+    plain = ((folder, _after(folder)),) if folder.isprintable() else ()
+    return (*plain, (uri, _after(uri)))
+
+
+def _after(folder: str) -> str:
+    return folder[:-1] + chr(ord("/") + 1)
+
+
+def shown(name: str) -> str:
+    """A path or name as a person can read it, what cannot be shown escaped as in Python."""
+    return name if name.isprintable() else "".join(map(_escaped, name))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    byte = ord(character) - 0xDC00  # what Python reads a byte as that is not UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(character)[1:-1]

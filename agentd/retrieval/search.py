@@ -1,0 +1,208 @@
+"""Keyword search: BM25 of FTS5 over chunks, with stop words dropped, long questions cut to their rarest words.
+
+nDCG@10 on SciFact and Cranfield, with each document one row of the index: plain words 0.670 and 0.359; with English
+stems, stop words dropped and titles counted twice 0.691 and 0.391. Over the chunks of `chunks`, where a document ranks
+by its best one, it is 0.682 and 0.384.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentd.events import Passage, Principal
+from agentd.language import content_words, focus, is_cjk
+from agentd.retrieval.documents import scope, text_between
+from agentd.store import Store
+
+DEPTH = 100
+"""Chunks that are ranked."""
+WORDS = 500
+"""Different words of a question whose frequency is looked up."""
+TERMS = 32
+"""Words that are searched for at most: the rarest."""
+RARE_TERMS = 8
+"""So many are searched for however frequent they are."""
+POSTINGS = 50_000
+"""Chunks that the further ones may be found in together; the time of a search grows with this number."""
+JOINED_CHARACTERS = 3000
+"""A passage grows by neighbouring chunks up to this length."""
+
+
+class KeywordSearch:
+    """Implements `ports.Documents` over documents.db."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
+        """The passages that fit best, best first, numbered from 1; `score` is BM25, higher is better.
+
+        Neighbouring chunks of a section that were both found become one passage; the same text is shown once.
+        """
+        return await self._store.read(lambda db: _search(db, question, principal, limit))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """A chunk that was found, as the tables have it."""
+
+    chunk_id: int
+    document_id: int
+    n: int
+    title: str
+    source: str
+    heading: str
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+def _search(db: sqlite3.Connection, question: str, principal: Principal, limit: int) -> list[Passage]:
+    expression = query(db, question)
+    if not expression:
+        return []
+    hits = rank(db, expression, principal)
+    return [_passage(db, n, hit) for n, hit in enumerate(_joined(hits, limit), start=1)]
+
+
+def rank(db: sqlite3.Connection, expression: str, principal: Principal, depth: int = DEPTH) -> list[Hit]:
+    """The `depth` chunks that fit an FTS5 expression best, best first."""
+    condition, parameters = scope(principal)
+    # The plus keeps SQLite from asking the index for one row after the other.
+    own = (
+        " AND +rowid IN (SELECT chunks.id FROM documents JOIN chunks ON chunks.document_id = documents.id"
+        f" WHERE {condition})"
+    )
+    found = (
+        "SELECT rowid, rank FROM chunks_fts WHERE chunks_fts MATCH ?"
+        f"{own if principal.kind != 'owner' else ''} ORDER BY rank LIMIT ?"
+    )
+    rows = db.execute(
+        f'WITH found (id, rank) AS ({found}) SELECT chunks.id, document_id, n, title, source, heading, start, "end",'
+        " chunks.text, -rank FROM found JOIN chunks ON chunks.id = found.id"
+        " JOIN documents ON documents.id = chunks.document_id ORDER BY rank, chunks.id",
+        (expression, *parameters, depth),
+    )
+    return [
+        Hit(**dict(zip(Hit.__slots__, row, strict=True)))  # the columns stand in the order of the fields
+        for row in rows
+    ]
+
+
+# --- The question ----------------------------------------------------------------------------------------------------
+
+
+def query(db: sqlite3.Connection, question: str) -> str:
+    """The FTS5 expression for a question: its rarest words, any of which may occur; "" where none of them occurs."""
+    asked = content_words(focus(question))
+    chosen = asked if len(asked) <= WORDS else asked[: WORDS // 2] + asked[-WORDS // 2 :]
+    frequencies = sorted((frequency, word) for word, frequency in _frequencies(db, chosen).items())
+    terms: list[str] = []
+    postings = 0
+    for frequency, word in frequencies[:TERMS]:
+        postings += frequency
+        if len(terms) >= RARE_TERMS and postings > POSTINGS:
+            break
+        # Words consist of letters and digits only, so the quotes cannot be broken out of.
+        terms.append(f'"{word}"*' if is_cjk(word) and len(word) == 1 else f'"{word}"')
+    return " OR ".join(terms)
+
+
+def _frequencies(db: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:
+    """Word -> chunks that hold it, without those that none holds; a word alone of its stem keeps its first form."""
+    found: dict[str, int] = {}
+    stems: set[str] = set()
+    for word, stem in _index_terms(words):
+        if stem in stems:
+            continue
+        stems.add(stem)
+        if is_cjk(word) and len(word) == 1:
+            statement, parameter = "SELECT sum(doc) FROM chunks_vocabulary WHERE term GLOB ?", f"{stem}*"
+        else:
+            statement, parameter = "SELECT doc FROM chunks_vocabulary WHERE term = ?", stem
+        row = db.execute(statement, (parameter,)).fetchone()
+        if row and row[0]:
+            found[word] = row[0]
+    return found
+
+
+def _index_terms(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Each word with the term that the index's own tokenizer makes of it."""
+    scratch = sqlite3.connect(":memory:")
+    try:
+        scratch.execute(
+            "CREATE VIRTUAL TABLE asked USING fts5 (word, tokenize = 'porter unicode61 remove_diacritics 2')"
+        )
+        scratch.execute("CREATE VIRTUAL TABLE terms USING fts5vocab (asked, 'instance')")
+        scratch.executemany("INSERT INTO asked (rowid, word) VALUES (?, ?)", enumerate(words))
+        terms: dict[int, str] = {}
+        for term, number in scratch.execute("SELECT term, doc FROM terms ORDER BY doc, offset"):
+            terms.setdefault(number, term)
+        return [(words[number], term) for number, term in sorted(terms.items())]
+    finally:
+        scratch.close()
+
+
+# --- Passages --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Place:
+    """A passage that is being put together from chunks `first` to `last` of one section; `hit` is the best of them."""
+
+    hit: Hit
+    first: int
+    last: int
+    start: int
+    end: int
+
+    def joins(self, other: _Place) -> bool:
+        """Whether the other stands directly before or behind this, and both together are not too long."""
+        one, two = (self, other) if self.first < other.first else (other, self)
+        same = one.hit.document_id == two.hit.document_id and one.hit.heading == two.hit.heading
+        return same and one.last + 1 == two.first and two.end - one.start <= JOINED_CHARACTERS
+
+    def take(self, other: _Place) -> None:
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.start, self.end = min(self.start, other.start), max(self.end, other.end)
+
+
+def _joined(hits: Sequence[Hit], limit: int) -> list[_Place]:
+    places: list[_Place] = []
+    texts: set[str] = set()
+    for hit in hits[: 2 * limit]:
+        if hit.text in texts:
+            continue
+        texts.add(hit.text)
+        place = _Place(hit, hit.n, hit.n, hit.start, hit.end)
+        before = next((other for other in places if other.joins(place)), None)
+        if before is None:
+            places.append(place)
+            continue
+        before.take(place)
+        # It may have closed the gap to one more.
+        behind = next((other for other in places if other.joins(before)), None)
+        if behind is not None:
+            before.take(behind)
+            places.remove(behind)
+    return places[:limit]
+
+
+def _passage(db: sqlite3.Connection, n: int, place: _Place) -> Passage:
+    hit = place.hit
+    whole = place.first == place.last
+    return Passage(
+        n=n,
+        title=hit.title,
+        source=hit.source,
+        heading=hit.heading,
+        start=place.start,
+        end=place.end,
+        document_id=hit.document_id,
+        chunk_id=hit.chunk_id,
+        text=hit.text if whole else text_between(db, hit.document_id, place.start, place.end),
+        score=hit.score,
+    )

@@ -1,0 +1,77 @@
+"""The files under a path, folder by folder in the order of their names, however deep, linked in circles or many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentd.retrieval.readers import is_readable_name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A file to read, or with a `reason` something to leave out."""
+
+    path: str
+    reason: str = ""
+
+
+def walk(path: str) -> Iterator[Found]:
+    """`path` itself, whatever its name, or the files below it; hidden ones and folders seen before are passed over."""
+    if not os.path.isdir(path):
+        yield Found(path=path)
+        return
+    seen: set[tuple[int, int]] = set()
+    # A stack instead of recursion: folders may be nested deeper than Python calls.
+    folders = [_entries(path, seen)]
+    while folders:
+        for found in folders[-1]:
+            if isinstance(found, Found):
+                yield found
+                continue
+            folders.append(_entries(found.path, seen))
+            break
+        else:
+            folders.pop()
+
+
+def _entries(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.DirEntry[str]]:
+    try:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as scan:
+            entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        yield Found(path=folder, reason=f"cannot be read: {error.strerror}")
+        return
+    for entry in entries:
+        if _is_folder(entry):
+            yield entry
+        elif is_readable_name(entry.name):
+            yield Found(path=entry.path)
+        else:
+            suffix = os.path.splitext(entry.name)[1]
+            kind = f"{suffix} files are" if suffix else "files without a suffix are"
+            yield Found(path=entry.path, reason=f"{kind} not read; name the file itself to try it as text")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself: reading it gives the reason.
+        return False
+
+
+def vanished(path: str) -> bool:
+    """Whether there certainly is no such file any more; not where it is only out of reach."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,290 @@
+"""The model without weights answers from the documents, cites them, and says so where they do not answer."""
+
+# ruff: noqa: RUF001 - characters of other scripts are meant
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from agentd import prompt
+from agentd.clock import SystemClock
+from agentd.events import OWNER, Passage, Principal
+from agentd.generation import Delta, Finish, ModelRequest, TextDelta, Usage
+from agentd.models.extractive import NO_ANSWER, NO_DOCUMENTS, ExtractiveModel, answer, question_of
+from agentd.ports import StoredMessage
+from agentd.retrieval.ingest import DocumentIngest
+from agentd.retrieval.search import KeywordSearch
+from agentd.store import Store, load_migrations
+from tests.builders import TIME, passage
+
+DURABILITY = """# What survives a crash
+
+agentd keeps every piece of unfinished work in one directory. Each file in it is one turn.
+
+## A message
+
+A message that was accepted survives `kill -9`: it is on disk before its sender is told. If the daemon is killed while
+the answer is being made, the turn runs again after the next start, and the sender gets exactly one answer.
+
+A message that was not accepted was never promised; the client sends it again with the same id.
+
+## An answer
+
+An answer is written in full before the first part of it is sent. When the power fails between sending and confirming,
+the answer is sent once more and marked as a possible repeat.
+
+## Damaged files
+
+A file that cannot be read is moved to `var/corrupt/` and never stops the daemon. Nothing is deleted.
+"""
+DELIVERY = """# Delivery
+
+## Giving up
+
+A message is given up on after seven days, or when the platform says that it will never take it. It then lies in the
+dead letters with its reason until a person decides.
+
+- `agentd dead list` shows the dead letters.
+- `agentd dead retry ID` hands one back to delivery.
+
+## Waiting
+
+Between attempts the wait doubles, from one second up to five minutes. A platform that asks for a pause gets exactly
+the pause that it asked for, and it costs no attempt.
+
+| setting | default | meaning |
+|---|---|---|
+| `delivery.max_age` | 7 days | when a message is given up on |
+| `delivery.attempts` | 10 | attempts before age counts |
+"""
+SETTINGS = """---
+title: Settings
+---
+
+## Where they come from
+
+The command line wins over the environment, the environment wins over the file. An unknown key is an error that names
+the nearest right key.
+
+## The state directory
+
+Everything that agentd writes lies in the state directory. Choose it with `--state-dir` or `AGENTD_STATE_DIR`.
+
+To see all settings with their origin, run:
+
+```sh
+agentd config show --origin
+```
+
+## Models
+
+Without a language model agentd answers with sentences from your documents. Set `model.path` to a GGUF file to change
+that. Loading a large model takes up to a minute.
+"""
+GARDEN = """# The garden
+
+Tomatoes want a warm place and a lot of water. Plant them outside in the middle of May, when the nights stay free of
+frost. Basil grows well beside tomatoes.
+
+The compost heap behind the shed must be turned every spring. Hedgehogs sleep in it during the winter, so leave it alone
+from November to March [3].
+
+The key to the shed hangs behind the kitchen door.
+"""
+PAGES = {"durability": DURABILITY, "delivery": DELIVERY, "settings": SETTINGS, "garden": GARDEN}
+
+ANSWERED = {
+    "What happens to a message when the daemon is killed?": "the turn runs again after the next start",
+    "Does a message survive kill -9?": "survives `kill -9`",
+    "What is done with a damaged file?": "moved to `var/corrupt/`",
+    "What happens if the power fails?": "sent once more and marked as a possible repeat",
+    "When is a message given up on?": "after seven days",
+    "How do I list the dead letters?": "`agentd dead list`",
+    "How long is the wait between attempts?": "from one second up to five minutes",
+    "What is the default of delivery.max_age?": "7 days",
+    "Which wins, the environment or the file?": "the environment wins over the file",
+    "What happens with an unknown key?": "names the nearest right key",
+    "How can I choose the state directory?": "`--state-dir`",
+    "How do I see all settings and their origin?": "agentd config show --origin",
+    "How do I use a GGUF file?": "Set `model.path`",
+    "When should tomatoes be planted?": "in the middle of May",
+    "Where is the key of the shed?": "behind the kitchen door",
+    "Why should the compost be left alone in winter?": "Hedgehogs sleep in it",
+}
+UNANSWERED = [
+    "What is the capital of France?",
+    "Who wrote agentd?",
+    "How much does a licence cost?",
+    "Does agentd run on Windows?",
+    "How do I grow potatoes in Scotland?",
+    "What colour is the kitchen?",
+    "How do I change the voice of the assistant?",
+    "hello",
+]
+LANGUAGES = {
+    "Was passiert mit einer Nachricht, wenn der Dienst abstürzt?": (
+        "# Ausfälle\n\nDer Dienst startet schnell. Stürzt der Dienst ab, geht keine angenommene Nachricht verloren. "
+        "Protokolle werden wöchentlich gewechselt.",
+        "keine angenommene Nachricht verloren",
+    ),
+    "Wo liegt der Schlüssel für den Keller?": (
+        "# Haus\n\nDas Haus hat einen Garten. Der Kellerschlüssel liegt unter der Treppe. Die Heizung ist im Keller.",
+        "unter der Treppe",
+    ),
+    "Что происходит с сообщением после сбоя?": (
+        "# Надёжность\n\nСлужба запускается быстро. После сбоя принятые сообщения не теряются. Журнал хранится неделю.",
+        "принятые сообщения не теряются",
+    ),
+    "守护进程被杀死时消息会怎么样？": (
+        "# 可靠性\n\n服务启动很快。守护进程被杀死后，已接受的消息不会丢失。日志每周轮换。",
+        "已接受的消息不会丢失",
+    ),
+    "Où est la clé de la cave ?": (
+        "# Maison\n\nLa maison a un jardin. La clé de la cave est sous l'escalier. Le chauffage est neuf.",
+        "sous l'escalier",
+    ),
+}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(tmp_path / "documents.db", load_migrations("agentd.retrieval")) as opened:
+        yield opened
+
+
+def write(folder: Path, pages: dict[str, str]) -> None:
+    folder.mkdir()
+    for name, text in pages.items():
+        (folder / f"{name}.md").write_text(text)
+
+
+async def ingest(store: Store, folder: Path, pages: dict[str, str]) -> DocumentIngest:
+    write(folder, pages)
+    documents = DocumentIngest(store, SystemClock())
+    async for progress in documents.ingest([folder], OWNER):
+        assert not progress.skipped
+    return documents
+
+
+def request(question: str, passages: Sequence[Passage], history: Sequence[StoredMessage] = ()) -> ModelRequest:
+    messages = prompt.build(question=question, passages=passages, history=history, budget=100_000)
+    return ModelRequest(messages=messages, session_id="s", turn_id="t")
+
+
+class Count:
+    def __init__(self, documents: int) -> None:
+        self._documents = documents
+
+    async def counts(self, principal: Principal) -> tuple[int, int]:
+        return self._documents, self._documents
+
+
+async def deltas(question: str, passages: Sequence[Passage] = (), documents: int = 1) -> list[Delta]:
+    model = ExtractiveModel(Count(documents))
+    return [delta async for delta in model.stream(request(question, passages))]
+
+
+async def said(question: str, passages: Sequence[Passage] = (), documents: int = 1) -> str:
+    found = await deltas(question, passages, documents)
+    return "".join(delta.text for delta in found if isinstance(delta, TextDelta))
+
+
+async def ask(store: Store, question: str) -> str:
+    return await said(question, await KeywordSearch(store).search(question, OWNER))
+
+
+async def test_questions_are_answered_with_the_right_sentence(store: Store, tmp_path: Path) -> None:
+    await ingest(store, tmp_path / "docs", PAGES)
+    answers = {question: await ask(store, question) for question in ANSWERED}
+    wrong = {question: text for question, text in answers.items() if ANSWERED[question] not in text}
+    assert wrong == {}
+    assert all("[1]" in text or "[2]" in text for text in answers.values())
+
+
+async def test_what_the_documents_do_not_hold_is_not_answered(store: Store, tmp_path: Path) -> None:
+    await ingest(store, tmp_path / "docs", PAGES)
+    answers = {question: await ask(store, question) for question in UNANSWERED}
+    assert {question: text for question, text in answers.items() if "do not say" not in text} == {}
+
+
+@pytest.mark.parametrize("question", LANGUAGES)
+async def test_questions_are_answered_in_many_languages(store: Store, tmp_path: Path, question: str) -> None:
+    others = {f"other{n}": page for n, (page, _) in enumerate(LANGUAGES.values())}
+    await ingest(store, tmp_path / "docs", {**PAGES, **others})
+    text = await ask(store, question)
+    assert LANGUAGES[question][1] in text
+    assert "[1]" in text
+
+
+async def test_without_documents_it_says_how_to_add_some(store: Store) -> None:
+    model = ExtractiveModel(DocumentIngest(store, SystemClock()))
+    found = [delta async for delta in model.stream(request("Why?", []))]
+    text = "".join(delta.text for delta in found if isinstance(delta, TextDelta))
+    assert text == NO_DOCUMENTS
+    assert "do not say" in text and "`agentd ingest PATH`" in text
+
+
+async def test_with_documents_that_do_not_fit_it_says_what_to_do() -> None:
+    assert await said("Why?") == NO_ANSWER
+    assert await said("Why is the moon red?", [passage(1, "Seals sleep.")], documents=0) == NO_ANSWER
+
+
+async def test_the_answer_comes_word_by_word_and_ends_properly() -> None:
+    found = await deltas("Where do seals sleep?", [passage(1, "Seals sleep on the ice.")])
+    pieces = [delta.text for delta in found if isinstance(delta, TextDelta)]
+    assert pieces == ["Seals", " sleep", " on", " the", " ice.", " [1]"]
+    usage, finish = found[-2:]
+    assert isinstance(usage, Usage) and usage.prompt_tokens > usage.completion_tokens > 0
+    assert finish == Finish(reason="stop")
+
+
+async def test_only_the_newest_question_is_answered() -> None:
+    history = [StoredMessage(turn_id="0", role="user", text="Where do owls sleep?", time=TIME)]
+    places = [passage(1, "Owls sleep in trees."), passage(2, "Seals sleep on the ice.")]
+    model = ExtractiveModel(Count(1))
+    found = [delta async for delta in model.stream(request("What do seals sleep on?", places, history))]
+    text = "".join(delta.text for delta in found if isinstance(delta, TextDelta))
+    assert text.startswith("Seals sleep on the ice. [2]")
+
+
+def test_what_agentd_wrote_around_the_question_is_no_part_of_it() -> None:
+    assert question_of(request("Why?", [passage()])) == "Why?"
+
+
+def test_each_group_is_cited_once() -> None:
+    one = passage(1, "Seals sleep on the ice in winter. Seals sleep in the sea in summer.")
+    two = passage(2, "Some people say that tired seals sleep anywhere.")
+    assert answer("Where do seals sleep?", [one, two]) == (
+        "Seals sleep on the ice in winter. Seals sleep in the sea in summer. [1]\n\n"
+        "Some people say that tired seals sleep anywhere. [2]"
+    )
+
+
+def test_markup_is_cleaned_and_a_list_item_becomes_a_sentence() -> None:
+    text = "Intro.\n\n- The [grace](x.md) **period** of a stop lasts 10 s\n- Other items"
+    assert answer("How long is the grace period?", [passage(1, text)]) == ("The grace period of a stop lasts 10 s. [1]")
+
+
+def test_code_stays_whole_behind_its_citation() -> None:
+    text = "To add documents, run this command:\n\n```sh\nagentd ingest PATH\nagentd status\n```"
+    assert answer("Which command adds documents?", [passage(1, text)]) == (
+        "To add documents, run this command: [1]\n\n```sh\nagentd ingest PATH\nagentd status\n```"
+    )
+
+
+def test_a_number_in_brackets_of_the_document_is_not_taken_for_a_citation() -> None:
+    text = "Seals sleep on ice [7], as `a[7]` says."
+    assert answer("Where do seals sleep?", [passage(1, text)]) == "Seals sleep on ice, as `a[7]` says. [1]"
+
+
+async def test_tokens_are_counted_over_the_whole_request() -> None:
+    model = ExtractiveModel(Count(1))
+    short = await model.count_tokens(request("Why?", []))
+    assert await model.count_tokens(request("Why?", [passage(1, "word " * 300)])) > short + 300
+
+
+async def test_a_huge_question_is_answered() -> None:
+    question = "lorem ipsum " * 90_000 + "\0\ud800"
+    assert await said(question, [passage(1, "Seals sleep.")]) == NO_ANSWER

@@ -1,0 +1,101 @@
+"""The sentences that are picked answer the question, in reading order, and none are picked where none does."""
+
+# ruff: noqa: RUF001 - characters of other scripts are meant
+from __future__ import annotations
+
+from agentd.models.sentences import SENTENCES, Sentence, best, informative
+from tests.builders import passage
+
+
+def texts(groups: list[list[Sentence]]) -> list[list[str]]:
+    return [[sentence.text for sentence in group] for group in groups]
+
+
+def test_words_that_only_frame_a_question_are_not_asked_for() -> None:
+    assert informative("What happens to a message when the daemon is killed?", "english") == [
+        "messag",
+        "daemon",
+        "kill",
+    ]
+    assert informative("Что происходит с сообщением?", "russian") == ["сообщен"]
+
+
+def test_the_sentence_that_covers_the_question_is_picked() -> None:
+    text = "The daemon starts fast. If the daemon is killed, no accepted message is lost. Logs are rotated weekly."
+    assert texts(best("What happens to a message when the daemon is killed?", [passage(1, text)])) == [
+        ["If the daemon is killed, no accepted message is lost."]
+    ]
+
+
+def test_a_heading_speaks_for_the_sentences_below_it() -> None:
+    place = passage(1, "The default is ten seconds.", heading="Grace period", title="Settings")
+    assert texts(best("How long is the grace period?", [place])) == [["The default is ten seconds."]]
+
+
+def test_sentences_of_one_passage_are_in_reading_order() -> None:
+    text = "Seals eat fish in winter. Owls eat mice. Young seals eat squid in winter and many other things."
+    assert texts(best("What do seals eat in winter?", [passage(1, text)])) == [
+        ["Seals eat fish in winter.", "Young seals eat squid in winter and many other things."]
+    ]
+
+
+def test_the_better_passage_comes_first() -> None:
+    one = passage(1, "Seals are animals of the sea that people like to watch.")
+    two = passage(2, "Seals sleep on the ice.")
+    assert best("Where do seals sleep?", [one, two])[0][0].passage == 2
+
+
+def test_the_same_is_said_once() -> None:
+    one, two = passage(1, "Seals sleep on the ice."), passage(2, "Seals sleep on ice.")
+    assert texts(best("Where do seals sleep?", [one, two])) == [["Seals sleep on the ice."]]
+
+
+def test_a_sentence_that_points_back_brings_the_one_before() -> None:
+    text = "The pending directory holds one file per turn. It is synchronised before the sender is told so."
+    assert texts(best("When is it synchronised, before or after the sender is told?", [passage(1, text)])) == [
+        text.replace(". It", ".|It").split("|")
+    ]
+
+
+def test_what_a_sentence_introduces_comes_with_it() -> None:
+    code = "```sh\nagentd ingest ~/notes\n```"
+    text = f"To add documents, run this command:\n\n{code}\n\nIt may take a while."
+    assert texts(best("Which command adds documents?", [passage(1, text)])) == [
+        ["To add documents, run this command:", code]
+    ]
+    text = "These channels exist:\n\n- terminal\n- telegram\n\nOther text."
+    assert texts(best("Which channels exist?", [passage(1, text)])) == [
+        ["These channels exist:", "terminal", "telegram"]
+    ]
+
+
+def test_no_more_than_a_few_sentences_are_picked() -> None:
+    places = [passage(n, f"Seals sleep at place {n} {'abcdefghij'[n]}x {'klmnopqrst'[n]}y.") for n in range(1, 9)]
+    assert sum(map(len, best("Where do seals sleep?", places))) <= SENTENCES
+
+
+def test_a_question_in_a_document_is_no_answer() -> None:
+    text = "Where do seals sleep in winter? Seals sleep on the ice in winter."
+    assert texts(best("Where do seals sleep in winter?", [passage(1, text)]))[0][-1].endswith("on the ice in winter.")
+
+
+def test_nothing_is_picked_where_the_rare_words_are_missing() -> None:
+    text = "Seals sleep on the ice. Seals eat fish. Seals swim."
+    assert best("What is the scientific classification of seals in Antarctica?", [passage(1, text)]) == []
+    assert best("", [passage(1, text)]) == []
+    assert best("seals", []) == []
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    places = [passage(n, f"Seals sleep on the ice number {n}. Seals eat fish at {n}.") for n in range(1, 6)]
+    assert best("Where do seals sleep?", places) == best("Where do seals sleep?", places)
+
+
+def test_a_german_compound_counts_in_part() -> None:
+    place = passage(1, "Das Statusverzeichnis liegt unter var. Der Dienst startet schnell.", title="Betrieb")
+    assert texts(best("Wo liegt das Verzeichnis?", [place])) == [["Das Statusverzeichnis liegt unter var."]]
+
+
+def test_chinese_sentences_are_compared_by_pairs_of_characters() -> None:
+    place = passage(1, "服务启动很快。守护进程被杀死后，已接受的消息不会丢失。日志每周轮换。", title="可靠性")
+    assert texts(best("守护进程被杀死时，消息会丢失吗？", [place])) == [["守护进程被杀死后，已接受的消息不会丢失。"]]
