@@ -113,7 +113,7 @@ class EventBus:
         order in which they were published; `NotAccepted` or `StateError` where the disk did not take it.
         """
         if not isinstance(event, InboundEvent | OutboundEvent):
-            self._hand_on(event)
+            self.announce(event)
             return
         before = self._tails.get(event.session_id)
         task = asyncio.create_task(self._publish_durable(event, before), name=f"publish {event.id}")
@@ -139,9 +139,10 @@ class EventBus:
             await self._pending.accept(event)
         if before is not None and not before.done():
             await asyncio.wait([before])
-        self._hand_on(event)
+        self.announce(event)
 
-    def _hand_on(self, event: Event) -> None:
+    def announce(self, event: Event) -> None:
+        """Hand on at once what need not be durable, or already is; for callers that cannot wait."""
         for reducer in self._reducers:
             try:
                 reducer(event)

@@ -18,14 +18,17 @@ from agentd.control import DaemonControl
 from agentd.conversation import Conversations
 from agentd.delivery import Policy
 from agentd.errors import AgentdError, ConfigError
-from agentd.events import Delivered
+from agentd.events import Delivered, ModelStateChanged
 from agentd.feed import LiveFeed
 from agentd.generation import Limits, Sampling
 from agentd.ids import IdSource
 from agentd.inbox import DurableInbox
 from agentd.lock import StateLock
 from agentd.marks import Marks
+from agentd.models.choice import ChosenModel
+from agentd.models.choice import State as ModelState
 from agentd.models.extractive import ExtractiveModel
+from agentd.models.llama.model import LlamaModel
 from agentd.pending import PendingDirectory
 from agentd.ports import Channel, ChatModel, Draining, Listening, Offers
 from agentd.retrieval.ingest import DocumentIngest
@@ -167,8 +170,14 @@ def channel_builder(name: str, builder: str) -> Callable[[Offers], Channel]:
 class _House:
     """Everything that lives as long as the daemon runs."""
 
-    def __init__(self, settings: Settings, pending: PendingDirectory, sessions: Sessions, documents: Store) -> None:
+    model: ChosenModel
+    control: DaemonControl
+
+    def __init__(
+        self, settings: Settings, pending: PendingDirectory, sessions: Sessions, documents: Store, ids: IdSource
+    ) -> None:
         self.settings = settings
+        self.ids = ids
         self.pending = pending
         self.sessions = sessions
         self.clock = SystemClock()
@@ -178,8 +187,6 @@ class _House:
         self.feed = LiveFeed()
         self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply])
         self.channels: dict[str, Channel] = {}
-        self.model: ChatModel
-        self.control: DaemonControl
 
     @classmethod
     async def open(
@@ -210,9 +217,10 @@ class _House:
         )
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
-        house = cls(settings, pending, sessions, documents)
-        house.model = model or ExtractiveModel(house.ingest)
-        house._build(ids, state_dir, channels, in_process)
+        house = cls(settings, pending, sessions, documents, ids)
+        house.model = ChosenModel(model or ExtractiveModel(house.ingest), house._llama, house._tell_model)
+        stack.push_async_callback(house.model.close)
+        house._build(state_dir, channels, in_process)
         house.control = DaemonControl(
             sessions=sessions,
             marks=marks,
@@ -220,17 +228,28 @@ class _House:
             documents=house.ingest,
             status=house.status,
             clock=clock,
+            models=house.model,
         )
+        if settings.model.path is not None and model is None:
+            house.model.begin(settings.model.path)
         return house
 
-    def _build(self, ids: IdSource, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
+    def _llama(self, path: Path, on_state: Callable[[ModelState, str], None]) -> ChatModel:
+        options = self.settings.model
+        return LlamaModel(path, context=options.context, threads=options.threads, on_state=on_state)
+
+    def _tell_model(self, name: str, state: ModelState, reason: str) -> None:
+        changed = ModelStateChanged(id=self.ids.next(), time=self.clock.now(), model=name, state=state, reason=reason)
+        self.bus.announce(changed)
+
+    def _build(self, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
         settings = self.settings
         turns = Turns(
             documents=self.search,
             model=lambda: self.model,
             sessions=self.sessions,
             bus=self.bus,
-            ids=ids,
+            ids=self.ids,
             clock=self.clock,
             settings=turn_settings(settings),
         )
@@ -240,7 +259,7 @@ class _House:
             conversations=self.conversations,
             sessions=self.sessions,
             turns=turns,
-            ids=ids,
+            ids=self.ids,
             clock=self.clock,
             concurrency=settings.agent.concurrency,
             channels=frozenset(channels),
@@ -250,7 +269,7 @@ class _House:
             self.bus,
             self.channels,
             clock=self.clock,
-            ids=ids,
+            ids=self.ids,
             policy=delivery_policy(settings),
             leave_others=in_process,
         )
@@ -260,18 +279,18 @@ class _House:
             turns=self.sessions,
             conversations=self.conversations,
             agent=self.agent,
-            ids=ids,
+            ids=self.ids,
             clock=self.clock,
             queue_limit=settings.agent.queue_limit,
         )
-        self.supervisor = ChannelSupervisor(self.bus, ids, self.clock)
+        self.supervisor = ChannelSupervisor(self.bus, self.ids, self.clock)
         self.status = DaemonStatus(
             state_dir=state_dir,
             in_process=in_process,
             pending=self.pending,
             conversations=self.conversations,
             documents=self.ingest,
-            model=lambda: self.model,
+            model=self.model,
             supervisor=self.supervisor,
         )
 

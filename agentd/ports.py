@@ -340,7 +340,8 @@ class DocumentView(Protocol):
 
 
 class ChatModel(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """Generate; ends with `Finish`, raises `ModelError`. Closing the iterator cancels."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from agentd import __version__
 from agentd.conversation import Conversations
 from agentd.events import OWNER
-from agentd.ports import ChatModel, DocumentView, Entry
+from agentd.ports import DocumentView, Entry
 from agentd.supervisor import ChannelState
 
 EXTRACTIVE_NOTE = "no language model is configured; answers are sentences of your documents"
@@ -33,6 +33,17 @@ class _Channels(Protocol):
     def states(self) -> Mapping[str, ChannelState]: ...
 
 
+class _Model(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def problem(self) -> str: ...
+
+
 class DaemonStatus:
     """Implements `ports.Status`."""
 
@@ -44,7 +55,7 @@ class DaemonStatus:
         pending: _Pending,
         conversations: Conversations,
         documents: DocumentView,
-        model: Callable[[], ChatModel],
+        model: _Model,
         supervisor: _Channels,
     ) -> None:
         self._state_dir = state_dir
@@ -60,7 +71,6 @@ class DaemonStatus:
         free, dead = await asyncio.to_thread(self._disk)
         owed = [entry for entry in self._pending.entries().values() if entry.outbound_id]
         busy = self._conversations.busy().values()
-        model = self._model()
         return {
             "daemon": {
                 "version": __version__,
@@ -69,7 +79,7 @@ class DaemonStatus:
                 "state_dir": str(self._state_dir),
                 "free_mb": free // 1_000_000,
             },
-            "model": {"name": model.name, "note": EXTRACTIVE_NOTE if model.name == "extractive" else "ready"},
+            "model": {"name": self._model.name, "note": self._model_note()},
             "documents": {"documents": documents, "chunks": chunks},
             "turns": {
                 "running": sum(bool(state.running) for state in busy),
@@ -87,6 +97,11 @@ class DaemonStatus:
             "problems": self._problems(),
         }
 
+    def _model_note(self) -> str:
+        if self._model.name == "extractive":
+            return EXTRACTIVE_NOTE
+        return self._model.problem or self._model.state
+
     def _disk(self) -> tuple[int, int]:
         dead = self._state_dir / "dead"
         letters = sum(path.suffix == ".event" for path in dead.iterdir()) if dead.is_dir() else 0
@@ -94,6 +109,8 @@ class DaemonStatus:
 
     def _problems(self) -> list[str]:
         problems = [] if self._pending.healthy else [self._pending.problem]
+        if self._model.problem:
+            problems.append(f"model {self._model.name}: {self._model.problem}")
         for name, state in sorted(self._channels.states.items()):
             if state.state in ("degraded", "down"):
                 problems.append(f"channel {name} is {state.state}: {state.reason}")

@@ -1,0 +1,136 @@
+"""The model that answers at the moment; another one can be chosen while answers of the earlier one still run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from agentd.errors import ModelError
+from agentd.generation import Delta, ModelRequest
+from agentd.ports import ChatModel
+
+log = logging.getLogger(__name__)
+
+State = Literal["loading", "ready", "failed"]
+Tell = Callable[[str, State, str], None]
+"""Told of the model's name, its state and the reason, whenever that changes."""
+
+
+@runtime_checkable
+class Loadable(Protocol):
+    """A model that holds memory and processes: it is loaded, and closed when it answers no more."""
+
+    async def start(self) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class ChosenModel:
+    """Implements `ports.ChatModel` with the model of the moment, and `ports.ModelChoice`.
+
+    `build` makes the model of a GGUF file; its second argument is told how the model is.
+    """
+
+    def __init__(self, first: ChatModel, build: Callable[[Path, Callable[[State, str], None]], ChatModel], tell: Tell):
+        self._model = first
+        self._build = build
+        self._tell = tell
+        self._streams: dict[ChatModel, int] = {first: 0}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.states: dict[str, tuple[State, str]] = {}
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    @property
+    def problem(self) -> str:
+        """Why the model of the moment cannot answer; "" while it can."""
+        state, reason = self.states.get(self.name, ("ready", ""))
+        return reason if state == "failed" else ""
+
+    @property
+    def state(self) -> State:
+        return self.states.get(self.name, ("ready", ""))[0]
+
+    def begin(self, path: Path) -> None:
+        """Answer with this file from now on, and load it in the background; what is wrong with it is its state."""
+        self._take(self._made(path))
+        self._own(self._load(self._model), f"load {self.name}")
+
+    async def use(self, path: Path) -> str:
+        """Load this file, then answer with it; the earlier model goes on where this fails (`ModelError`)."""
+        model = self._made(path)
+        try:
+            if isinstance(model, Loadable):
+                await model.start()
+        except BaseException:
+            await _close(model)
+            raise
+        self._take(model)
+        return f"{model.name} answers from now on; to keep it, set `path` under [model] in the configuration."
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return self._counted(self._model, request)
+
+    async def count_tokens(self, request: ModelRequest) -> int:
+        return await self._model.count_tokens(request)
+
+    async def close(self) -> None:
+        """End every model that was made."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for model in list(self._streams):
+            await _close(model)
+
+    async def _counted(self, model: ChatModel, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        self._streams[model] += 1
+        try:
+            async with aclosing(model.stream(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        finally:
+            self._streams[model] -= 1
+            self._retire(model)
+
+    def _made(self, path: Path) -> ChatModel:
+        name = path.stem
+
+        def told(state: State, reason: str) -> None:
+            self.states[name] = (state, reason)
+            self._tell(name, state, reason)
+
+        return self._build(path, told)
+
+    def _take(self, model: ChatModel) -> None:
+        earlier, self._model = self._model, model
+        self._streams.setdefault(model, 0)
+        self._retire(earlier)
+
+    def _retire(self, model: ChatModel) -> None:
+        """Close a model that answers no more once its last answer has ended."""
+        if model is not self._model and not self._streams.get(model, 1):
+            del self._streams[model]
+            self._own(_close(model), f"close {model.name}")
+
+    async def _load(self, model: ChatModel) -> None:
+        try:
+            if isinstance(model, Loadable):
+                await model.start()
+        except ModelError as error:
+            log.warning("%s cannot be used: %s", model.name, error)
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _close(model: ChatModel) -> None:
+    if isinstance(model, Loadable):
+        await model.close()

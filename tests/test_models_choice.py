@@ -1,0 +1,112 @@
+"""The model of the moment: chosen while others still answer, closed when it answers no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from agentd.errors import ModelError
+from agentd.generation import Delta, Message, ModelRequest, TextDelta, TextPart
+from agentd.models.choice import ChosenModel, State
+from agentd.testing.model import ScriptedModel
+
+REQUEST = ModelRequest(
+    messages=(Message(role="user", parts=(TextPart(text="one two"),)),), session_id="s", turn_id="t"
+)
+
+
+class FileModel(ScriptedModel):
+    """A scripted model that is loaded and closed like one with weights; a file called "broken" cannot be."""
+
+    def __init__(self, path: Path, told: Callable[[State, str], None]) -> None:
+        super().__init__()
+        self.name = path.stem
+        self.told = told
+        self.closed = asyncio.Event()
+
+    async def start(self) -> int:
+        self.told("loading", "")
+        await asyncio.sleep(0)
+        if self.name == "broken":
+            self.told("failed", "not a GGUF file")
+            raise ModelError("not a GGUF file")
+        self.told("ready", "")
+        return 1
+
+    async def close(self) -> None:
+        self.closed.set()
+
+
+class House:
+    def __init__(self) -> None:
+        self.first = ScriptedModel()
+        self.made: list[FileModel] = []
+        self.told: list[tuple[str, State]] = []
+        self.chosen = ChosenModel(self.first, self.build, lambda name, state, _: self.told.append((name, state)))
+
+    def build(self, path: Path, told: Callable[[State, str], None]) -> FileModel:
+        self.made.append(FileModel(path, told))
+        return self.made[-1]
+
+
+async def answer(chosen: ChosenModel) -> list[Delta]:
+    async with aclosing(chosen.stream(REQUEST)) as deltas:
+        return [delta async for delta in deltas]
+
+
+async def test_the_first_model_answers_until_another_is_chosen() -> None:
+    house = House()
+    assert TextDelta(text="one ") in await answer(house.chosen)
+    assert house.chosen.name == "scripted" and len(house.first.requests) == 1
+    said = await house.chosen.use(Path("/models/small.gguf"))
+    assert "small" in said and house.chosen.name == "small"
+    await answer(house.chosen)
+    assert len(house.made[0].requests) == 1 and len(house.first.requests) == 1
+    assert house.told == [("small", "loading"), ("small", "ready")]
+    await house.chosen.close()
+
+
+async def test_a_model_that_cannot_be_loaded_leaves_the_earlier_one_in_place() -> None:
+    house = House()
+    with pytest.raises(ModelError, match="not a GGUF"):
+        await house.chosen.use(Path("broken.gguf"))
+    assert house.chosen.name == "scripted" and house.chosen.problem == ""
+    assert house.made[0].closed.is_set()
+
+
+async def test_an_answer_that_runs_ends_with_the_model_that_began_it() -> None:
+    house = House()
+    await house.chosen.use(Path("old.gguf"))
+    old = house.made[0]
+    old.gate.clear()
+    running = asyncio.create_task(answer(house.chosen), name="answer")
+    async with asyncio.timeout(5):
+        while not old.running:  # noqa: ASYNC110 - the fake has no event for its first request
+            await asyncio.sleep(0)
+        await house.chosen.use(Path("new.gguf"))
+        assert not old.closed.is_set()
+        old.gate.set()
+        assert TextDelta(text="two ") in await running
+        await old.closed.wait()
+    assert house.chosen.name == "new" and not house.made[1].closed.is_set()
+    await house.chosen.close()
+    assert house.made[1].closed.is_set()
+
+
+async def test_the_model_of_the_settings_is_loaded_in_the_background_and_its_fault_is_its_state() -> None:
+    house = House()
+    house.chosen.begin(Path("broken.gguf"))
+    assert house.chosen.name == "broken"
+    async with asyncio.timeout(5):
+        while house.chosen.state != "failed":  # noqa: ASYNC110 - the state is what a person polls
+            await asyncio.sleep(0)
+    assert house.chosen.problem == "not a GGUF file"
+    await house.chosen.close()
+
+
+async def test_tokens_are_counted_by_the_model_of_the_moment() -> None:
+    assert await House().chosen.count_tokens(REQUEST) == 2
