@@ -10,7 +10,7 @@ import pytest
 
 from agentd.cli import attach as module
 from agentd.cli.attach import attached
-from agentd.errors import Unreachable
+from agentd.errors import Unreachable, UsageError
 from agentd.lock import StateLock
 from tests.daemons import DaemonProcess
 
@@ -56,3 +56,12 @@ async def test_an_error_in_the_block_ends_the_daemon_too(tmp_path: Path) -> None
             raise KeyError("a bug of the caller")
     with StateLock(tmp_path / "s"):
         pass
+
+
+async def test_a_model_cannot_be_forced_on_a_daemon_that_runs(tmp_path: Path) -> None:
+    async with DaemonProcess(tmp_path / "s"):
+        given = options(tmp_path / "s")
+        given.model = tmp_path / "small.gguf"
+        with pytest.raises(UsageError, match="/model"):
+            async with attached(given, name="test"):
+                pass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli.common import load_settings
+from agentd.cli.common import load_settings, model_option
 from agentd.errors import ConfigError
 
 
@@ -45,3 +45,13 @@ def test_of_a_key_that_is_set_twice_the_last_one_holds() -> None:
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         load_settings(options(config=tmp_path / "nowhere"))
+
+
+def test_a_model_is_a_setting_that_is_relative_to_where_the_person_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    model_option(parser)
+    given = parser.parse_args(["--model", "small.gguf"], options(set=[("model.path", "/other.gguf")]))
+    assert load_settings(given)[0].model.path == tmp_path / "small.gguf"

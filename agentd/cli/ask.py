@@ -10,6 +10,7 @@ from typing import TextIO
 
 from agentd import protocol
 from agentd.cli.attach import attached
+from agentd.cli.common import model_option
 from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, TimedOut, UsageError
 from agentd.events import Citation
@@ -26,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
     which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
+    model_option(parser)
     parser.add_argument("--output", choices=("text", "json", "stream-json"), default="text", help="default: text")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="default: 900")
 

@@ -9,12 +9,20 @@ from pathlib import Path
 from agentd import config, paths
 
 
+def model_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--model FILE`, short for `--set model.path=FILE`."""
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="answer with this language model, a GGUF file (model.path)"
+    )
+
+
 def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """The settings and the absolute state directory; `ConfigError` names every problem.
 
-    A command with an option of its own for a key adds it to `options.set`, a list of (key, text).
+    `options.set` is a list of (key, text); of a key that is set twice the last one holds.
     """
-    settings = config.load(
-        os.environ, config=paths.config_file(os.environ, options.config), overrides=dict(options.set)
-    )
+    overrides = dict(options.set)
+    if (model := getattr(options, "model", None)) is not None:
+        overrides["model.path"] = str(model.expanduser().absolute())
+    settings = config.load(os.environ, config=paths.config_file(os.environ, options.config), overrides=overrides)
     return settings, paths.state_dir(os.environ, options.state_dir)

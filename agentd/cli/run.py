@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from agentd.cli.common import load_settings
+from agentd.cli.common import load_settings, model_option
 from agentd.daemon import Daemon
 from agentd.notify import Notifier
 from agentd.paths import daemon_sockets
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    model_option(parser)
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
 
