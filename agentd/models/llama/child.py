@@ -1,0 +1,126 @@
+"""The child that runs the model: `python -m agentd.models.llama.child DESCRIPTOR PARENT`, started by `process`.
+
+It reads messages between two steps, and ends when its socket is closed or its parent is gone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentd.errors import ModelError
+from agentd.models.llama import files, machine
+from agentd.models.llama.wire import Frames, FromChild, Load, Loaded, LoadFailed, ToChild, decode_to_child, encode
+
+if TYPE_CHECKING:
+    from agentd.models.llama.engine import Engine
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+
+
+class _Line:
+    """The connection to the daemon: messages in, with or without waiting; messages out, together."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._frames = Frames()
+        self._out = bytearray()
+
+    def receive(self, *, wait: bool) -> list[ToChild] | None:
+        """What has come; None when the daemon has closed the connection."""
+        readable, _, _ = select.select([self._connection], [], [], None if wait else 0)
+        if not readable:
+            return []
+        data = self._connection.recv(1 << 18)
+        return [decode_to_child(body) for body in self._frames.feed(data)] if data else None
+
+    def send(self, message: FromChild) -> None:
+        self._out += encode(message)
+
+    def flush(self) -> None:
+        if self._out:
+            self._connection.sendall(self._out)
+            self._out.clear()
+
+
+def main(arguments: list[str]) -> None:
+    descriptor, parent = (int(argument) for argument in arguments)
+    _end_with(parent)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    with socket.socket(fileno=descriptor) as connection:
+        line = _Line(connection)
+        try:
+            _serve(line)
+        except (BrokenPipeError, ConnectionResetError):
+            log.info("the daemon is gone")
+
+
+def _end_with(parent: int) -> None:
+    """Die when the parent dies, also if it died before this was said; leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit("the daemon that started this model is gone")
+
+
+def _serve(line: _Line) -> None:
+    engine: Engine | None = None
+    while (messages := line.receive(wait=engine is None or not engine.busy)) is not None:
+        for message in messages:
+            if isinstance(message, Load):
+                try:
+                    engine = _load(message, line)
+                except ModelError as error:
+                    line.send(LoadFailed(reason=str(error)))
+                    line.flush()
+                    return
+            elif engine is not None:
+                engine.handle(message)
+        if engine is not None and engine.busy:
+            engine.step()
+        line.flush()
+
+
+def _load(load: Load, line: _Line) -> Engine:
+    path = Path(load.path)
+    gguf = files.inspect(path)
+    if load.gpu_layers == 0:
+        files.check_memory(gguf, context=load.context, available=machine.available_memory())
+    # Only now, because a file that cannot be run shall be named at once.
+    from agentd.models.llama.driver import Driver
+    from agentd.models.llama.engine import Engine
+    from agentd.models.llama.template import Template
+
+    driver = Driver(
+        path,
+        context=load.context,
+        threads=machine.free_threads() if load.threads is None else load.threads,
+        gpu_layers=load.gpu_layers,
+        sequences=load.sequences,
+    )
+    words = driver.vocabulary
+    template = Template(
+        words.chat_template(),
+        bos=words.bos_text,
+        eos=words.eos_text,
+        chatml=words.has_control("<|im_start|>") and words.has_control("<|im_end|>"),
+    )
+    notes = template.notes
+    if driver.context < load.context:
+        notes += (f"The model knows a context of {driver.context} tokens, not the {load.context} that are set.",)
+    line.send(Loaded(context=driver.context, notes=notes))
+    return Engine(driver, template, sequences=load.sequences, send=line.send)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

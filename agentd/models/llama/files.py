@@ -1,0 +1,220 @@
+"""What is wrong with a model file, in words and before native code sees it.
+
+The format is GGUF, versions 2 and 3: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentd.errors import ModelError
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_MOST_DIMENSIONS = 4
+
+_BLOCKS = {
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    9: (32, 36),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    15: (256, 292),
+    24: (1, 1),
+    25: (1, 2),
+    26: (1, 4),
+    27: (1, 8),
+    28: (1, 8),
+    30: (1, 2),
+}
+"""Of the tensor types that are common: weights in a block, bytes of a block (ggml.h)."""
+
+_NOT_CHAT = ("bert", "clip", "t5encoder", "wavtokenizer", "mmproj", "embedding")
+
+CACHE_BYTES = 2
+"""Of one number in the key-value cache."""
+WORKING_BYTES = 200_000_000
+"""What the child needs besides weights and cache, by measurement and rounded up."""
+
+Value = int | float | bool | str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gguf:
+    """What the header of a model file says; `cache_bytes` is the key-value cache of one token, 0 where unknown."""
+
+    path: Path
+    size: int
+    architecture: str
+    cache_bytes: int
+
+
+def inspect(path: Path) -> Gguf:
+    """The facts about a file that is whole and holds a chat model, as far as its header can tell; else `ModelError`."""
+    try:
+        if not path.exists():
+            raise ModelError(f"There is no model file {path}; check the path of the model ([model] path, or --model).")
+        if not path.is_file():
+            raise ModelError(f"{path} is not a file; give the path of a .gguf file.")
+        with path.open("rb") as file:
+            _check_magic(path, file.read(1024))
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _inspect(path, data)
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror}; check its owner and mode.") from None
+
+
+def check_memory(gguf: Gguf, *, context: int, available: int | None) -> None:
+    """`ModelError` where the weights and the cache of `context` tokens are more than the `available` bytes."""
+    cache = gguf.cache_bytes * context
+    need = gguf.size + cache + WORKING_BYTES
+    if available is not None and need > available:
+        raise ModelError(
+            f"{gguf.path.name} needs about {_gb(need)} of memory ({_gb(gguf.size)} weights, {_gb(cache)} for a context"
+            f" of {context} tokens), but {_gb(available)} are available; choose a smaller model, a smaller context,"
+            " or give agentd more memory."
+        )
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
+
+
+def _check_magic(path: Path, head: bytes) -> None:
+    if not head:
+        raise ModelError(f"{path} is empty; download the model again.")
+    if head.startswith(b"GGUF"):
+        return
+    what = "not a GGUF file"
+    if head.startswith(b"version https://git-lfs"):
+        what = "a Git LFS pointer, not the model itself"
+    elif head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        what = "a web page, not the model itself"
+    elif head.startswith(b"PK\x03\x04") or head[8:9] == b"{":
+        what = "PyTorch or safetensors weights, not GGUF"
+    raise ModelError(f"{path} is {what}; agentd runs models in the GGUF format (files that end in .gguf).")
+
+
+def _inspect(path: Path, data: mmap.mmap) -> Gguf:
+    reader = _Reader(data)
+    try:
+        end = _walk(path, reader)
+    except (struct.error, _Short):
+        end = len(data) + 1
+    except (ValueError, KeyError, UnicodeDecodeError):
+        raise ModelError(f"The header of {path} is damaged; download the model again.") from None
+    if end > len(data):
+        raise ModelError(
+            f"{path} is cut off: it has {len(data)} bytes, its header promises {end} or more; download the model again."
+        )
+    facts = reader.facts
+    architecture = str(facts.get("general.architecture", ""))
+    causal = facts.get(f"{architecture}.attention.causal", True)
+    if not causal or any(mark in architecture for mark in _NOT_CHAT):
+        raise ModelError(f"{path} is a {architecture} model, which cannot chat; choose a chat model.")
+    return Gguf(path=path, size=len(data), architecture=architecture, cache_bytes=_cache_bytes(facts, architecture))
+
+
+def _cache_bytes(facts: dict[str, Value], architecture: str) -> int:
+    def number(key: str, default: int = 0) -> int:
+        value = facts.get(f"{architecture}.{key}")
+        return int(value) if isinstance(value, int) else default
+
+    heads = number("attention.head_count")
+    head = number("embedding_length") // heads if heads else 0
+    width = number("attention.key_length", head) + number("attention.value_length", head)
+    return number("block_count") * number("attention.head_count_kv", heads) * width * CACHE_BYTES
+
+
+class _Short(Exception):
+    """The file ends before what it promises."""
+
+
+class _Reader:
+    """Steps through a header; every read past the end raises `struct.error` or `_Short`."""
+
+    def __init__(self, data: mmap.mmap) -> None:
+        self._data = data
+        self.at = 0
+        self.facts: dict[str, Value] = {}
+
+    def number(self, form: str) -> int:
+        value = struct.unpack_from("<" + form, self._data, self.at)[0]
+        self.at += struct.calcsize("<" + form)
+        return int(value)
+
+    def skip(self, size: int) -> None:
+        self.at += size
+        if self.at > len(self._data):
+            raise _Short
+
+    def string(self) -> str:
+        length = self.number("Q")
+        start = self.at
+        self.skip(length)
+        return self._data[start : self.at].decode()
+
+    def value(self, kind: int) -> Value:
+        """A scalar or a string; None in the place of an array."""
+        if kind == _STRING:
+            return self.string()
+        if kind == _ARRAY:
+            self._skip_array()
+            return None
+        form = "<" + _SCALARS[kind]
+        value: Value = struct.unpack_from(form, self._data, self.at)[0]
+        self.at += struct.calcsize(form)
+        return value
+
+    def _skip_array(self) -> None:
+        kind, count = self.number("I"), self.number("Q")
+        if kind in _SCALARS:
+            self.skip(count * struct.calcsize("<" + _SCALARS[kind]))
+            return
+        for _ in range(count):
+            if kind != _STRING:
+                raise ValueError("nested array")
+            self.skip(self.number("Q"))
+
+
+def _walk(path: Path, reader: _Reader) -> int:
+    """Where the data that the header describes end; the facts stay in the reader."""
+    reader.skip(4)
+    version = reader.number("I")
+    if version not in (2, 3):
+        raise ModelError(f"{path} has version {version} of the GGUF format; versions 2 and 3 can be run.")
+    tensors, pairs = reader.number("Q"), reader.number("Q")
+    for _ in range(pairs):
+        key = reader.string()
+        reader.facts[key] = reader.value(reader.number("I"))
+    if tensors == 0:
+        raise ModelError(f"{path} holds a vocabulary and no weights; choose the file of a whole model.")
+    end = max(_tensor_end(reader) for _ in range(tensors))
+    alignment = reader.facts.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError("alignment")
+    return -(-reader.at // alignment) * alignment + end
+
+
+def _tensor_end(reader: _Reader) -> int:
+    reader.string()
+    dimensions = reader.number("I")
+    if dimensions > _MOST_DIMENSIONS:
+        raise ValueError("dimensions")
+    weights = 1
+    for _ in range(dimensions):
+        weights *= reader.number("Q")
+    kind, offset = reader.number("I"), reader.number("Q")
+    per_block, size = _BLOCKS.get(kind, (1, 0))
+    return offset + -(-weights // per_block) * size

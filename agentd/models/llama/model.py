@@ -1,0 +1,169 @@
+"""`LlamaModel`: a GGUF file as a `ChatModel`; a crash of native code is a restart here and never the daemon's end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from agentd.errors import Busy, ModelError, TimedOut
+from agentd.generation import Delta, Finish, Limits, ModelRequest, QueuePosition, ReasoningDelta, Restarted, TextDelta
+from agentd.models.llama.answer import ChildDied, Placed, Tokens
+from agentd.models.llama.process import Process
+from agentd.models.llama.request import count_message, generate_message
+from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
+from agentd.models.llama.wire import Count, Generate, Load
+
+QUEUE = 64
+"""Requests that may wait for a sequence."""
+
+
+class LlamaModel:
+    """Loads on first use or by `start`; leaving `async with` (or `close`) ends the child process.
+
+    `context` tokens hold prompt and answer of every conversation that runs at the moment, so one alone may have all of
+    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        context: int = 8192,
+        threads: int | None = None,
+        gpu_layers: int = 0,
+        sequences: int = 16,
+        on_state: OnState | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.name = path.stem
+        self._most = sequences + QUEUE
+        self._open = 0
+        self._numbers = itertools.count(1)
+        load = Load(
+            path=str(path.absolute()), context=context, threads=threads, gpu_layers=gpu_layers, sequences=sequences
+        )
+        self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
+
+    @property
+    def state(self) -> ModelState | None:
+        """None until the model was first wanted."""
+        return self._supervisor.state
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about the model, known once it is loaded: a template that is missing, for one."""
+        return self._supervisor.loaded.notes if self._supervisor.loaded else ()
+
+    async def start(self) -> int:
+        """Load now, also after a crash loop; the process id of the child. `ModelError` says why it cannot be used."""
+        self._supervisor.forgive()
+        return (await self._supervisor.child()).pid
+
+    async def close(self) -> None:
+        await self._supervisor.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def count_tokens(self, request: ModelRequest) -> int:
+        """Tokens of the prompt as the model's chat template renders it."""
+        limits = request.limits
+        process = await self._child(limits.load)
+        answer = process.ask(count_message(request, next(self._numbers)))
+        try:
+            item = await answer.next(limits.first_token)
+        except TimeoutError:
+            raise TimedOut(f"{self.name} did not count a prompt within {limits.first_token:g} s.") from None
+        except ChildDied as died:
+            raise ModelError(f"{self.name} crashed while it counted a prompt: {died}; try again.") from None
+        finally:
+            process.leave(answer)
+        assert isinstance(item, Tokens)
+        return item.count
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """See `ChatModel.stream`. `Busy` when the queue is full, `TimedOut` names the limit that has passed.
+
+        Where the child dies, the request is repeated: once silently if nothing was said, once after `Restarted` if
+        something was.
+        """
+        message = generate_message(request, next(self._numbers))
+        with self._place():
+            deadline = asyncio.get_running_loop().time() + request.limits.turn
+            silent, aloud = 1, 1
+            while True:
+                process = await self._child(min(request.limits.load, deadline - asyncio.get_running_loop().time()))
+                said = False
+                try:
+                    async with aclosing(self._attempt(process, message, request.limits, deadline)) as deltas:
+                        async for delta in deltas:
+                            said = said or isinstance(delta, TextDelta | ReasoningDelta)
+                            yield delta
+                    return
+                except ChildDied as died:
+                    silent, aloud = (silent, aloud - 1) if said else (silent - 1, aloud)
+                    if min(silent, aloud) < 0:
+                        raise ModelError(f"{self.name} crashed again on this answer: {died}.") from None
+                    if said:
+                        yield Restarted(reason=f"{self.name} crashed: {died}")
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._open >= self._most:
+            raise Busy(f"{self.name} is busy with {self._open} requests and takes no more; try again later.")
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    async def _child(self, seconds: float) -> Process:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                return await self._supervisor.child()
+        except TimeoutError:
+            raise TimedOut(
+                f"{self.name} was not loaded within {max(0.0, seconds):g} s (the limit for loading); it may be soon:"
+                " ask again, or choose a smaller model."
+            ) from None
+
+    async def _attempt(
+        self, process: Process, message: Generate | Count, limits: Limits, deadline: float
+    ) -> AsyncGenerator[Delta, None]:
+        clock = asyncio.get_running_loop().time
+        answer = process.ask(message)
+        limit, problem = limits.first_token, "did not begin to answer"
+        try:
+            while True:
+                left = deadline - clock()
+                try:
+                    item = await answer.next(min(limit, left))
+                except TimeoutError:
+                    if left <= limit:
+                        limit, problem = limits.turn, "did not end its answer"
+                    raise TimedOut(f"{self.name} {problem} within {limit:g} s and was stopped.") from None
+                match item:
+                    case Placed():
+                        limit, problem = limits.first_token, "did not begin to answer"
+                        continue
+                    case QueuePosition():
+                        limit = limits.turn
+                    case TextDelta() | ReasoningDelta():
+                        limit, problem = limits.idle, "said nothing more"
+                    case Tokens():
+                        continue
+                yield item
+                if isinstance(item, Finish):
+                    return
+        finally:
+            process.leave(answer)

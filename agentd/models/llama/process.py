@@ -1,0 +1,276 @@
+"""One child process that runs a model: started, listened to, watched, and ended with everything that belongs to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from agentd.errors import ModelError
+from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, Usage
+from agentd.models.llama.answer import Answer, ChildDied, Placed, Tokens
+from agentd.models.llama.wire import (
+    Cancel,
+    Count,
+    Counted,
+    Ended,
+    Frames,
+    FromChild,
+    Generate,
+    Load,
+    Loaded,
+    LoadFailed,
+    Ping,
+    Pong,
+    Queued,
+    Refused,
+    Said,
+    Started,
+    decode_from_child,
+    encode,
+)
+
+log = logging.getLogger(__name__)
+
+MODULE = "agentd.models.llama.child"
+LOG_LINES, LOG_WIDTH = 500, 500
+"""The child's words that are logged: so many lines in its life, so many characters of each."""
+EXIT_SECONDS = 5.0
+
+_KEPT = re.compile(
+    r"PATH|HOME|TMPDIR|TZ|LANG|LC_.*|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|(OMP|GOMP|GGML|LLAMA|CUDA|HIP|ROCR|VK)_.*"
+)
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of ours the child gets: nothing that could hold a secret, threads that wait asleep, no debugger on abort."""
+    kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
+    return {**kept, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+
+
+class Process:
+    """Use as `async with`; the child is gone when the block is left.
+
+    It is pinged every `beat` seconds, and killed when it has not answered `beats` pings in a row.
+    """
+
+    def __init__(self, *, beat: float, beats: int) -> None:
+        self._beat, self._beats = beat, beats
+        self._answers: dict[int, Answer] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_lines: deque[str] = deque(maxlen=5)
+        self._unanswered = 0
+        self._hung = False
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        return not self._end.done()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._loaded: asyncio.Future[Loaded | LoadFailed] = loop.create_future()
+        self._end: asyncio.Future[str] = loop.create_future()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                self._child = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                    env=child_environment(os.environ),
+                )
+            except BaseException:
+                self._writer.close()
+                raise
+        self._words = loop.create_task(self._log_words(), name="llama child's words")
+        self._tasks = [
+            loop.create_task(self._listen(), name="llama child's messages"),
+            loop.create_task(self._watch(), name="llama child's heartbeat"),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended("it was stopped")
+        for task in self._tasks:
+            task.cancel()
+        self._kill()
+        self._writer.close()
+        await asyncio.gather(*self._tasks, self._words, self._child.wait(), return_exceptions=True)
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._child.kill()
+
+    # --- Asking ------------------------------------------------------------------------------------------------------
+
+    async def load(self, message: Load) -> Loaded:
+        """`ModelError` where the model cannot be used, `ChildDied`."""
+        self._send(message)
+        await asyncio.wait((self._loaded, self._end), return_when=asyncio.FIRST_COMPLETED)
+        if not self._loaded.done():
+            raise ChildDied(f"while it loaded the model: {self._end.result()}")
+        loaded = self._loaded.result()
+        if isinstance(loaded, LoadFailed):
+            raise ModelError(loaded.reason)
+        return loaded
+
+    async def ended(self) -> str:
+        """Wait for the end of the child; how it ended."""
+        return await asyncio.shield(self._end)
+
+    def ask(self, message: Generate | Count) -> Answer:
+        """What the child says to this request; give it back with `leave`."""
+        answer = Answer(message.id)
+        if self._end.done():
+            answer.fail(ChildDied(self._end.result()))
+            return answer
+        self._send(message)
+        self._answers[message.id] = answer
+        return answer
+
+    def leave(self, answer: Answer) -> None:
+        """Nobody reads this answer any more; the child drops it within a step."""
+        if self._answers.pop(answer.number, None) is not None and not self._end.done():
+            self._send(Cancel(id=answer.number))
+
+    def _send(self, message: Load | Generate | Count | Cancel | Ping) -> None:
+        self._writer.write(encode(message))
+
+    # --- Listening ---------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        try:
+            self._ended(await self._read())
+        finally:
+            self._ended("its messages could not be read")  # counts only where there is no better reason
+
+    async def _read(self) -> str:
+        """Take messages to the end of the child; how it ended."""
+        frames = Frames()
+        try:
+            while data := await self._reader.read(1 << 18):
+                for body in frames.feed(data):
+                    self._take(decode_from_child(body))
+        except ConnectionError as error:
+            log.debug("connection to the model's process: %s", error)
+        except ValueError as error:  # pydantic's ValidationError is one too
+            log.error("the model's process sent something else than our messages: %s", error)
+            self._kill()
+            return "it sent something else than messages"
+        return await self._how_it_ended()
+
+    def _ended(self, reason: str) -> None:
+        if not self._end.done():
+            self._end.set_result(reason)
+        for answer in self._answers.values():
+            answer.fail(ChildDied(self._end.result()))
+        self._answers.clear()
+
+    def _take(self, message: FromChild) -> None:
+        match message:
+            case Loaded() | LoadFailed():
+                self._loaded.set_result(message)
+            case Pong():
+                self._unanswered = 0
+            case Said():
+                for number, reasoning, text in message.items:
+                    if answer := self._answers.get(number):
+                        answer.put(ReasoningDelta(text=text) if reasoning else TextDelta(text=text))
+            case _:
+                if answer := self._answers.get(message.id):
+                    self._tell(answer, message)
+
+    def _tell(self, answer: Answer, message: Queued | Started | Ended | Refused | Counted) -> None:
+        match message:
+            case Queued():
+                answer.put(QueuePosition(position=message.position))
+            case Started():
+                answer.put(Placed())
+            case Counted():
+                answer.put(Tokens(count=message.tokens))
+            case Ended():
+                answer.put(
+                    Usage(
+                        prompt_tokens=message.prompt_tokens,
+                        cached_tokens=message.cached_tokens,
+                        completion_tokens=message.completion_tokens,
+                    )
+                )
+                answer.put(Finish(reason=message.reason))
+            case Refused():
+                answer.fail(ModelError(message.reason))
+        if not isinstance(message, Queued | Started):
+            del self._answers[answer.number]
+
+    async def _how_it_ended(self) -> str:
+        """The socket is closed: the child has ended, or is made to."""
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                code = await self._child.wait()
+        except TimeoutError:
+            self._kill()
+            return "it closed its connection without ending"
+        await asyncio.wait((self._words,), timeout=EXIT_SECONDS)
+        if self._hung:
+            return f"it did not answer for {self._beat * self._beats:g} s and was killed"
+        said = f" ({self._last_lines[-1]})" if self._last_lines else ""
+        if code >= 0:
+            return f"it ended with exit code {code}{said}"
+        hint = "; often this means that the machine was out of memory" if code == -signal.SIGKILL else said
+        return f"it was killed by {signal.Signals(-code).name}{hint}"
+
+    async def _watch(self) -> None:
+        """Counts its own rounds, so that a daemon that was asleep itself does not blame the child."""
+        await asyncio.wait((self._loaded,))
+        for number in range(sys.maxsize):
+            if self._unanswered >= self._beats:
+                self._hung = True
+                self._kill()
+                return
+            self._unanswered += 1
+            self._send(Ping(n=number))
+            await asyncio.sleep(self._beat)
+
+    async def _log_words(self) -> None:
+        """The child's standard error, line by line, as far as the bounds of this module go."""
+        assert self._child.stderr is not None
+        held, lines = b"", 0
+        while data := await self._child.stderr.read(4096):
+            *whole, held = (held + data).split(b"\n")
+            held = held[-4096:]
+            for line in whole:
+                lines += 1
+                self._log_line(line, lines)
+        if held:
+            self._log_line(held, lines + 1)
+
+    def _log_line(self, line: bytes, number: int) -> None:
+        text = line.decode("utf-8", "replace").strip()[:LOG_WIDTH]
+        if not text:
+            return
+        level, _, rest = text.partition(" ")
+        known = {"INFO": logging.INFO, "WARNING": logging.INFO, "ERROR": logging.WARNING}.get(level)
+        self._last_lines.append(rest if known else text)
+        if number <= LOG_LINES:
+            log.log(known or logging.WARNING, "model process %d: %s", self._child.pid, rest if known else text)
+        elif number == LOG_LINES + 1:
+            log.warning("model process %d says more than %d lines; the rest is dropped", self._child.pid, LOG_LINES)

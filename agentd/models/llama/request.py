@@ -1,0 +1,89 @@
+"""A `ModelRequest`, checked, as the message that the child understands."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+
+from agentd.errors import ModelError
+from agentd.generation import Message, ModelRequest, Part, PassagePart, Sampling, TextPart, ToolCallPart
+from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece
+from agentd.prompt import render_passage
+
+MOST_STOPS, LONGEST_STOP = 16, 200
+MAX_SEED = 2**32 - 2
+"""llama.cpp takes the largest 32-bit number for "any seed"."""
+
+
+def generate_message(request: ModelRequest, number: int) -> Generate:
+    """`ModelError` names a setting that is out of range, or what this model cannot do."""
+    if request.tools or request.schema is not None:
+        raise ModelError("The local model takes no tools and no schema; ask without them or choose another model.")
+    sampling = request.sampling
+    _check(sampling)
+    return Generate(
+        id=number,
+        session=request.session_id,
+        lines=_lines(request),
+        choice=Choice(
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            repeat_penalty=sampling.repeat_penalty,
+            seed=int.from_bytes(os.urandom(4)) % MAX_SEED if sampling.seed is None else sampling.seed,
+        ),
+        max_tokens=sampling.max_tokens,
+        stop=sampling.stop,
+        priority=request.priority,
+    )
+
+
+def count_message(request: ModelRequest, number: int) -> Count:
+    return Count(id=number, lines=_lines(request))
+
+
+def _check(sampling: Sampling) -> None:
+    in_range = {
+        "temperature (0 to 5)": 0 <= sampling.temperature <= 5,
+        "top_k (0, which is off, to 1000000)": 0 <= sampling.top_k <= 1_000_000,
+        "top_p (above 0, to 1)": 0 < sampling.top_p <= 1,
+        "min_p (0 to 1)": 0 <= sampling.min_p <= 1,
+        "repeat_penalty (0.1 to 10)": 0.1 <= sampling.repeat_penalty <= 10 and math.isfinite(sampling.repeat_penalty),
+        f"seed (0 to {MAX_SEED})": sampling.seed is None or 0 <= sampling.seed <= MAX_SEED,
+        "max_tokens (1 to 1000000)": 1 <= sampling.max_tokens <= 1_000_000,
+        f"stop (at most {MOST_STOPS}, each of 1 to {LONGEST_STOP} characters)": len(sampling.stop) <= MOST_STOPS
+        and all(1 <= len(stop) <= LONGEST_STOP for stop in sampling.stop),
+    }
+    wrong = [name for name, fits in in_range.items() if not fits]
+    if wrong:
+        raise ModelError(f"The sampling settings are out of range: {', '.join(wrong)}.")
+
+
+def _lines(request: ModelRequest) -> tuple[Line, ...]:
+    if not request.messages:
+        raise ModelError("There is nothing to answer: the request has no messages.")
+    return tuple(_line(message) for message in request.messages)
+
+
+def _line(message: Message) -> Line:
+    pieces = tuple(Piece(text=_clean(_text(part)), trusted=part.trust == "trusted") for part in message.parts)
+    return Line(role=message.role, pieces=pieces)
+
+
+def _text(part: Part) -> str:
+    match part:
+        case TextPart():
+            return part.text
+        case PassagePart():
+            return render_passage(part.passage)
+        case ToolCallPart():
+            return f"Called {part.tool} with {part.arguments}\n"
+        case _:
+            return f"Result of {part.tool}: {json.dumps(part.text, ensure_ascii=False)}\n"
+
+
+def _clean(text: str) -> str:
+    """Halves of characters, which UTF-8 cannot carry, become question marks."""
+    return text.encode("utf-8", "replace").decode()

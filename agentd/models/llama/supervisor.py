@@ -1,0 +1,148 @@
+"""Keeps one child with the model loaded: restarts it with back-off, and gives up on a crash loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.errors import ModelError
+from agentd.models.llama.answer import ChildDied
+from agentd.models.llama.process import Process
+from agentd.models.llama.wire import Load, Loaded
+
+log = logging.getLogger(__name__)
+
+ModelState = Literal["loading", "ready", "failed"]
+OnState = Callable[[ModelState, str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """With a child, in seconds: `beats` unanswered pings, `beat` apart, are a hang; `load` is the longest load.
+
+    `deaths` within `window` are a crash loop, after which nothing is started for `rest`. A restart waits `pause`,
+    doubled for each death in the window.
+    """
+
+    beat: float = 5.0
+    beats: int = 12
+    load: float = 900.0
+    pause: float = 0.5
+    deaths: int = 3
+    window: float = 60.0
+    rest: float = 300.0
+
+
+class Supervisor:
+    """Starts the child when it is first wanted; `close` ends it."""
+
+    def __init__(self, name: str, load: Load, *, patience: Patience, on_state: OnState | None) -> None:
+        self._name, self._load, self._patience, self._on_state = name, load, patience, on_state
+        self._deaths: deque[float] = deque(maxlen=patience.deaths)
+        self._life: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[Process] | None = None
+        self._refused: ModelError | None = None
+        self._closed = False
+        self.state: ModelState | None = None
+        """None before the child was first wanted."""
+        self.loaded: Loaded | None = None
+
+    async def child(self) -> Process:
+        """A child that has the model loaded, waited for; `ModelError` where there will be none."""
+        if self._closed:
+            raise ModelError(f"{self._name} was closed.")
+        if self._refused is not None and self._resting():
+            raise ModelError(str(self._refused))
+        if self._life is None or self._life.done():
+            self._life = asyncio.create_task(self._live(), name=f"llama supervisor of {self._name}")
+        return await asyncio.shield(self._promise())
+
+    def forgive(self) -> None:
+        """Start again although it crashed over and over."""
+        if self._refused is not None:
+            self._deaths.clear()
+            self._refused = None
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.gather(self._life, return_exceptions=True)
+            self._fail(ModelError(f"{self._name} was closed."))
+
+    def _resting(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return bool(self._deaths) and now < self._deaths[-1] + self._patience.rest
+
+    async def _live(self) -> None:
+        self._refused = None
+        self._tell("loading", "")
+        try:
+            while self._refused is None:
+                await self._one_child()
+        except ModelError as error:
+            self._fail(error)
+        except Exception:
+            log.exception("the supervisor of %s failed", self._name)
+            self._fail(ModelError(f"{self._name} cannot be run: an error in agentd, whose log has the details."))
+            raise
+
+    async def _one_child(self) -> None:
+        try:
+            async with Process(beat=self._patience.beat, beats=self._patience.beats) as process:
+                self.loaded = await self._load_in(process)
+                self._tell("ready", " ".join(self.loaded.notes))
+                self._promise().set_result(process)
+                reason = await process.ended()
+        except ChildDied as died:
+            reason = str(died)
+        await self._after_death(reason)
+
+    async def _load_in(self, process: Process) -> Loaded:
+        try:
+            async with asyncio.timeout(self._patience.load):
+                return await process.load(self._load)
+        except TimeoutError:
+            raise ModelError(
+                f"{self._name} did not load within {self._patience.load:g} s; choose a smaller model."
+            ) from None
+
+    def _promise(self) -> asyncio.Future[Process]:
+        """What whoever wants a child waits for: kept already, or by the next child or the failure to make one."""
+        ready = self._ready
+        if ready is None or (ready.done() and (ready.exception() is not None or not ready.result().alive)):
+            ready = self._ready = asyncio.get_running_loop().create_future()
+        return ready
+
+    async def _after_death(self, reason: str) -> None:
+        log.error("the process of model %s is gone: %s", self._name, reason)
+        now = asyncio.get_running_loop().time()
+        self._deaths.append(now)
+        recent = sum(death > now - self._patience.window for death in self._deaths)
+        if recent >= self._patience.deaths:
+            error = ModelError(
+                f"{self._name} crashed {recent} times within {self._patience.window:g} s and is not started again for"
+                f" {self._patience.rest:g} s (the last time {reason}). Choose another model, or ask again later;"
+                " the log has its last words."
+            )
+            self._refused = error
+            self._fail(error)
+            return
+        self._tell("loading", f"its process is gone ({reason}) and is started again")
+        await asyncio.sleep(self._patience.pause * 2 ** (recent - 1))
+
+    def _fail(self, error: ModelError) -> None:
+        promise = self._promise()
+        promise.set_exception(error)
+        promise.exception()  # nobody may be waiting, and that is no fault
+        if not self._closed:
+            self._tell("failed", str(error))
+
+    def _tell(self, state: ModelState, reason: str) -> None:
+        self.state = state
+        if self._on_state is not None:
+            self._on_state(state, reason)

@@ -1,0 +1,79 @@
+"""Tokens' bytes become text: whole UTF-8 characters, reasoning apart from the answer, nothing of a stop string."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+THINK, END_THINK = "<think>", "</think>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Say:
+    """A piece of the answer, or of the reasoning before it."""
+
+    text: str
+    reasoning: bool
+
+
+class Assembler:
+    """Feed it bytes in any cut; it holds back what may yet be part of a character, a tag or a stop string.
+
+    Reasoning is what stands between `<think>` and `</think>`; with `reasoning` it starts inside, for a prompt that ends
+    with the opening tag. Blanks at the beginning of the answer are dropped. Stop strings count in the answer only.
+    """
+
+    def __init__(self, *, stop: Sequence[str] = (), reasoning: bool = False) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stop = tuple(stop)
+        self._reasoning = reasoning
+        self._held = ""
+        self._said_answer = False
+        self.stopped = False
+        """A stop string was met: nothing more will come."""
+
+    def feed(self, data: bytes) -> list[Say]:
+        """What can be said for certain now."""
+        return [] if self.stopped else self._take(self._decoder.decode(data), last=False)
+
+    def finish(self) -> list[Say]:
+        """The rest, when there are no more tokens."""
+        return [] if self.stopped else self._take(self._decoder.decode(b"", final=True), last=True)
+
+    def _take(self, text: str, *, last: bool) -> list[Say]:
+        self._held += text
+        said: list[Say] = []
+        while self._held and not self.stopped:
+            tag = END_THINK if self._reasoning else THINK
+            marks = (tag,) if self._reasoning else (tag, *self._stop)
+            found = min(((self._held.find(mark), mark) for mark in marks if mark in self._held), default=None)
+            if found is None:
+                keep = 0 if last else _tail(self._held, marks)
+                self._say(said, self._held[: len(self._held) - keep])
+                self._held = self._held[len(self._held) - keep :]
+                break
+            at, mark = found
+            self._say(said, self._held[:at])
+            self._held = self._held[at + len(mark) :]
+            if mark == tag:
+                self._reasoning = not self._reasoning
+            else:
+                self.stopped = True
+        return said
+
+    def _say(self, said: list[Say], text: str) -> None:
+        if not self._reasoning and not self._said_answer:
+            text = text.lstrip()
+            self._said_answer = bool(text)
+        if text:
+            said.append(Say(text=text, reasoning=self._reasoning))
+
+
+def _tail(text: str, marks: Sequence[str]) -> int:
+    """The length of the longest end of the text with which one of the marks begins."""
+    longest = min(len(text), max(len(mark) for mark in marks) - 1)
+    for length in range(longest, 0, -1):
+        if any(mark.startswith(text[-length:]) for mark in marks):
+            return length
+    return 0

@@ -1,0 +1,102 @@
+"""Text to tokens and back, through llama.cpp's vocabulary of a loaded model."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llama_cpp.llama_cpp as _llama_cpp
+
+from agentd.models.llama.text import END_THINK, THINK
+
+native: Any = _llama_cpp
+
+_GUARD = "\ue000"
+"""A character that no vocabulary merges with what follows it."""
+
+
+class Vocabulary:
+    """The vocabulary of a model that stays loaded for as long as this is used."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._vocab = native.llama_model_get_vocab(model)
+        self.size: int = native.llama_vocab_n_tokens(self._vocab)
+        self.bos = self._beginning()
+        self._pieces: dict[int, bytes] = {}
+        self._guard: list[int] = []
+        if native.llama_vocab_type(self._vocab) == native.LLAMA_VOCAB_TYPE_SPM:
+            self._guard = self._tokenize(_GUARD, special=False)
+
+    def _beginning(self) -> int | None:
+        token: int = native.llama_vocab_bos(self._vocab)
+        return token if native.llama_vocab_get_add_bos(self._vocab) and token >= 0 else None
+
+    def tokenize(self, text: str, *, special: bool, after: int | None) -> list[int]:
+        """Tokens of `text`; text in the form of a control token counts as one only with `special`.
+
+        SentencePiece vocabularies put a space before every text that is tokenised by itself: right at the beginning
+        and after a control token (`after`), wrong in the middle of a text, where a guard in front takes it away.
+        """
+        if not self._guard or after is None or self.is_control(after):
+            return self._tokenize(text, special=special)
+        found = self._tokenize(_GUARD + text, special=special)
+        guarded = found[: len(self._guard)] == self._guard
+        return found[len(self._guard) :] if guarded else self._tokenize(text, special=special)
+
+    def _tokenize(self, text: str, *, special: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        while True:
+            tokens = (ctypes.c_int32 * room)()
+            count: int = native.llama_tokenize(self._vocab, data, len(data), tokens, room, False, special)
+            if count >= 0:
+                return tokens[:count]
+            room = -count
+
+    def text(self, token: int) -> str:
+        """A token as it is written, control tokens too; "" for none (-1)."""
+        return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def piece(self, token: int) -> bytes:
+        """What a generated token adds to the answer: nothing for a control token, but for the marks of reasoning."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._piece(token, special=False)
+            if not known and self.text(token) in (THINK, END_THINK):
+                known = self._piece(token, special=True)
+            self._pieces[token] = known
+        return known
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        room = 64
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            size: int = native.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            if size >= 0:
+                return buffer.raw[:size]
+            room = -size
+
+    def is_end(self, token: int) -> bool:
+        return bool(native.llama_vocab_is_eog(self._vocab, token))
+
+    def is_control(self, token: int) -> bool:
+        return bool(native.llama_vocab_is_control(self._vocab, token))
+
+    def has_control(self, text: str) -> bool:
+        """Whether a text is the form of exactly one control token."""
+        found = self._tokenize(text, special=True)
+        return len(found) == 1 and self.is_control(found[0])
+
+    @property
+    def bos_text(self) -> str:
+        return self.text(native.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos_text(self) -> str:
+        return self.text(native.llama_vocab_eos(self._vocab))
+
+    def chat_template(self) -> str | None:
+        """The template in the model file, None where there is none."""
+        source: bytes | None = native.llama_model_chat_template(self._model, None)
+        return source.decode("utf-8", "replace") if source else None

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentd.models.llama.process import MODULE
+from agentd.models.llama.wire import (
+    Choice,
+    Ended,
+    Frames,
+    FromChild,
+    Generate,
+    Line,
+    Load,
+    Loaded,
+    LoadFailed,
+    Piece,
+    Said,
+    decode_from_child,
+    encode,
+)
+from agentd.testing.gguf import chain, write_table_model
+
+SECONDS = 20
+
+
+class Child:
+    def __init__(self, parent: int) -> None:
+        self.socket, theirs = socket.socketpair()
+        self.socket.settimeout(SECONDS)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(parent)],
+                pass_fds=[theirs.fileno()],
+                stderr=subprocess.PIPE,
+            )
+
+    def messages(self) -> Iterator[FromChild]:
+        frames = Frames()
+        while data := self.socket.recv(65536):
+            yield from (decode_from_child(body) for body in frames.feed(data))
+
+    def close(self) -> None:
+        self.socket.close()
+        self.process.kill()
+        self.process.communicate(timeout=SECONDS)
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    child = Child(os.getpid())
+    yield child
+    child.close()
+
+
+def load(path: Path, *, context: int = 512) -> Load:
+    return Load(path=str(path), context=context, threads=1, gpu_layers=0, sequences=2)
+
+
+def question(number: int) -> Generate:
+    choice = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
+    return Generate(
+        id=number,
+        session="s",
+        lines=(Line(role="user", pieces=(Piece(text="Hi", trusted=False),)),),
+        choice=choice,
+        max_tokens=10,
+        stop=(),
+        priority="interactive",
+    )
+
+
+def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, tmp_path: Path) -> None:
+    write_table_model(tmp_path / "tiny.gguf", chain("\n", "Hello", " world"))
+    child.socket.sendall(encode(load(tmp_path / "tiny.gguf")) + encode(question(1)))
+    messages = child.messages()
+    assert next(messages) == Loaded(context=512, notes=())
+    text = ""
+    for message in messages:
+        if isinstance(message, Said):
+            text += "".join(said for _, _, said in message.items)
+        if isinstance(message, Ended):
+            break
+    assert text == "Hello world"
+    child.socket.close()
+    assert child.process.wait(SECONDS) == 0
+
+
+def test_a_model_that_cannot_be_used_is_told_in_words_and_ends_the_child(child: Child, tmp_path: Path) -> None:
+    child.socket.sendall(encode(load(tmp_path / "none.gguf")))
+    (message,) = child.messages()
+    assert isinstance(message, LoadFailed) and "no model file" in message.reason
+    assert child.process.wait(SECONDS) == 0
+
+
+def test_what_the_model_lacks_is_said_when_it_is_loaded(child: Child, tmp_path: Path) -> None:
+    write_table_model(tmp_path / "bare.gguf", chain("a", "b"), chat_template=None, context=256)
+    child.socket.sendall(encode(load(tmp_path / "bare.gguf")))
+    loaded = next(child.messages())
+    assert isinstance(loaded, Loaded) and loaded.context == 256
+    assert "ChatML" in loaded.notes[0] and "256 tokens, not the 512" in loaded.notes[1]
+
+
+def test_ctrl_c_at_the_terminal_is_not_for_it(child: Child, tmp_path: Path) -> None:
+    write_table_model(tmp_path / "tiny.gguf", chain("\n", "Hello"))
+    child.socket.sendall(encode(load(tmp_path / "tiny.gguf")))
+    messages = child.messages()
+    next(messages)
+    child.process.send_signal(signal.SIGINT)
+    child.socket.sendall(encode(question(1)))
+    assert any(isinstance(message, Ended) for message in messages)
+
+
+def test_it_does_not_outlive_the_start_by_a_process_that_is_gone() -> None:
+    child = Child(parent=2**22)
+    try:
+        assert child.process.wait(SECONDS) == 1
+    finally:
+        child.close()

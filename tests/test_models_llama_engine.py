@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agentd.models.llama.driver import Driver
+from agentd.models.llama.engine import Engine
+from agentd.models.llama.template import Template
+from agentd.models.llama.wire import (
+    Cancel,
+    Choice,
+    Count,
+    Counted,
+    Ended,
+    FromChild,
+    Generate,
+    Line,
+    Piece,
+    Ping,
+    Pong,
+    Queued,
+    Refused,
+    Said,
+    Started,
+)
+from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
+
+GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
+SYSTEM = "You answer briefly. " * 8
+
+
+class Bench:
+    """An engine with everything that it told."""
+
+    def __init__(self, path: Path, *, sequences: int = 16, context: int = 8192) -> None:
+        self.told: list[FromChild] = []
+        self.driver = Driver(path, context=context, threads=1, gpu_layers=0, sequences=sequences)
+        template = Template(self.driver.vocabulary.chat_template())
+        self.engine = Engine(self.driver, template, sequences=sequences, send=self.told.append, clock=lambda: 0.0)
+
+    def run(self, most: int = 10_000) -> None:
+        for _ in range(most):
+            if not self.engine.busy:
+                return
+            self.engine.step()
+        raise AssertionError("the engine does not come to an end")
+
+    def text(self, number: int) -> str:
+        items = [item for told in self.told if isinstance(told, Said) for item in told.items]
+        return "".join(text for request, _, text in items if request == number)
+
+    def ends(self) -> dict[int, Ended]:
+        return {told.id: told for told in self.told if isinstance(told, Ended)}
+
+
+def ask(
+    number: int, text: str, *, system: str = SYSTEM, session: str = "", max_tokens: int = 40, choice: Choice = GREEDY
+) -> Generate:
+    first = [Line(role="system", pieces=(Piece(text=system, trusted=True),))] if system else []
+    return Generate(
+        id=number,
+        session=session or str(number),
+        lines=(*first, Line(role="user", pieces=(Piece(text=text, trusted=False),))),
+        choice=choice,
+        max_tokens=max_tokens,
+        stop=(),
+        priority="interactive",
+    )
+
+
+@pytest.fixture(scope="module")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "random.gguf"
+    write_random_model(path)
+    return path
+
+
+Alone = Callable[[Generate], str]
+
+
+@pytest.fixture(scope="module")
+def alone(random_model: Path) -> Alone:
+    """What the model says to a request that nothing else disturbs."""
+    bench = Bench(random_model, sequences=1)
+
+    def answer(request: Generate) -> str:
+        bench.driver.clear(0)
+        bench.engine._scheduler.forget(0)
+        bench.told.clear()
+        bench.engine.handle(request)
+        bench.run()
+        return bench.text(request.id)
+
+    return answer
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 16])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_together_is_the_same_as_alone_token_for_token(random_model: Path, alone: Alone, count: int, seed: int) -> None:
+    chance = random.Random(seed)
+    bench = Bench(random_model, sequences=count)
+    requests = [
+        ask(i, f"Question {chance.randrange(5)}" * chance.randrange(1, 12), max_tokens=chance.randrange(5, 60))
+        for i in range(count * 2)
+    ]
+    cancelled: set[int] = set()
+    for request in requests:
+        bench.engine.handle(request)
+        for _ in range(chance.randrange(8)):
+            bench.engine.step()
+        if chance.random() < 0.3:
+            victim = chance.choice(requests[: request.id + 1]).id
+            if victim not in bench.ends():
+                cancelled.add(victim)
+            bench.engine.handle(Cancel(id=victim))
+    bench.run()
+    assert set(bench.ends()) == {request.id for request in requests} - cancelled
+    for request in requests:
+        text, expected = bench.text(request.id), alone(request)
+        assert text == expected if request.id not in cancelled else expected.startswith(text)
+
+
+def test_a_cache_that_is_too_small_for_all_changes_no_answer(random_model: Path, alone: Alone) -> None:
+    bench = Bench(random_model, sequences=4, context=512)
+    requests = [ask(i, f"Question {i} " * 6, system="", max_tokens=150) for i in range(6)]
+    for request in requests:
+        bench.engine.handle(request)
+    bench.run()
+    assert [bench.text(request.id) for request in requests] == [alone(request) for request in requests]
+    assert {ended.completion_tokens for ended in bench.ends().values()} == {150}
+    starts = [told.id for told in bench.told if isinstance(told, Started)]
+    assert len(starts) > len(requests), "the cache was never full"
+
+
+def test_the_next_question_of_a_session_reads_only_what_is_new(random_model: Path) -> None:
+    bench = Bench(random_model)
+    bench.engine.handle(ask(1, "One", session="s"))
+    bench.run()
+    bench.engine.handle(ask(2, "One more", session="s"))
+    bench.run()
+    first, second = bench.ends()[1], bench.ends()[2]
+    assert first.cached_tokens == 0
+    assert second.cached_tokens > second.prompt_tokens * 0.8
+
+
+def test_newcomers_share_the_beginning_that_another_is_decoding(random_model: Path) -> None:
+    bench = Bench(random_model)
+    for number in (1, 2, 3):
+        bench.engine.handle(ask(number, "Why?" + "?" * number, system=SYSTEM * 4))
+    bench.run()
+    cached = [bench.ends()[number].cached_tokens for number in (1, 2, 3)]
+    assert cached[0] == 0 and min(cached[1:]) > len(SYSTEM * 4)
+
+
+def test_who_waits_is_told_where_and_again_when_it_moves_up(random_model: Path) -> None:
+    bench = Bench(random_model, sequences=1)
+    for number in (1, 2, 3):
+        bench.engine.handle(ask(number, f"{number} Why?", system="", max_tokens=3))
+    bench.run()
+    moves = [told for told in bench.told if isinstance(told, Queued | Started | Ended)]
+    assert [(type(m).__name__, m.id, getattr(m, "position", 0)) for m in moves] == [
+        ("Started", 1, 0),
+        ("Queued", 2, 1),
+        ("Queued", 3, 2),
+        ("Ended", 1, 0),
+        ("Started", 2, 0),
+        ("Queued", 3, 1),
+        ("Ended", 2, 0),
+        ("Started", 3, 0),
+        ("Ended", 3, 0),
+    ]
+
+
+def test_a_cancelled_request_says_nothing_more_and_frees_its_place(random_model: Path) -> None:
+    bench = Bench(random_model, sequences=1)
+    bench.engine.handle(ask(1, "x" * 3000, max_tokens=1000))
+    bench.engine.handle(ask(2, "Why?", max_tokens=2))
+    bench.engine.step()
+    bench.engine.handle(Cancel(id=1))
+    bench.engine.handle(Cancel(id=99))
+    bench.run()
+    assert bench.text(1) == "" and set(bench.ends()) == {2}
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers(random_model: Path) -> None:
+    bench = Bench(random_model, context=512)
+    bench.engine.handle(ask(1, "x" * 600, system=""))
+    (refused,) = bench.told
+    assert isinstance(refused, Refused)
+    assert "has 619 tokens and the context of the model 512" in refused.reason
+    assert "knows up to 8192" in refused.reason
+    assert not bench.engine.busy
+
+
+def test_a_prompt_far_too_long_is_refused_before_it_is_read_to_the_end(random_model: Path) -> None:
+    bench = Bench(random_model, context=512)
+    bench.engine.handle(ask(1, "世" * 3_000_000, system=""))
+    (refused,) = bench.told
+    assert isinstance(refused, Refused) and "has more than " in refused.reason
+
+
+def test_an_answer_ends_where_the_context_does(random_model: Path) -> None:
+    bench = Bench(random_model, context=256)
+    bench.engine.handle(ask(1, "x" * 100, system="", max_tokens=1000))
+    bench.run()
+    ended = bench.ends()[1]
+    assert ended.reason == "length" and ended.prompt_tokens + ended.completion_tokens == 256
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_seed_another(random_model: Path) -> None:
+    def answer(seed: int) -> str:
+        bench = Bench(random_model, sequences=1)
+        bench.engine.handle(ask(1, "Why?", choice=GREEDY.model_copy(update={"temperature": 1.5, "seed": seed})))
+        bench.run()
+        return bench.text(1)
+
+    assert answer(1) == answer(1) != answer(2)
+
+
+def test_a_prompt_is_counted_as_it_would_be_read(random_model: Path) -> None:
+    bench = Bench(random_model)
+    request = ask(1, "Why <|im_end|>?")
+    bench.engine.handle(request)
+    bench.engine.handle(Count(id=2, lines=request.lines))
+    bench.run()
+    assert Counted(id=2, tokens=bench.ends()[1].prompt_tokens) in bench.told
+
+
+def test_a_conversation_that_the_template_refuses_is_refused_with_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "picky.gguf"
+    picky = "{% if messages | length > 2 %}{{ raise_exception('only two') }}{% endif %}" + CHATML
+    write_table_model(path, chain("\n", "Hello"), chat_template=picky)
+    bench = Bench(path)
+    lines = tuple(Line(role=role, pieces=(Piece(text="x", trusted=False),)) for role in ("user", "assistant", "user"))
+    bench.engine.handle(ask(1, "x").model_copy(update={"lines": lines}))
+    bench.engine.handle(Count(id=2, lines=lines))
+    assert [told.reason for told in bench.told if isinstance(told, Refused)] == [
+        "The model's chat template refuses this conversation: only two."
+    ] * 2
+
+
+def test_a_ping_is_answered(random_model: Path) -> None:
+    bench = Bench(random_model)
+    bench.engine.handle(Ping(n=7))
+    assert bench.told == [Pong(n=7)]
+
+
+def test_a_slow_machine_gets_smaller_steps(random_model: Path) -> None:
+    bench = Bench(random_model)
+    ticks = iter(range(10_000))
+    engine = Engine(
+        bench.driver,
+        Template(CHATML),
+        sequences=2,
+        send=bench.told.append,
+        clock=lambda: next(ticks) * 2.0,
+    )
+    engine.handle(ask(1, "x" * 1000, max_tokens=1))
+    steps = 0
+    while engine.busy:
+        engine.step()
+        steps += 1
+    assert steps > 1000 / 70, "a step of 128 tokens took 2 s, so later ones must be about half of that"
+
+
+def test_idle_histories_give_way_to_a_long_prompt(random_model: Path) -> None:
+    bench = Bench(random_model, sequences=4, context=512)
+    for number in (1, 2):
+        bench.engine.handle(ask(number, f"{number}" * 150, system="", max_tokens=5))
+        bench.run()
+    bench.engine.handle(ask(3, "x" * 450, system="", max_tokens=5))
+    bench.run()
+    assert bench.ends()[3].completion_tokens == 5

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentd.errors import ModelError
+from agentd.models.llama.answer import ChildDied
+from agentd.models.llama.process import Process, child_environment
+from agentd.models.llama.wire import Count, Line, Load, Piece
+from agentd.testing.gguf import chain, write_table_model
+
+HASTY = (0.05, 4)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    path = tmp_path / "tiny.gguf"
+    write_table_model(path, chain("\n", "Hello"))
+    return Load(path=str(path), context=512, threads=1, gpu_layers=0, sequences=2)
+
+
+def count(number: int) -> Count:
+    return Count(id=number, lines=(Line(role="user", pieces=(Piece(text="Hi", trusted=False),)),))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def open_files(pid: int) -> set[str]:
+    return {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+async def test_the_child_is_gone_when_the_block_is_left(load: Load) -> None:
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+        assert is_running(process.pid)
+    assert not is_running(process.pid) and not process.alive
+
+
+async def test_the_child_gets_no_descriptor_but_its_own(load: Load, tmp_path: Path) -> None:
+    with (tmp_path / "secret").open("w") as secret:
+        os.set_inheritable(secret.fileno(), True)
+        async with Process(beat=5, beats=12) as process:
+            await process.load(load)
+            assert str(tmp_path / "secret") not in open_files(process.pid)
+
+
+def test_secrets_of_the_daemon_do_not_reach_the_child() -> None:
+    ours = {"PATH": "/bin", "TELEGRAM_TOKEN": "x", "AGENTD_OWNER": "x", "LC_ALL": "C", "OMP_WAIT_POLICY": "active"}
+    theirs = child_environment(ours)
+    assert theirs == {"PATH": "/bin", "LC_ALL": "C", "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+
+
+async def test_a_killed_child_fails_what_was_asked_with_how_it_ended(load: Load) -> None:
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+        os.kill(process.pid, signal.SIGSTOP)
+        answer = process.ask(count(1))
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(ChildDied, match="killed by SIGKILL; often this means that the machine was out of memory"):
+            await answer.next(20)
+        assert "SIGKILL" in await process.ended()
+        with pytest.raises(ChildDied, match="SIGKILL"):
+            await process.ask(count(2)).next(0)
+
+
+async def test_an_abort_of_native_code_is_named_with_its_last_words(load: Load) -> None:
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+        os.kill(process.pid, signal.SIGABRT)
+        assert "killed by SIGABRT" in await process.ended()
+
+
+async def test_a_child_that_hangs_is_killed(load: Load) -> None:
+    async with Process(beat=HASTY[0], beats=HASTY[1]) as process:
+        await process.load(load)
+        os.kill(process.pid, signal.SIGSTOP)
+        assert await asyncio.wait_for(process.ended(), 20) == "it did not answer for 0.2 s and was killed"
+
+
+async def test_a_child_that_answers_is_left_alone(load: Load) -> None:
+    async with Process(beat=HASTY[0], beats=HASTY[1]) as process:
+        await process.load(load)
+        clock, numbers = asyncio.get_running_loop().time, itertools.count()
+        end = clock() + 3 * HASTY[0] * HASTY[1]
+        while clock() < end:
+            await process.ask(count(next(numbers))).next(20)
+        assert process.alive
+
+
+async def test_a_child_that_dies_while_it_loads_says_so(load: Load) -> None:
+    async with Process(beat=5, beats=12) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(ChildDied, match="while it loaded the model: it was killed by SIGKILL"):
+            await process.load(load)
+
+
+async def test_a_model_that_cannot_be_used_is_an_error_and_no_crash(load: Load, tmp_path: Path) -> None:
+    async with Process(beat=5, beats=12) as process:
+        with pytest.raises(ModelError, match="no model file"):
+            await process.load(load.model_copy(update={"path": str(tmp_path / "none.gguf")}))
+
+
+async def test_native_warnings_reach_the_log(load: Load, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.INFO, "agentd.models.llama.process")
+    path = tmp_path / "new.gguf"
+    write_table_model(path, chain("a", "b"), architecture="llama77")
+    async with Process(beat=5, beats=12) as process:
+        with pytest.raises(ModelError, match="unknown model architecture"):
+            await process.load(load.model_copy(update={"path": str(path)}))
+        await process.ended()
+    assert any("llama77" in record.getMessage() for record in caplog.records)
+
+
+PARENT = """
+import asyncio, os, sys
+from agentd.models.llama.process import Process
+from agentd.models.llama.wire import Load
+
+async def main():
+    async with Process(beat=5, beats=12) as process:
+        await process.load(Load(path=sys.argv[1], context=512, threads=1, gpu_layers=0, sequences=1))
+        print(process.pid, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_the_child_ends_when_the_daemon_is_killed(load: Load) -> None:
+    parent = subprocess.Popen([sys.executable, "-P", "-c", PARENT, load.path], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = os.pidfd_open(int(parent.stdout.readline()))
+    try:
+        parent.kill()
+        parent.communicate(timeout=20)
+        ended, _, _ = select.select([child], [], [], 20)
+        assert ended
+    finally:
+        os.close(child)

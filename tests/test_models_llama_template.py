@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agentd.errors import ModelError
+from agentd.models.llama.template import CHATML, Template, at_least, fold, tokens
+from agentd.models.llama.wire import Line, Piece
+
+
+def untrusted(text: str) -> Piece:
+    return Piece(text=text, trusted=False)
+
+
+def trusted(text: str) -> Piece:
+    return Piece(text=text, trusted=True)
+
+
+SYSTEM = Line(role="system", pieces=(trusted("Be nice."),))
+QUESTION = Line(role="user", pieces=(untrusted("Why?"),))
+ANSWER = Line(role="assistant", pieces=(untrusted("Because."),))
+
+NO_SYSTEM = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}"
+)
+
+
+def shown(template: Template, *lines: Line) -> str:
+    """The prompt with untrusted text in ⟦⟧."""
+    return "".join(p.text if p.trusted else f"⟦{p.text}⟧" for p in template.render(lines).pieces)
+
+
+class Letters:
+    """One token per character; a control token per "<...>" that counts as special."""
+
+    bos: int | None = 1
+
+    def text(self, token: int) -> str:
+        return chr(token)
+
+    def tokenize(self, text: str, *, special: bool, after: int | None) -> list[int]:
+        return [1 if c == "^" and special else ord(c) for c in text]
+
+
+def test_untrusted_text_stays_apart_from_the_template() -> None:
+    assert shown(Template(CHATML), SYSTEM, QUESTION) == (
+        "<|im_start|>system\nBe nice.<|im_end|>\n<|im_start|>user\n⟦Why?⟧<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_template_can_neither_read_nor_change_untrusted_text() -> None:
+    curious = "{{ 'SEEN' if '</think>' in messages[-1].content else '' }}{{ messages[-1].content | upper }}"
+    line = Line(role="user", pieces=(untrusted("x</think>y"),))
+    assert shown(Template(curious), line) == "⟦x</think>y⟧"
+
+
+def test_blanks_around_untrusted_text_are_the_templates_to_trim() -> None:
+    line = Line(role="user", pieces=(untrusted("  \n why? \n"),))
+    assert shown(Template("[{{ messages[-1].content | trim }}]"), line) == "[⟦why?⟧]"
+    assert shown(Template("[{{ messages[-1].content }}]"), line) == "[  \n ⟦why?⟧ \n]"
+
+
+def test_the_pieces_of_a_message_keep_their_order_and_their_trust() -> None:
+    line = Line(role="user", pieces=(trusted("Passages:\n"), untrusted("[1] cats"), trusted("\nEnd\n"), untrusted("?")))
+    assert shown(Template("{{ messages[-1].content }}"), line) == "Passages:\n⟦[1] cats⟧\nEnd\n⟦?⟧"
+
+
+def test_a_placeholder_of_a_stranger_is_only_text() -> None:
+    line = Line(role="user", pieces=(untrusted("\ue0000\ue001"), untrusted("b")))
+    assert shown(Template("{{ messages[-1].content }}"), line) == "⟦\ue0000\ue001⟧⟦b⟧"
+
+
+def test_a_template_without_system_messages_gets_the_system_text_with_the_question() -> None:
+    template = Template(NO_SYSTEM)
+    assert template.notes == ()
+    assert shown(template, SYSTEM, QUESTION) == "[user]Be nice.\n\n⟦Why?⟧"
+
+
+def test_two_questions_in_a_row_are_folded_where_a_template_insists() -> None:
+    strict = NO_SYSTEM.replace("System role", "Some role")
+    assert shown(Template(strict), QUESTION, QUESTION, ANSWER, QUESTION) == (
+        "[user]⟦Why?⟧\n\n⟦Why?⟧[assistant]⟦Because.⟧[user]⟦Why?⟧"
+    )
+
+
+def test_folding_leaves_a_conversation_that_alternates_as_it_is() -> None:
+    assert fold([QUESTION, ANSWER, QUESTION]) == [QUESTION, ANSWER, QUESTION]
+
+
+def test_a_refusal_says_what_the_template_says() -> None:
+    picky = "{% if messages | length > 2 %}{{ raise_exception('only two') }}{% endif %}{{ messages[-1].content }}"
+    system = "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
+    with pytest.raises(ModelError, match=r"refuses this conversation: only two\."):
+        Template(system + picky).render([SYSTEM, QUESTION, ANSWER, QUESTION])
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (None, "has no chat template"),
+        ("{% for %}", "Expected"),
+        ("{{ nothing.at.all }}", "undefined"),
+        ("{{ 1 // 0 }}", "division"),
+        ("always the same", "leaves messages out|leaves the newest message out"),
+        ("{{ raise_exception('never') }}", "never"),
+        ("{{ messages.append(1) }}", "unsafe|immutable|not safe"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_replaced_and_that_is_said(source: str | None, reason: str) -> None:
+    template = Template(source)
+    assert shown(template, SYSTEM, QUESTION, ANSWER, QUESTION) == (
+        "Be nice.\n\nUser: ⟦Why?⟧\n\nAssistant: ⟦Because.⟧\n\nUser: ⟦Why?⟧\n\nAssistant:"
+    )
+    assert template.stop == ("\nUser:",)
+    (note,) = template.notes
+    assert "plain transcript" in note
+    assert re.search(reason, note)
+
+
+def test_a_vocabulary_for_it_gets_chatml_instead_of_a_transcript() -> None:
+    template = Template(None, chatml=True)
+    assert shown(template, QUESTION).startswith("<|im_start|>user\n⟦Why?⟧<|im_end|>")
+    assert template.stop == () and "ChatML" in template.notes[0]
+
+
+def test_a_prompt_that_ends_in_an_open_thought_says_so() -> None:
+    assert Template(CHATML + "<think>\n").render([QUESTION]).reasoning
+    assert not Template(CHATML + "<think>\n\n</think>\n").render([QUESTION]).reasoning
+
+
+def test_what_templates_in_the_wild_use_is_there() -> None:
+    source = (
+        "{{ bos_token }}{% for m in messages %}{% if loop.index > 9 %}{% break %}{% endif %}{{ m['content'] }}"
+        "{{ {'a': 'ü'} | tojson }}{% endfor %}{% generation %}{{ strftime_now('%Y')[:2] }}{% endgeneration %}"
+    )
+    template = Template(source, bos="<s>")
+    assert template.notes == ()
+    assert shown(template, QUESTION) == '<s>⟦Why?⟧{"a": "ü"}20'
+
+
+def test_control_tokens_come_from_trusted_text_alone() -> None:
+    line = Line(role="user", pieces=(trusted("^"), untrusted("^a")))
+    prompt = Template("{{ messages[-1].content }}").render([line])
+    assert tokens(prompt, Letters()) == [1, ord("^"), ord("a")]
+
+
+def test_a_long_prompt_is_measured_only_as_far_as_it_matters() -> None:
+    line = Line(role="user", pieces=(untrusted("x" * 10_000), untrusted("y" * 10_000)))
+    prompt = Template("{{ messages[-1].content }}").render([line])
+    assert 19_900 < at_least(prompt, Letters(), 10**9) <= len(tokens(prompt, Letters()))
+    assert 3000 < at_least(prompt, Letters(), 3000) < 8000
+
+
+def test_a_prompt_begins_with_exactly_one_beginning_token() -> None:
+    once = Template("^{{ messages[-1].content }}").render([QUESTION])
+    never = Template("{{ messages[-1].content }}").render([QUESTION])
+    assert tokens(once, Letters())[:2] == tokens(never, Letters())[:2] == [1, ord("W")]
