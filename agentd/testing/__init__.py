@@ -5,5 +5,6 @@ model     a model that emits exactly what a script says
 channel   a channel with scripted outcomes
 pending   the pending directory in memory
 files     a file system in memory that can crash at every operation
+server    a daemon that answers clients exactly what a script says
 gguf      tiny real models whose next token is known by construction
 """

@@ -1,0 +1,374 @@
+"""The pending directory: one file per unfinished turn, the only place where unfinished work lives.
+
+`pending/ID.event` is the question until it is answered, then the answer until it is delivered; `pending/ID.log` holds
+what was done for it; `dead/` what was given up; `corrupt/` what is not ours. A move is durable when it returns. How the
+disk is written is in `pending_moves`, what a start does in `recovery`; this is what the event loop sees of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from agentd import pending_log
+from agentd.clock import SystemClock
+from agentd.errors import AgentdError, NotAccepted, NotFound, StateError
+from agentd.events import InboundEvent, OutboundEvent
+from agentd.files import Files, OsFiles, explain
+from agentd.ids import is_id
+from agentd.pending_dead import DeadLetter, DeadLetters, damaged
+from agentd.pending_disk import Disk
+from agentd.pending_file import Damaged, header_of
+from agentd.pending_index import Index
+from agentd.pending_log import Line, event_id_of
+from agentd.pending_moves import Layout, Moves
+from agentd.ports import Clock, Entry
+from agentd.recovery import NO_ID, Recovered, recover
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MIN_FREE_BYTES = 64 * 1024 * 1024
+CLOSE_SECONDS = 30.0
+"""How long closing waits for moves that are under way."""
+PROBE_SECONDS = 5.0
+"""How often a disk that refused is asked again."""
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """A start makes many entries and no garbage; the collector would walk them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class PendingDirectory:
+    """Implements `ports.Pending`, `ports.Progress` and `ports.WorkList`; one process at a time has it open.
+
+    Entering recovers what an earlier process left: `NewerVersion` before anything is touched, `StateError` where the
+    directory cannot be used. Moves of one turn follow each other, moves of different turns run in parallel on
+    `threads` threads; a move that has begun completes even if its caller is cancelled.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        files: Files | None = None,
+        *,
+        clock: Clock | None = None,
+        threads: int = 32,
+        min_free_bytes: int = MIN_FREE_BYTES,
+        allow_network_fs: bool = False,
+    ) -> None:
+        self._layout = Layout(str(state_dir.absolute()))
+        self._files: Files = files or OsFiles()
+        self._clock: Clock = clock or SystemClock()
+        self._allow_network_fs = allow_network_fs
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pending")
+        self._disk = Disk(self._files, self._layout.pending, min_free_bytes)
+        self._dead = DeadLetters(self._layout, self._files)
+        self._moves = Moves(self._layout, self._files, self._disk, ())
+        self._index = Index({})
+        self._tails: dict[str, asyncio.Task[object]] = {}
+        self._running: set[asyncio.Task[object]] = set()
+        self._probe: asyncio.Task[None] | None = None
+        self._closing = False
+        self.last_id = NO_ID
+        """The greatest id that the recovery found."""
+        self.set_aside: tuple[str, ...] = ()
+        """Names of the files that the recovery moved to corrupt/."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._open)
+        except BaseException:
+            self._threads.shutdown(wait=False)
+            raise
+        self._moves = Moves(self._layout, self._files, self._disk, found.logs)
+        self._index = Index(found.entries)
+        self.last_id = found.last_id
+        self.set_aside = found.set_aside
+        if found.entries:
+            log.info("%d turns are pending", len(found.entries))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait([self._probe])
+        if self._running:
+            _, stuck = await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
+            for task in stuck:
+                log.error("the move '%s' did not end within %g s; leaving it behind", task.get_name(), CLOSE_SECONDS)
+        self._threads.shutdown(wait=False)
+
+    def _open(self) -> Recovered:
+        layout = self._layout
+        try:
+            self._files.make_directory(layout.state)
+            network = self._files.network_type(layout.state)
+            if network and not self._allow_network_fs:
+                raise StateError(
+                    f"the state directory {layout.state} is on a network file system ({network}), which may lose what "
+                    "it said is stored: choose a local one with --state-dir, or set pending.allow_network_fs."
+                )
+            with _collector_off():
+                found = recover(layout, self._files)
+            self._disk.open()
+        except OSError as error:
+            raise StateError(
+                f"the state directory {layout.state} cannot be used ({error.filename or 'writing'}): {explain(error)}."
+            ) from error
+        return found
+
+    # --- what is there ---
+
+    def entries(self) -> Mapping[str, Entry]:
+        """Live, in id order; iterating takes a snapshot of the ids."""
+        return self._index
+
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
+        """The event; `StateError` where it is not pending or its file is damaged."""
+        self._entry(turn_id)
+        if (body := self._index.body(turn_id)) is not None:
+            return body
+        return await self._read(f"the event {turn_id}", self._moves.load, turn_id)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether new messages are taken."""
+        return not self._disk.problem
+
+    @property
+    def problem(self) -> str:
+        """Why they are not, and what to do."""
+        return self._disk.problem and f"new messages are refused: {self._disk.problem}"
+
+    # --- the moves ---
+
+    async def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        name = header_of(event).name
+        if not is_id(name):
+            raise NotAccepted(f"{name!r} is not an id of ours; ids come from agentd.ids.")
+
+        async def move() -> None:
+            if name in self._index:
+                raise NotAccepted(f"{name} is pending already; give every event an id of its own.")
+            await self._write(NotAccepted, "the message was not stored", self._moves.accept, event)
+            self._index.put(header_of(event).entry(), event)
+
+        await self._in_turn("accept", (name,), move)
+
+    async def answer(self, event: OutboundEvent) -> None:
+        names = tuple(dict.fromkeys((event.turn_id, *event.answers)))
+        if not event.answers or not all(map(is_id, (event.id, *names))):
+            raise StateError(f"{event.id} does not say which turns it answers; a notice is accepted instead.")
+
+        async def move() -> None:
+            before = self._index.get(event.turn_id)
+            if before is not None and before.outbound_id:
+                if before.outbound_id == event.id:
+                    return
+                raise StateError(f"{event.turn_id} has its answer {before.outbound_id} already; it stays as it is.")
+            await self._write(StateError, f"the answer {event.id} was not stored", self._moves.answer, event)
+            for name in names:
+                self._index.remove(name)
+            self._index.put(header_of(event).entry(), event)
+
+        await self._in_turn("answer", names, move)
+
+    async def ack(self, turn_id: str) -> None:
+        async def move() -> None:
+            self._entry(turn_id)
+            await self._write(StateError, f"the end of {turn_id} was not noted", self._moves.ack, turn_id)
+            self._index.remove(turn_id)
+
+        await self._in_turn("ack", (turn_id,), move)
+
+    async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
+        notice_name = () if notice is None else (header_of(notice).name,)
+
+        async def move() -> None:
+            entry, time = self._entry(turn_id), self._clock.now()
+            noticed = any(name in self._index for name in notice_name)
+            work = partial(self._moves.bury, noticed=noticed)
+            what = f"{turn_id} was not buried"
+            await self._write(StateError, what, work, turn_id, event_id_of(entry), reason, time, notice)
+            self._index.remove(turn_id)
+            if notice is not None and not noticed:
+                self._index.put(header_of(notice).entry(), notice)
+
+        await self._in_turn("bury", (turn_id, *notice_name), move)
+
+    # --- the log beside an event ---
+
+    async def defer(self, turn_id: str, *, until: datetime | None, attempt: int, error: str) -> None:
+        def line(entry: Entry) -> Line:
+            return pending_log.deferred(entry, until, attempt, error)
+
+        await self._note("defer", turn_id, line, durable=False)
+
+    async def started(self, turn_id: str, *, alone: bool) -> None:
+        await self._note("started", turn_id, partial(pending_log.started, alone=alone))
+
+    async def parked(self, turn_id: str) -> None:
+        await self._note("parked", turn_id, pending_log.parked, durable=False)
+
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+        """Writes nothing where the log says so already."""
+
+        def line(entry: Entry) -> Line | None:
+            told = entry.sending and (parts is None or bool(entry.parts))
+            return None if told else pending_log.sending(entry, parts)
+
+        await self._note("sending", turn_id, line)
+
+    async def part_done(self, turn_id: str, n: int) -> None:
+        await self._note("part", turn_id, partial(pending_log.part, n=n))
+
+    async def _note(
+        self, what: str, turn_id: str, line_for: Callable[[Entry], Line | None], *, durable: bool = True
+    ) -> None:
+        async def move() -> None:
+            entry = self._entry(turn_id)
+            line = line_for(entry)
+            if line is not None:
+                work = partial(self._moves.append, durable=durable)
+                await self._write(StateError, f"'{what}' of {turn_id} was not noted", work, entry, line)
+                pending_log.apply(entry, line)
+
+        await self._in_turn(what, (turn_id,), move)
+
+    # --- dead letters ---
+
+    async def dead(self) -> list[DeadLetter]:
+        """What was given up, in the order of the ids."""
+        return await self._read("the directory of dead letters", self._dead.all)
+
+    async def dead_event(self, dead_id: str) -> InboundEvent | OutboundEvent:
+        """`NotFound` where there is no such dead letter."""
+        return await self._read(f"the dead letter {dead_id}", self._dead.event, dead_id)
+
+    async def noted(self, name: str) -> list[Line]:
+        """The log of what is pending under this name, or of the dead letter with this id, in the order of writing."""
+        entry = self._index.get(name)
+        if entry is None:
+            return await self._read(f"the log of {name}", self._dead.lines, name)
+        return await self._read(f"the log of {name}", self._moves.lines, name, event_id_of(entry))
+
+    async def retry(self, dead_id: str) -> Entry:
+        """Pending again, with all its attempts before it; parts that were confirmed are not sent again."""
+        entry = await self._read(f"the dead letter {dead_id}", self._dead.entry, dead_id, self._clock.now())
+
+        async def move() -> Entry:
+            if entry.id in self._index:
+                raise StateError(f"the turn {entry.id} is pending; its dead letter {dead_id} can wait until it is not.")
+            await self._write(StateError, f"{dead_id} is not pending again", self._moves.retry, dead_id, entry)
+            self._index.put(entry)
+            return entry
+
+        return await self._in_turn("retry", (entry.id, dead_id), move)
+
+    async def drop(self, dead_id: str) -> None:
+        """Delete a dead letter for good; `NotFound` where there is none."""
+        if not is_id(dead_id):
+            raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
+
+        async def move() -> None:
+            await self._write(StateError, f"{dead_id} was not dropped", self._moves.drop, dead_id)
+
+        await self._in_turn("drop", (dead_id,), move)
+
+    async def purge(self, older_than: timedelta) -> int:
+        """Drop what was given up longer ago than that; how many there were. Letters without a time stay."""
+        limit = self._clock.now() - older_than
+        old = [letter.id for letter in await self.dead() if letter.time is not None and letter.time < limit]
+        for dead_id in old:
+            await self.drop(dead_id)
+        return len(old)
+
+    # --- how a move is made ---
+
+    def _entry(self, turn_id: str) -> Entry:
+        entry = self._index.get(turn_id)
+        if entry is None:
+            raise StateError(f"{turn_id} is not pending: it was acked or buried before.")
+        return entry
+
+    async def _in_turn(self, what: str, names: tuple[str, ...], move: Callable[[], Awaitable[R]]) -> R:
+        """After the earlier moves of these names, and to its end even if the caller is cancelled."""
+        before = {task for name in names if (task := self._tails.get(name)) is not None}
+
+        async def follow() -> R:
+            if before:
+                await asyncio.wait(before)
+            return await move()
+
+        task = asyncio.create_task(follow(), name=f"{what} {names[0]}")
+        for name in names:
+            self._tails[name] = task
+        self._running.add(task)
+        task.add_done_callback(partial(self._ended, names))
+        return await asyncio.shield(task)
+
+    def _ended(self, names: tuple[str, ...], task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        for name in names:
+            if self._tails.get(name) is task:
+                del self._tails[name]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("%s failed: %s", task.get_name(), error)  # the caller, if it is still there, has it too
+
+    async def _write(
+        self,
+        failure: type[AgentdError],
+        what: str,
+        work: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+        except OSError as error:
+            raise failure(f"{what}: {explain(error)}.") from error
+        except ValueError as error:
+            raise failure(f"{what}: its text is not valid Unicode ({error}).") from error
+        finally:
+            if self._disk.problem and self._probe is None and not self._closing:
+                self._probe = asyncio.create_task(self._ask_again(), name="probe of the disk")
+
+    async def _read(self, what: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+        except Damaged as error:
+            raise damaged(what, error) from None
+        except OSError as error:
+            raise StateError(f"{what} cannot be read: {explain(error)}.") from error
+
+    async def _ask_again(self) -> None:
+        """Until the disk takes writes; an accept asks as well."""
+        try:
+            while self._disk.problem:
+                await asyncio.sleep(PROBE_SECONDS)
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._disk.probe)
+        finally:
+            self._probe = None

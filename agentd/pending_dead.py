@@ -1,0 +1,117 @@
+"""The dead letters as they lie on the disk: what each is, why it was given up, and what a retry would start from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from agentd.errors import NewerVersion, NotFound, StateError
+from agentd.events import Address, InboundEvent, OutboundEvent
+from agentd.files import Files
+from agentd.ids import is_id
+from agentd.pending_file import Damaged, Header, decode_file, decode_header
+from agentd.pending_log import Line, apply, lines_of
+from agentd.pending_moves import Layout, reason_of
+from agentd.ports import Entry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """An event that was given up on. `time` is when, None where that was not written; `size` is in bytes."""
+
+    id: str
+    kind: Literal["inbound", "outbound"]
+    turn_id: str
+    session_id: str
+    address: Address
+    reason: str
+    time: datetime | None
+    attempts: int
+    size: int
+
+
+class DeadLetters:
+    """Reads the directory of dead letters; `Moves` changes it."""
+
+    def __init__(self, layout: Layout, files: Files) -> None:
+        self._at = layout
+        self._files = files
+
+    def all(self) -> list[DeadLetter]:
+        """In the order of their ids; a file that cannot be read is logged and left out."""
+        return list(self._letters())
+
+    def event(self, dead_id: str) -> InboundEvent | OutboundEvent:
+        path = self._at.dead_event(dead_id)
+        return decode_file(self._read(dead_id), path)
+
+    def lines(self, dead_id: str) -> list[Line]:
+        return list(lines_of(self._log(dead_id), dead_id))
+
+    def entry(self, dead_id: str, now: datetime) -> Entry:
+        """As it would be pending again: with what was confirmed of it, but with all its attempts before it."""
+        header = decode_header(self._read(dead_id), self._at.dead_event(dead_id))
+        found = self._entry(header, self._log(dead_id))
+        return replace(found, starts=0, running=False, alone=0, attempts=0, not_before=None, last_error="", retried=now)
+
+    def _letters(self) -> Iterator[DeadLetter]:
+        for name in sorted(self._files.names(self._at.dead)):
+            dead_id, _, suffix = name.rpartition(".")
+            if suffix != "event" or not is_id(dead_id):
+                continue
+            path = self._at.dead_event(dead_id)
+            try:
+                header = decode_header(self._files.read(path), path)
+            except FileNotFoundError:
+                continue
+            except (Damaged, NewerVersion, OSError) as error:
+                log.error("the dead letter %s cannot be read: %s", path, error)
+                continue
+            yield self._letter(header)
+
+    def _letter(self, header: Header) -> DeadLetter:
+        lines = self._log(header.event_id)
+        reason, time = reason_of(lines, header.event_id)
+        return DeadLetter(
+            id=header.event_id,
+            kind="inbound" if header.answers is None else "outbound",
+            turn_id=header.turn_id,
+            session_id=header.session_id,
+            address=header.lane,
+            reason=reason,
+            time=time,
+            attempts=self._entry(header, lines).attempts,
+            size=header.size,
+        )
+
+    def _entry(self, header: Header, lines: bytes) -> Entry:
+        entry = header.entry()
+        for line in lines_of(lines, header.event_id):
+            apply(entry, line)
+        return entry
+
+    def _log(self, dead_id: str) -> bytes:
+        try:
+            return self._files.read(self._at.dead_log(dead_id))
+        except FileNotFoundError:
+            return b""
+
+    def _read(self, dead_id: str) -> bytes:
+        if not is_id(dead_id):
+            raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
+        try:
+            return self._files.read(self._at.dead_event(dead_id))
+        except FileNotFoundError:
+            raise NotFound(
+                f"there is no dead letter {dead_id}; `agentd delivery list` shows those that there are."
+            ) from None
+
+
+def damaged(what: str, error: Damaged) -> StateError:
+    """A file that is not what was written, as a person is told of it."""
+    return StateError(f"{what} is damaged: {error}. The next start of agentd sets it aside in corrupt/.")

@@ -1,0 +1,160 @@
+"""Whether the disk under the pending directory takes writes, and the space that is kept for turns that already run."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from threading import Lock
+from typing import TypeVar
+
+from agentd.files import Files, explain, synced_directory, write_all
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+RESERVE_BYTES = 1024 * 1024
+"""What is set aside for the answers of a full disk."""
+MAX_FAILURES = 2
+"""Failures in a row after which new messages are refused."""
+
+_NOT_THE_DISK = (errno.EEXIST, errno.ENOENT)
+
+
+class Disk:
+    """Counts what fails; used from many threads.
+
+    A sync that failed is never repeated on its descriptor, for the kernel marks the pages clean all the same
+    (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): every attempt opens anew.
+    """
+
+    def __init__(self, files: Files, pending: str, min_free_bytes: int) -> None:
+        self._files = files
+        self._pending = pending
+        self._reserve = f"{pending}/.reserve"
+        self._min_free_bytes = min_free_bytes
+        self._failures = 0
+        self._lock = Lock()
+        self._probing = Lock()
+        self._probes = count()
+        self._reserved = False
+        self.problem = ""
+        """Why new messages are refused, "" while they are not."""
+
+    def open(self) -> None:
+        """Make the reserve, where there is room for it."""
+        self._reserved = ".reserve" in self._files.names(self._pending)
+        self._low()
+
+    def refusal(self) -> str:
+        """Why a new message cannot be taken now, "" where it can."""
+        if self.problem and not self.probe():
+            return self.problem
+        try:
+            return self.problem if self._low() else ""
+        except OSError as error:
+            self._failed(error)
+            return explain(error)
+
+    def probe(self) -> bool:
+        """Whether the disk takes a small file; then new messages are welcome again. One thread at a time asks it."""
+        if not self._probing.acquire(blocking=False):
+            return False
+        path = f"{self._pending}/.probe.{next(self._probes)}.tmp"
+        try:
+            if self._low():
+                return False
+            with synced_directory(self._files, self._pending):
+                self.write(path, b"probe\n")
+                self._files.unlink(path)
+        except OSError as error:
+            self.problem = explain(error)
+            return False
+        finally:
+            self._probing.release()
+        if self.problem:
+            log.info("the disk takes writes again; it did not because %s", self.problem)
+        with self._lock:
+            self._failures = 0
+            self.problem = ""
+        return True
+
+    def attempt(self, work: Callable[[], T]) -> T:
+        """Do it and remember whether the disk took it."""
+        try:
+            result = work()
+        except OSError as error:
+            if error.errno not in _NOT_THE_DISK:
+                self._failed(error)
+            raise
+        if self._failures and not self.problem:
+            self._failures = 0
+        return result
+
+    def insist(self, work: Callable[[], T]) -> T:
+        """Do it; where the disk refuses, once more with new files, after the reserve was given up on a full disk."""
+        try:
+            return self.attempt(work)
+        except OSError as error:
+            self.make_room(error)
+        return self.attempt(work)
+
+    def make_room(self, error: OSError) -> None:
+        """Give up the reserve, where this error says that the disk is full."""
+        if error.errno in FULL and self._reserved:
+            self._reserved = False
+            with suppress(OSError):
+                self._files.unlink(self._reserve)
+                log.warning("the disk is full: the reserve of %d bytes was released", RESERVE_BYTES)
+
+    def write(self, path: str, data: bytes) -> None:
+        """A new file with this content, synced; nothing is left of it on an error. Its name is not yet durable."""
+        fd = self._files.create(path)
+        try:
+            try:
+                write_all(self._files, fd, data)
+                self._files.sync(fd)
+            finally:
+                self._files.close(fd)
+        except OSError:
+            with suppress(OSError):
+                self._files.unlink(path)
+            raise
+
+    def _low(self) -> bool:
+        """Whether there is less space than new messages must leave; where there is enough, the reserve is renewed."""
+        free = self._files.free_bytes(self._pending)
+        if free < self._min_free_bytes:
+            needed = f"{free / 1e6:.1f} MB are free and {self._min_free_bytes / 1e6:.1f} MB are needed"
+            self.problem = f"the disk is nearly full: {needed}; free some space"
+            return True
+        if not self._reserved and free >= self._min_free_bytes + RESERVE_BYTES:
+            self._make_reserve()
+        return False
+
+    def _make_reserve(self) -> None:
+        self._reserved = True
+        try:
+            fd = self._files.create(self._reserve)
+        except FileExistsError:
+            return
+        except OSError as error:
+            log.warning("no space could be reserved: %s", explain(error))
+            return
+        try:
+            self._files.allocate(fd, RESERVE_BYTES)
+        except OSError as error:
+            log.warning("no space could be reserved: %s", explain(error))
+        finally:
+            self._files.close(fd)
+
+    def _failed(self, error: OSError) -> None:
+        with self._lock:
+            self._failures += 1
+            if self._failures >= MAX_FAILURES:
+                self.problem = explain(error)
+        log.error("the disk refused a write (%d in a row): %s", self._failures, error)

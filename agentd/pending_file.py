@@ -1,0 +1,182 @@
+"""The form of a file in the pending directory: one sealed header line, then the event as `events.encode` wrote it.
+
+The header is JSON: version, length and SHA-256 of the body, and the few fields that the index in memory needs (type,
+id, turn, session, dedupe key, address, turns answered), so that a start decodes no bodies. A sealed line is a JSON
+object whose last member `sum` holds the first 16 hex digits of the SHA-256 of all that stands before it; this holds
+for every version to come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from agentd.errors import NewerVersion
+from agentd.events import Address, InboundEvent, OutboundEvent, decode, encode
+from agentd.ids import is_id
+from agentd.ports import Entry
+
+VERSION = 1
+
+_parse = json.JSONDecoder().raw_decode
+
+_SEAL = b',"sum":"'
+_SEAL_BYTES = len(_SEAL) + 16 + len(b'"}')
+
+
+class Damaged(Exception):
+    """A file does not hold what was written to it; the message says what is wrong."""
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex digits."""
+    return hashlib.sha256(data, usedforsecurity=False).hexdigest()
+
+
+def seal(fields: dict[str, Any]) -> bytes:
+    """One line of JSON with its own checksum, without a line break."""
+    opened = json.dumps(fields, separators=(",", ":")).encode()[:-1]
+    return opened + _seal_of(opened)
+
+
+def _seal_of(opened: bytes) -> bytes:
+    return b'%b%b"}' % (_SEAL, digest(opened)[:16].encode())
+
+
+def unseal(line: bytes) -> dict[str, Any] | None:
+    """What `seal` wrote, None for anything else."""
+    opened = line[:-_SEAL_BYTES]
+    if _seal_of(opened) != line[-_SEAL_BYTES:]:
+        return None
+    return _any_json(line)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What is known of an event without its body; `answers` is None for an inbound and () for a notice."""
+
+    event_id: str
+    turn_id: str
+    session_id: str
+    dedupe_key: str
+    lane: Address
+    answers: tuple[str, ...] | None
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What its file in the pending directory is called: the turn's id, a notice's own."""
+        return self.turn_id if self.answers else self.event_id
+
+    def entry(self) -> Entry:
+        """As the index keeps it, before anything happened to it."""
+        return Entry(
+            id=self.name,
+            session_id=self.session_id,
+            dedupe_key=self.dedupe_key,
+            lane=self.lane,
+            outbound_id="" if self.answers is None else self.event_id,
+        )
+
+
+def header_of(event: InboundEvent | OutboundEvent, size: int = 0) -> Header:
+    """What the header of this event's file says."""
+    return Header(
+        event_id=event.id,
+        turn_id=event.turn_id,
+        session_id=event.session_id,
+        dedupe_key=event.dedupe_key if isinstance(event, InboundEvent) else "",
+        lane=event.address,
+        answers=event.answers if isinstance(event, OutboundEvent) else None,
+        size=size,
+    )
+
+
+def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
+    """The bytes of the file; ValueError for a text that is not Unicode (a lone surrogate)."""
+    body = encode(event)
+    header = header_of(event)
+    lane = header.lane
+    index = [
+        event.type,
+        header.event_id,
+        header.turn_id,
+        header.session_id,
+        header.dedupe_key,
+        [lane.channel, lane.account, lane.chat, lane.thread],
+        header.answers or (),
+    ]
+    line = seal({"v": VERSION, "len": len(body), "sha256": digest(body), "index": index})
+    return b"%b\n%b" % (line, body)
+
+
+def decode_header(data: bytes, path: str, lanes: dict[tuple[str, ...], Address] | None = None) -> Header:
+    """The header of a whole file, its checksums compared; `Damaged`, or `NewerVersion` where that wrote it.
+
+    `lanes` lets equal addresses of many files be one object.
+    """
+    end = data.find(b"\n")
+    line = data[:end] if end >= 0 else data
+    fields = unseal(line)
+    if fields is None:
+        _refuse_newer(_any_json(line) or {}, path)
+        raise Damaged("its header is torn" if data else "it is empty")
+    _refuse_newer(fields, path)
+    try:
+        size, checksum, index = fields["len"], fields["sha256"], fields["index"]
+        found = len(data) - end - 1
+        if found != size:
+            raise Damaged(f"its header says {size} bytes, {found} are there")
+        if digest(data[end + 1 :]) != checksum:
+            raise Damaged("its bytes are not those that were written")
+        return _header(index, len(data), {} if lanes is None else lanes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"its header is not one of ours ({error})") from None
+
+
+def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
+    """The event; `Damaged` where the bytes are not those that were written."""
+    decode_header(data, path)
+    event = decode(data[data.index(b"\n") + 1 :])
+    if not isinstance(event, InboundEvent | OutboundEvent):
+        raise Damaged(f"it holds an event of type {event.type}")
+    return event
+
+
+def _any_json(line: bytes) -> dict[str, Any] | None:
+    try:
+        fields, _ = _parse(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _refuse_newer(fields: dict[str, Any], path: str) -> None:
+    version = fields.get("v")
+    if isinstance(version, int) and version > VERSION:
+        raise NewerVersion(
+            f"{path} has version {version}, and this agentd reads up to {VERSION}: run the newer agentd that wrote it "
+            "(at least until nothing is pending). Nothing was touched."
+        )
+
+
+def _header(index: list[Any], size: int, lanes: dict[tuple[str, ...], Address]) -> Header:
+    kind, event_id, turn_id, session_id, dedupe_key, address, answers = index
+    key = tuple(address)
+    lane = lanes.get(key)
+    if lane is None:
+        channel, account, chat, thread = key
+        lane = lanes[key] = Address(channel=channel, account=account, chat=chat, thread=thread)
+    if kind == "outbound" and not is_id(event_id):
+        raise ValueError("the event's id is not of our form")
+    return Header(
+        event_id=event_id,
+        turn_id=turn_id,
+        session_id=session_id,
+        dedupe_key=dedupe_key,
+        lane=lane,
+        answers=None if kind == "inbound" else tuple(answers),
+        size=size,
+    )

@@ -1,0 +1,250 @@
+"""The moves of the pending directory as they are made on the disk: synchronous, safe to be cut off at any operation.
+
+Each move is made by one thread at a time per turn and is durable when it returns; it raises OSError otherwise, and may
+then be made again. The order of the operations is the protocol: what is written is synced before its name is, and a
+name is taken away only after what replaces it is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from itertools import count
+
+from agentd.errors import NotAccepted, NotFound
+from agentd.events import InboundEvent, OutboundEvent
+from agentd.files import Files, synced_directory, write_all
+from agentd.pending_disk import Disk
+from agentd.pending_file import decode_file, encode_file, header_of
+from agentd.pending_log import Line, buried, encode_line, lines_of, state
+from agentd.ports import Entry
+
+
+class Layout:
+    """Where everything lies under a state directory."""
+
+    def __init__(self, state_dir: str) -> None:
+        self.state = state_dir
+        self.pending = f"{state_dir}/pending"
+        self.dead = f"{state_dir}/dead"
+        self.corrupt = f"{state_dir}/corrupt"
+
+    def event(self, name: str) -> str:
+        return f"{self.pending}/{name}.event"
+
+    def log(self, name: str) -> str:
+        return f"{self.pending}/{name}.log"
+
+    def dead_event(self, dead_id: str) -> str:
+        return f"{self.dead}/{dead_id}.event"
+
+    def dead_log(self, dead_id: str) -> str:
+        return f"{self.dead}/{dead_id}.log"
+
+
+def remove(files: Files, path: str) -> None:
+    """Unlink it if it is there."""
+    with suppress(FileNotFoundError):
+        files.unlink(path)
+
+
+class Moves:
+    """The moves over one `Layout`; `logs` are the names that have a log already."""
+
+    def __init__(self, layout: Layout, files: Files, disk: Disk, logs: Iterable[str]) -> None:
+        self._at = layout
+        self._files = files
+        self._disk = disk
+        self._logs = dict.fromkeys(logs, True)
+        """Name -> whether its log has a durable place in the directory."""
+        self._ragged: set[str] = set()
+        """Names whose log took a write badly: the next line begins a new file."""
+        self._attempts = count()
+
+    def load(self, name: str) -> InboundEvent | OutboundEvent:
+        """`Damaged` where the file is not what was written."""
+        path = self._at.event(name)
+        return decode_file(self._files.read(path), path)
+
+    def lines(self, name: str, event_id: str) -> list[Line]:
+        """What the log says about one event; a log that is not there says nothing."""
+        try:
+            return list(lines_of(self._files.read(self._at.log(name)), event_id))
+        except FileNotFoundError:
+            return []
+
+    def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        """2 syncs. FileExistsError where the name is taken, `NotAccepted` where a message is not welcome."""
+        if isinstance(event, InboundEvent) and (reason := self._disk.refusal()):
+            raise NotAccepted(f"the message was not stored: {reason}. Offer it again after that.")
+        data, path = encode_file(event), self._at.event(header_of(event).name)
+
+        def create() -> None:
+            with synced_directory(self._files, self._at.pending):
+                self._disk.write(path, data)
+
+        try:
+            self._disk.attempt(create)
+        except FileExistsError:
+            raise
+        except OSError:
+            # What was refused must not come back after a crash, or its repetition would be answered twice.
+            with suppress(OSError):
+                remove(self._files, path)
+                with synced_directory(self._files, self._at.pending):
+                    pass
+            raise
+
+    def answer(self, event: OutboundEvent) -> None:
+        """2 syncs, one more if it answers several turns."""
+        data, name = encode_file(event), header_of(event).name
+        others = [turn_id for turn_id in event.answers if turn_id != name]
+        self._disk.insist(lambda: self._replace(name, data))
+        if others:
+            self._disk.insist(lambda: self._remove(others))
+
+    def append(self, entry: Entry, line: Line, *, durable: bool) -> None:
+        """1 sync if it is to be durable, 2 for the first line of a log; a log that took a write badly is replaced."""
+        data, name = encode_line(line), entry.id
+        if name not in self._ragged:
+            try:
+                self._disk.attempt(lambda: self._append(name, data, durable=durable))
+                return
+            except OSError as error:
+                self._ragged.add(name)
+                self._disk.make_room(error)
+        self._disk.attempt(lambda: self._renew_log(name, encode_line(state(entry)) + data))
+        self._ragged.discard(name)
+
+    def ack(self, name: str) -> None:
+        """1 sync."""
+        self._disk.insist(lambda: self._remove([name]))
+
+    def bury(
+        self, name: str, event_id: str, reason: str, time: datetime, notice: OutboundEvent | None, *, noticed: bool
+    ) -> None:
+        """4 syncs, 2 more with a notice, which is written first unless it is pending already (`noticed`)."""
+        if notice is not None and not noticed:
+            data, notice_name = encode_file(notice), header_of(notice).name
+            self._disk.insist(lambda: self._notice(notice_name, data))
+        last = encode_line(buried(event_id, reason, time))
+        self._disk.insist(lambda: self._write_dead_log(name, event_id, last))
+        self._disk.insist(lambda: self._link_dead(name, event_id))
+        self._disk.insist(lambda: self._remove([name]))
+
+    def retry(self, dead_id: str, entry: Entry) -> None:
+        """4 syncs: `entry` is pending again, in the state that it has here, and no longer dead."""
+        try:
+            self._disk.insist(lambda: self._link_back(dead_id, entry))
+            self._disk.insist(lambda: self._remove_dead(dead_id))
+        except OSError:
+            with suppress(OSError):
+                if f"{dead_id}.event" in self._files.names(self._at.dead):
+                    self._remove([entry.id])
+            raise
+
+    def drop(self, dead_id: str) -> None:
+        """1 sync. `NotFound` where there is no such dead letter."""
+        if f"{dead_id}.event" not in self._files.names(self._at.dead):
+            raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows those that there are.")
+        self._disk.insist(lambda: self._remove_dead(dead_id))
+
+    def _beside(self, name: str, data: bytes) -> str:
+        path = f"{self._at.pending}/{name}.{next(self._attempts)}.tmp"
+        self._disk.write(path, data)
+        return path
+
+    def _replace(self, name: str, data: bytes) -> None:
+        with synced_directory(self._files, self._at.pending):
+            self._put(self._beside(name, data), self._at.event(name))
+
+    def _put(self, beside: str, path: str) -> None:
+        try:
+            self._files.rename(beside, path)
+        except OSError:
+            with suppress(OSError):
+                self._files.unlink(beside)
+            raise
+
+    def _remove(self, names: list[str]) -> None:
+        with synced_directory(self._files, self._at.pending):
+            for name in names:
+                remove(self._files, self._at.event(name))
+        for name in names:
+            if name in self._logs:
+                # Without its event a log means nothing, and the next start removes it.
+                with suppress(OSError):
+                    self._files.unlink(self._at.log(name))
+                del self._logs[name]
+                self._ragged.discard(name)
+
+    def _append(self, name: str, data: bytes, *, durable: bool) -> None:
+        path, placed = self._at.log(name), self._logs.setdefault(name, False)
+        if not durable or placed:
+            self._write_line(path, data, durable=durable)
+            return
+        with synced_directory(self._files, self._at.pending):
+            self._write_line(path, data, durable=True)
+        self._logs[name] = True
+
+    def _write_line(self, path: str, data: bytes, *, durable: bool) -> None:
+        fd = self._files.append(path)
+        try:
+            write_all(self._files, fd, data)
+            if durable:
+                self._files.sync(fd)
+        finally:
+            self._files.close(fd)
+
+    def _renew_log(self, name: str, data: bytes) -> None:
+        with synced_directory(self._files, self._at.pending):
+            self._put(self._beside(name, data), self._at.log(name))
+        self._logs[name] = True
+
+    def _notice(self, name: str, data: bytes) -> None:
+        path = self._at.event(name)
+        with synced_directory(self._files, self._at.pending):
+            try:
+                self._disk.write(path, data)
+            except FileExistsError:
+                # Left by an attempt that failed later on; whether it is durable is not known.
+                self._put(self._beside(name, data), path)
+
+    def _write_dead_log(self, name: str, event_id: str, last: bytes) -> None:
+        log = self._files.read(self._at.log(name)) if name in self._logs else b""
+        with synced_directory(self._files, self._at.dead):
+            remove(self._files, self._at.dead_log(event_id))
+            self._disk.write(self._at.dead_log(event_id), log + last)
+
+    def _link_dead(self, name: str, event_id: str) -> None:
+        with synced_directory(self._files, self._at.dead):
+            try:
+                self._files.link(self._at.event(name), self._at.dead_event(event_id))
+            except FileExistsError:
+                pass  # an earlier attempt came so far
+            except FileNotFoundError:
+                if f"{event_id}.event" not in self._files.names(self._at.dead):
+                    raise
+
+    def _link_back(self, dead_id: str, entry: Entry) -> None:
+        with synced_directory(self._files, self._at.pending):
+            remove(self._files, self._at.log(entry.id))
+            self._disk.write(self._at.log(entry.id), encode_line(state(entry)))
+            with suppress(FileExistsError):
+                self._files.link(self._at.dead_event(dead_id), self._at.event(entry.id))
+        self._logs[entry.id] = True
+
+    def _remove_dead(self, dead_id: str) -> None:
+        with synced_directory(self._files, self._at.dead):
+            remove(self._files, self._at.dead_event(dead_id))
+        with suppress(OSError):
+            self._files.unlink(self._at.dead_log(dead_id))
+
+
+def reason_of(log: bytes, dead_id: str) -> tuple[str, datetime | None]:
+    """Why and when a dead letter was given up, from its log."""
+    for line in lines_of(log, dead_id):
+        if line["line"] == "buried":
+            return line["reason"], datetime.fromisoformat(line["time"])
+    return "it was being given up when agentd ended; the reason was not yet written", None

@@ -1,0 +1,277 @@
+"""A script of moves on a file system in memory, watched at every operation for what a crash would leave."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from agentd import pending_log
+from agentd.errors import NotAccepted
+from agentd.events import InboundEvent, OutboundEvent
+from agentd.pending_dead import DeadLetters
+from agentd.pending_disk import Disk
+from agentd.pending_file import encode_file, header_of
+from agentd.pending_moves import Layout, Moves
+from agentd.ports import Entry
+from agentd.recovery import recover
+from agentd.testing.crash import CrashExplorer, Violation
+from agentd.testing.files import SimFiles
+from tests.builders import TIME, inbound, outbound
+
+LAYOUT = Layout("/state")
+ATTEMPTS = 3
+ASIDE = "set aside"
+"""The name under which a world holds what recovery has set aside; it must not vanish, but nothing promises it."""
+REASON = "the platform said no"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One event as a start finds it: its file, and what its log must not forget. `reason` is set where it is dead."""
+
+    content: bytes
+    starts: int = 0
+    parts: tuple[str, ...] = ()
+    parts_done: int = 0
+    reason: str = ""
+
+
+World = dict[str, Item]
+"""What is pending and what is dead, by the name of the file."""
+
+
+def start_up(files: SimFiles) -> World:
+    """Recover, and say what there is."""
+    found = recover(LAYOUT, files)
+    if list(found.entries) != sorted(found.entries):
+        raise Violation(f"not in the order of their ids: {list(found.entries)}")
+    world = {name: item_of(entry, files.read(LAYOUT.event(name))) for name, entry in found.entries.items()}
+    dead = DeadLetters(LAYOUT, files)
+    for letter in dead.all():
+        entry = dead.entry(letter.id, TIME)
+        item = item_of(entry, files.read(LAYOUT.dead_event(letter.id)))
+        world[f"dead {letter.id}"] = replace(item, reason=letter.reason)
+    aside = {files.read(f"{LAYOUT.corrupt}/{name}") for name in files.names(LAYOUT.corrupt)}
+    return world | {ASIDE: Item(content=b"".join(sorted(aside)))}
+
+
+def item_of(entry: Entry, content: bytes) -> Item:
+    return Item(content=content, starts=entry.starts, parts=entry.parts, parts_done=entry.parts_done)
+
+
+Changes = dict[str, Item | None]
+Claim = list[Changes]
+"""What a move that is under way may leave of the names that it changes."""
+
+
+class Script:
+    """Makes moves as the threads of the pending directory make them; `Violation` where a crash would break a promise.
+
+    While a move is made, a crash may leave the world as it was before or as it is after; when it is made, only that.
+    """
+
+    def __init__(
+        self, files: SimFiles, explorer: CrashExplorer[World], moves: type[Moves] = Moves, *, every: bool = True
+    ) -> None:
+        """`every` looks before every operation; otherwise only after a move that failed, and after each move."""
+        self._files = files
+        self._explorer = explorer
+        self._moves = moves(LAYOUT, files, Disk(files, LAYOUT.pending, 0), recover(LAYOUT, files).logs)
+        self._entries: dict[str, Entry] = {}
+        self._world: World = {}
+        self._claims: list[Claim] = []
+        self._switch: Callable[[], None] = _nothing
+        if every:
+            files.before = self._before
+
+    def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        header = header_of(event)
+        self._step(lambda: self._moves.accept(event), {header.name: Item(content=encode_file(event))})
+        self._entries[header.name] = header.entry()
+
+    def answer(self, event: OutboundEvent) -> None:
+        after = {name: None for name in event.answers} | {event.turn_id: Item(content=encode_file(event))}
+        self._step(lambda: self._moves.answer(event), after)
+        self._entries[event.turn_id] = header_of(event).entry()
+
+    def note(self, name: str, line_for: Callable[[Entry], pending_log.Line], *, durable: bool = True) -> None:
+        entry = self._entries[name]
+        line, after = line_for(entry), replace(entry)
+        pending_log.apply(after, line)
+        item = item_of(after, self._world[name].content)
+        self._step(lambda: self._moves.append(entry, line, durable=durable), {name: item})
+        self._entries[name] = after
+
+    def ack(self, name: str) -> None:
+        self._step(lambda: self._moves.ack(name), {name: None})
+
+    def bury(self, name: str, notice: OutboundEvent | None = None) -> None:
+        event_id = pending_log.event_id_of(self._entries[name])
+        item = replace(self._world[name], reason=REASON, starts=0)
+        after: Changes = {name: None, f"dead {event_id}": item}
+        noted: Changes = {} if notice is None else {notice.id: Item(content=encode_file(notice))}
+        self._step(
+            lambda: self._moves.bury(name, event_id, REASON, TIME, notice, noticed=False),
+            after | noted,
+            between=noted,
+        )
+        if notice is not None:
+            self._entries[notice.id] = header_of(notice).entry()
+
+    def retry(self, dead_id: str) -> None:
+        entry = DeadLetters(LAYOUT, self._files.killed()).entry(dead_id, TIME)
+        item = replace(self._world[f"dead {dead_id}"], reason="")
+        self._step(lambda: self._moves.retry(dead_id, entry), {f"dead {dead_id}": None, entry.id: item})
+        self._entries[entry.id] = entry
+
+    def drop(self, dead_id: str) -> None:
+        self._step(lambda: self._moves.drop(dead_id), {f"dead {dead_id}": None})
+
+    def side_by_side(self, jobs: Sequence[Callable[[], None]], seed: int) -> None:
+        """Run these at once; after every operation chance says whose turn it is."""
+        interleaving = Interleaving(random.Random(seed))
+        self._switch = interleaving.switch
+        interleaving.run(jobs)
+        self._switch = _nothing
+
+    def _step(self, move: Callable[[], None], changes: Changes, between: Changes | None = None) -> None:
+        before: Changes = {name: self._world.get(name) for name in changes}
+        claim: Claim = [before, before | (between or {}), changes]
+        self._claims.append(claim)
+        for _ in range(ATTEMPTS):
+            try:
+                move()
+                break
+            except (OSError, NotAccepted):
+                self._look()
+        else:
+            raise Violation(f"a move did not succeed in {ATTEMPTS} attempts")
+        self._claims = [other for other in self._claims if other is not claim]
+        self._world = {name: item for name, item in (self._world | changes).items() if item is not None}
+        self._look()
+
+    def _before(self) -> None:
+        self._look()
+        self._switch()
+
+    def _look(self) -> None:
+        for found in self._explorer.outcomes(self._files):
+            rest = {name: item for name, item in found.items() if name != ASIDE}
+            world = dict(self._world)
+            for claim in self._claims:
+                if {name: rest.pop(name, None) for name in claim[0]} not in claim:
+                    raise self._violation(found)
+                for name in claim[0]:
+                    world.pop(name, None)
+            if rest != world:
+                raise self._violation(found)
+
+    def _violation(self, found: World) -> Violation:
+        last = self._files.operations[-1:]
+        return Violation(f"a crash after {last} leaves\n{found}\nof\n{self._world}\nunder way:\n{self._claims}")
+
+
+class Interleaving:
+    """Runs jobs in threads of which one at a time goes on; `switch`, called by a job, says which is next."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._turns: dict[threading.Thread, threading.Semaphore] = {}
+        self._errors: list[BaseException] = []
+
+    def run(self, jobs: Sequence[Callable[[], None]]) -> None:
+        threads = [threading.Thread(target=self._job, args=(job,), daemon=True) for job in jobs]
+        self._turns = {thread: threading.Semaphore(0) for thread in threads}
+        for thread in threads:
+            thread.start()
+        self._next()
+        for thread in threads:
+            thread.join(60)
+        if self._errors:
+            raise self._errors[0]
+
+    def switch(self) -> None:
+        mine = self._turns[threading.current_thread()]
+        self._next()
+        mine.acquire()
+        if self._errors:
+            raise Violation("another job has failed")
+
+    def _job(self, job: Callable[[], None]) -> None:
+        me = threading.current_thread()
+        self._turns[me].acquire()
+        try:
+            job()
+        except BaseException as error:
+            self._errors.append(error)
+        finally:
+            del self._turns[me]
+            self._next()
+
+    def _next(self) -> None:
+        if self._turns:
+            self._turns[self._rng.choice(list(self._turns))].release()
+
+
+def _nothing() -> None:
+    """The hook that does nothing."""
+
+
+def whole_life(script: Script) -> None:
+    """Every move, on turns that live side by side."""
+    first, second, third = inbound("first"), inbound("second"), inbound("third")
+    script.accept(first)
+    script.note(first.id, lambda entry: pending_log.started(entry, alone=False))
+    script.accept(second)
+    answer = outbound(first, "one, two")
+    script.answer(answer)
+    script.note(first.id, lambda entry: pending_log.sending(entry, None))
+    script.note(first.id, lambda entry: pending_log.sending(entry, ["one,", "two"]))
+    script.note(first.id, lambda entry: pending_log.part(entry, 0))
+    script.note(first.id, lambda entry: pending_log.deferred(entry, TIME, 1, "timeout"), durable=False)
+    script.note(first.id, lambda entry: pending_log.sending(entry, None))
+    notice = outbound(second, "it was put aside", answers=())
+    script.bury(second.id, notice)
+    script.bury(first.id)
+    script.retry(answer.id)
+    script.note(first.id, lambda entry: pending_log.part(entry, 1))
+    script.ack(first.id)
+    script.retry(second.id)
+    script.accept(third)
+    script.note(third.id, lambda entry: pending_log.started(entry, alone=True))
+    script.note(third.id, pending_log.parked, durable=False)
+    script.answer(outbound(third, answers=(second.id, third.id)))
+    script.bury(notice.id)
+    script.drop(notice.id)
+    script.ack(third.id)
+
+
+def busy_hour(script: Script, seed: int) -> None:
+    """Several turns at once, each with another fate."""
+
+    def answered() -> None:
+        event = inbound("answered")
+        script.accept(event)
+        script.note(event.id, lambda entry: pending_log.started(entry, alone=False))
+        script.answer(outbound(event))
+        script.note(event.id, lambda entry: pending_log.sending(entry, ["a", "b"]))
+        script.note(event.id, lambda entry: pending_log.part(entry, 0))
+        script.ack(event.id)
+
+    def buried() -> None:
+        event = inbound("buried")
+        script.accept(event)
+        script.bury(event.id, notice := outbound(event, answers=()))
+        script.ack(notice.id)
+        script.retry(event.id)
+
+    def together() -> None:
+        one, two = inbound("one"), inbound("two")
+        script.accept(one)
+        script.accept(two)
+        script.answer(outbound(two, answers=(one.id, two.id)))
+        script.bury(two.id)
+
+    script.side_by_side([answered, buried, together], seed)

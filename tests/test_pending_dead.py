@@ -1,0 +1,102 @@
+"""Dead letters are kept with their reason until a person decides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agentd.errors import NotFound
+from agentd.pending import PendingDirectory
+from agentd.pending_file import encode_file
+from agentd.testing.clock import FakeClock
+from tests.builders import TIME, inbound, outbound
+from tests.pending_files import directory, in_pending
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[PendingDirectory]:
+    async with directory(tmp_path) as found:
+        yield found
+
+
+async def test_a_buried_event_is_dead_with_its_reason_until_it_is_dropped(tmp_path: Path) -> None:
+    event = inbound()
+    answer = outbound(event)
+    async with directory(tmp_path) as opened:
+        await opened.accept(event)
+        await opened.answer(answer)
+        await opened.defer(event.id, until=None, attempt=12, error="403")
+        await opened.bury(event.id, "bot was blocked by the user")
+        assert not opened.entries()
+        assert in_pending(tmp_path) == []
+    async with directory(tmp_path) as opened:
+        [letter] = await opened.dead()
+        assert (letter.id, letter.turn_id, letter.kind) == (answer.id, event.id, "outbound")
+        assert (letter.reason, letter.time, letter.attempts) == ("bot was blocked by the user", TIME, 12)
+        assert letter.size == len(encode_file(answer))
+        assert await opened.dead_event(answer.id) == answer
+        assert opened.last_id == answer.id
+        await opened.drop(answer.id)
+        assert await opened.dead() == []
+        with pytest.raises(NotFound):
+            await opened.drop(answer.id)
+    assert os.listdir(tmp_path / "dead") == []
+
+
+async def test_a_question_that_is_buried_leaves_a_notice(opened: PendingDirectory) -> None:
+    event = inbound()
+    await opened.accept(event)
+    notice = outbound(event, "put aside", answers=())
+    await opened.bury(event.id, "it crashed the daemon", notice)
+    assert list(opened.entries()) == [notice.id]
+    assert await opened.load(notice.id) == notice
+    assert [letter.id for letter in await opened.dead()] == [event.id]
+
+
+async def test_a_notice_that_is_pending_already_is_not_written_again(opened: PendingDirectory) -> None:
+    event = inbound()
+    notice = outbound(event, answers=())
+    await opened.accept(event)
+    await opened.accept(notice)
+    await opened.sending(notice.id)
+    await opened.bury(event.id, "it crashed the daemon", notice)
+    assert opened.entries()[notice.id].sending
+
+
+async def test_a_retry_begins_with_all_attempts_and_without_the_parts_that_arrived(tmp_path: Path) -> None:
+    event = inbound()
+    answer = outbound(event)
+    clock = FakeClock(TIME)
+    async with directory(tmp_path, clock=clock) as opened:
+        await opened.accept(event)
+        await opened.answer(answer)
+        await opened.sending(event.id, ["a", "b"])
+        await opened.part_done(event.id, 0)
+        await opened.defer(event.id, until=TIME, attempt=12, error="403")
+        await opened.bury(event.id, "given up")
+        clock.advance(60)
+        entry = await opened.retry(answer.id)
+        assert (entry.id, entry.outbound_id, entry.attempts, entry.not_before) == (event.id, answer.id, 0, None)
+        assert (entry.parts, entry.parts_done, entry.retried) == (("a", "b"), 1, clock.now())
+        assert await opened.dead() == []
+        assert await opened.load(event.id) == answer
+        with pytest.raises(NotFound):
+            await opened.retry(answer.id)
+    async with directory(tmp_path) as opened:
+        assert opened.entries()[event.id] == entry
+
+
+async def test_what_was_given_up_long_ago_is_purged(tmp_path: Path) -> None:
+    clock = FakeClock(TIME)
+    async with directory(tmp_path, clock=clock) as opened:
+        events = [inbound(), inbound()]
+        for event in events:
+            await opened.accept(event)
+            await opened.bury(event.id, "no")
+            clock.advance(3600)
+        assert await opened.purge(timedelta(minutes=90)) == 1
+        assert [letter.id for letter in await opened.dead()] == [events[1].id]

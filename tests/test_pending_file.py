@@ -1,0 +1,101 @@
+"""Whatever happens to a file's bytes, it is read as it was written or not at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agentd.errors import NewerVersion
+from agentd.events import InboundEvent, OutboundEvent, encode
+from agentd.pending_file import (
+    Damaged,
+    decode_file,
+    decode_header,
+    digest,
+    encode_file,
+    header_of,
+    seal,
+    unseal,
+)
+from tests.builders import address, inbound, outbound
+
+EVENTS = [
+    inbound("what? é\n\u2028"),
+    outbound(text="that"),
+    outbound(answers=()),
+    outbound(inbound(), answers=("a", "b")),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_event_comes_back_as_it_was(event: InboundEvent | OutboundEvent) -> None:
+    data = encode_file(event)
+    assert decode_file(data, "x") == event
+    assert decode_header(data, "x") == header_of(event, len(data))
+
+
+def test_the_first_line_is_json_that_a_person_can_read() -> None:
+    event = inbound()
+    line, body = encode_file(event).split(b"\n", 1)
+    header = json.loads(line)
+    assert (header["v"], header["len"], header["sha256"]) == (1, len(body), digest(body))
+    assert header["index"][1] == event.id
+    assert body == encode(event)
+
+
+def test_every_flipped_bit_is_found() -> None:
+    data = encode_file(inbound("hello"))
+    for place in range(len(data)):
+        for bit in range(8):
+            flipped = data[:place] + bytes([data[place] ^ (1 << bit)]) + data[place + 1 :]
+            with pytest.raises((Damaged, NewerVersion)):
+                decode_file(flipped, "x")
+
+
+def test_every_cut_and_every_addition_is_found() -> None:
+    data = encode_file(inbound("hello"))
+    for length in range(len(data)):
+        for torn in (data[:length], data[:length] + bytes(len(data) - length)):
+            with pytest.raises(Damaged):
+                decode_file(torn, "x")
+    with pytest.raises(Damaged, match="bytes"):
+        decode_file(data + b"x", "x")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"{}", b"[" * 100_000, b"1" * 10_000 + b"\n", b"null\n", b'{"v":"2"}\n', b"\xff\n", b"hello"]
+)
+def test_what_is_not_ours_is_damaged(data: bytes) -> None:
+    with pytest.raises(Damaged):
+        decode_header(data, "x")
+
+
+@pytest.mark.parametrize("index", [[], {}, None, [1, 2, 3, 4, 5, 6, 7], ["outbound", "../x", "", "", "", [""] * 4, []]])
+def test_a_sealed_line_with_other_contents_is_damaged(index: object) -> None:
+    line = seal({"v": 1, "len": 0, "sha256": digest(b""), "index": index})
+    with pytest.raises(Damaged):
+        decode_header(line + b"\n", "x")
+
+
+def test_a_newer_version_is_told_from_damage_and_names_the_file() -> None:
+    for line in (seal({"v": 2, "what": "ever"}), b'{"v": 99}'):
+        with pytest.raises(NewerVersion, match=r"/pending/x\.event"):
+            decode_header(line + b"\nbody", "/pending/x.event")
+
+
+def test_a_line_is_unsealed_only_as_a_whole() -> None:
+    line = seal({"a": 1})
+    assert unseal(line) == {"a": 1, "sum": json.loads(line)["sum"]}
+    assert unseal(line + b" ") is None
+    assert unseal(line[1:]) is None
+    assert unseal(b"") is None
+
+
+def test_equal_addresses_are_one_object() -> None:
+    lanes: dict[tuple[str, ...], object] = {}
+    first, second = (
+        decode_header(encode_file(inbound(address=address(chat="7"))), "x", lanes)  # type: ignore[arg-type]
+        for _ in range(2)
+    )
+    assert first.lane is second.lane
