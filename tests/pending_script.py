@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agentd import pending_log
 from agentd.errors import NotAccepted
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.pending_dead import DeadLetters
-from agentd.pending_disk import Disk
-from agentd.pending_file import encode_file, header_of
-from agentd.pending_moves import Layout, Moves
+from agentd.pending import log as pending_log
+from agentd.pending.dead import DeadLetters
+from agentd.pending.disk import Disk
+from agentd.pending.file import encode_file, header_of
+from agentd.pending.moves import Layout, Moves
+from agentd.pending.recovery import recover
 from agentd.ports import Entry
-from agentd.recovery import recover
 from agentd.testing.crash import CrashExplorer, Violation
 from agentd.testing.files import SimFiles
 from tests.builders import TIME, inbound, outbound

@@ -11,7 +11,7 @@ import pytest
 
 from agentd.errors import NotFound
 from agentd.pending import PendingDirectory
-from agentd.pending_file import encode_file
+from agentd.pending.file import encode_file
 from agentd.testing.clock import FakeClock
 from tests.builders import TIME, inbound, outbound
 from tests.pending_files import directory, in_pending

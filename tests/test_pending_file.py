@@ -8,7 +8,7 @@ import pytest
 
 from agentd.errors import NewerVersion
 from agentd.events import InboundEvent, OutboundEvent, encode
-from agentd.pending_file import (
+from agentd.pending.file import (
     Damaged,
     decode_file,
     decode_header,

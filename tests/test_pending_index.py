@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from agentd import pending_index
-from agentd.pending_file import header_of
-from agentd.pending_index import Index
+from agentd.pending import index as pending_index
+from agentd.pending.file import header_of
+from agentd.pending.index import Index
 from tests.builders import inbound
 
 

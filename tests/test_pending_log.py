@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from agentd import pending_log
-from agentd.pending_file import header_of
-from agentd.pending_log import apply, encode_line, lines_of
+from agentd.pending import log as pending_log
+from agentd.pending.file import header_of
+from agentd.pending.log import apply, encode_line, lines_of
 from agentd.ports import Entry
 from tests.builders import TIME, inbound, outbound
 

@@ -10,10 +10,10 @@ import random
 import pytest
 
 from agentd.errors import NotAccepted
-from agentd.pending_disk import Disk
-from agentd.pending_log import part, sending
-from agentd.pending_moves import Moves
-from agentd.recovery import recover
+from agentd.pending.disk import Disk
+from agentd.pending.log import part, sending
+from agentd.pending.moves import Moves
+from agentd.pending.recovery import recover
 from agentd.testing.crash import CrashExplorer
 from agentd.testing.files import SimFiles
 from tests.builders import inbound, outbound

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from agentd.events import Address
 from agentd.files import Files, synced_directory
 from agentd.ids import is_id
-from agentd.pending_file import Damaged, Header, decode_header
-from agentd.pending_log import apply, lines_of
-from agentd.pending_moves import Layout, remove
+from agentd.pending.file import Damaged, Header, decode_header
+from agentd.pending.log import apply, lines_of
+from agentd.pending.moves import Layout, remove
 from agentd.ports import Entry
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 `pending/ID.event` is the question until it is answered, then the answer until it is delivered; `pending/ID.log` holds
 what was done for it; `dead/` what was given up; `corrupt/` what is not ours. A move is durable when it returns. How the
-disk is written is in `pending_moves`, what a start does in `recovery`; this is what the event loop sees of them.
+disk is written is in `moves`, what a start does in `recovery`; this is what the event loop sees of them.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from agentd import pending_log
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotAccepted, NotFound, StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.files import Files, OsFiles, explain
 from agentd.ids import is_id
-from agentd.pending_dead import DeadLetter, DeadLetters, damaged
-from agentd.pending_disk import Disk
-from agentd.pending_file import Damaged, header_of
-from agentd.pending_index import Index
-from agentd.pending_log import Line, event_id_of
-from agentd.pending_moves import Layout, Moves
+from agentd.pending import log as pending_log
+from agentd.pending.dead import DeadLetter, DeadLetters, damaged
+from agentd.pending.disk import Disk
+from agentd.pending.file import Damaged, header_of
+from agentd.pending.index import Index
+from agentd.pending.log import Line, event_id_of
+from agentd.pending.moves import Layout, Moves
+from agentd.pending.recovery import NO_ID, Recovered, recover
 from agentd.ports import Clock, Entry
-from agentd.recovery import NO_ID, Recovered, recover
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The lines of the log beside a pending event: what each says, and what all of them together mean.
 
-A line is sealed (see `pending_file`) and names the event that it is about, so that what was noted of a question is
+A line is sealed (see `file`) and names the event that it is about, so that what was noted of a question is
 never taken for the state of its answer. It stands between two line breaks, so that whatever a failed write left
 before it cannot swallow it; what is not a sealed line is ignored.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from agentd.pending_file import seal, unseal
+from agentd.pending.file import seal, unseal
 from agentd.ports import Entry
 
 Line = dict[str, Any]

@@ -12,9 +12,9 @@ from agentd.errors import NewerVersion, NotFound, StateError
 from agentd.events import Address, InboundEvent, OutboundEvent
 from agentd.files import Files
 from agentd.ids import is_id
-from agentd.pending_file import Damaged, Header, decode_file, decode_header
-from agentd.pending_log import Line, apply, lines_of
-from agentd.pending_moves import Layout, reason_of
+from agentd.pending.file import Damaged, Header, decode_file, decode_header
+from agentd.pending.log import Line, apply, lines_of
+from agentd.pending.moves import Layout, reason_of
 from agentd.ports import Entry
 
 log = logging.getLogger(__name__)

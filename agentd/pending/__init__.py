@@ -1,0 +1,16 @@
+"""The pending directory: one file per unfinished turn, the only place where unfinished work lives.
+
+directory  `PendingDirectory`, what the event loop sees: moves, index, dead letters
+moves      the moves as they are made on the disk, safe to be cut off at any operation
+disk       whether the disk takes writes, and the space kept for turns that already run
+file       the form of an event's file: a sealed header, then the event
+log        the lines beside an event, and what all of them together mean
+index      what is pending, in memory
+recovery   what a start finds, made whole
+dead       the dead letters as they lie on the disk
+"""
+
+from agentd.pending.dead import DeadLetter
+from agentd.pending.directory import PendingDirectory
+
+__all__ = ["DeadLetter", "PendingDirectory"]
