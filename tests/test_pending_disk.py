@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agentd import pending
 from agentd.errors import NotAccepted, StateError
 from agentd.files import OsFiles
 from agentd.pending import PendingDirectory
+from agentd.pending import directory as pending
 from tests.builders import inbound, outbound
 from tests.pending_files import FailingFiles, directory, in_pending, until
 
