@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from agentd.cli.common import load_settings
 from agentd.client import Client
 from agentd.config import Settings
 from agentd.daemon import Daemon
-from agentd.errors import StateInUse, Unreachable
+from agentd.errors import StateInUse, Unreachable, UsageError
 from agentd.paths import socket_candidates
 
 ATTACH_SECONDS = 30.0
@@ -23,19 +24,28 @@ POLL_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def attached(options: argparse.Namespace, *, name: str, acks: bool = True) -> AsyncIterator[Client]:
+async def attached(
+    options: argparse.Namespace, *, name: str, acks: bool = True, patience: float = 0.0
+) -> AsyncIterator[Client]:
     """Connect to a running daemon; where none runs, run one in this process until the block ends.
+
+    A daemon that is expected to come back by itself is given `patience` seconds before.
 
     Two commands at once agree by the state directory's lock: the one that gets it runs the daemon, the other one
     connects to it. `Unreachable` names the process that holds the lock and does not answer.
     """
     settings, state_dir = load_settings(options)
-    deadline = time.monotonic() + ATTACH_SECONDS
+    began = time.monotonic()
+    deadline = began + ATTACH_SECONDS
     while True:
-        if (client := await _running(state_dir, name, acks)) is not None:
+        if (client := await running_client(state_dir, name, acks)) is not None:
             async with client:
+                _refuse_model(options, client)
                 yield client
             return
+        if time.monotonic() < began + patience:
+            await asyncio.sleep(POLL_SECONDS)
+            continue
         try:
             async with in_process(settings, state_dir) as socket:
                 async with await Client.connect(socket, name=name, acks=acks) as client:
@@ -50,9 +60,15 @@ async def attached(options: argparse.Namespace, *, name: str, acks: bool = True)
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _running(state_dir: Path, name: str, acks: bool) -> Client | None:
-    import os
+def _refuse_model(options: argparse.Namespace, client: Client) -> None:
+    if getattr(options, "model", None) is not None:
+        raise UsageError(
+            f"a daemon runs already (pid {client.welcome.pid}) and has its own model; "
+            "leave --model out, or choose one there with /model in `agentd chat`."
+        )
 
+
+async def running_client(state_dir: Path, name: str, acks: bool) -> Client | None:
     for path in socket_candidates(os.environ, state_dir):
         if path.exists():
             try:
@@ -64,7 +80,11 @@ async def _running(state_dir: Path, name: str, acks: bool) -> Client | None:
 
 @asynccontextmanager
 async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]:
-    """Run a daemon with the terminal channel alone; gives its socket. `StateInUse` where another one runs."""
+    """Run a daemon with the terminal channel alone; gives its socket. `StateInUse` where another one runs.
+
+    Of its log only errors are shown: the person who waits for an answer is told the rest by the answer.
+    """
+    logging.basicConfig(level=logging.ERROR, format="agentd: %(message)s")
     socket = state_dir / "agentd.sock"
     daemon = Daemon(settings, state_dir, sockets=[(socket, 0o600)], channels=("terminal",))
     ready, stop = asyncio.Event(), asyncio.Event()

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol, TextIO
 
 import agentd
-from agentd import protocol
-from agentd.cli.ask import source_lines
 from agentd.cli.attach import attached
+from agentd.cli.common import load_settings, model_option
 from agentd.cli.ingest import show_progress, summary
-from agentd.client import Client, Disconnected
-from agentd.errors import AgentdError
-from agentd.plain import plain
+from agentd.cli.lines import read_lines, standard_lines
+from agentd.cli.repl.link import Connect, Link
+from agentd.client import Client
 
 FIRST_QUESTION = "What happens to a message when the daemon is killed?"
+PATIENCE = 5.0
+"""Seconds that a daemon has to come back before one is run in this process: longer than systemd's RestartSec."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
+    which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
+    model_option(parser)
+    parser.add_argument("--plain", action="store_true", help="plain lines, without colours or any escape sequence")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,46 +37,58 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _chat(options: argparse.Namespace) -> int:
-    async with attached(options, name="agentd chat") as client:
-        await offer_documents(client)
-        opened = await client.open(options.session)
-        print("Ask something; an empty line or Ctrl-D ends the conversation.")
-        while (line := await _read_line("> ")).strip():
-            try:
-                accepted = await client.post(opened.session, line)
-                await _show_answer(client, accepted.turn)
-            except Disconnected:
-                raise
-            except AgentdError as error:
-                print(f"agentd: {error}", file=sys.stderr)
-    return 0
-
-
-async def _read_line(prompt: str) -> str:
-    """One line from the person; "" at the end of input. A thread waits, so that the loop goes on."""
+    talk = _talk(options)
+    client = await talk.link.connect()
     try:
-        return await asyncio.to_thread(input, prompt if sys.stdin.isatty() else "")
-    except EOFError:
-        return ""
+        await offer_documents(client)
+        return await talk.run("last" if options.last else options.session)
+    finally:
+        await talk.link.close()
 
 
-async def _show_answer(client: Client, turn: str) -> None:
-    shown = ""
-    async for message in client.messages():
-        if isinstance(message, protocol.Chunk) and message.turn == turn and not message.reasoning:
-            text = message.text[max(0, len(shown) - message.n) :]
-            shown += text
-            print(plain(text), end="", flush=True)
-        elif isinstance(message, protocol.Answer):
-            await client.ack(message.id)
-            if not message.text.startswith(shown):
-                print("\n")
-                shown = ""
-            print(plain(message.text[len(shown) :]))
-            print("\n".join(["", *source_lines(message.citations), ""]) if message.citations else "")
-            shown = ""
-            if turn in (message.turn, *message.answers):
-                return
+class _Talk(Protocol):
+    @property
+    def link(self) -> Link: ...
+
+    async def run(self, session: str | None) -> int: ...
+
+
+def _talk(options: argparse.Namespace) -> _Talk:
+    connect = _connect(options)
+    if options.plain or not suits_prompt(os.environ, sys.stdin, sys.stdout):
+        return standard_lines(connect)
+    from agentd.cli.repl.repl import Repl
+
+    _, state_dir = load_settings(options)
+    return Repl(connect, state_dir / "history")
+
+
+def suits_prompt(environ: Mapping[str, str], stdin: TextIO, stdout: TextIO) -> bool:
+    """Whether a person sits at a terminal that can do colours and wants them (https://no-color.org)."""
+    able = environ.get("TERM", "dumb") not in ("", "dumb", "unknown") and not environ.get("NO_COLOR")
+    return able and stdin.isatty() and stdout.isatty()
+
+
+def _connect(options: argparse.Namespace) -> Connect:
+    """The first time a daemon is there or not; later it is given time to come back, with whatever model it has."""
+    attempts = [(_later(options), PATIENCE), (options, 0.0)]
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Client]:
+        chosen, patience = attempts.pop() if len(attempts) > 1 else attempts[0]
+        async with attached(chosen, name="agentd chat", patience=patience) as client:
+            yield client
+
+    return connect
+
+
+def _later(options: argparse.Namespace) -> argparse.Namespace:
+    """The same options, but a daemon that has another model is no error."""
+    later = argparse.Namespace(**vars(options))
+    if later.model is not None:
+        later.set = [*later.set, ("model.path", str(later.model.expanduser().absolute()))]
+        later.model = None
+    return later
 
 
 def own_documents() -> Path | None:
@@ -80,9 +101,10 @@ def own_documents() -> Path | None:
 
 async def offer_documents(client: Client) -> None:
     """Where there are no documents yet, offer to read agentd's own, so that the first question has an answer."""
-    status = await client.get("status")
     folder = own_documents()
-    if status["documents"]["documents"] or folder is None or not sys.stdin.isatty():
+    if folder is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    if (await client.get("status"))["documents"]["documents"]:
         return
     print("There are no documents yet, and no language model is needed to try agentd on some.")
     reply = await _read_line(f"Read agentd's own documentation ({folder}) as first documents? [Y/n] ")
@@ -90,4 +112,13 @@ async def offer_documents(client: Client) -> None:
         print(summary(await show_progress(client.ingest([folder]))))
         print(f"Now ask, for example: {FIRST_QUESTION}")
     else:
-        print("Read your own with `agentd ingest PATH`.")
+        print("Read your own with `agentd ingest PATH`, or with /docs add PATH here.")
+
+
+async def _read_line(prompt: str) -> str:
+    """One line from the person; "n" at the end of input."""
+    print(prompt, end="", flush=True)
+    async for line in read_lines(sys.stdin.fileno()):
+        return line
+    print()
+    return "n"

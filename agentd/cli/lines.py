@@ -1,0 +1,208 @@
+"""The conversation in plain lines, for pipes, simple terminals and those who want it: no escape sequence is written.
+
+A line is sent when it is read, and the next one is read when its answer is there. A backslash at the end of a line
+continues it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import TextIO
+
+from agentd.cli.ask import source_lines
+from agentd.cli.repl.actions import Actions
+from agentd.cli.repl.link import Connect, Link
+from agentd.cli.repl.transcript import Transcript
+from agentd.errors import AgentdError
+from agentd.protocol import Answer, Line
+
+LEAVE_SECONDS = 2.0
+INTERRUPTED = 130
+READ_BYTES = 65536
+
+
+class PlainDisplay:
+    """Implements `repl.display.Display`: the answers on one stream, everything else on another."""
+
+    def __init__(self, answers: TextIO, words: TextIO) -> None:
+        self._answers = answers
+        self._words = words
+        self._shown = ""
+        self._changed = asyncio.Event()
+
+    def asked(self, text: str) -> None:
+        """It was typed here, so it is on the screen already."""
+
+    def draft(self, text: str) -> None:
+        if not text.startswith(self._shown):
+            self.restarted()
+        self._answers.write(text[len(self._shown) :])
+        self._shown = text
+
+    def restarted(self) -> None:
+        if self._shown:
+            self._answers.write("\n\n")
+        self._shown = ""
+
+    def answered(self, answer: Answer) -> None:
+        if answer.outcome == "error":
+            self.restarted()
+            self.error(answer.text)
+            return
+        self.draft(answer.text)
+        stopped = "\n(stopped)" if answer.outcome == "interrupted" else ""
+        self._answers.write("\n".join([stopped, *([""] if answer.citations else []), *source_lines(answer.citations)]))
+        self._answers.write("\n")
+        self._shown = ""
+
+    def remembered(self, lines: tuple[Line, ...]) -> None:
+        for line in lines:
+            print(f"> {line.text}" if line.role == "user" else line.text, file=self._words)
+
+    def note(self, text: str) -> None:
+        print(text, file=self._words)
+
+    def error(self, text: str) -> None:
+        print(f"agentd: {text}", file=self._words)
+
+    async def flush(self) -> None:
+        self._answers.flush()
+        self._words.flush()
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Returns when something was shown and the condition holds."""
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class Lines:
+    """Made before the first connection; `run` ends with the input."""
+
+    def __init__(self, connect: Connect, stdin: TextIO, stdout: TextIO, words: TextIO) -> None:
+        self._input = stdin
+        self._display = PlainDisplay(stdout, words)
+        self._transcript = Transcript(self._display)
+        self._prompt = "> " if stdin.isatty() and stdout.isatty() else ""
+        self._stdout = stdout
+        self._interrupted_at = -LEAVE_SECONDS
+        self.link = Link(self._transcript, self._display, connect)
+        self._actions = Actions(self.link, self._display, lambda text: None)
+
+    async def run(self, session: str | None) -> int:
+        """Follow the session until the input ends; the exit code."""
+        await self.link.follow(session)
+        await self._display.flush()
+        interrupts: asyncio.Queue[None] = asyncio.Queue(4)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, _note, interrupts)
+        talk = asyncio.create_task(self._talk(), name="lines")
+        link = asyncio.create_task(self.link.run(), name="connection of the chat")
+        keys = asyncio.create_task(self._interrupts(interrupts), name="interrupts")
+        try:
+            await asyncio.wait([talk, link, keys], return_when=asyncio.FIRST_COMPLETED)
+            return INTERRUPTED if keys.done() else await _first(talk, link)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            for task in (talk, link, keys):
+                task.cancel()
+            await asyncio.wait([talk, link, keys])
+
+    async def _talk(self) -> int:
+        if self._prompt:
+            self._display.note("Ask something; /help lists the commands, Ctrl-D leaves.")
+        async for text in self._messages():
+            if text.strip() and not await self._actions.perform(text):
+                break
+            await self._display.until(lambda: self._transcript.idle)
+        return 0
+
+    async def _messages(self) -> AsyncIterator[str]:
+        lines: list[str] = []
+        self._ask_for("")
+        async for line in read_lines(self._input.fileno()):
+            lines.append(line)
+            if line.endswith("\\"):
+                lines[-1] = line[:-1]
+                self._ask_for("… ")
+                continue
+            yield "\n".join(lines)
+            lines.clear()
+            self._ask_for("")
+        if lines:
+            yield "\n".join(lines)
+        if self._prompt:
+            print(file=self._stdout)
+
+    def _ask_for(self, prompt: str) -> None:
+        if self._prompt:
+            self._stdout.write(prompt or self._prompt)
+            self._stdout.flush()
+
+    async def _interrupts(self, interrupts: asyncio.Queue[None]) -> None:
+        """Returns when the person wants to leave."""
+        while True:
+            await interrupts.get()
+            if self._transcript.running and not self._transcript.stopping:
+                with suppress(AgentdError):
+                    await self.link.stop()
+                continue
+            if not self._prompt or time.monotonic() - self._interrupted_at < LEAVE_SECONDS:
+                return
+            self._interrupted_at = time.monotonic()
+            self._display.note("\nCtrl-C again leaves")
+            self._ask_for("")
+
+
+def _note(interrupts: asyncio.Queue[None]) -> None:
+    with suppress(asyncio.QueueFull):
+        interrupts.put_nowait(None)
+
+
+async def _first(talk: asyncio.Task[int], link: asyncio.Task[None]) -> int:
+    """The end of the conversation, or what ended it."""
+    if link.done():
+        link.result()
+    return await talk
+
+
+async def read_lines(fd: int) -> AsyncIterator[str]:
+    """Lines of a terminal, a pipe or a file without their ends, decoded as UTF-8, without blocking the loop."""
+    data = b""
+    while more := await _read(fd):
+        *lines, data = (data + more).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace")
+    if data:
+        yield data.decode("utf-8", "replace")
+
+
+async def _read(fd: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    try:
+        loop.add_reader(fd, _resolve, ready)
+    except OSError:
+        return os.read(fd, READ_BYTES)  # a regular file: it never blocks, and epoll refuses it
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)
+    return os.read(fd, READ_BYTES)
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def standard_lines(connect: Connect) -> Lines:
+    """A conversation over this process's own input and output."""
+    return Lines(connect, sys.stdin, sys.stdout, sys.stderr)

@@ -1,0 +1,95 @@
+"""Completion of slash commands and their arguments, from the one registry of `agentd.commands`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
+
+from agentd.commands import COMMANDS, parse
+from agentd.errors import AgentdError
+from agentd.plain import plain
+
+Sessions = Callable[[], Awaitable[Sequence[dict[str, str]]]]
+
+
+class CommandCompleter(Completer):
+    """Completes names and arguments; `sessions` gives the conversations there are, as `agentd.client` does."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._models = PathCompleter(expanduser=True, file_filter=_is_model)
+        self._paths = PathCompleter(expanduser=True)
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        if _kind(document.text_before_cursor) == "session":
+            for completion in await self._of_sessions(_argument(document)):
+                yield completion
+        for completion in self.get_completions(document, complete_event):
+            yield completion
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """What can be told without asking the daemon."""
+        text = document.text_before_cursor
+        if text.startswith("/") and not any(character.isspace() for character in text):
+            return _names(text[1:], "/")
+        argument = _argument(document)
+        match _kind(text):
+            case "command":
+                return _names(argument.removeprefix("/"), "")
+            case "model":
+                return self._models.get_completions(Document(argument), complete_event)
+            case "documents":
+                return self._documents(argument, complete_event)
+        return ()
+
+    def _documents(self, argument: str, complete_event: CompleteEvent) -> Iterable[Completion]:
+        word, blank, path = argument.partition(" ")
+        if not blank:
+            return [Completion("add ", -len(word), display="add")] if "add".startswith(word) else []
+        return self._paths.get_completions(Document(path.lstrip()), complete_event) if word == "add" else []
+
+    async def _of_sessions(self, typed: str) -> list[Completion]:
+        try:
+            sessions = await self._sessions()
+        except AgentdError:
+            return []  # the prompt says already that the daemon is away
+        found = []
+        for session in sessions:
+            title = plain(session["title"])
+            reference = plain(session["name"]) or session["id"]
+            if typed.lower() in f"{reference} {title}".lower():
+                found.append(Completion(reference, -len(typed), display=reference, display_meta=title))
+        return found
+
+
+def _names(typed: str, prefix: str) -> list[Completion]:
+    return [
+        Completion(command.name, -len(typed), display=prefix + command.name, display_meta=command.summary)
+        for command in COMMANDS
+        if command.name.startswith(typed.lower())
+    ]
+
+
+def _kind(text: str) -> str:
+    """What the argument of the command in this text is completed with."""
+    if len(text.split(maxsplit=1)) == 1 and not text[-1:].isspace():
+        return "nothing"
+    try:
+        invocation = parse(text)
+    except AgentdError:
+        return "nothing"
+    return invocation.command.completes if invocation else "nothing"
+
+
+def _argument(document: Document) -> str:
+    """What stands behind the command's name up to the cursor."""
+    return document.text_before_cursor.lstrip().partition(" ")[2].lstrip()
+
+
+def _is_model(name: str) -> bool:
+    return name.endswith(".gguf") or Path(name).is_dir()

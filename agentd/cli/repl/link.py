@@ -1,0 +1,226 @@
+"""A session that is followed over connections that break: what was typed is offered until it is accepted, and what was
+missed is shown when the daemon is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path
+
+from agentd import protocol
+from agentd.cli.repl.display import Display
+from agentd.cli.repl.transcript import Transcript
+from agentd.client import Client, Disconnected, new_message_id
+from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Unreachable
+from agentd.plain import plain
+
+Connect = Callable[[], AbstractAsyncContextManager[Client]]
+
+RECENT = 6
+"""Lines of a session's history that are shown when it is opened."""
+MISSED = 50
+"""Lines of the history in which it is looked for what was missed."""
+MAX_OFFERED = 100
+"""Messages that may wait to be accepted, while the daemon is away."""
+RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Waits between attempts to reach a daemon; the last one repeats."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Typed:
+    session: str
+    text: str
+    id: str = field(default_factory=new_message_id)
+
+
+class Link:
+    """Made with the first connection; `run` keeps it up. The other methods raise `Unreachable` while it is down."""
+
+    def __init__(self, transcript: Transcript, display: Display, connect: Connect) -> None:
+        self._transcript = transcript
+        self._display = display
+        self._connect = connect
+        self._connection = AsyncExitStack()
+        self._client: Client | None = None
+        self._cursor: protocol.Cursor | None = None
+        self._offered: deque[_Typed] = deque()
+        self._typed = asyncio.Event()
+        self._settled = asyncio.Event()
+        """Cleared while a session is being opened, so that its first events wait until it is."""
+        self._settled.set()
+        self.session = ""
+
+    @property
+    def connected(self) -> bool:
+        return self._client is not None
+
+    @property
+    def offering(self) -> bool:
+        """Whether something that was typed is not accepted yet."""
+        return bool(self._offered)
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            raise Unreachable("agentd is not reachable at the moment; trying again.")
+        return self._client
+
+    async def connect(self) -> Client:
+        """The first connection; raises what keeps it from being made."""
+        self._client = await self._connection.enter_async_context(self._connect())
+        return self._client
+
+    async def close(self) -> None:
+        """End the connection, and the daemon if it runs in this process."""
+        self._client = None
+        await self._connection.aclose()
+
+    # --- what the person does ---
+
+    def post(self, text: str) -> None:
+        """Offer a message to the session until it is accepted, over as many connections as that takes."""
+        if len(self._offered) >= MAX_OFFERED:
+            raise Busy(f"{MAX_OFFERED} messages wait to be accepted; this one was not taken, try again later.")
+        typed = _Typed(session=self.session, text=text)
+        self._offered.append(typed)
+        self._transcript.typed(typed.id, text)
+        self._typed.set()
+
+    async def follow(self, session: str | None) -> protocol.SessionOpened:
+        """Go on in this session: a new one (None), "last", one by its id or name. Its last lines are shown."""
+        self._settled.clear()
+        try:
+            opened = await self.client.open(session, history=RECENT)
+            self.session, self._cursor = opened.session, None
+            self._transcript.opened(opened)
+        finally:
+            self._settled.set()
+        return opened
+
+    async def stop(self) -> bool:
+        """End the running answer; False when none runs."""
+        return await self.client.stop(self.session)
+
+    async def command(self, text: str) -> tuple[str, str]:
+        """What the daemon says to a slash command, and the session to go on with."""
+        return await self.client.command(text, session=self.session)
+
+    async def sessions(self) -> list[dict[str, str]]:
+        """The conversations there are, newest first."""
+        listed: list[dict[str, str]] = (await self.client.get("sessions"))["sessions"]
+        return listed
+
+    def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
+        return self.client.ingest(paths)
+
+    # --- the connection ---
+
+    async def run(self) -> None:
+        """Take in what happens and keep the connection up, until cancelled; raises what nobody can wait for."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._take_in(self.client), name="what happens in the session")
+                    tasks.create_task(self._offer(self.client), name="offer what was typed")
+            except* Disconnected:
+                self._display.note("the connection to agentd was lost; reconnecting…")
+            await self._leave()
+            await self._return()
+
+    async def _take_in(self, client: Client) -> None:
+        async for message in client.messages():
+            await self._settled.wait()
+            try:
+                await self._handle(client, message)
+            except Disconnected:
+                raise
+            except AgentdError as error:
+                self._display.error(plain(str(error)))
+            await self._display.flush()
+
+    async def _handle(self, client: Client, message: protocol.ServerMessage) -> None:
+        here = getattr(message, "session", "") == self.session
+        if isinstance(message, protocol.Truncated) and here:
+            await self._catch_up(client)
+        elif isinstance(message, protocol.Closing):
+            self._display.note(f"{plain(message.reason)}; what is unfinished goes on when it is back.")
+        elif here:
+            self._cursor = getattr(message, "cursor", None) or self._cursor
+            self._transcript.happened(message)
+        elif isinstance(message, protocol.Answer):
+            self._display.note(f"an answer has come in another conversation: /resume {plain(message.session)}")
+        if isinstance(message, protocol.Answer):
+            await self._display.flush()
+            await client.ack(message.id)
+
+    async def _catch_up(self, client: Client, after: protocol.Cursor | None = None) -> None:
+        self._transcript.reopened(await client.open(self.session, history=MISSED, after=after))
+
+    async def _offer(self, client: Client) -> None:
+        while True:
+            while self._offered:
+                await self._offer_one(client, self._offered[0])
+            self._typed.clear()
+            await self._typed.wait()
+
+    async def _offer_one(self, client: Client, typed: _Typed) -> None:
+        try:
+            accepted = await client.post(typed.session, typed.text, message_id=typed.id)
+            if typed.session == self.session:
+                self._transcript.accepted(accepted)
+        except Disconnected:
+            raise
+        except AgentdError as error:
+            self._transcript.refused(typed.id, plain(str(error)))
+        self._offered.popleft()
+        await self._display.flush()
+
+    async def _leave(self) -> None:
+        """Let go of the connection; a daemon in this process that failed says why."""
+        connection, self._connection = self._connection, AsyncExitStack()
+        self._client = None
+        try:
+            await connection.aclose()
+        except AgentdError as error:
+            self._display.error(plain(str(error)))
+        await self._display.flush()
+
+    async def _return(self) -> None:
+        """Connect again, however long that takes."""
+        told = ""
+        for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                await self._resume()
+            except (ConfigError, NewerVersion):
+                raise
+            except AgentdError as error:
+                if str(error) != told:
+                    told = str(error)
+                    self._display.error(plain(told))
+                    await self._display.flush()
+                await asyncio.sleep(wait)
+            else:
+                self._display.note("connected again")
+                await self._display.flush()
+                return
+
+    async def _resume(self) -> None:
+        async with AsyncExitStack() as connection:
+            client = await connection.enter_async_context(self._connect())
+            same = self._cursor is not None and self._cursor.epoch == client.welcome.epoch
+            try:
+                await self._catch_up(client, self._cursor if same else None)
+            except NotFound as error:
+                self._display.error(plain(f"{error} This is a new one."))
+                opened = await client.open(None)
+                self.session, self._cursor = opened.session, None
+                self._transcript.opened(opened)
+            for session in {typed.session for typed in self._offered} - {self.session}:
+                with suppress(NotFound):  # then the message is refused, which is told
+                    await client.open(session)
+            self._client, self._connection = client, connection.pop_all()

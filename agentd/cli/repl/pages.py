@@ -1,0 +1,120 @@
+"""The display of the prompt: finished blocks are rendered and printed once, the open one is for the live region."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from agentd.cli.repl import render
+from agentd.cli.repl.blocks import Blocks
+from agentd.protocol import Answer, Line
+
+CORRECTED = "the answer has changed; from here on it is:"
+INTERRUPTED = "(stopped)"
+
+
+class Pages:
+    """Implements `display.Display`. `put` prints text above the prompt, `width` tells the columns of the terminal."""
+
+    def __init__(self, put: Callable[[str], Awaitable[None]], width: Callable[[], int]) -> None:
+        self._put = put
+        self._width = width
+        self._out: list[str] = []
+        self._gap = True
+        """Whether the last line that was printed is blank."""
+        self._printed: list[str] = []
+        """The blocks of the running answer that are on the screen, in all its attempts."""
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._blocks = Blocks()
+        self._fed = ""
+        self._n = 0
+
+    # --- the running answer ---
+
+    def draft(self, text: str) -> None:
+        if not text.startswith(self._fed):
+            self._rewind()
+        for block in self._blocks.feed(text[len(self._fed) :]):
+            self._finish(block)
+        self._fed = text
+
+    def restarted(self) -> None:
+        """What is on the screen stays there; the next attempt is printed from where it differs."""
+        self._rewind()
+
+    def answered(self, answer: Answer) -> None:
+        self.draft(answer.text)
+        failed = answer.outcome == "error"
+        for block in self._blocks.finish():
+            self._finish(block, failed=failed)
+        self._end(answer.outcome == "interrupted")
+        self._sources(answer)
+        self._printed.clear()
+        self._rewind()
+
+    def _finish(self, block: str, *, failed: bool = False) -> None:
+        """Print a block unless the same one is on the screen already."""
+        place, self._n = self._n, self._n + 1
+        if place < len(self._printed):
+            if self._printed[place].strip() == block.strip():
+                return
+            del self._printed[place:]
+            self.note(CORRECTED)
+        self._printed.append(block)
+        self._print(render.error(block, self._width()) if failed else render.block(block, self._width()))
+
+    def _end(self, interrupted: bool) -> None:
+        if interrupted:
+            self._print(render.note(INTERRUPTED, self._width()))
+        self._blank_line()
+
+    def _sources(self, said: Answer | Line) -> None:
+        if said.citations:
+            self._print(render.sources(said.citations, self._width()) + "\n")
+
+    def _blank_line(self) -> None:
+        if not self._gap:
+            self._print("\n")
+
+    def live(self, width: int, height: int) -> str:
+        """The last lines of the block that is still growing, "" when there is none."""
+        return render.tail(self._blocks.open, width, height) if self._blocks.open.strip() else ""
+
+    # --- everything else ---
+
+    def remembered(self, lines: tuple[Line, ...]) -> None:
+        for line in lines:
+            if line.role == "user":
+                self.asked(line.text)
+                continue
+            blocks = Blocks()
+            for block in [*blocks.feed(line.text), *blocks.finish()]:
+                self._print(render.block(block, self._width()))
+            self._end(line.interrupted)
+            self._sources(line)
+
+    def asked(self, text: str) -> None:
+        self.commanded(text)
+        self._print("\n")
+
+    def commanded(self, text: str) -> None:
+        """A command that the person typed; its outcome follows."""
+        self._blank_line()
+        self._print(render.asked(text, self._width()))
+
+    def note(self, text: str) -> None:
+        self._print(render.note(text, self._width()))
+
+    def error(self, text: str) -> None:
+        self._print(render.error(text, self._width()))
+
+    def _print(self, text: str) -> None:
+        if text:
+            self._gap = text.endswith("\n\n") or text == "\n"
+            self._out.append(text)
+
+    async def flush(self) -> None:
+        """Returns when everything is on the screen; also tells the prompt that the live region has changed."""
+        text, self._out = "".join(self._out), []
+        await self._put(text)

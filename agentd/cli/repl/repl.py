@@ -1,0 +1,138 @@
+"""The conversation on a terminal: what is typed goes to `actions`, what happens comes from `link`, both at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from agentd.cli.repl.actions import Actions
+from agentd.cli.repl.complete import CommandCompleter
+from agentd.cli.repl.link import Connect, Link
+from agentd.cli.repl.pages import Pages
+from agentd.cli.repl.screen import Screen, open_history
+from agentd.cli.repl.transcript import Transcript
+from agentd.commands import parse
+from agentd.errors import AgentdError, UsageError
+from agentd.plain import plain
+
+MAX_TYPED = 100
+"""Lines that may wait until an earlier one is done."""
+
+
+class Repl:
+    """Implements `screen.Prompted`. Made before the first connection; see `link`."""
+
+    def __init__(self, connect: Connect, history: Path) -> None:
+        self._progress = ""
+        self._pages = Pages(self._put, lambda: self._screen.width)
+        self._transcript = Transcript(self._pages)
+        self.link = Link(self._transcript, self._pages, connect)
+        self._actions = Actions(self.link, self._pages, self._progressed)
+        self._screen = Screen(self, CommandCompleter(self.link.sessions), open_history(history))
+        self._lines: asyncio.Queue[str] = asyncio.Queue(MAX_TYPED)
+        self._interrupted = asyncio.Event()
+
+    async def run(self, session: str | None) -> int:
+        """Follow the session until the person leaves; the exit code."""
+        opened = await self.link.follow(session)
+        name = opened.name or opened.title or "a new conversation"
+        self._pages.note(f"{plain(name)} · /help lists the commands, Ctrl-D leaves")
+        await self._pages.flush()
+        tasks: list[asyncio.Task[int | None]] = [
+            asyncio.create_task(self._screen.run(), name="prompt"),
+            asyncio.create_task(self.link.run(), name="connection of the chat"),
+            asyncio.create_task(self._perform(), name="what was typed"),
+            asyncio.create_task(self._stop(), name="what is interrupted"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # The prompt ends by itself, so that the terminal is left as it was found.
+            self._screen.leave()
+            for task in tasks[1:]:
+                task.cancel()
+            await asyncio.wait(tasks)
+        return _outcome(tasks)
+
+    # --- what the prompt shows and tells ---
+
+    def live(self, width: int, height: int) -> str:
+        return self._pages.live(width, height)
+
+    def status(self) -> str:
+        doing = self._transcript.status
+        if not self.link.connected:
+            doing = "reconnecting…" + (" · what you typed is kept" if self.link.offering else "")
+        elif self._transcript.running and not self._transcript.stopping:
+            doing += " · Ctrl-C stops"
+        return " · ".join(filter(None, (doing, self._progress)))
+
+    def typed(self, text: str) -> None:
+        if _is_command(text):
+            self._pages.commanded(text)
+        try:
+            self._lines.put_nowait(text)
+        except asyncio.QueueFull:
+            self._pages.error("too much was typed at once; this line was not taken.")
+
+    def interrupt(self) -> bool:
+        """Stop the running answer, once: who presses again wants to leave."""
+        if not self.link.connected or not self._transcript.running:
+            return False
+        if self._transcript.stopping or self._interrupted.is_set():
+            return False
+        self._interrupted.set()
+        return True
+
+    async def _stop(self) -> None:
+        """Never behind a line that was typed."""
+        while True:
+            await self._interrupted.wait()
+            try:
+                await self.link.stop()
+            except AgentdError as error:
+                self._pages.error(plain(str(error)))
+                await self._pages.flush()
+            self._interrupted.clear()
+
+    # --- what is typed ---
+
+    async def _perform(self) -> None:
+        """Lines in their order; reading documents and loading a model go on beside what follows."""
+        async with asyncio.TaskGroup() as beside:
+            while True:
+                line = await self._lines.get()
+                if _takes_long(line):
+                    beside.create_task(self._actions.perform(line), name="a command that takes long")
+                elif not await self._actions.perform(line):
+                    self._screen.leave()
+                    return
+
+    def _progressed(self, text: str) -> None:
+        self._progress = text
+
+    async def _put(self, text: str) -> None:
+        await self._screen.put(text)
+
+
+def _outcome(tasks: list[asyncio.Task[int | None]]) -> int:
+    """The prompt's exit code, or what ended the conversation against the person's will."""
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+    return tasks[0].result() or 0
+
+
+def _is_command(text: str) -> bool:
+    try:
+        return parse(text) is not None
+    except UsageError:
+        return True
+
+
+def _takes_long(text: str) -> bool:
+    try:
+        invocation = parse(text)
+    except AgentdError:
+        return False
+    return invocation is not None and invocation.command.name in ("docs", "model")

@@ -1,0 +1,294 @@
+"""What happens in a session, brought into order: one answer after another, each shown once however often it comes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from agentd import protocol
+from agentd.cli.repl.display import Display
+from agentd.cli.repl.drafts import Draft
+from agentd.events import Citation
+from agentd.plain import plain
+
+REMEMBERED = 1000
+"""Answers and turns whose ids are kept to recognise what comes again."""
+
+
+class _Turn:
+    def __init__(self) -> None:
+        self.attempt = 0
+        self.draft = Draft()
+        self.answer: protocol.Answer | None = None
+
+
+@dataclass(slots=True)
+class _Typed:
+    text: str
+    shown: bool
+
+
+class _Seen:
+    """The newest ids of something."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._ids
+
+    def add(self, identifier: str) -> None:
+        self._ids[identifier] = None
+        if len(self._ids) > REMEMBERED:
+            self._ids.popitem(last=False)
+
+
+class Transcript:
+    """Takes the messages of one session and calls the display; `status` says what goes on at the moment.
+
+    A message that is typed while something else is answered is shown when its own turn begins, so that each question
+    stands above its answer.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._turns: OrderedDict[str, _Turn] = OrderedDict()
+        """Turns whose answers were not shown, in the order in which they began."""
+        self._waiting: dict[str, None] = {}
+        self._typed: dict[str, _Typed] = {}
+        """Messages of ours that are not accepted yet, by their own ids."""
+        self._questions: dict[str, str] = {}
+        """Messages of ours that are accepted and not shown yet, by turn."""
+        self._owed: dict[str, None] = {}
+        """Turns of ours whose answers were not shown."""
+        self._answers, self._answered, self._ours = _Seen(), _Seen(), _Seen()
+        self._doing = ""
+
+    # --- what goes on ---
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn is being answered."""
+        return any(turn.answer is None for turn in self._turns.values())
+
+    @property
+    def stopping(self) -> bool:
+        return self.running and self._doing == "stopping"
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked has been answered."""
+        return not (self._turns or self._waiting or self._typed or self._owed)
+
+    @property
+    def status(self) -> str:
+        """One line for the person, "" when nothing goes on."""
+        waiting = len(self._waiting) + sum(not typed.shown for typed in self._typed.values())
+        doing = f"{self._doing or 'working'}…" if self.running else ""
+        return " · ".join(filter(None, (doing, f"queued, {waiting} waiting" if waiting else "")))
+
+    # --- what we ask ---
+
+    def typed(self, message_id: str, text: str) -> None:
+        """A message of ours is on its way."""
+        shown = self.idle
+        self._typed[message_id] = _Typed(text, shown)
+        if shown:
+            self._display.asked(text)
+
+    def accepted(self, accepted: protocol.Accepted) -> None:
+        """A message of ours is a turn now; it waits unless it runs already."""
+        turn_id, typed = accepted.turn, self._typed.pop(accepted.re, None)
+        self._ours.add(turn_id)
+        if turn_id in self._answered:
+            return
+        if typed is not None and not typed.shown:
+            self._questions[turn_id] = typed.text
+        self._owed[turn_id] = None
+        if turn_id not in self._turns and self.running:
+            self._waiting[turn_id] = None
+        self._advance()
+
+    def refused(self, message_id: str, reason: str) -> None:
+        """A message of ours was not accepted."""
+        typed = self._typed.pop(message_id, None)
+        if typed is not None and not typed.shown:
+            self._display.asked(typed.text)
+        self._display.error(reason)
+        self._advance()
+
+    # --- what happens ---
+
+    def opened(self, session: protocol.SessionOpened) -> None:
+        """Another session is followed from here on: its last lines are shown, whatever was shown before."""
+        for unanswered in (self._turns, self._typed, self._questions, self._owed):
+            unanswered.clear()
+        self._doing = ""
+        self._waiting = dict.fromkeys(session.waiting)
+        for line in session.history:
+            self._answered.add(line.turn)
+        self._remember(session.history)
+
+    def reopened(self, session: protocol.SessionOpened) -> None:
+        """The same session is followed again: only what was missed is shown."""
+        self._waiting = dict.fromkeys(turn for turn in session.waiting if turn not in self._turns)
+        missed = [line for line in session.history if line.turn not in self._answered]
+        for line in missed:
+            if line.role == "user":
+                self._missed_question(line)
+            else:
+                self._missed_answer(line, session.session)
+        for line in missed:
+            self._answered.add(line.turn)
+        self._advance()
+
+    def _missed_question(self, line: protocol.Line) -> None:
+        """One of ours may be on the screen, even if the daemon's word that it has it did not arrive."""
+        if line.turn in self._ours or line.turn in self._turns:
+            return
+        for typed in self._typed.values():
+            if typed.text == line.text and typed.shown:
+                return
+            typed.shown = typed.shown or typed.text == line.text
+        self._remember((line,))
+
+    def _missed_answer(self, line: protocol.Line, session: str) -> None:
+        if line.turn in self._turns or line.turn in self._questions:
+            self._answer(_answer_from(line, session))
+        else:
+            self._waiting.pop(line.turn, None)
+            self._owed.pop(line.turn, None)
+            self._remember((line,))
+
+    def _remember(self, lines: tuple[protocol.Line, ...]) -> None:
+        if lines:
+            self._display.remembered(tuple(_clean(line) for line in lines))
+
+    def happened(self, message: protocol.ServerMessage) -> None:
+        """A live message of the session."""
+        match message:
+            case protocol.State():
+                self._state(message)
+            case protocol.Found():
+                self._turn(message.turn).draft.known = frozenset(c.n for c in message.citations) or None
+                self._now("reading")
+            case protocol.Chunk():
+                self._chunk(message)
+            case protocol.Answer():
+                self._answer(message)
+
+    def _now(self, doing: str) -> None:
+        if self._doing != "stopping":
+            self._doing = doing
+
+    def _state(self, state: protocol.State) -> None:
+        match state.state:
+            case "queued":
+                if state.turn not in self._turns and state.turn not in self._answered:
+                    self._waiting[state.turn] = None
+            case "running":
+                self._doing = "working"
+                self._attempt(state.turn, state.attempt)
+                self._advance()
+            case "tool":
+                self._now(plain(f"using {state.detail}"))
+            case "stopping":
+                self._doing = "stopping"
+            case "done":
+                self._waiting.pop(state.turn, None)
+
+    def _turn(self, turn_id: str) -> _Turn:
+        self._waiting.pop(turn_id, None)
+        if turn_id in self._answered:
+            return _Turn()
+        return self._turns.setdefault(turn_id, _Turn())
+
+    def _attempt(self, turn_id: str, attempt: int) -> _Turn:
+        turn = self._turn(turn_id)
+        if attempt > turn.attempt:
+            turn.attempt = attempt
+            known, turn.draft = turn.draft.known, Draft()
+            turn.draft.known = known
+            if self._front() is turn:
+                self._display.restarted()
+        return turn
+
+    def _chunk(self, chunk: protocol.Chunk) -> None:
+        turn = self._attempt(chunk.turn, chunk.attempt)
+        if chunk.attempt < turn.attempt:
+            return
+        self._now("thinking" if chunk.reasoning else "answering")
+        if not chunk.reasoning:
+            turn.draft.add(chunk.n, chunk.text)
+            if self._front() is turn:
+                self._advance()
+
+    def _front(self) -> _Turn | None:
+        """The oldest turn whose answer was not shown: later ones are held back until it is."""
+        return next(iter(self._turns.values()), None)
+
+    def _advance(self) -> None:
+        """Show what there is of the front turn; not before it is known whether it is one of ours, and its question."""
+        front = next(iter(self._turns), "")
+        if not front or (front not in self._ours and any(not typed.shown for typed in self._typed.values())):
+            return
+        if (question := self._questions.pop(front, None)) is not None:
+            self._display.asked(question)
+        turn = self._turns[front]
+        if turn.answer is not None:
+            self._show_answer(turn.answer)
+            self._advance()
+        elif text := turn.draft.text:
+            self._display.draft(text)
+
+    def _answer(self, answer: protocol.Answer) -> None:
+        if answer.id in self._answers:
+            return
+        self._answers.add(answer.id)
+        if answer.outcome == "notice" or not answer.answers:
+            self._notice(answer)
+        elif not all(turn_id in self._answered for turn_id in answer.answers):
+            for turn_id in answer.answers:
+                self._turn(turn_id).answer = answer
+            self._advance()
+
+    def _notice(self, notice: protocol.Answer) -> None:
+        if self._turns.pop(notice.turn, None) is not None:
+            self._display.restarted()
+        self._waiting.pop(notice.turn, None)
+        self._owed.pop(notice.turn, None)
+        shown = self._display.error if notice.outcome == "error" else self._display.note
+        shown(plain(notice.text))
+        self._advance()
+
+    def _show_answer(self, answer: protocol.Answer) -> None:
+        for turn_id in answer.answers:
+            self._turns.pop(turn_id, None)
+            self._owed.pop(turn_id, None)
+            self._answered.add(turn_id)
+        citations = tuple(c.model_copy(update=_plain_citation(c)) for c in answer.citations)
+        self._display.answered(answer.model_copy(update={"text": plain(answer.text), "citations": citations}))
+        if not self._turns:
+            self._doing = ""
+
+
+def _answer_from(line: protocol.Line, session: str) -> protocol.Answer:
+    """A line of the history in the form of the answer that it was."""
+    return protocol.Answer(
+        id=f"history of {line.turn}",
+        session=session,
+        turn=line.turn,
+        answers=(line.turn,),
+        outcome="interrupted" if line.interrupted else "answer",
+        text=line.text,
+        citations=line.citations,
+    )
+
+
+def _plain_citation(citation: Citation) -> dict[str, str]:
+    return {name: plain(getattr(citation, name)) for name in ("title", "source", "heading")}
+
+
+def _clean(line: protocol.Line) -> protocol.Line:
+    citations = tuple(c.model_copy(update=_plain_citation(c)) for c in line.citations)
+    return line.model_copy(update={"text": plain(line.text), "citations": citations})

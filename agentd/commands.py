@@ -1,0 +1,117 @@
+"""The one registry of slash commands: their names, arguments, help and what completes them, for every channel.
+
+A message that begins with a slash and a word is a command; `//` at its beginning stands for a slash. A path such as
+`/etc/hosts` at the beginning is none, because its first word has a second slash.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from agentd.errors import UsageError
+
+Completes = Literal["nothing", "command", "session", "model", "documents"]
+"""What an argument is completed with: a command's name, a session, a .gguf file, or `add` and a path."""
+Audience = Literal["anyone", "owner", "terminal"]
+"""Who may use a command: everybody with a session of theirs, the owner alone, or a person at a terminal of agentd's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One command. `arguments` is how they are shown in the help, in brackets where they may be left out."""
+
+    name: str
+    summary: str
+    arguments: str = ""
+    completes: Completes = "nothing"
+    audience: Audience = "anyone"
+
+    @property
+    def usage(self) -> str:
+        return f"/{self.name} {self.arguments}".rstrip()
+
+
+COMMANDS = (
+    Command(name="help", arguments="[COMMAND]", summary="what the commands do", completes="command"),
+    Command(name="new", arguments="[NAME]", summary="begin a new conversation"),
+    Command(name="sessions", summary="list your conversations"),
+    Command(
+        name="resume",
+        arguments="NAME|ID|NUMBER",
+        summary="go on with a conversation; the numbers are those of /sessions",
+        completes="session",
+    ),
+    Command(name="stop", summary="end the running answer; what was said is kept"),
+    Command(name="status", summary="is all well, and if not, what to do"),
+    Command(
+        name="model",
+        arguments="[PATH]",
+        summary="which model answers; with the path of a GGUF file, use that one",
+        completes="model",
+        audience="owner",
+    ),
+    Command(
+        name="docs",
+        arguments="[add PATH]",
+        summary="how many documents there are; add reads files and folders",
+        completes="documents",
+        audience="owner",
+    ),
+    Command(name="good", arguments="[NOTE]", summary="mark the last answer as good"),
+    Command(name="bad", arguments="[NOTE]", summary="mark the last answer as bad"),
+    Command(name="quit", summary="leave; a running answer goes on and waits for you", audience="terminal"),
+)
+
+_BY_NAME = {command.name: command for command in COMMANDS}
+_FORM = re.compile(r"/([^\s/]+)(?:\s+(.*))?\s*\Z", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invocation:
+    """A command with what stood behind its name, without blanks at the ends."""
+
+    command: Command
+    argument: str = ""
+
+
+def parse(text: str) -> Invocation | None:
+    """The command that a message is, None for a message that is none; `UsageError` for a command that nobody knows."""
+    form = _FORM.match(text)
+    if form is None:
+        return None
+    name = form[1].lower()
+    if name not in _BY_NAME:
+        raise UsageError(f"there is no command /{name}; {_suggestion(name)}")
+    return Invocation(command=_BY_NAME[name], argument=(form[2] or "").strip())
+
+
+def unescape(text: str) -> str:
+    """A message as it is meant: `//` at its beginning is one slash."""
+    return text[1:] if text.startswith("//") else text
+
+
+def find(name: str) -> Command:
+    """One command by its name, with or without the slash; `UsageError` suggests the nearest one."""
+    bare = name.removeprefix("/").lower()
+    if bare not in _BY_NAME:
+        raise UsageError(f"there is no command /{bare}; {_suggestion(bare)}")
+    return _BY_NAME[bare]
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name, _BY_NAME, n=1)
+    return f"did you mean /{close[0]}?" if close else "/help lists them, and // begins a message with a slash."
+
+
+def help_text(audiences: Collection[Audience], about: str = "") -> str:
+    """The help for those who may use the commands of these audiences: of one command, or of all of them."""
+    if about:
+        command = find(about)
+        return f"{command.usage}\n  {command.summary}"
+    shown = [command for command in COMMANDS if command.audience in audiences]
+    width = max(len(command.usage) for command in shown)
+    return "\n".join(f"{command.usage:<{width}}  {command.summary}" for command in shown)

@@ -1,0 +1,209 @@
+"""What a slash command does, on the daemon's side and for every channel: `DaemonControl` implements `ports.Control`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from agentd.commands import Audience, Invocation, help_text, parse
+from agentd.errors import NotFound, UsageError
+from agentd.events import Principal
+from agentd.marks import Marks, Verdict
+from agentd.ports import Clock, CommandReply, DocumentView, ModelChoice, SessionInfo, SessionView, Status
+from agentd.status_text import status_lines
+
+LISTED = 50
+"""How many conversations /sessions shows, and /resume knows by number."""
+REMEMBERED = 20
+"""How many messages back /good and /bad look for an answer."""
+TITLE_WIDTH = 40
+
+
+class _Stopping(Protocol):
+    async def stop(self, session_id: str, principal: Principal) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    principal: Principal
+    session_id: str
+    argument: str
+
+    @property
+    def audiences(self) -> tuple[Audience, ...]:
+        return ("anyone", "owner") if self.principal.kind == "owner" else ("anyone",)
+
+
+class DaemonControl:
+    """Without `models`, no model can be chosen while the daemon runs."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionView,
+        marks: Marks,
+        inbox: _Stopping,
+        documents: DocumentView,
+        status: Status,
+        clock: Clock,
+        models: ModelChoice | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._marks = marks
+        self._inbox = inbox
+        self._documents = documents
+        self._status = status
+        self._clock = clock
+        self._models = models
+        self._actions: Mapping[str, Callable[[_Request], Awaitable[CommandReply]]] = {
+            "help": self._help,
+            "new": self._new,
+            "sessions": self._list,
+            "resume": self._resume,
+            "stop": self._stop,
+            "status": self._tell_status,
+            "model": self._model,
+            "docs": self._docs,
+            "good": lambda request: self._mark(request, "good"),
+            "bad": lambda request: self._mark(request, "bad"),
+        }
+
+    async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
+        """See `ports.Control`. Commands of a terminal, such as /quit, are that terminal's own business."""
+        invocation = parse(text)
+        if invocation is None:
+            raise UsageError("a command begins with a slash; /help lists the commands.")
+        request = _Request(principal=principal, session_id=session_id, argument=invocation.argument)
+        action = self._actions.get(invocation.command.name)
+        self._refuse(invocation, request, action is not None)
+        assert action is not None
+        return await action(request)
+
+    def _refuse(self, invocation: Invocation, request: _Request, known: bool) -> None:
+        command = invocation.command
+        if not known:
+            raise UsageError(f"/{command.name} is a command of the terminal; it does nothing here.")
+        if command.audience not in request.audiences:
+            raise UsageError(f"/{command.name} is for the owner of this agentd alone.")
+
+    async def _help(self, request: _Request) -> CommandReply:
+        return CommandReply(text=help_text(request.audiences, request.argument))
+
+    # --- conversations ---
+
+    async def _new(self, request: _Request) -> CommandReply:
+        if request.argument and await self._by_name(request, request.argument) is not None:
+            raise UsageError(f'there is a conversation "{request.argument}" already; /resume {request.argument}')
+        session = await self._sessions.open(request.principal, request.argument or None)
+        return CommandReply(text="a new conversation", session=session.id)
+
+    async def _list(self, request: _Request) -> CommandReply:
+        sessions = await self._sessions.list(request.principal, limit=LISTED)
+        if not sessions:
+            return CommandReply(text="there is no conversation yet; ask something.")
+        now = self._clock.now()
+        rows = [_row(n, session, request.session_id, now) for n, session in enumerate(sessions, start=1)]
+        return CommandReply(text=_table(rows))
+
+    async def _resume(self, request: _Request) -> CommandReply:
+        if not request.argument:
+            raise UsageError("/resume needs the name, the id or the number of a conversation; /sessions lists them.")
+        session = await self._resolve(request)
+        return CommandReply(text=f"going on with {_label(session)}", session=session.id)
+
+    async def _resolve(self, request: _Request) -> SessionInfo:
+        wanted = request.argument
+        sessions = await self._sessions.list(request.principal, limit=LISTED)
+        for session in sessions:
+            if wanted in (session.name, session.id):
+                return session
+        if wanted.isdecimal() and 1 <= int(wanted) <= len(sessions):
+            return sessions[int(wanted) - 1]
+        close = difflib.get_close_matches(wanted, [session.name for session in sessions if session.name], n=1)
+        hint = f"did you mean {close[0]}?" if close else "/sessions lists those that there are."
+        raise NotFound(f"there is no conversation {wanted!r}; {hint}")
+
+    async def _by_name(self, request: _Request, name: str) -> SessionInfo | None:
+        sessions = await self._sessions.list(request.principal, limit=LISTED)
+        return next((session for session in sessions if session.name == name), None)
+
+    async def _stop(self, request: _Request) -> CommandReply:
+        running = await self._inbox.stop(request.session_id, request.principal)
+        return CommandReply(text="stopping; what was said is kept" if running else "nothing is running")
+
+    async def _mark(self, request: _Request, verdict: Verdict) -> CommandReply:
+        history = await self._sessions.history(request.principal, request.session_id, limit=REMEMBERED)
+        turn_id = next((line.turn_id for line in reversed(history) if line.role == "assistant"), "")
+        if not turn_id:
+            raise NotFound("there is no answer to mark in this conversation yet.")
+        await self._marks.set(request.principal, request.session_id, turn_id, verdict, request.argument)
+        return CommandReply(text=f"the last answer is marked as {verdict}")
+
+    # --- the house ---
+
+    async def _tell_status(self, request: _Request) -> CommandReply:
+        snapshot = await self._status.snapshot()
+        lines = status_lines(snapshot) if request.principal.kind == "owner" else _public_lines(snapshot)
+        return CommandReply(text="\n".join(lines))
+
+    async def _model(self, request: _Request) -> CommandReply:
+        if request.argument:
+            return CommandReply(text=await self._choose_model(Path(request.argument)))
+        model = (await self._status.snapshot())["model"]
+        return CommandReply(
+            text=f"{model['name']} answers: {model['note']}\n"
+            "To choose another model: /model PATH.gguf, or `[model] path` in the configuration to keep it."
+        )
+
+    async def _choose_model(self, path: Path) -> str:
+        if not path.is_absolute():
+            raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory.")
+        if self._models is None:
+            raise UsageError("this daemon cannot change its model while it runs; set `[model] path` and restart it.")
+        return await self._models.use(path)
+
+    async def _docs(self, request: _Request) -> CommandReply:
+        if request.argument:
+            raise UsageError("documents are added where they lie: `agentd ingest PATH`, or /docs add PATH in a chat.")
+        documents, passages = await self._documents.counts(request.principal)
+        if not documents:
+            return CommandReply(text="there are no documents yet; /docs add PATH reads some.")
+        return CommandReply(text=f"{documents:,} documents ({passages:,} passages); /docs add PATH reads more.")
+
+
+def _public_lines(status: Mapping[str, Any]) -> list[str]:
+    """What somebody else than the owner may know."""
+    health = "some things need the owner's attention" if status["problems"] else "well"
+    rows = [("model", str(status["model"]["name"])), ("health", health)]
+    return _table(rows).splitlines()
+
+
+def _row(n: int, session: SessionInfo, current: str, now: datetime) -> tuple[str, ...]:
+    count = f"{session.messages} messages" + (f", {session.unread} unread" if session.unread else "")
+    mark = "*" if session.id == current else " "
+    return f"{mark}{n:>2}", _label(session), count, _ago((now - session.updated).total_seconds())
+
+
+def _label(session: SessionInfo) -> str:
+    if session.name and session.title:
+        label = f"{session.name}: {session.title}"
+    else:
+        label = session.name or session.title or session.id
+    return label if len(label) <= TITLE_WIDTH else label[: TITLE_WIDTH - 1] + "…"
+
+
+def _ago(seconds: float) -> str:
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {name} ago"
+    return "just now"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)

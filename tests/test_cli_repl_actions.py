@@ -1,0 +1,111 @@
+"""Actions: what typed lines do to the session, the daemon and the screen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.repl.actions import Actions
+from agentd.cli.repl.link import Link
+from agentd.cli.repl.transcript import Transcript
+from agentd.client import Client
+from agentd.protocol import MAX_TEXT_BYTES
+from agentd.testing.server import ScriptedServer
+from tests.recording import RecordingDisplay
+
+
+class House:
+    def __init__(self, server: ScriptedServer, link: Link, display: RecordingDisplay) -> None:
+        self.server = server
+        self.link = link
+        self.shown = display.shown
+        self.progress: list[str] = []
+        self.actions = Actions(link, display, self.progress.append)
+
+
+@asynccontextmanager
+async def house(folder: Path) -> AsyncIterator[House]:
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Client]:
+        async with await Client.connect(folder / "s", name="test") as client:
+            yield client
+
+    async with ScriptedServer(folder / "s") as server:
+        display = RecordingDisplay()
+        link = Link(Transcript(display), display, connect)
+        await link.connect()
+        await link.follow(None)
+        yield House(server, link, display)
+        await link.close()
+
+
+async def test_commands_of_the_daemon_are_sent_as_typed_and_paths_are_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with house(tmp_path) as h:
+        for line in ("/status", "/model", "/model a.gguf", "/good  well done"):
+            assert await h.actions.perform(line)
+        assert h.server.commands == ["/status", "/model", f"/model {tmp_path}/a.gguf", "/good well done"]
+        assert h.shown == [f"note: done: {command}" for command in h.server.commands]
+
+
+async def test_another_session_is_followed_when_the_daemon_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        other = h.server.session("other")
+        h.server.replies["/resume other"] = ("going on", other.id)
+        await h.actions.perform("/resume other")
+        assert h.link.session == other.id
+
+
+async def test_help_names_the_commands_and_the_keys_without_asking_the_daemon(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.actions.perform("/help")
+        await h.actions.perform("/help stop")
+        assert "/quit" in h.shown[0] and "Ctrl-R" in h.shown[0]
+        assert h.shown[1].startswith("note: /stop\n") and h.server.commands == []
+
+
+async def test_quit_ends_the_conversation(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        assert not await h.actions.perform("/quit")
+
+
+async def test_documents_are_read_with_progress_also_with_blanks_in_their_names(tmp_path: Path) -> None:
+    (tmp_path / "my notes.md").write_text("hello")
+    async with house(tmp_path) as h:
+        await h.actions.perform(f"/docs add {tmp_path}/my notes.md")
+        await h.actions.perform(f"/docs add '{tmp_path}/my notes.md' {tmp_path}/other.md")
+        assert h.shown == [
+            "note: 1 added, 0 changed, 0 removed, 0 unchanged (0 passages written)",
+            "note: 2 added, 0 changed, 0 removed, 0 unchanged (0 passages written)",
+        ]
+        assert h.progress == ["reading 1 of 1  ", "", "reading 2 of 2  ", ""]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("/xyz", "there is no command /xyz"),
+        ("/docs remove x", "/docs add PATH reads"),
+        ("/docs add", "/docs add PATH reads"),
+        ("/docs add 'x", "quote them as in a shell"),
+        ("x" * (MAX_TEXT_BYTES + 1), "a message has at most"),
+    ],
+)
+async def test_what_cannot_be_done_is_one_line_and_the_conversation_goes_on(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    async with house(tmp_path) as h:
+        assert await h.actions.perform(line)
+        [shown] = h.shown
+        assert shown.startswith("error: ") and reason in shown and "\n" not in shown
+
+
+async def test_half_a_character_in_a_message_does_not_stop_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.actions.perform("a\udc80b")
+        assert h.shown == ["asked: a?b"]

@@ -1,0 +1,204 @@
+"""The transcript: questions above their answers, everything once, whatever comes twice, late or out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agentd import protocol
+from agentd.cli.repl.transcript import Transcript
+from agentd.events import Citation
+from tests.builders import TIME
+from tests.recording import RecordingDisplay
+
+S = "session"
+
+
+def begun() -> tuple[Transcript, list[str]]:
+    display = RecordingDisplay()
+    return Transcript(display), display.shown
+
+
+def state(turn: str, state: str, **fields: Any) -> protocol.State:
+    return protocol.State.model_validate({"session": S, "turn": turn, "state": state, **fields})
+
+
+def chunk(turn: str, n: int, text: str, *, attempt: int = 1, reasoning: bool = False) -> protocol.Chunk:
+    return protocol.Chunk(session=S, turn=turn, attempt=attempt, n=n, text=text, reasoning=reasoning)
+
+
+def answer(turn: str, text: str, **fields: Any) -> protocol.Answer:
+    values = {"id": f"o-{turn}", "session": S, "turn": turn, "answers": (turn,), "outcome": "answer", "text": text}
+    return protocol.Answer.model_validate({**values, **fields})
+
+
+def line(turn: str, role: str, text: str) -> protocol.Line:
+    return protocol.Line.model_validate({"turn": turn, "role": role, "text": text, "time": TIME})
+
+
+def opened(*history: protocol.Line, waiting: Sequence[str] = ()) -> protocol.SessionOpened:
+    return protocol.SessionOpened(re="r", session=S, history=history, waiting=tuple(waiting))
+
+
+def ask(transcript: Transcript, turn: str, text: str) -> None:
+    transcript.typed(f"m-{turn}", text)
+    transcript.accepted(protocol.Accepted(re=f"m-{turn}", session=S, turn=turn))
+
+
+def test_a_question_its_draft_and_its_answer() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "Why?")
+    assert not transcript.idle and shown == ["asked: Why?"]
+    transcript.happened(state("t1", "running", attempt=1))
+    assert transcript.running and transcript.status == "working…"
+    transcript.happened(chunk("t1", 0, "hm", reasoning=True))
+    assert transcript.status == "thinking…"
+    transcript.happened(chunk("t1", 0, "Because"))
+    assert shown == ["asked: Why?", "draft: Because"] and transcript.status == "answering…"
+    transcript.happened(answer("t1", "Because."))
+    assert shown == ["asked: Why?", "answer: Because."]
+    assert transcript.idle and transcript.status == ""
+
+
+def test_a_message_that_waits_is_counted_and_shown_when_its_turn_begins() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "First?")
+    transcript.happened(state("t1", "running", attempt=1))
+    transcript.typed("m-t2", "Second?")
+    assert transcript.status == "working… · queued, 1 waiting"
+    transcript.accepted(protocol.Accepted(re="m-t2", session=S, turn="t2"))
+    transcript.happened(state("t2", "queued", position=1))
+    assert transcript.status == "working… · queued, 1 waiting" and "asked: Second?" not in shown
+    transcript.happened(answer("t1", "One."))
+    transcript.happened(state("t2", "running", attempt=1))
+    assert shown == ["asked: First?", "answer: One.", "asked: Second?"]
+    assert transcript.status == "working…"
+
+
+def test_what_comes_early_of_the_next_turn_waits_for_the_late_answer_of_the_one_before() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "First?")
+    transcript.happened(state("t1", "running", attempt=1))
+    ask(transcript, "t2", "Second?")
+    transcript.happened(state("t1", "done"))
+    transcript.happened(state("t2", "running", attempt=1))
+    transcript.happened(chunk("t2", 0, "Two"))
+    assert shown == ["asked: First?"]
+    transcript.happened(answer("t1", "One."))
+    assert shown == ["asked: First?", "answer: One.", "asked: Second?", "draft: Two"]
+
+
+def test_an_answer_out_of_turn_is_held_until_the_one_before_it_is_shown() -> None:
+    transcript, shown = begun()
+    for turn in ("t1", "t2"):
+        transcript.happened(state(turn, "running", attempt=1))
+    transcript.happened(answer("t2", "Two."))
+    assert shown == []
+    transcript.happened(answer("t1", "One."))
+    assert shown == ["answer: One.", "answer: Two."]
+
+
+def test_the_events_of_a_turn_may_come_before_the_word_that_it_is_ours() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "First?")
+    transcript.happened(answer("t1", "One."))
+    transcript.happened(state("t0", "running", attempt=1))
+    transcript.typed("m-t2", "Second?")
+    transcript.happened(answer("t0", "Of somebody else."))
+    transcript.happened(chunk("t2", 0, "Two"))
+    assert shown[-1] == "answer: One."
+    transcript.accepted(protocol.Accepted(re="m-t2", session=S, turn="t2"))
+    assert shown[2:] == ["answer: Of somebody else.", "asked: Second?", "draft: Two"]
+    transcript.happened(answer("t2", "Two."))
+    assert shown[2:] == ["answer: Of somebody else.", "asked: Second?", "answer: Two."]
+
+
+def test_an_answer_is_shown_once_however_often_it_comes() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "Why?")
+    for _ in range(3):
+        transcript.happened(answer("t1", "Because."))
+    transcript.happened(chunk("t1", 0, "Because."))
+    assert shown == ["asked: Why?", "answer: Because."] and transcript.idle
+
+
+def test_a_new_attempt_voids_the_draft_and_pieces_of_the_old_one_are_dropped() -> None:
+    transcript, shown = begun()
+    transcript.happened(chunk("t1", 0, "One w"))
+    transcript.happened(state("t1", "running", attempt=2))
+    transcript.happened(chunk("t1", 5, "ay"))
+    transcript.happened(chunk("t1", 0, "Another", attempt=2))
+    assert shown == ["draft: One w", "restarted", "draft: Another"]
+
+
+def test_stopping_is_said_until_the_answer_is_there() -> None:
+    transcript, shown = begun()
+    transcript.happened(chunk("t1", 0, "One,"))
+    transcript.happened(state("t1", "stopping"))
+    transcript.happened(chunk("t1", 4, " two"))
+    assert transcript.stopping and transcript.status == "stopping…"
+    transcript.happened(answer("t1", "One, two", outcome="interrupted"))
+    assert shown == ["interrupted: One, two"] and not transcript.stopping
+
+
+def test_a_refused_message_is_shown_with_the_reason() -> None:
+    transcript, shown = begun()
+    transcript.happened(state("t1", "running", attempt=1))
+    transcript.typed("m", "Me too")
+    transcript.refused("m", "the queue is full")
+    assert shown == ["asked: Me too", "error: the queue is full"]
+    assert transcript.status == "working…"
+
+
+def test_a_notice_is_no_answer() -> None:
+    transcript, shown = begun()
+    transcript.happened(chunk("t1", 0, "half"))
+    transcript.happened(answer("t1", "It was put aside.", answers=(), outcome="error"))
+    assert shown == ["draft: half", "restarted", "error: It was put aside."] and transcript.idle
+    transcript.happened(answer("t9", "Time for tea.", answers=(), outcome="notice"))
+    assert shown[-1] == "note: Time for tea."
+
+
+def test_after_a_reconnect_only_what_was_missed_is_shown() -> None:
+    transcript, shown = begun()
+    transcript.opened(opened(line("t0", "user", "Old?"), line("t0", "assistant", "Old.")))
+    ask(transcript, "t1", "Mine?")
+    transcript.happened(chunk("t1", 0, "Mi"))
+    transcript.typed("m-t2", "Accepted, but who knows?")
+    before = len(shown)
+    transcript.reopened(
+        opened(
+            line("t0", "user", "Old?"),
+            line("t0", "assistant", "Old."),
+            line("t1", "user", "Mine?"),
+            line("t1", "assistant", "Mine."),
+            line("t2", "user", "Accepted, but who knows?"),
+            line("t2", "assistant", "Now you do."),
+            line("t3", "user", "Theirs?"),
+            line("t3", "assistant", "Theirs."),
+        )
+    )
+    assert shown[before - 1 :] == [
+        "answer: Mine.",
+        "remembered user: Accepted, but who knows?",
+        "remembered assistant: Now you do.",
+        "remembered user: Theirs?",
+        "remembered assistant: Theirs.",
+    ]
+    seen = len(shown)
+    transcript.accepted(protocol.Accepted(re="m-t2", session=S, turn="t2", duplicate=True))
+    for turn, text in (("t1", "Mine."), ("t2", "Now you do."), ("t3", "Theirs.")):
+        transcript.happened(answer(turn, text))
+    assert len(shown) == seen and transcript.idle
+
+
+def test_everything_from_others_is_stripped_of_escape_sequences() -> None:
+    transcript, shown = begun()
+    evil = "\x1b[31mred\x07"
+    transcript.opened(opened(line("t0", "user", evil), line("t0", "assistant", evil)))
+    transcript.happened(chunk("t1", 0, evil + "\n"))
+    citation = Citation(n=1, title=evil, source=evil, heading=evil, start=0, end=1)
+    transcript.happened(state("t1", "tool", detail=evil))
+    assert transcript.status == "using red…"
+    transcript.happened(answer("t1", evil, citations=(citation,)))
+    assert shown == ["remembered user: red", "remembered assistant: red", "answer: red"]
