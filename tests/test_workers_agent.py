@@ -276,6 +276,18 @@ async def test_an_answer_that_the_disk_refuses_is_stored_later_and_made_once(
     assert len(house.model.requests) == 1
 
 
+async def test_a_question_that_cannot_be_read_back_is_buried_and_the_session_goes_on() -> None:
+    house = House()
+    house.pending.fail("load", StateError("the event is damaged"))
+    bad, good = inbound("bad"), inbound("good")
+    async with house.running():
+        await house.bus.publish(bad)
+        await house.bus.publish(good)
+        await house.until(lambda: bool(house.answers()))
+    assert house.answers() == ["good"]
+    assert house.pending.dead[bad.id].reason == "the event is damaged"
+
+
 async def test_messages_of_channels_that_do_not_run_here_are_left_alone() -> None:
     pending = MemoryPending()
     foreign = inbound("for another process", address=address(channel="telegram"))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -269,6 +269,17 @@ async def test_a_dead_letter_that_a_person_sends_again_is_not_too_old_for_it() -
         await house.pending.accept(asked)
         await house.pending.answer(outbound(asked, id="0000000000000002-00000000"))
         house.worker.retried(asked.id)
+        await house.wait_for(Delivered)
+        assert not house.pending.dead
+
+
+async def test_a_dead_letter_that_was_taken_up_again_before_a_restart_is_not_too_old_after_it() -> None:
+    house = House(policy=Policy(max_age=3600))
+    asked = inbound(id="0000000000000001-00000000")
+    await house.pending.accept(asked)
+    await house.pending.answer(outbound(asked, id="0000000000000002-00000000"))
+    house.pending.entries()[asked.id].retried = datetime.now(UTC)
+    async with running(house):
         await house.wait_for(Delivered)
         assert not house.pending.dead
 

@@ -12,7 +12,7 @@ from itertools import chain, repeat
 from typing import Any, Protocol
 
 from agentd.conversation import Conversation, Conversations
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, StateError
 from agentd.events import (
     Buried,
     InboundEvent,
@@ -189,7 +189,11 @@ class AgentWorker:
 
     async def _run_turn(self, session_id: str, running: _Running, *, alone: bool) -> None:
         turn_id = running.turn_id
-        inbound = await self._pending.load(turn_id)
+        try:
+            inbound = await self._pending.load(turn_id)
+        except StateError as error:
+            await self._bury_unreadable(turn_id, session_id, str(error))
+            return
         if not isinstance(inbound, InboundEvent):
             return
         if alone and self._pending.entries()[turn_id].alone >= MAX_ALONE:
@@ -241,6 +245,12 @@ class AgentWorker:
             except (AgentdError, OSError) as error:
                 log.error("turn %s: its answer is not stored yet (%s); again in %g s", outbound.turn_id, error, wait)
                 await asyncio.sleep(wait)
+
+    async def _bury_unreadable(self, turn_id: str, session_id: str, reason: str) -> None:
+        """A question whose file went bad while the daemon ran: one bad file harms one turn."""
+        log.error("turn %s cannot be answered: %s", turn_id, reason)
+        await self._pending.bury(turn_id, reason)
+        await self._bus.publish(Buried(**self._event(turn_id, session_id), dead_id=turn_id, reason=reason))
 
     async def _put_aside(self, inbound: InboundEvent) -> None:
         """A message that took the daemon down again and again while it ran alone is buried; its sender is told."""

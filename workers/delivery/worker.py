@@ -198,11 +198,13 @@ class DeliveryWorker:
         # Only here is the time of day read: a clock that is set while we run moves nothing.
         today, now = self._clock.now(), self._now()
         wait = 0.0 if entry.not_before is None else (entry.not_before - today).total_seconds()
+        # A dead letter that a person took up again is as young as that decision.
+        made = time_of(entry.outbound_id) if entry.retried is None else entry.retried.timestamp()
         return Owed(
             id=entry.outbound_id,
             turn_id=entry.id,
             address=entry.lane,
-            born=now - max(0.0, today.timestamp() - time_of(entry.outbound_id)),
+            born=now - max(0.0, today.timestamp() - made),
             attempts=entry.attempts,
             not_before=now + min(max(0.0, wait), self._policy.longest_wait),
             repeat=entry.sending,
