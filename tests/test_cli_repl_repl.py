@@ -83,4 +83,5 @@ async def test_quit_leaves_and_nothing_of_the_prompt_stays(tmp_path: Path) -> No
         await terminal.shows("half a sent")
         terminal.enter("/quit")
         assert await terminal.ends() == 0
-        assert terminal.everything.endswith("> Talk.") and "Ctrl-C stops" not in terminal.everything
+        told = "the running answer goes on; `agentd chat -c` shows it"
+        assert terminal.everything.endswith(f"> Talk.\n\n> /quit\n{told}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agentd import commands
@@ -54,6 +56,11 @@ def test_the_help_of_one_command_is_its_usage_and_what_it_does() -> None:
     assert commands.help_text((), "/resume").startswith("/resume NAME|ID|NUMBER\n")
     with pytest.raises(UsageError, match="did you mean /resume"):
         commands.help_text((), "resum")
+
+
+def test_the_documentation_names_every_command_with_its_arguments() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "commands.md").read_text().replace("\\|", "|")
+    assert [c.usage for c in commands.COMMANDS if f"`{c.usage}`" not in text] == []
 
 
 def test_every_name_is_one_that_telegram_publishes_too() -> None:

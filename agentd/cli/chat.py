@@ -91,25 +91,25 @@ def _later(options: argparse.Namespace) -> argparse.Namespace:
     return later
 
 
-def own_documents() -> Path | None:
-    """The documentation of agentd itself, the first documents of an empty state directory."""
+def own_documents() -> list[Path]:
+    """The pages about agentd itself, the first documents of an empty state directory; its reports lie deeper."""
     for folder in (Path(agentd.__file__).parent.parent / "docs", Path(agentd.__file__).parent / "docs"):
-        if any(folder.glob("*.md")):
-            return folder
-    return None
+        if pages := sorted(folder.glob("*.md")):
+            return pages
+    return []
 
 
 async def offer_documents(client: Client) -> None:
     """Where there are no documents yet, offer to read agentd's own, so that the first question has an answer."""
-    folder = own_documents()
-    if folder is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    pages = own_documents()
+    if not pages or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return
     if (await client.get("status"))["documents"]["documents"]:
         return
-    print("There are no documents yet, and no language model is needed to try agentd on some.")
-    reply = await _read_line(f"Read agentd's own documentation ({folder}) as first documents? [Y/n] ")
+    print("There are no documents yet. No language model is needed to try agentd on some.")
+    reply = await _read_line(f"Read agentd's own documentation ({pages[0].parent}) as first documents? [Y/n] ")
     if reply.strip().lower() in ("", "y", "yes"):
-        print(summary(await show_progress(client.ingest([folder]))))
+        print(summary(await show_progress(client.ingest(pages))))
         print(f"Now ask, for example: {FIRST_QUESTION}")
     else:
         print("Read your own with `agentd ingest PATH`, or with /docs add PATH here.")

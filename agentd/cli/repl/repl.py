@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 from agentd.cli.repl.actions import Actions
@@ -15,6 +16,8 @@ from agentd.commands import parse
 from agentd.errors import AgentdError, UsageError
 from agentd.plain import plain
 
+LEAVING = "the running answer goes on; `agentd chat -c` shows it"
+LEAVING_HERE = "waiting for the running answer to end; Ctrl-C leaves at once, the next start answers then"
 MAX_TYPED = 100
 """Lines that may wait until an earlier one is done."""
 
@@ -52,7 +55,15 @@ class Repl:
             for task in tasks[1:]:
                 task.cancel()
             await asyncio.wait(tasks)
+            await self._say_goodbye()
         return _outcome(tasks)
+
+    async def _say_goodbye(self) -> None:
+        """Tell what becomes of an answer that still runs, and why leaving may take a while."""
+        if self._transcript.running and self.link.connected:
+            here = self.link.client.welcome.pid == os.getpid()
+            self._pages.note(LEAVING_HERE if here else LEAVING)
+        await self._pages.flush()
 
     # --- what the prompt shows and tells ---
 
