@@ -11,7 +11,6 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,6 +31,7 @@ from agentd.pending.index import Index
 from agentd.pending.log import Line, event_id_of
 from agentd.pending.moves import Layout, Moves
 from agentd.pending.recovery import NO_ID, Recovered, recover
+from agentd.pending.threads import Threads
 from agentd.ports import Clock, Entry
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class PendingDirectory:
         self._files: Files = files or OsFiles()
         self._clock: Clock = clock or SystemClock()
         self._allow_network_fs = allow_network_fs
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="pending")
+        self._threads = Threads(threads, "pending")
         self._disk = Disk(self._files, self._layout.pending, min_free_bytes)
         self._dead = DeadLetters(self._layout, self._files)
         self._moves = Moves(self._layout, self._files, self._disk, ())
@@ -96,9 +96,9 @@ class PendingDirectory:
 
     async def __aenter__(self) -> Self:
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, self._open)
+            found = await self._threads.run(self._open)
         except BaseException:
-            self._threads.shutdown(wait=False)
+            self._threads.close()
             raise
         self._moves = Moves(self._layout, self._files, self._disk, found.logs)
         self._index = Index(found.entries)
@@ -119,7 +119,7 @@ class PendingDirectory:
             _, stuck = await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
             for task in stuck:
                 log.error("the move '%s' did not end within %g s; leaving it behind", task.get_name(), CLOSE_SECONDS)
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
     def _open(self) -> Recovered:
         layout = self._layout
@@ -347,7 +347,7 @@ class PendingDirectory:
         **kwargs: P.kwargs,
     ) -> R:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+            return await self._threads.run(partial(work, *args, **kwargs))
         except OSError as error:
             raise failure(f"{what}: {explain(error)}.") from error
         except ValueError as error:
@@ -358,7 +358,7 @@ class PendingDirectory:
 
     async def _read(self, what: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
+            return await self._threads.run(partial(work, *args, **kwargs))
         except Damaged as error:
             raise damaged(what, error) from None
         except OSError as error:
@@ -369,6 +369,6 @@ class PendingDirectory:
         try:
             while self._disk.problem:
                 await asyncio.sleep(PROBE_SECONDS)
-                await asyncio.get_running_loop().run_in_executor(self._threads, self._disk.probe)
+                await self._threads.run(self._disk.probe)
         finally:
             self._probe = None

@@ -212,7 +212,10 @@ class Moves:
                 self._put(self._beside(name, data), path)
 
     def _write_dead_log(self, name: str, event_id: str, last: bytes) -> None:
-        log = self._files.read(self._at.log(name)) if name in self._logs else b""
+        try:
+            log = self._files.read(self._at.log(name)) if name in self._logs else b""
+        except FileNotFoundError:
+            log = b""  # there was no room for its first line
         with synced_directory(self._files, self._at.dead):
             remove(self._files, self._at.dead_log(event_id))
             self._disk.write(self._at.dead_log(event_id), log + last)

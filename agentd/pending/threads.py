@@ -1,0 +1,94 @@
+"""Threads for many small pieces of blocking work: what ends together wakes the event loop once.
+
+For work of some hundred microseconds, the futures and the wake-up for each piece of `loop.run_in_executor` cost as much
+as the work itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Generic[R]):
+    work: Callable[[], R]
+    ended: asyncio.Future[None]
+    value: R | None = None
+    error: BaseException | None = None
+
+
+class Threads:
+    """At most `count` threads, started when they are needed; used from one event loop.
+
+    Work that has begun is finished, also when its caller is cancelled or the threads are closed.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._ended: deque[_Job[Any]] = deque()
+        self._threads: list[Thread] = []
+        self._unended = 0
+        self._waking = False
+        self._closed = False
+
+    async def run(self, work: Callable[[], R]) -> R:
+        """What `work` returns or raises in a thread; RuntimeError after `close`."""
+        if self._closed:
+            raise RuntimeError(f"the {self._name} threads are closed")
+        loop = asyncio.get_running_loop()
+        job = _Job(work, loop.create_future())
+        self._unended += 1
+        if len(self._threads) < min(self._unended, self._count):
+            thread = Thread(target=self._serve, args=(loop,), name=f"{self._name} {len(self._threads)}")
+            self._threads.append(thread)
+            thread.start()
+        self._jobs.put(job)
+        await job.ended
+        if job.error is not None:
+            raise job.error
+        return cast(R, job.value)
+
+    def close(self) -> None:
+        """Every thread ends after the work that it has, which nobody waits for here."""
+        self._closed = True
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.value = job.work()
+            # Raised again in the caller's task.
+            except BaseException as error:
+                job.error = error
+            self._ended.append(job)
+            del job
+            # Appended first: whoever clears the flag looks at the queue after that.
+            if not self._waking:
+                self._waking = True
+                try:
+                    loop.call_soon_threadsafe(self._tell)
+                except RuntimeError:
+                    log.debug("%s: the event loop is closed; nobody is told any more", self._name)
+
+    def _tell(self) -> None:
+        self._waking = False
+        while self._ended:
+            job = self._ended.popleft()
+            self._unended -= 1
+            if not job.ended.done():
+                job.ended.set_result(None)
