@@ -136,6 +136,14 @@ class Restarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HandedOver:
+    """`model` answers instead of the one before it, which could not for this `reason`; what comes next is its own."""
+
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     prompt_tokens: int
     cached_tokens: int
@@ -147,4 +155,4 @@ class Finish:
     reason: Literal["stop", "length", "tool_calls"]
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | QueuePosition | Restarted | Usage | Finish
+Delta = TextDelta | ReasoningDelta | ToolCallDelta | QueuePosition | Restarted | HandedOver | Usage | Finish

@@ -1,13 +1,13 @@
-"""One turn: retrieve, prompt, stream, answer; each step is an event on the bus."""
+"""One turn: retrieve, prompt, stream, call tools and stream again, answer; each step is an event on the bus."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agentd import prompt
 from agentd.errors import AgentdError, ModelError
@@ -17,21 +17,33 @@ from agentd.events import (
     InboundEvent,
     OutboundEvent,
     Outcome,
-    Passage,
+    TurnHandedOver,
     TurnStarted,
 )
-from agentd.generation import Finish, Limits, ModelRequest, ReasoningDelta, Restarted, Sampling, TextDelta
+from agentd.generation import (
+    Finish,
+    HandedOver,
+    Limits,
+    Message,
+    ModelRequest,
+    Part,
+    ReasoningDelta,
+    Restarted,
+    Sampling,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolResultPart,
+)
 from agentd.ids import IdSource
-from agentd.ports import Bus, ChatModel, Clock, Documents, StoredMessage
+from agentd.ports import Bus, ChatModel, Clock, Documents, ToolUser
+from agentd.tools.calls import CallAssembler
+from agentd.tools.execution import Execution, ToolLimits
+from agentd.tools.registry import Tools, specs
+from agentd.tools.sources import Sources
+from agentd.window import History, Memory, Summaries, Window
 
 log = logging.getLogger(__name__)
-
-HISTORY_LINES = 400
-"""How many stored messages are looked at; the prompt's budget decides how many are used."""
-
-
-class _Context(Protocol):
-    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +54,7 @@ class TurnSettings:
     prompt_tokens: int
     sampling: Sampling
     limits: Limits
+    tools: ToolLimits = field(default_factory=ToolLimits)
 
 
 class Turn:
@@ -51,10 +64,13 @@ class Turn:
         self._runner = runner
         self._inbound = inbound
         self._attempt = attempt
-        self._said: list[str] = []
+        self._earlier = ""
+        """What was said before the last tool was called."""
+        self._round: list[str] = []
+        """What has been said since."""
         self._length = {False: 0, True: 0}
         """Characters said so far, of the answer and of the reasoning."""
-        self._passages: Sequence[Passage] = ()
+        self._sources = Sources()
         self._model = ""
 
     async def run(self) -> OutboundEvent:
@@ -76,70 +92,131 @@ class Turn:
 
     def interrupted(self) -> OutboundEvent:
         """What was said before the turn was stopped, marked as partial."""
-        return self._outbound("interrupted", "".join(self._said))
+        return self._outbound("interrupted", self._said)
 
     def _failed(self, code: str, reason: str) -> OutboundEvent:
-        said = "".join(self._said)
+        said = self._said
         return self._outbound("error", f"{said}\n\n{reason}" if said.strip() else reason, error_code=code)
+
+    @property
+    def _said(self) -> str:
+        return self._earlier + "".join(self._round)
 
     async def _answer(self) -> OutboundEvent:
         inbound, runner = self._inbound, self._runner
         model = runner.model()
         self._model = model.name
-        self._passages = await runner.documents.search(inbound.text, inbound.principal, limit=runner.settings.passages)
-        await runner.bus.publish(DocumentsRetrieved(**self._event(), passages=tuple(self._passages)))
-        finish = await self._stream(model, await self._request())
-        text = "".join(self._said)
+        found = await runner.documents.search(inbound.text, inbound.principal, limit=runner.settings.passages)
+        passages = self._sources.add(found)
+        await runner.bus.publish(DocumentsRetrieved(**self._event(), passages=passages))
+        offered = runner.tools if isinstance(model, ToolUser) and model.tools else {}
+        request = ModelRequest(
+            messages=(),
+            session_id=inbound.session_id,
+            turn_id=inbound.turn_id,
+            tools=specs(offered),
+            sampling=runner.settings.sampling,
+            limits=runner.settings.limits,
+        )
+        window = Window(model, runner.memory, request, budget=runner.settings.prompt_tokens)
+        request = await window.open(prompt.Draft(question=inbound.text, passages=passages, tools=bool(offered)))
+        self._sources.withdraw({passage.n for passage in passages} - window.passages)
+        finish = await self._converse(model, window, request)
+        text = self._said
         if not text.strip():
             raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
         if finish.reason == "length":
             text += "\n\n(The answer reached its length limit.)"
         return self._outbound("answer", text)
 
-    async def _request(self) -> ModelRequest:
-        inbound, runner = self._inbound, self._runner
-        history = await runner.sessions.context(inbound.session_id, limit=HISTORY_LINES)
-        return ModelRequest(
-            messages=prompt.build(
-                question=inbound.text,
-                passages=self._passages,
-                history=history,
-                budget=runner.settings.prompt_tokens,
-            ),
-            session_id=inbound.session_id,
-            turn_id=inbound.turn_id,
-            sampling=runner.settings.sampling,
-            limits=runner.settings.limits,
+    async def _converse(self, model: ChatModel, window: Window, request: ModelRequest) -> Finish:
+        """Stream, run the tools that were called, and stream again until the model calls none any more."""
+        runner = self._runner
+        limits = runner.settings.tools
+        calls = CallAssembler(most=limits.calls)
+        execution = Execution(
+            tools=runner.tools,
+            limits=limits,
+            inbound=self._inbound,
+            sources=self._sources,
+            bus=runner.bus,
+            stamp=self._event,
         )
+        rounds = 0
+        while True:
+            finish = await self._stream(model, request, calls)
+            if not (called := calls.take()):
+                return finish
+            if not request.tools:
+                raise ModelError(f"{model.name} called a tool where there was none to call; ask again in other words.")
+            asked = Message(role="assistant", parts=(*self._spoken(), *called))
+            known = {passage.n for passage in self._sources.passages}
+            request = await window.extend(asked, await execution.run(called))
+            self._withdraw_unseen(request, known)
+            self._earlier, self._round = self._said, []
+            rounds += 1
+            if rounds >= limits.rounds:
+                log.warning("turn %s called tools %d times; now it must answer", request.turn_id, rounds)
+                request = replace(request, tools=())
 
-    async def _stream(self, model: ChatModel, request: ModelRequest) -> Finish:
+    def _spoken(self) -> tuple[Part, ...]:
+        text = "".join(self._round)
+        return (TextPart(text=text),) if text.strip() else ()
+
+    def _withdraw_unseen(self, request: ModelRequest, known: set[int]) -> None:
+        """A passage whose result was cut before it cannot be cited."""
+        shown = "".join(
+            part.text for message in request.messages for part in message.parts if isinstance(part, ToolResultPart)
+        )
+        found = {passage.n for passage in self._sources.passages} - known
+        self._sources.withdraw(n for n in found if f"[{n}] " not in shown)
+
+    async def _stream(self, model: ChatModel, request: ModelRequest, calls: CallAssembler) -> Finish:
         async with aclosing(model.stream(request)) as deltas:
             async for delta in deltas:
                 match delta:
                     case TextDelta():
-                        await self._chunk(delta.text, reasoning=False)
+                        await self._say(delta.text)
                     case ReasoningDelta():
                         await self._chunk(delta.text, reasoning=True)
+                    case ToolCallDelta():
+                        calls.add(delta)
                     case Restarted():
+                        calls.clear()
                         await self._restart(delta.reason)
+                    case HandedOver():
+                        await self._hand_over(delta)
                     case Finish():
                         return delta
         raise ModelError(f"{model.name} stopped in the middle of its answer; ask again.")
 
+    async def _say(self, text: str) -> None:
+        apart = "\n\n" if self._earlier and not self._round and not self._earlier.endswith("\n") else ""
+        self._earlier += apart
+        self._round.append(text)
+        await self._chunk(apart + text, reasoning=False)
+
     async def _chunk(self, text: str, *, reasoning: bool) -> None:
         n = self._length[reasoning]
         self._length[reasoning] += len(text)
-        if not reasoning:
-            self._said.append(text)
         chunk = GenerationChunk(**self._event(), attempt=self._attempt, n=n, text=text, reasoning=reasoning)
         await self._runner.bus.publish(chunk)
 
     async def _restart(self, reason: str) -> None:
+        """Only what was said since the last tool was called is void; clients get the rest again."""
         log.warning("turn %s starts again: %s", self._inbound.turn_id, reason)
         self._attempt += 1
-        self._said.clear()
+        self._round.clear()
         self._length = {False: 0, True: 0}
         await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt))
+        if self._earlier:
+            await self._chunk(self._earlier, reasoning=False)
+
+    async def _hand_over(self, delta: HandedOver) -> None:
+        log.warning("turn %s: %s answers instead: %s", self._inbound.turn_id, delta.model, delta.reason)
+        self._model = delta.model
+        handed = TurnHandedOver(**self._event(), attempt=self._attempt, model=delta.model, reason=delta.reason)
+        await self._runner.bus.publish(handed)
 
     def _event(self) -> dict[str, Any]:
         runner, inbound = self._runner, self._inbound
@@ -152,7 +229,7 @@ class Turn:
 
     def _outbound(self, outcome: Outcome, text: str, error_code: str = "") -> OutboundEvent:
         inbound = self._inbound
-        checked, citations = prompt.check_citations(text, self._passages)
+        checked, citations = prompt.check_citations(text, self._sources.passages)
         return OutboundEvent(
             id=self._runner.ids.next(),
             time=self._runner.clock.now(),
@@ -172,15 +249,25 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turns:
-    """What every turn uses; `model` gives the model that is chosen at the moment."""
+    """What every turn uses; `model` gives the model that is chosen at the moment.
+
+    `tools` are offered to models that can call them. Without `summaries`, what has no room in a prompt is left out.
+    """
 
     documents: Documents
     model: Callable[[], ChatModel]
-    sessions: _Context
+    sessions: History
     bus: Bus
     ids: IdSource
     clock: Clock
     settings: TurnSettings
+    tools: Tools = field(default_factory=dict)
+    summaries: Summaries | None = None
+    cuts: prompt.Cuts = field(default_factory=prompt.Cuts)
+
+    @property
+    def memory(self) -> Memory:
+        return Memory(history=self.sessions, summaries=self.summaries, cuts=self.cuts)
 
     def begin(self, inbound: InboundEvent, attempt: int) -> Turn:
         return Turn(self, inbound, attempt)

@@ -169,7 +169,7 @@ async def ingest(store: Store, folder: Path, pages: dict[str, str]) -> DocumentI
 
 
 def request(question: str, passages: Sequence[Passage], history: Sequence[StoredMessage] = ()) -> ModelRequest:
-    messages = prompt.build(question=question, passages=passages, history=history, budget=100_000)
+    messages = prompt.Draft(question=question, passages=passages, history=history).messages()
     return ModelRequest(messages=messages, session_id="s", turn_id="t")
 
 

@@ -205,7 +205,7 @@ async def test_a_cancel_while_the_prompt_is_read_frees_the_model_too(make: Make)
     async with aclosing(model.stream(ask(session="other", sampling=Sampling(temperature=0, max_tokens=2)))) as stream:
         assert await anext(stream) == QueuePosition(position=1)
         reading.cancel()
-        assert await first_text(stream) == "la"
+        assert (await first_text(stream)).startswith("la")
     with pytest.raises(asyncio.CancelledError):
         await reading
 

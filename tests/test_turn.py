@@ -10,31 +10,67 @@ import pytest
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import StateError
-from agentd.events import DocumentsRetrieved, Event, GenerationChunk, InboundEvent, OutboundEvent, TurnStarted
-from agentd.generation import Finish, Limits, ReasoningDelta, Restarted, Sampling, TextDelta
+from agentd.events import (
+    DocumentsRetrieved,
+    Event,
+    GenerationChunk,
+    InboundEvent,
+    OutboundEvent,
+    ToolCallFailed,
+    ToolCallRequested,
+    ToolCallSucceeded,
+    TurnStarted,
+)
+from agentd.generation import (
+    Finish,
+    Limits,
+    ModelRequest,
+    PassagePart,
+    ReasoningDelta,
+    Restarted,
+    Sampling,
+    TextDelta,
+    ToolCallPart,
+)
 from agentd.ids import IdSource
 from agentd.ports import Documents
-from agentd.testing.model import ScriptedModel, failing, question_of
+from agentd.testing.model import ScriptedModel, calls, failing, in_turn, question_of, results_of, says
 from agentd.testing.pending import MemoryPending
+from agentd.tools.execution import ToolLimits
+from agentd.tools.registry import built_in
 from agentd.turn import Turns, TurnSettings
 from tests.builders import inbound, passage
 from tests.fakes import ListedDocuments, MemoryTurns
 
 
 class House:
-    def __init__(self, model: ScriptedModel, documents: Documents | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        model: ScriptedModel,
+        documents: Documents | None = None,
+        limits: Limits | None = None,
+        tool_limits: ToolLimits | None = None,
+    ) -> None:
         self.events: list[Event] = []
         self.spoke = asyncio.Event()
         self.turns = MemoryTurns()
-        settings = TurnSettings(passages=4, prompt_tokens=2000, sampling=Sampling(), limits=limits or Limits())
+        settings = TurnSettings(
+            passages=4,
+            prompt_tokens=2000,
+            sampling=Sampling(),
+            limits=limits or Limits(),
+            tools=tool_limits or ToolLimits(),
+        )
+        documents = documents or ListedDocuments()
         self.runner = Turns(
-            documents=documents or ListedDocuments(),
+            documents=documents,
             model=lambda: model,
             sessions=self.turns,
             bus=EventBus(MemoryPending(), [self._saw]),
             ids=IdSource(),
             clock=SystemClock(),
             settings=settings,
+            tools=built_in(documents=documents, clock=SystemClock()),
         )
 
     def _saw(self, event: Event) -> None:
@@ -44,6 +80,9 @@ class House:
 
     async def run(self, event: InboundEvent | None = None) -> OutboundEvent:
         return await self.runner.begin(event or inbound("one two"), 1).run()
+
+    def chunks(self) -> list[tuple[int, int, str]]:
+        return [(e.attempt, e.n, e.text) for e in self.events if isinstance(e, GenerationChunk)]
 
 
 def script(*deltas: Any) -> ScriptedModel:
@@ -164,3 +203,172 @@ async def test_a_cancelled_turn_keeps_what_it_said() -> None:
     partial = turn.interrupted()
     assert partial.outcome == "interrupted" and partial.text.startswith("one ")
     assert model.cancelled == 1
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+
+def tool_user(*scripts: Any) -> ScriptedModel:
+    return ScriptedModel(in_turn(*scripts), tools=True)
+
+
+SUM = ("calculate", '{"expression": "6 * 7"}')
+
+
+@pytest.mark.parametrize("piece", [0, 1, 3, 100])
+async def test_a_call_is_run_and_its_result_is_answered_from(piece: int) -> None:
+    model = tool_user(calls(SUM, piece=piece), says("It is 42."))
+    house = House(model)
+    answer = await house.run()
+    assert (answer.outcome, answer.text) == ("answer", "It is 42.")
+    first, second = model.requests
+    assert [tool.name for tool in first.tools] == ["calculate", "current_time", "search_documents"]
+    assert (first.priority, second.priority) == ("interactive", "tool")
+    assert second.messages[: len(first.messages)] == first.messages and second.tools == first.tools
+    assert second.messages[-2].parts == (ToolCallPart(call_id="c0", tool="calculate", arguments=SUM[1]),)
+    assert results_of(second) == ["42"]
+    assert [type(e) for e in house.events] == [
+        DocumentsRetrieved,
+        ToolCallRequested,
+        ToolCallSucceeded,
+        GenerationChunk,
+    ]
+
+
+async def test_several_calls_at_once_and_one_after_the_other() -> None:
+    model = tool_user(calls(SUM, ("calculate", '{"expression": "1 + 1"}')), calls(SUM), says("Done."))
+    house = House(model)
+    assert (await house.run()).text == "Done."
+    assert results_of(model.requests[-1]) == ["42", "2", "42"]
+    ids = [e.call_id for e in house.events if isinstance(e, ToolCallRequested)]
+    assert len(ids) == len(set(ids)) == 3
+
+
+async def test_what_is_said_before_a_call_stays_part_of_the_answer() -> None:
+    model = tool_user([TextDelta(text="Let me "), TextDelta(text="see."), *calls(SUM)], says("It is 42."))
+    house = House(model)
+    answer = await house.run()
+    assert answer.text == "Let me see.\n\nIt is 42."
+    assert house.chunks() == [(1, 0, "Let me "), (1, 7, "see."), (1, 11, "\n\nIt is 42.")]
+    assert [getattr(part, "text", "") for part in model.requests[1].messages[-2].parts] == ["Let me see.", ""]
+
+
+async def test_a_model_that_cannot_call_tools_is_offered_none() -> None:
+    model = ScriptedModel()
+    await House(model).run()
+    assert model.requests[0].tools == ()
+    model = ScriptedModel(in_turn(calls(SUM)))
+    answer = await House(model).run()
+    assert (answer.outcome, answer.error_code) == ("error", "model") and "none to call" in answer.text
+
+
+async def test_a_wrong_call_can_be_put_right() -> None:
+    model = tool_user(calls(("calculate", '{"expr')), calls(SUM), says("It is 42."))
+    house = House(model)
+    assert (await house.run()).text == "It is 42."
+    assert results_of(model.requests[1])[0].startswith("Error: The arguments must be one JSON object")
+    assert sum(isinstance(e, ToolCallFailed) for e in house.events) == 1
+
+
+async def test_a_second_wrong_call_is_told_to_the_person() -> None:
+    model = tool_user([TextDelta(text="Hm."), *calls(("nothing", "{}"))], calls(("calculate", "[]")))
+    answer = await House(model).run()
+    assert (answer.outcome, answer.error_code) == ("error", "model")
+    assert answer.text.startswith("Hm.\n\n") and "did it again" in answer.text
+
+
+async def test_a_model_that_calls_for_ever_must_answer_at_last() -> None:
+    def again(request: ModelRequest) -> Any:
+        return calls(SUM) if request.tools else says("Enough.")
+
+    model = ScriptedModel(again, tools=True)
+    house = House(model, tool_limits=ToolLimits(rounds=3))
+    assert (await house.run()).text == "Enough."
+    assert [bool(request.tools) for request in model.requests] == [True, True, True, False]
+
+
+async def test_a_search_is_cited_by_the_next_numbers() -> None:
+    class Growing(ListedDocuments):
+        async def search(self, *args: Any, **kwargs: Any) -> Any:
+            await super().search(*args, **kwargs)
+            n = len(self.questions)
+            return [passage(1, f"Text {n}.", chunk_id=n), passage(2, "Both.", chunk_id=99)]
+
+    documents = Growing()
+    model = tool_user(calls(("search_documents", '{"query": "otters"}')), says("A [1]. B [2]. C [3]. D [4]."))
+    house = House(model, documents)
+    answer = await house.run()
+    assert documents.questions == ["one two", "otters"]
+    assert results_of(model.requests[1]) == ["[3] Durability, Crash\nText 2.\n\n[2] is among the passages above.\n"]
+    assert answer.text == "A [1]. B [2]. C [3]. D."
+    assert [citation.n for citation in answer.citations] == [1, 2, 3]
+    assert [[p.n for p in e.passages] for e in house.events if isinstance(e, DocumentsRetrieved)] == [[1, 2], [3, 2]]
+
+
+async def test_a_passage_that_was_cut_from_a_result_cannot_be_cited() -> None:
+    class Long(ListedDocuments):
+        async def search(self, *args: Any, **kwargs: Any) -> Any:
+            await super().search(*args, **kwargs)
+            return [passage(n, "x" * 300, chunk_id=n) for n in (1, 2, 3)] if len(self.questions) > 1 else []
+
+    model = tool_user(calls(("search_documents", '{"query": "x"}')), says("A [1]. B [2]. C [3]."))
+    answer = await House(model, Long(), tool_limits=ToolLimits(characters=400)).run()
+    assert answer.text == "A [1]. B [2]. C."
+
+
+async def test_a_passage_that_had_no_room_cannot_be_cited() -> None:
+    def count(request: ModelRequest) -> int:
+        return 900 * sum(isinstance(part, PassagePart) for message in request.messages for part in message.parts)
+
+    model = ScriptedModel(lambda request: says("A [1]. B [2]. C [3]."), count=count)
+    answer = await House(model, ListedDocuments(passage(1), passage(2), passage(3))).run()
+    assert (answer.text, [citation.n for citation in answer.citations]) == ("A [1]. B [2]. C.", [1, 2])
+
+
+async def test_a_model_that_starts_again_after_a_tool_keeps_what_came_before() -> None:
+    model = tool_user(
+        [TextDelta(text="Wait."), *calls(SUM)],
+        [*list(calls(("calculate", "{")))[:-1], TextDelta(text="Ha"), Restarted(reason="killed"), *says("It is 42.")],
+    )
+    house = House(model)
+    answer = await house.run()
+    assert answer.text == "Wait.\n\nIt is 42."
+    assert house.chunks() == [(1, 0, "Wait."), (1, 5, "\n\nHa"), (2, 0, "Wait.\n\n"), (2, 7, "It is 42.")]
+    assert len(model.requests) == 2
+
+
+async def test_a_turn_that_is_stopped_in_a_tool_keeps_what_it_said() -> None:
+    class Slow(ListedDocuments):
+        async def search(self, *args: Any, **kwargs: Any) -> Any:
+            await super().search(*args, **kwargs)
+            if len(self.questions) > 1:
+                house.spoke.set()
+                await asyncio.Event().wait()
+            return []
+
+    model = tool_user([TextDelta(text="Wait."), *calls(("search_documents", '{"query": "x"}'))])
+    house = House(model, Slow())
+    turn = house.runner.begin(inbound(), 1)
+    task = asyncio.create_task(turn.run(), name="turn")
+    async with asyncio.timeout(5):
+        while not any(isinstance(e, ToolCallRequested) for e in house.events):
+            house.spoke.clear()
+            await house.spoke.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (turn.interrupted().outcome, turn.interrupted().text) == ("interrupted", "Wait.")
+
+
+async def test_a_tool_that_hangs_ends_and_the_model_answers_without_it() -> None:
+    class Hanging(ListedDocuments):
+        async def search(self, *args: Any, **kwargs: Any) -> Any:
+            await super().search(*args, **kwargs)
+            if len(self.questions) > 1:
+                await asyncio.Event().wait()
+            return []
+
+    model = tool_user(calls(("search_documents", '{"query": "x"}')), says("I could not look."))
+    answer = await House(model, Hanging(), tool_limits=ToolLimits(seconds=0.05)).run()
+    assert answer.text == "I could not look."
+    assert results_of(model.requests[1]) == ["Error: The tool took longer than 0.05 s and was stopped."]

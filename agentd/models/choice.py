@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentd.errors import ModelError
 from agentd.generation import Delta, ModelRequest
-from agentd.ports import ChatModel
+from agentd.ports import ChatModel, ToolUser, Writer
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,14 @@ class ChosenModel:
     @property
     def name(self) -> str:
         return self._model.name
+
+    @property
+    def tools(self) -> bool:
+        return isinstance(self._model, ToolUser) and self._model.tools
+
+    @property
+    def writes(self) -> bool:
+        return isinstance(self._model, Writer) and self._model.writes
 
     @property
     def problem(self) -> str:

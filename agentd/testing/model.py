@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from agentd.errors import ModelError
-from agentd.generation import Delta, Finish, ModelRequest, TextDelta, TextPart
+from agentd.generation import (
+    Delta,
+    Finish,
+    ModelRequest,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolResultPart,
+)
 
 Script = Callable[[ModelRequest], Iterable[Delta | Exception]]
 
@@ -24,13 +32,53 @@ def echo(request: ModelRequest) -> Iterable[Delta | Exception]:
     yield Finish(reason="stop")
 
 
+def calls(*tools: tuple[str, str], piece: int = 0) -> Iterable[Delta | Exception]:
+    """Calls of tools by name with their arguments as JSON text, split into pieces of so many characters (0: whole)."""
+    for index, (name, arguments) in enumerate(tools):
+        size = piece or max(1, len(arguments))
+        pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)] or [""]
+        for n, part in enumerate(pieces):
+            yield ToolCallDelta(index=index, call_id=f"c{index}", name="" if n else name, arguments=part)
+    yield Finish(reason="tool_calls")
+
+
+def says(text: str) -> Iterable[Delta | Exception]:
+    """An answer in one piece."""
+    return (TextDelta(text=text), Finish(reason="stop"))
+
+
+def in_turn(*scripts: Iterable[Delta | Exception]) -> Script:
+    """One script after the other, one for each stream."""
+    left = iter([list(script) for script in scripts])
+    return lambda request: next(left)
+
+
+def results_of(request: ModelRequest) -> list[str]:
+    """What the tools gave, in the order of the calls."""
+    parts = (part for message in request.messages for part in message.parts)
+    return [part.text for part in parts if isinstance(part, ToolResultPart)]
+
+
 class ScriptedModel:
-    """Implements `ports.ChatModel`. While `gate` is not set, a stream waits before each delta."""
+    """Implements `ports.ChatModel`, and where it is told so `ports.ToolUser` and `ports.Writer`.
+
+    While `gate` is not set, a stream waits before each delta. `count` is how it counts tokens.
+    """
 
     name = "scripted"
 
-    def __init__(self, script: Script = echo) -> None:
+    def __init__(
+        self,
+        script: Script = echo,
+        *,
+        tools: bool = False,
+        writes: bool = False,
+        count: Callable[[ModelRequest], int] = lambda request: len(question_of(request).split()),
+    ) -> None:
         self._script = script
+        self._count = count
+        self.tools = tools
+        self.writes = writes
         self.gate = asyncio.Event()
         self.gate.set()
         self.requests: list[ModelRequest] = []
@@ -57,8 +105,8 @@ class ScriptedModel:
             self.cancelled += not finished
 
     async def count_tokens(self, request: ModelRequest) -> int:
-        """One token for each word of the question."""
-        return len(question_of(request).split())
+        """One token for each word of the question, if nothing else was told."""
+        return self._count(request)
 
 
 def failing(message: str) -> Script:

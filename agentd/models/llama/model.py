@@ -41,6 +41,7 @@ class LlamaModel:
         patience: Patience | None = None,
     ) -> None:
         self.name = path.stem
+        self.writes = True
         self._most = sequences + QUEUE
         self._open = 0
         self._numbers = itertools.count(1)

@@ -1,0 +1,76 @@
+"""Tool calls that stream in pieces become whole calls, each with an id of its own in the turn."""
+
+from __future__ import annotations
+
+import logging
+
+from agentd.generation import ToolCallDelta, ToolCallPart
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 100
+LONGEST_ARGUMENTS = 65_536
+"""Characters; more is cut off, and then is no JSON that anybody could take."""
+
+
+class _Call:
+    def __init__(self) -> None:
+        self.call_id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+        self.length = 0
+
+    def add(self, delta: ToolCallDelta) -> None:
+        self.call_id = self.call_id or delta.call_id
+        self.name = self.name or delta.name
+        piece = delta.arguments[: LONGEST_ARGUMENTS - self.length]
+        self.arguments.append(piece)
+        self.length += len(piece)
+
+
+class CallAssembler:
+    """Feed it the pieces of one turn; `take` gives the calls that are whole at the end of each stream."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._open: dict[int, _Call] = {}
+        self._ids: set[str] = set()
+
+    def add(self, delta: ToolCallDelta) -> None:
+        """A piece of any call; calls beyond the `most` of one stream are dropped."""
+        if delta.index not in self._open and len(self._open) == self._most:
+            log.warning("the model makes more than %d calls at once; dropping the call of %s", self._most, delta.name)
+            return
+        self._open.setdefault(delta.index, _Call()).add(delta)
+
+    def clear(self) -> None:
+        """Forget the calls of the stream that runs: it starts again."""
+        self._open.clear()
+
+    def take(self) -> tuple[ToolCallPart, ...]:
+        """The calls of the stream that ended, in the order of their indexes."""
+        calls = [self._open[index] for index in sorted(self._open)]
+        self._open.clear()
+        return tuple(
+            ToolCallPart(
+                call_id=self._own_id(call.call_id),
+                tool=_whole(call.name[:LONGEST_NAME]),
+                arguments=_whole("".join(call.arguments)),
+            )
+            for call in calls
+        )
+
+    def _own_id(self, given: str) -> str:
+        """The model's id where it has one that is new; some count from 0 in every stream, some give none."""
+        own = _whole(given[:LONGEST_NAME])
+        n = len(self._ids)
+        while not own or own in self._ids:
+            n += 1
+            own = f"call-{n}"
+        self._ids.add(own)
+        return own
+
+
+def _whole(text: str) -> str:
+    """Halves of characters, which no event can carry, become question marks."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,54 @@
+"""A model's arguments become checked ones, or words that let it call again."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field
+
+from agentd.tools.arguments import Arguments, Misunderstood, check, parse, schema
+
+
+class Trip(Arguments):
+    """For readers of the code."""
+
+    title: str = Field(description="Where to.", max_length=5)
+    days: int = 1
+
+
+@pytest.mark.parametrize(("text", "parsed"), [('{"a": [1, "x"]}', {"a": [1, "x"]}), ("", {}), (" \n", {})])
+def test_a_json_object_is_read_and_nothing_is_an_empty_one(text: str, parsed: object) -> None:
+    assert parse(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"', "null", "{'a': 1}", '{"a": "\\ud800"}', "[" * 5000, '{"a":1} x'])
+def test_what_is_no_json_object_is_told(text: str) -> None:
+    with pytest.raises(Misunderstood, match="must be one JSON object"):
+        parse(text)
+
+
+def test_wrong_text_is_repeated_in_part_only() -> None:
+    with pytest.raises(Misunderstood) as caught:
+        parse("x" * 10_000)
+    assert len(str(caught.value)) < 400
+
+
+def test_each_argument_that_does_not_fit_is_named() -> None:
+    with pytest.raises(Misunderstood, match=r"title: String .* at most 5 .*days: .*integer.*to: Extra") as caught:
+        check(Trip, {"title": "Madeira", "days": "many", "to": "x"})
+    assert "takes: title, days" in str(caught.value)
+
+
+def test_arguments_that_fit_become_a_record() -> None:
+    assert check(Trip, {"title": "Rome", "days": "3"}) == Trip(title="Rome", days=3)
+
+
+def test_the_schema_keeps_arguments_called_title_and_drops_titles() -> None:
+    assert schema(Trip) == {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "title": {"type": "string", "description": "Where to.", "maxLength": 5},
+            "days": {"type": "integer", "default": 1},
+        },
+        "required": ["title"],
+    }

@@ -1,0 +1,62 @@
+"""Calls that stream in pieces are put together, however they are cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentd.generation import ToolCallDelta
+from agentd.tools.calls import LONGEST_ARGUMENTS, CallAssembler
+
+
+def delta(index: int = 0, call_id: str = "a", name: str = "", arguments: str = "") -> ToolCallDelta:
+    return ToolCallDelta(index=index, call_id=call_id, name=name, arguments=arguments)
+
+
+@pytest.mark.parametrize("size", range(1, 14))
+def test_pieces_of_any_size_become_one_call(size: int) -> None:
+    text, calls = '{"a": "\u00fc\u20ac"}', CallAssembler(most=4)
+    calls.add(delta(name="look"))
+    for at in range(0, len(text), size):
+        calls.add(delta(arguments=text[at : at + size]))
+    [call] = calls.take()
+    assert (call.call_id, call.tool, call.arguments) == ("a", "look", text)
+
+
+def test_calls_at_once_may_be_interleaved() -> None:
+    calls = CallAssembler(most=4)
+    for piece in (delta(1, "b", "two"), delta(0, "a", "one"), delta(1, "b", "", "{}"), delta(0, "a", "", "[]")):
+        calls.add(piece)
+    assert [(call.tool, call.arguments) for call in calls.take()] == [("one", "[]"), ("two", "{}")]
+    assert calls.take() == ()
+
+
+def test_every_call_of_a_turn_has_its_own_id() -> None:
+    calls, ids = CallAssembler(most=4), []
+    for given in ("a", "a", "", "call-2", ""):
+        calls.add(delta(call_id=given, name="look"))
+        ids += [call.call_id for call in calls.take()]
+    assert ids[0] == "a" and all(ids) and len(set(ids)) == 5
+
+
+def test_a_stream_that_starts_again_forgets_its_calls() -> None:
+    calls = CallAssembler(most=4)
+    calls.add(delta(name="look", arguments='{"half'))
+    calls.clear()
+    assert calls.take() == ()
+
+
+def test_calls_and_arguments_are_bounded() -> None:
+    calls = CallAssembler(most=2)
+    for index in range(5):
+        calls.add(delta(index, "", "look" * 100, "x" * 60_000))
+        calls.add(delta(index, "", "", "y" * 60_000))
+    taken = calls.take()
+    assert len(taken) == 2
+    assert all(len(call.arguments) == LONGEST_ARGUMENTS and len(call.tool) == 100 for call in taken)
+
+
+def test_halves_of_characters_become_question_marks() -> None:
+    calls = CallAssembler(most=1)
+    calls.add(delta(call_id="\ud800", name="\udfff", arguments='{"a": "\ud83d"}'))
+    [call] = calls.take()
+    assert (call.call_id, call.tool, call.arguments) == ("?", "?", '{"a": "?"}')

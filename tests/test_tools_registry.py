@@ -1,0 +1,30 @@
+"""The tools of a fresh install, and what a model is told of them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from agentd.testing.clock import FakeClock
+from agentd.tools.registry import built_in, specs
+from tests.fakes import ListedDocuments
+
+TOOLS = built_in(documents=ListedDocuments(), clock=FakeClock())
+
+
+def test_each_tool_stands_under_its_own_name() -> None:
+    assert list(TOOLS) == ["calculate", "current_time", "search_documents"]
+    assert all(tool.name == name and re.fullmatch(r"[a-z_]{1,64}", name) for name, tool in TOOLS.items())
+
+
+def test_none_of_them_changes_anything() -> None:
+    assert not any(tool.side_effects for tool in TOOLS.values())
+
+
+def test_a_model_is_told_name_purpose_and_schema_in_one_order() -> None:
+    told = specs(dict(sorted(TOOLS.items(), reverse=True)))
+    assert [spec.name for spec in told] == ["calculate", "current_time", "search_documents"]
+    assert told[2].parameters["required"] == ["query"]
+    assert told[2].parameters["additionalProperties"] is False
+    assert all(spec.description and json.dumps(spec.parameters) for spec in told)
+    assert all("description" in field for spec in told for field in spec.parameters["properties"].values())
