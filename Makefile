@@ -6,12 +6,14 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help chat test check lock clean
+.PHONY: help chat test check prove bench lock clean
 
 help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
 	@echo "make test    run the tests"
 	@echo "make check   lint and type-check"
+	@echo "make prove   power cuts, kills, crash states and faults (CUTS= KILLS= SEEDS= scale it)"
+	@echo "make bench   the benchmarks, beside their peers"
 	@echo "make lock    refresh the lock files from pyproject.toml (needs uv)"
 
 chat: $(VENV)/installed
@@ -24,6 +26,12 @@ check: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+prove: $(VENV)/tested
+	@$(BIN)/python -m tests.prove all
+
+bench: $(VENV)/tested
+	@$(BIN)/python -m bench.delivery
 
 # pip's own progress is shown; llama-cpp-python is compiled once (some minutes) and then comes from pip's cache.
 $(VENV)/pip:
