@@ -1,0 +1,6 @@
+"""Benchmarks: each is `python -m bench.NAME [--quick] [--json FILE]` and starts what it compares with in the same run.
+
+delivery   cycles of the pending directory, the bus and the database beside simpler designs, and recovery
+report     what all of them share: rows, the table, the JSON and the picture
+disk       a disk whose syncs take at least so long
+"""

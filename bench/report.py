@@ -1,0 +1,113 @@
+"""What every benchmark ends with: rows of one form, printed as a table, written as JSON and drawn as a picture."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One comparison; `ratio` > 1 means that ours is better, whatever the unit. Without a peer it is 0."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float = 0.0
+    ratio: float = 0.0
+
+
+def compare(
+    name: str, unit: str, ours: Sequence[float], peer: str, theirs: Sequence[float], *, better: Literal["more", "less"]
+) -> Row:
+    """The medians of interleaved rounds, and which of them is better by how much."""
+    value, peer_value = statistics.median(ours), statistics.median(theirs)
+    over, under = (value, peer_value) if better == "more" else (peer_value, value)
+    return Row(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=over / under)
+
+
+def shown(name: str, unit: str, values: Sequence[float]) -> Row:
+    """A median that is shown and compared with nothing."""
+    return Row(name=name, value=statistics.median(values), unit=unit)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as aligned text; what is compared stands before what is only shown."""
+    cells = [("", "ours", "", "peer", "", "ratio")]
+    for row in sorted(rows, key=lambda row: not row.peer):
+        peer = (row.peer, number(row.peer_value), f"{row.ratio:.2f}") if row.peer else ("", "", "")
+        cells.append((row.name, number(row.value), row.unit, *peer))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numeric = (1, 4, 5)
+    lines = [
+        "  ".join(
+            cell.rjust(width) if n in numeric else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def number(value: float) -> str:
+    """Three digits that matter, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write_json(rows: Sequence[Row], path: Path) -> None:
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """Groups of bars: `series` maps a name to one value for each of `groups`."""
+
+    title: str
+    unit: str
+    groups: Sequence[str]
+    series: Mapping[str, Sequence[float]]
+    logarithmic: bool = False
+
+
+def draw(panels: Sequence[Panel], path: Path, *, title: str) -> bool:
+    """Panels side by side as SVG; False where matplotlib, which the `bench` group installs, is not there."""
+    try:
+        plt: Any = importlib.import_module("matplotlib.pyplot")
+    except ImportError:
+        return False
+    plt.switch_backend("svg")
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "agentd", "font.size": 9}):
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(4.6 * len(panels), 3.6), squeeze=False, layout="constrained"
+        )
+        figure.suptitle(title)
+        for axis, panel in zip(axes[0], panels, strict=True):
+            _bars(axis, panel)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+    return True
+
+
+def _bars(axis: Any, panel: Panel) -> None:
+    width = 0.8 / len(panel.series)
+    for n, (name, values) in enumerate(panel.series.items()):
+        places = [group + (n - (len(panel.series) - 1) / 2) * width for group in range(len(panel.groups))]
+        bars = axis.bar(places, values, width, label=name)
+        axis.bar_label(bars, [number(value) for value in values], fontsize=7, padding=1)
+    axis.set_xticks(range(len(panel.groups)), panel.groups)
+    axis.set_title(panel.title, fontsize=10)
+    axis.set_ylabel(panel.unit)
+    axis.margins(y=0.15)
+    if panel.logarithmic:
+        axis.set_yscale("log")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, frameon=False)
