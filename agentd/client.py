@@ -22,14 +22,26 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from agentd import protocol
-from agentd.errors import AgentdError, Busy, IdReused, ModelError, NotAccepted, NotFound, Unreachable, UsageError
+from agentd.errors import (
+    AgentdError,
+    Busy,
+    IdReused,
+    ModelError,
+    NotAccepted,
+    NotFound,
+    Stopping,
+    Unreachable,
+    UsageError,
+)
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 60.0
+COMMAND_SECONDS = 600.0
+"""A slash command may load a model."""
 MAX_LIVE = 4096
 
 _ERRORS: dict[str, type[AgentdError]] = {
-    cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, NotFound, ModelError)
+    cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, Stopping, NotFound, ModelError)
 }
 
 Reply = TypeVar("Reply", bound=protocol.ServerMessage)
@@ -122,8 +134,21 @@ class Client:
 
     async def command(self, text: str, *, session: str = "") -> tuple[str, str]:
         """Run a slash command: what it says, and the session to go on with ("" = the same)."""
-        data = (await self._ask(protocol.Command(id=self._next_id(), session=session, text=text), protocol.Told)).data
+        request = protocol.Command(id=self._next_id(), session=session, text=text)
+        data = (await self._ask(request, protocol.Told, COMMAND_SECONDS)).data
         return str(data.get("text", "")), str(data.get("session", ""))
+
+    async def delivery(
+        self,
+        what: Literal["list", "show", "retry", "drop"],
+        ids: Sequence[str] = (),
+        *,
+        older_than: float | None = None,
+        limit: int = 200,
+    ) -> dict[str, Any]:
+        """Look after what is pending and what is dead; see `protocol.Delivery`."""
+        request = protocol.Delivery(id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit)
+        return (await self._ask(request, protocol.Told)).data
 
     async def ack(self, *outbound_ids: str) -> None:
         """Tell the daemon that these answers are safe here."""
@@ -161,16 +186,17 @@ class Client:
 
     async def _ask(
         self,
-        request: protocol.Open | protocol.Post | protocol.Stop | protocol.Get | protocol.Command,
+        request: protocol.Open | protocol.Post | protocol.Stop | protocol.Get | protocol.Command | protocol.Delivery,
         kind: type[Reply],
+        seconds: float = REPLY_SECONDS,
     ) -> Reply:
         replies = self._replies[request.id] = asyncio.Queue()
         try:
             await self._send(request)
-            async with asyncio.timeout(REPLY_SECONDS):
+            async with asyncio.timeout(seconds):
                 return _expect(await replies.get(), kind)
         except TimeoutError:
-            raise Disconnected(f"the daemon did not reply within {REPLY_SECONDS:g} s.") from None
+            raise Disconnected(f"the daemon did not reply within {seconds:g} s.") from None
         finally:
             del self._replies[request.id]
 

@@ -18,11 +18,13 @@ from agentd.control import DaemonControl
 from agentd.conversation import Conversations
 from agentd.delivery import Policy
 from agentd.errors import AgentdError, ConfigError
-from agentd.events import Delivered, ModelStateChanged
+from agentd.events import Delivered, DurableEvent, InboundEvent, ModelStateChanged
 from agentd.feed import LiveFeed
 from agentd.generation import Limits, Sampling
+from agentd.housekeeping import Housekeeping
 from agentd.ids import IdSource
 from agentd.inbox import DurableInbox
+from agentd.letters import Letters
 from agentd.lock import StateLock
 from agentd.marks import Marks
 from agentd.models.choice import ChosenModel
@@ -30,13 +32,15 @@ from agentd.models.choice import State as ModelState
 from agentd.models.extractive import ExtractiveModel
 from agentd.models.llama.model import LlamaModel
 from agentd.pending import PendingDirectory
-from agentd.ports import Channel, ChatModel, Draining, Listening, Offers
+from agentd.ports import Channel, ChatModel, Draining, Entry, Listening, Offers
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.sessions import Sessions
 from agentd.status import DaemonStatus
 from agentd.store import Store, load_migrations
+from agentd.summary import BackgroundSummaries
 from agentd.supervisor import ChannelSupervisor
+from agentd.tools.registry import built_in
 from agentd.turn import Turns, TurnSettings
 
 log = logging.getLogger(__name__)
@@ -171,6 +175,7 @@ class _House:
     """Everything that lives as long as the daemon runs."""
 
     model: ChosenModel
+    summaries: BackgroundSummaries
     control: DaemonControl
 
     def __init__(
@@ -220,6 +225,10 @@ class _House:
         house = cls(settings, pending, sessions, documents, ids)
         house.model = ChosenModel(model or ExtractiveModel(house.ingest), house._llama, house._tell_model)
         stack.push_async_callback(house.model.close)
+        turn = turn_settings(settings)
+        house.summaries = BackgroundSummaries(
+            store, sessions, lambda: house.model, clock, budget=turn.prompt_tokens, limits=turn.limits
+        )
         house._build(state_dir, channels, in_process)
         house.control = DaemonControl(
             sessions=sessions,
@@ -252,6 +261,8 @@ class _House:
             ids=self.ids,
             clock=self.clock,
             settings=turn_settings(settings),
+            tools=built_in(documents=self.search, clock=self.clock),
+            summaries=self.summaries,
         )
         self.agent = load(AGENT_WORKER)(
             bus=self.bus,
@@ -292,7 +303,22 @@ class _House:
             documents=self.ingest,
             model=self.model,
             supervisor=self.supervisor,
+            delivery=self.delivery,
         )
+        self.letters = Letters(self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on)
+        self.housekeeping = Housekeeping(
+            self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
+        )
+
+    def _hand_on(self, entry: Entry, event: DurableEvent) -> None:
+        """What came back out of the dead letters goes to its worker, if its channel runs here."""
+        if entry.lane.channel not in self.channels:
+            return
+        if isinstance(event, InboundEvent):
+            self.inbox.expect(event)
+            self.bus.announce(event)
+        else:
+            self.delivery.retried(entry.id)
 
     def build_channels(self, builders: Mapping[str, str], sockets: Sequence[tuple[Path, int]]) -> None:
         for name, builder in builders.items():
@@ -309,6 +335,7 @@ class _House:
                     deliveries=self.delivery,
                     status=self.status,
                     control=self.control,
+                    letters=self.letters,
                 )
             )
             self.channels[name] = channel
@@ -319,6 +346,8 @@ class _House:
             asyncio.create_task(self.delivery.run(), name="delivery worker"),
             asyncio.create_task(self._mark_unread(), name="marker of unread answers"),
             asyncio.create_task(self.agent.run(), name="agent worker"),
+            asyncio.create_task(self.housekeeping.run(), name="housekeeping"),
+            asyncio.create_task(self.summaries.run(), name="summaries"),
             *(
                 asyncio.create_task(self.supervisor.run(channel, self.inbox), name=f"channel {name}")
                 for name, channel in self.channels.items()

@@ -66,6 +66,18 @@ class ModelError(AgentdError):
     exit_code = 5
 
 
+class ModelUnavailable(ModelError):
+    """The model can answer nobody at the moment; another one should be asked for a while."""
+
+    code = "model_unavailable"
+
+
+class ToolError(AgentdError):
+    """A tool could not do what was asked; the model reads the message and may call again."""
+
+    code = "tool"
+
+
 class TimedOut(AgentdError):
     """A named limit has passed."""
 
@@ -77,6 +89,12 @@ class NotAccepted(AgentdError):
     """The message was not stored, so nobody may confirm it; offering it again is safe."""
 
     code = "not_accepted"
+
+
+class Stopping(NotAccepted):
+    """The daemon takes nothing in any more; another one, or its next start, will."""
+
+    code = "stopping"
 
 
 class IdReused(NotAccepted):

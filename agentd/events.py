@@ -181,6 +181,15 @@ class TurnInterrupted(_OfTurn):
     reason: str
 
 
+class TurnHandedOver(_OfTurn):
+    """`model` answers instead of the one before it, which could not for this `reason`."""
+
+    type: Literal["turn_handed_over"] = "turn_handed_over"
+    attempt: int
+    model: str
+    reason: str
+
+
 class TurnFinished(_OfTurn):
     type: Literal["turn_finished"] = "turn_finished"
     outcome: Outcome
@@ -260,6 +269,7 @@ TurnEvent = (
     | ToolCallSucceeded
     | ToolCallFailed
     | TurnInterrupted
+    | TurnHandedOver
     | TurnFinished
     | DeliveryAttempted
     | DeliveryDeferred

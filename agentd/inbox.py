@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from agentd.conversation import Conversations
-from agentd.errors import Busy, IdReused, NotAccepted, UsageError
+from agentd.errors import Busy, IdReused, Stopping, UsageError
 from agentd.events import InboundEvent, OutboundEvent, Principal
 from agentd.ids import IdSource
 from agentd.ports import Bus, Clock, Entry, Offer, Receipt, SessionView, Stoppable
@@ -79,6 +79,10 @@ class DurableInbox:
         """Refuse every later message with this reason."""
         self._closed = reason
 
+    def expect(self, event: InboundEvent) -> None:
+        """This question is pending again: its message, offered once more, is the same turn."""
+        self._unfinished[event.dedupe_key] = event.turn_id
+
     async def accept(self, offer: Offer) -> Receipt:
         """Durable when it returns; the same message offered twice, also at the same time, is one turn.
 
@@ -102,7 +106,7 @@ class DurableInbox:
 
     def _check(self, offer: Offer) -> None:
         if self._closed:
-            raise NotAccepted(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
+            raise Stopping(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
         if not offer.text.strip():
             raise UsageError("the message is empty; say something.")
         size = len(offer.text.encode("utf-8", "surrogatepass"))

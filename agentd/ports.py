@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from pydantic import BaseModel
 
 from agentd.conversation import Conversations
 from agentd.events import (
@@ -22,6 +24,7 @@ from agentd.events import (
 from agentd.generation import Delta, ModelRequest
 
 Item = TypeVar("Item", covariant=True)
+Arguments = TypeVar("Arguments", bound=BaseModel)
 
 
 class Clock(Protocol):
@@ -352,6 +355,71 @@ class ChatModel(Protocol):
         ...
 
 
+@runtime_checkable
+class ToolUser(Protocol):
+    """A model that may be offered tools; one that is no `ToolUser` never is."""
+
+    @property
+    def tools(self) -> bool:
+        """Whether it can call them at the moment."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A model that writes what it is told to, a summary for one; one that is no `Writer` only answers questions."""
+
+    @property
+    def writes(self) -> bool: ...
+
+
+# --- Tools -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolContext:
+    """For whom a tool runs, and how what it finds can be cited.
+
+    `sources` gives the passages that the model has; `cite` gives passages the numbers by which the answer may cite
+    them from now on.
+    """
+
+    principal: Principal
+    session_id: str
+    turn_id: str
+    call_id: str
+    sources: Callable[[], Sequence[Passage]]
+    cite: Callable[[Sequence[Passage]], Sequence[Passage]]
+
+
+class Tool(Protocol[Arguments]):
+    """Something that a model may call by `name`. What `run` returns is data that nobody trusts."""
+
+    @property
+    def name(self) -> str:
+        """Letters, digits and underscores."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is for and when to use it, for the model."""
+        ...
+
+    @property
+    def arguments(self) -> type[Arguments]:
+        """What `run` takes; the model is told of it as a JSON schema."""
+        ...
+
+    @property
+    def side_effects(self) -> bool:
+        """Whether a call changes or sends anything, and so must never be repeated unasked."""
+        ...
+
+    async def run(self, arguments: Arguments, context: ToolContext) -> str:
+        """The result as text; an `AgentdError` is told to the model. Cancelled when its time is over."""
+        ...
+
+
 class Status(Protocol):
     """Is it well, and if not, what to do."""
 
@@ -373,6 +441,31 @@ class Control(Protocol):
 
     async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
         """Do what `text` commands; `UsageError`, `NotFound` or another `AgentdError` says why it could not be done."""
+        ...
+
+
+Decision = Literal["list", "show", "retry", "drop"]
+
+
+class DeliveryDesk(Protocol):
+    """What the owner may ask, and decide, about what is pending and what is dead."""
+
+    async def tell(
+        self,
+        principal: Principal,
+        what: Decision,
+        ids: Sequence[str] = (),
+        *,
+        older_than: float | None = None,
+        limit: int = 200,
+    ) -> Mapping[str, Any]:
+        """As JSON values; ages are in seconds.
+
+        list: the oldest `pending` and `dead`, at most `limit` each, and `counts` of all. show: one `letter`, its
+        `event` and its `log`; `NotFound`. retry and drop: the dead letters of these ids, or, without any, those given
+        up at least `older_than` ago: `done`, `failed` (id -> why), and whether there are `more`. `UsageError` for
+        anybody but the owner.
+        """
         ...
 
 
@@ -401,3 +494,4 @@ class Offers:
     deliveries: Deliveries
     status: Status
     control: Control
+    letters: DeliveryDesk

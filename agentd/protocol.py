@@ -22,6 +22,7 @@ from agentd.events import (
     OutboundEvent,
     ToolCallRequested,
     TurnFinished,
+    TurnHandedOver,
     TurnInterrupted,
     TurnQueued,
     TurnStarted,
@@ -124,7 +125,21 @@ class Command(_Message):
     text: str
 
 
-ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command
+class Delivery(_Message):
+    """Look after what is pending and what is dead; `Told` answers, with the data of `ports.DeliveryDesk`.
+
+    Without `ids`, retry and drop mean the dead letters that were given up at least `older_than` seconds ago.
+    """
+
+    type: Literal["delivery"] = "delivery"
+    id: str
+    what: Literal["list", "show", "retry", "drop"]
+    ids: tuple[str, ...] = ()
+    older_than: float | None = Field(default=None, ge=0)
+    limit: int = Field(default=200, ge=1, le=5000)
+
+
+ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Delivery
 
 # --- Server to client ------------------------------------------------------------------------------------------------
 
@@ -359,6 +374,9 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
             state = {"state": "tool", "detail": event.tool}
         case TurnInterrupted():
             state = {"state": "stopping", "detail": event.reason}
+        case TurnHandedOver():
+            detail = f"{event.model} answers instead: {event.reason}"
+            state = {"state": "running", "attempt": event.attempt, "detail": detail}
         case TurnFinished():
             state = {"state": "done"}
         case _:

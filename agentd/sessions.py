@@ -164,6 +164,20 @@ class Sessions:
 
         await self._store.write(finish)
 
+    async def reopen(self, inbound: InboundEvent) -> None:
+        """Forget how a turn ended that is to run once more; its history stays.
+
+        `UsageError` where the same message has become another turn since.
+        """
+
+        def reopen(db: sqlite3.Connection) -> None:
+            again = "SELECT turn_id FROM turns WHERE dedupe_key = ? AND turn_id != ?"
+            if other := db.execute(again, (inbound.dedupe_key, inbound.turn_id)).fetchone():
+                raise UsageError(f"the same message came again and was answered as {other[0]}; drop this one.")
+            db.execute("DELETE FROM turns WHERE turn_id = ?", (inbound.turn_id,))
+
+        await self._store.write(reopen)
+
     async def finished(self, turn_id: str) -> OutboundEvent | None:
         """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended."""
 
@@ -230,12 +244,16 @@ def _checked_name(text: str) -> str:
 
 def _title(question: str) -> str:
     """The first line of a question that shows anything, at most `TITLE_LENGTH` characters, cut between words."""
-    visible = ("".join(c if c.isprintable() else " " for c in line) for line in question.splitlines())
+    visible = (line if line.isprintable() else _printable(line) for line in question.splitlines())
     line = next((" ".join(line.split()) for line in visible if line.strip()), "")
     if len(line) <= TITLE_LENGTH:
         return line
     head, _, _ = line[:TITLE_LENGTH].rpartition(" ")
     return (head if len(head) > TITLE_LENGTH // 2 else line[: TITLE_LENGTH - 1]).rstrip() + "…"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line)
 
 
 def _text(time: datetime) -> str:

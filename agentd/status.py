@@ -5,21 +5,61 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from agentd import __version__
 from agentd.conversation import Conversations
+from agentd.delivery import ChannelLanes
 from agentd.events import OWNER
+from agentd.ids import time_of
 from agentd.ports import DocumentView, Entry
 from agentd.supervisor import ChannelState
 
+REASONS = 10
+"""Reasons of dead letters that are told apart; the most frequent first."""
 EXTRACTIVE_NOTE = "no language model is configured; answers are sentences of your documents"
+
+
+class _DeadLetter(Protocol):
+    @property
+    def reason(self) -> str: ...
+
+
+class _LastSeen(Protocol):
+    @property
+    def delivered(self) -> datetime | None: ...
+
+    @property
+    def failed(self) -> datetime | None: ...
+
+    @property
+    def error(self) -> str: ...
+
+
+class _Stats(Protocol):
+    @property
+    def deferred(self) -> int: ...
+
+    @property
+    def channels(self) -> Mapping[str, ChannelLanes]: ...
+
+    @property
+    def last(self) -> Mapping[str, _LastSeen]: ...
+
+
+class _Delivery(Protocol):
+    def stats(self) -> _Stats: ...
 
 
 class _Pending(Protocol):
     def entries(self) -> Mapping[str, Entry]: ...
+
+    async def dead(self) -> Sequence[_DeadLetter]: ...
 
     @property
     def healthy(self) -> bool: ...
@@ -57,6 +97,7 @@ class DaemonStatus:
         documents: DocumentView,
         model: _Model,
         supervisor: _Channels,
+        delivery: _Delivery,
     ) -> None:
         self._state_dir = state_dir
         self._in_process = in_process
@@ -65,11 +106,14 @@ class DaemonStatus:
         self._documents = documents
         self._model = model
         self._channels = supervisor
+        self._delivery = delivery
 
     async def snapshot(self) -> Mapping[str, Any]:
         documents, chunks = await self._documents.counts(OWNER)
-        free, dead = await asyncio.to_thread(self._disk)
-        owed = [entry for entry in self._pending.entries().values() if entry.outbound_id]
+        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
+        dead = Counter(_kind(letter.reason) for letter in await self._pending.dead())
+        entries, stats = self._pending.entries(), self._delivery.stats()
+        owed = [entry for entry in entries.values() if entry.outbound_id]
         busy = self._conversations.busy().values()
         return {
             "daemon": {
@@ -86,15 +130,18 @@ class DaemonStatus:
                 "waiting": sum(len(state.waiting) for state in busy),
             },
             "pending": {
-                "unanswered": len(self._pending.entries()) - len(owed),
+                "unanswered": len(entries) - len(owed),
                 "undelivered": len(owed),
-                "dead": dead,
+                "deferred": stats.deferred,
+                "oldest_age": _oldest_age(entries),
+                "dead": dead.total(),
+                "dead_by_reason": dict(dead.most_common(REASONS)),
             },
             "channels": [
-                {"name": name, "state": state.state, "reason": state.reason}
+                {"name": name, "state": state.state, "reason": state.reason, "delivery": _figures(stats, name)}
                 for name, state in sorted(self._channels.states.items())
             ],
-            "problems": self._problems(),
+            "problems": self._problems(stats, dead.total()),
         }
 
     def _model_note(self) -> str:
@@ -102,16 +149,46 @@ class DaemonStatus:
             return EXTRACTIVE_NOTE
         return self._model.problem or self._model.state
 
-    def _disk(self) -> tuple[int, int]:
-        dead = self._state_dir / "dead"
-        letters = sum(path.suffix == ".event" for path in dead.iterdir()) if dead.is_dir() else 0
-        return shutil.disk_usage(self._state_dir).free, letters
-
-    def _problems(self) -> list[str]:
+    def _problems(self, stats: _Stats, dead: int) -> list[str]:
         problems = [] if self._pending.healthy else [self._pending.problem]
         if self._model.problem:
             problems.append(f"model {self._model.name}: {self._model.problem}")
         for name, state in sorted(self._channels.states.items()):
             if state.state in ("degraded", "down"):
                 problems.append(f"channel {name} is {state.state}: {state.reason}")
+        for name, lanes in sorted(stats.channels.items()):
+            if lanes.breaker_open:
+                error = stats.last[name].error if name in stats.last else "it fails again and again"
+                problems.append(f"channel {name} takes nothing, and only a probe is sent now and then: {error}")
+        if dead:
+            problems.append(f"{dead} dead letters wait for a decision: `agentd delivery list`")
         return problems
+
+
+def _oldest_age(entries: Mapping[str, Entry]) -> float | None:
+    """Seconds since the oldest turn that is not done with began; None where there is none."""
+    first = next(iter(entries), None)
+    return None if first is None else max(0.0, time.time() - time_of(first))
+
+
+def _figures(stats: _Stats, channel: str) -> dict[str, Any]:
+    """What is owed over one channel and how it went last; times in ISO 8601."""
+    lanes, last = stats.channels.get(channel), stats.last.get(channel)
+    return {
+        "waiting": lanes.waiting if lanes else 0,
+        "in_flight": lanes.in_flight if lanes else 0,
+        "unconfirmed": lanes.unconfirmed if lanes else 0,
+        "deferred": lanes.deferred if lanes else 0,
+        "oldest_age": lanes.oldest_age if lanes else None,
+        "breaker_open": lanes.breaker_open if lanes else False,
+        "last_delivered": last.delivered.isoformat() if last and last.delivered else None,
+        "last_failed": last.failed.isoformat() if last and last.failed else None,
+        "last_error": last.error if last else "",
+    }
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from letter to letter: its attempts and its age."""
+    if reason.startswith("given up after"):
+        return f"given up: {reason.partition(': ')[2]}"
+    return "not delivered in time" if reason.startswith("not delivered within") else reason

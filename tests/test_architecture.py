@@ -36,9 +36,11 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.sessions",
             "agentd.status",
             "agentd.store",
+            "agentd.summary",
             "agentd.supervisor",
             "agentd.tools",
             "agentd.turn",
+            "agentd.window",
         }
     ),
     frozenset(
@@ -76,10 +78,12 @@ BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.marks": frozenset({"agentd.store"}),
     "agentd.pending": frozenset({"agentd.files"}),
     "agentd.ports": frozenset({"agentd.conversation", "agentd.generation"}),
-    "agentd.prompt": frozenset({"agentd.generation", "agentd.ports"}),
+    "agentd.prompt": frozenset({"agentd.generation", "agentd.plain", "agentd.ports"}),
     "agentd.retrieval": frozenset({"agentd.store"}),
     "agentd.sessions": frozenset({"agentd.store"}),
     "agentd.status": frozenset({"agentd.supervisor"}),
+    "agentd.summary": frozenset({"agentd.store", "agentd.window"}),
+    "agentd.turn": frozenset({"agentd.tools", "agentd.window"}),
     "agentd.status_text": frozenset({"agentd.delivery"}),
 }
 
@@ -101,6 +105,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.daemon",
             "agentd.delivery",
             "agentd.letters",
+            "agentd.models",
             "agentd.status_text",
             "agentd.paths",
             "agentd.plain",

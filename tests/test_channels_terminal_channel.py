@@ -10,7 +10,7 @@ import pytest
 from agentd import protocol
 from agentd.client import Disconnected
 from agentd.config import Settings
-from agentd.errors import ConfigError, NotAccepted
+from agentd.errors import ConfigError, Stopping
 from agentd.generation import TextDelta
 from agentd.testing.model import ScriptedModel
 from channels.terminal import channel as module
@@ -118,7 +118,7 @@ async def test_while_the_daemon_stops_messages_are_refused_and_running_turns_end
         await next_of(client, protocol.Found)
         house.stop.set()
         await next_of(client, protocol.Closing)
-        with pytest.raises(NotAccepted, match="stopping"):
+        with pytest.raises(Stopping, match="stopping"):
             await client.post(session, "too late")
         model.gate.set()
         answer = await next_answer(client)

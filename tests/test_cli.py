@@ -53,9 +53,10 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
 
 def test_help_lists_the_commands_in_order_and_the_exit_codes() -> None:
     text = agentd_command("--help").stdout
-    assert list(COMMANDS) == ["chat", "ask", "ingest", "run", "status", "config"]
+    assert list(COMMANDS) == ["chat", "ask", "ingest", "run", "status", "delivery", "config"]
+    width = max(map(len, COMMANDS))
     for name, (_, line) in COMMANDS.items():
-        assert f"  {name:<6}  {line}\n" in text
+        assert f"  {name:<{width}}  {line}\n" in text
     for code, meaning in EXIT_CODES.items():
         assert f"  {code:>3}  {meaning}\n" in text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentd.cli import attach as module
-from agentd.cli.attach import attached
+from agentd.cli.attach import attached, served
 from agentd.errors import Unreachable, UsageError
 from agentd.lock import StateLock
 from tests.daemons import DaemonProcess
@@ -34,8 +34,7 @@ async def test_where_none_runs_one_runs_here_until_the_block_ends(tmp_path: Path
 
 async def test_commands_at_the_same_time_share_one_daemon(tmp_path: Path) -> None:
     async def one() -> str:
-        async with attached(options(tmp_path / "s"), name="test") as client:
-            return (await client.open()).session
+        return (await served(options(tmp_path / "s"), lambda client: client.open(), name="test")).session
 
     sessions = await asyncio.gather(*(one() for _ in range(3)))
     assert len(set(sessions)) == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from agentd.config.layers import dotted
 from agentd.config.settings import (
     DEFAULT,
     MASK,
@@ -19,7 +20,6 @@ from agentd.config.settings import (
     load,
     origins,
 )
-from agentd.config.layers import dotted
 from agentd.errors import ConfigError
 
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"

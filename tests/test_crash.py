@@ -51,7 +51,7 @@ class Lives:
             opened = await client.open(session, history=10)
             assert [line.role for line in opened.history] == ["user", "assistant"]
             pending = (await client.get("status"))["pending"]
-            assert pending == {"unanswered": 0, "undelivered": 0, "dead": 0}
+            assert (pending["unanswered"], pending["undelivered"], pending["dead"]) == (0, 0, 0)
         assert answer.text == f"You said: {QUESTION}"
         self.nothing_is_left()
         return answer

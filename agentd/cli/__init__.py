@@ -19,6 +19,7 @@ COMMANDS = {
     "ingest": ("agentd.cli.ingest", "read documents, so that answers can be found in them"),
     "run": ("agentd.cli.run", "run the daemon in the foreground"),
     "status": ("agentd.cli.status", "tell whether all is well, and if not, what to do"),
+    "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),
     "config": ("agentd.cli.config", "check the configuration, or show it and where it comes from"),
 }
 """Command -> its file, which has `arguments(parser)` and `run(options) -> exit code`, and one line of help."""

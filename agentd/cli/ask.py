@@ -12,14 +12,14 @@ from agentd import protocol
 from agentd.cli.attach import attached
 from agentd.cli.common import model_option
 from agentd.client import Client, Disconnected, new_message_id
-from agentd.errors import AgentdError, TimedOut, UsageError
+from agentd.errors import AgentdError, Stopping, TimedOut, UsageError
 from agentd.events import Citation
 from agentd.plain import plain
 
 MAX_OFFERS = 5
 """How often a question is offered again after a lost connection; the daemon knows it by its id."""
 
-EXIT_CODES = {"model": 5, "timeout": 124}
+EXIT_CODES = {"model": 5, "model_unavailable": 5, "timeout": 124}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,7 @@ async def _ask(options: argparse.Namespace, question: str) -> int:
                         opened = await client.open(session)
                         session = opened.session
                         return await _once(client, session, message_id, question, output)
-                except Disconnected:
+                except (Disconnected, Stopping):
                     if not offers_left:
                         raise
                     output.restart()

@@ -7,20 +7,24 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from agentd.cli.common import load_settings
-from agentd.client import Client
+from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.daemon import Daemon
-from agentd.errors import StateInUse, Unreachable, UsageError
+from agentd.errors import StateInUse, Stopping, Unreachable, UsageError
 from agentd.paths import socket_candidates
 
 ATTACH_SECONDS = 30.0
 """How long a command waits for a daemon that is just starting or stopping."""
 POLL_SECONDS = 0.05
+ATTEMPTS = 5
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -58,6 +62,18 @@ async def attached(
                     "look at its log, or stop it."
                 ) from None
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def served(options: argparse.Namespace, work: Callable[[Client], Awaitable[T]], *, name: str) -> T:
+    """What `work` returns with a client; it is done again where the daemon stopped in the middle of it."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            async with attached(options, name=name) as client:
+                return await work(client)
+        except (Disconnected, Stopping):
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _refuse_model(options: argparse.Namespace, client: Client) -> None:

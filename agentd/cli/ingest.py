@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agentd.cli.attach import attached
+from agentd.cli.attach import served
 from agentd.plain import plain
 from agentd.protocol import IngestState
 
@@ -23,8 +23,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _ingest(options: argparse.Namespace) -> int:
     paths = [path.expanduser().absolute() for path in options.paths]
-    async with attached(options, name="agentd ingest") as client:
-        result = await show_progress(client.ingest(paths))
+    result = await served(options, lambda client: show_progress(client.ingest(paths)), name="agentd ingest")
     for name, reason in result.skipped:
         print(plain(f"skipped {name}: {reason}"), file=sys.stderr)
     print(summary(result))

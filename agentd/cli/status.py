@@ -7,8 +7,9 @@ import asyncio
 import json
 from typing import Any
 
-from agentd.cli.attach import attached
+from agentd.cli.attach import served
 from agentd.plain import plain
+from agentd.status_text import status_lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,30 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     status = asyncio.run(_status(options))
-    print(json.dumps(status, indent=2) if options.json else "\n".join(lines(status)))
+    print(json.dumps(status, indent=2) if options.json else "\n".join(map(plain, status_lines(status))))
     return 0
 
 
 async def _status(options: argparse.Namespace) -> dict[str, Any]:
-    async with attached(options, name="agentd status") as client:
-        return await client.get("status")
-
-
-def lines(status: dict[str, Any]) -> list[str]:
-    """The figures as a person reads them."""
-    daemon, pending, documents, model = (status[key] for key in ("daemon", "pending", "documents", "model"))
-    turns = status["turns"]
-    where = "in this process" if daemon["in_process"] else f"pid {daemon['pid']}"
-    owed = f"{pending['unanswered']} unanswered, {pending['undelivered']} undelivered, {pending['dead']} dead"
-    shown = [
-        ("agentd", f"{daemon['version']}, {where}"),
-        ("state", f"{daemon['state_dir']}, {daemon['free_mb']:,} MB free"),
-        ("model", f"{model['name']}: {model['note']}"),
-        ("documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"),
-        ("turns", f"{turns['running']} running, {turns['waiting']} waiting"),
-        ("pending", owed),
-        *((f"channel {c['name']}", ": ".join(filter(None, (c["state"], c["reason"])))) for c in status["channels"]),
-        ("health", "; ".join(status["problems"]) or "well"),
-    ]
-    width = max(len(name) for name, _ in shown)
-    return [plain(f"{name:<{width}}  {value}") for name, value in shown]
+    return await served(options, lambda client: client.get("status"), name="agentd status")

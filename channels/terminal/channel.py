@@ -16,6 +16,7 @@ from agentd.events import Address, OutboundEvent, Sender
 from agentd.ports import (
     Control,
     Deliveries,
+    DeliveryDesk,
     DocumentView,
     Feed,
     Inbox,
@@ -45,6 +46,7 @@ def build(offers: Offers) -> TerminalChannel:
         deliveries=offers.deliveries,
         status=offers.status,
         control=offers.control,
+        letters=offers.letters,
     )
 
 
@@ -97,6 +99,7 @@ class TerminalChannel:
         deliveries: Deliveries,
         status: Status,
         control: Control,
+        letters: DeliveryDesk,
     ) -> None:
         self._paths = paths
         self._version = version
@@ -106,6 +109,7 @@ class TerminalChannel:
         self.conversations = conversations
         self.status = status
         self.control = control
+        self.letters = letters
         self._deliveries = deliveries
         self._inbox: Inbox | None = None
         self._listeners: list[tuple[socket.socket, Path]] = []

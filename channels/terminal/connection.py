@@ -14,6 +14,7 @@ from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.events import OWNER, Address, Sender
 from agentd.ports import (
     Control,
+    DeliveryDesk,
     DocumentView,
     Feed,
     Gap,
@@ -55,6 +56,8 @@ class House(Protocol):
     def status(self) -> Status: ...
     @property
     def control(self) -> Control: ...
+    @property
+    def letters(self) -> DeliveryDesk: ...
 
     def address(self, session_id: str, request: str = "") -> Address: ...
     def follows(self, connection: Connection, session_id: str) -> None: ...
@@ -120,7 +123,7 @@ class Connection:
                     return
                 continue
             garbage = 0
-            if isinstance(message, protocol.Ingest | protocol.Command):
+            if isinstance(message, protocol.Ingest | protocol.Command | protocol.Delivery):
                 # They may take long, and a later message must not wait for them.
                 tasks.create_task(self._answered(message, tasks), name=f"{message.type} for a client")
             else:
@@ -167,6 +170,11 @@ class Connection:
                 await self.send(protocol.Told(re=message.id, data=await self._tell(message)))
             case protocol.Ingest():
                 await self._ingest(message)
+            case protocol.Delivery():
+                data = await self._house.letters.tell(
+                    OWNER, message.what, message.ids, older_than=message.older_than, limit=message.limit
+                )
+                await self.send(protocol.Told(re=message.id, data=dict(data)))
             case protocol.Command():
                 reply = await self._house.control.run(message.text, OWNER, message.session)
                 await self.send(protocol.Told(re=message.id, data={"text": reply.text, "session": reply.session}))

@@ -1,0 +1,223 @@
+"""Look after what is pending and what is dead: list it, show one event, retry or drop dead letters."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Protocol
+
+from agentd.cli import attach
+from agentd.cli.common import load_settings
+from agentd.delivery.decisions import duration
+from agentd.errors import StateInUse, Unreachable, UsageError
+from agentd.events import OWNER
+from agentd.plain import plain
+
+IDS_AT_ONCE = 500
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+class _Ask(Protocol):
+    async def __call__(
+        self, what: Any, ids: Sequence[str] = (), *, older_than: float | None = None, limit: int = 200
+    ) -> Mapping[str, Any]: ...
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=("list", "show", "retry", "drop"),
+        help="list: what is pending and what is dead; show: one event, its log and its reason; "
+        "retry: deliver or answer dead letters after all; drop: delete dead letters for good",
+    )
+    parser.add_argument("ids", nargs="*", metavar="ID", help="of events, as the list shows them")
+    parser.add_argument("--all", action="store_true", help="retry or drop all dead letters")
+    parser.add_argument(
+        "--older-than", type=age, metavar="AGE", help="of all, only those given up longer ago: 30m, 12h, 7d, 2w"
+    )
+    parser.add_argument("--limit", type=int, default=200, metavar="N", help="list at most N of each (default 200)")
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    _check(options)
+    return asyncio.run(_run(options))
+
+
+def age(text: str) -> float:
+    """Seconds of an age such as 90s, 30m, 12h, 7d or 2w."""
+    form = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if form is None:
+        raise argparse.ArgumentTypeError("must be a number with a unit, as in 30m, 12h, 7d or 2w")
+    return float(form[1]) * _UNITS[form[2]]
+
+
+def _check(options: argparse.Namespace) -> None:
+    action = options.action
+    if action == "list" and options.ids:
+        raise UsageError("`agentd delivery list` takes no ids; `agentd delivery show ID` shows one event.")
+    if action == "show" and len(options.ids) != 1:
+        raise UsageError("`agentd delivery show` takes one id; `agentd delivery list` shows them.")
+    if not 1 <= options.limit <= 5000:
+        raise UsageError("--limit must be from 1 to 5000.")
+    if action in ("list", "show") and (options.all or options.older_than is not None):
+        raise UsageError(f"--all and --older-than are for retry and drop, not for {action}.")
+    if action in ("retry", "drop") and bool(options.ids) == options.all:
+        raise UsageError(f"`agentd delivery {action}` takes ids of dead letters, or --all.")
+    if options.older_than is not None and not options.all:
+        raise UsageError("--older-than chooses among all dead letters; say --all too.")
+
+
+async def _run(options: argparse.Namespace) -> int:
+    async with _desk(options) as ask:
+        match options.action:
+            case "list":
+                found = await ask("list", limit=options.limit)
+                _print(options, found, partial(listed, found))
+            case "show":
+                found = await ask("show", options.ids)
+                _print(options, found, partial(shown, found))
+            case action:
+                found = await _decide(ask, options)
+                _print(options, found, partial(decided, found, "pending again" if action == "retry" else "dropped"))
+                return 1 if found["failed"] else 0
+    return 0
+
+
+async def _decide(ask: _Ask, options: argparse.Namespace) -> Mapping[str, Any]:
+    """Retry or drop in steps that end soon; what failed once is not tried twice."""
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    if options.all:
+        while True:
+            step = await ask(options.action, older_than=options.older_than or 0.0)
+            done += step["done"]
+            failed |= step["failed"]
+            if not step["more"] or not step["done"]:
+                break
+    for start in range(0, len(options.ids), IDS_AT_ONCE):
+        step = await ask(options.action, options.ids[start : start + IDS_AT_ONCE])
+        done += step["done"]
+        failed |= step["failed"]
+    return {"done": done, "failed": failed}
+
+
+@asynccontextmanager
+async def _desk(options: argparse.Namespace) -> AsyncIterator[_Ask]:
+    """The running daemon; where none runs, its state directory, in which nothing moves meanwhile."""
+    from agentd.letters import letters_at_rest
+
+    settings, state_dir = load_settings(options)
+    deadline = time.monotonic() + attach.ATTACH_SECONDS
+    while True:
+        if (client := await attach.running_client(state_dir, "agentd delivery", False)) is not None:
+            async with client:
+                yield client.delivery
+            return
+        try:
+            async with letters_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs) as letters:
+                yield partial(letters.tell, OWNER)
+            return
+        except StateInUse as error:
+            if time.monotonic() > deadline:
+                raise Unreachable(
+                    f"process {error.pid} holds {state_dir} but does not answer on its socket; "
+                    "look at its log, or stop it."
+                ) from None
+            await asyncio.sleep(attach.POLL_SECONDS)
+
+
+# --- what a person reads ---------------------------------------------------------------------------------------------
+
+
+def _print(options: argparse.Namespace, found: Mapping[str, Any], lines: Callable[[], list[str]]) -> None:
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else "\n".join(map(plain, lines())))
+
+
+def listed(found: Mapping[str, Any]) -> list[str]:
+    """A table of what is pending and one of what is dead, the oldest first."""
+    lines: list[str] = []
+    for state, age_of in (("pending", "age"), ("dead", "dead_age")):
+        letters, count = found[state], found["counts"][state]
+        if not letters:
+            continue
+        shown = "" if count == len(letters) else f", the oldest {len(letters)} are shown"
+        rows = [_HEAD[state], *(_row(letter, age_of) for letter in letters)]
+        lines += [*([""] if lines else []), f"{count} {state}{shown}", *_table(rows)]
+    return lines or ["nothing is pending and nothing is dead"]
+
+
+_HEAD = {
+    "pending": ("id", "what", "where", "age", "tries", "next try", "last error"),
+    "dead": ("id", "what", "where", "dead for", "tries", "", "reason"),
+}
+
+
+def _row(letter: Mapping[str, Any], age_of: str) -> tuple[str, ...]:
+    seconds = letter[age_of]
+    return (
+        letter["id"],
+        "answer" if letter["kind"] == "outbound" else "question",
+        _where(letter["address"]),
+        "?" if seconds is None else duration(seconds),
+        str(letter["attempts"]),
+        _clock_time(letter["next_try"]),
+        _one_line(letter["error"]),
+    )
+
+
+def shown(found: Mapping[str, Any]) -> list[str]:
+    """One event with all that was noted of it."""
+    letter, event = found["letter"], found["event"]
+    rows = [
+        ("id", letter["id"]),
+        ("what", f"{letter['kind']}, {letter['state']}"),
+        ("turn", letter["turn"]),
+        ("session", letter["session"]),
+        ("where", _where(letter["address"])),
+        ("age", duration(letter["age"])),
+        ("tries", str(letter["attempts"])),
+    ]
+    if letter["next_try"]:
+        rows.append(("next try", letter["next_try"]))
+    if letter["error"]:
+        rows.append(("reason" if letter["state"] == "dead" else "last error", letter["error"]))
+    log = [f"  {_noted(line)}" for line in found["log"]]
+    text = [f"  {line}" for line in event["text"].splitlines()]
+    return [*_table(rows), "", "text", *text, *(["", "log", *log] if log else [])]
+
+
+def decided(found: Mapping[str, Any], done: str) -> list[str]:
+    """What was done, and what could not be done and why."""
+    failed = [f"{dead_id}: {why}" for dead_id, why in found["failed"].items()]
+    return [f"{len(found['done'])} {done}", *failed]
+
+
+def _noted(line: Mapping[str, Any]) -> str:
+    """A line of the log: what happened, then its details."""
+    details = (f"{key}={value if isinstance(value, str | int) else json.dumps(value)}" for key, value in line.items())
+    return " ".join([str(line["line"]), *(text for text in details if not text.startswith("line="))])
+
+
+def _where(address: Mapping[str, str]) -> str:
+    """The channel, then where on it; the account only where there is nothing else to tell it by."""
+    return " ".join(part for part in (address["channel"], address["chat"], address["thread"]) if part)
+
+
+def _clock_time(time_text: str | None) -> str:
+    return "" if time_text is None else time_text[:19].replace("T", " ") + "Z"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

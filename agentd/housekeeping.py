@@ -1,0 +1,61 @@
+"""What is thrown away in time: how turns ended that nobody will offer again, and dead letters past their retention."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Protocol
+
+from agentd.errors import AgentdError
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS = 60.0
+"""How long after the start it is done for the first time: a start has more urgent work."""
+EVERY_SECONDS = 24 * 3600.0
+
+
+class _Turns(Protocol):
+    async def purge_turns(self) -> int: ...
+
+
+class _Dead(Protocol):
+    async def purge(self, older_than: timedelta) -> int: ...
+
+
+class Housekeeping:
+    """`run` sweeps shortly after the start and once a day; `dead_retention_days` 0 keeps every dead letter."""
+
+    def __init__(
+        self,
+        turns: _Turns,
+        dead: _Dead,
+        *,
+        dead_retention_days: float,
+        first: float | None = None,
+        every: float | None = None,
+    ) -> None:
+        self._turns = turns
+        self._dead = dead
+        self._retention = timedelta(days=dead_retention_days)
+        self._first = FIRST_SECONDS if first is None else first
+        self._every = EVERY_SECONDS if every is None else every
+
+    async def run(self) -> None:
+        """Until cancelled; what a disk refuses today is tried again tomorrow."""
+        await asyncio.sleep(self._first)
+        while True:
+            try:
+                await self.sweep()
+            except (AgentdError, OSError) as error:
+                log.warning("what is no longer needed could not be removed (again in a day): %s", error)
+            await asyncio.sleep(self._every)
+
+    async def sweep(self) -> tuple[int, int]:
+        """How many ended turns were forgotten, and how many dead letters were dropped."""
+        turns = await self._turns.purge_turns()
+        letters = await self._dead.purge(self._retention) if self._retention else 0
+        if turns or letters:
+            log.info("%d ended turns were forgotten and %d dead letters dropped", turns, letters)
+        return turns, letters

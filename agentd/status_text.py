@@ -1,0 +1,58 @@
+"""The figures of `ports.Status` as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from agentd.delivery.decisions import duration
+
+
+def status_lines(status: Mapping[str, Any]) -> list[str]:
+    """One line for each thing that can be well or not, the verdict last; not yet made safe for a terminal."""
+    rows = list(_rows(status))
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+
+
+def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    daemon, documents, model, turns = (status[key] for key in ("daemon", "documents", "model", "turns"))
+    where = "in this process" if daemon["in_process"] else f"pid {daemon['pid']}"
+    yield "agentd", f"{daemon['version']}, {where}"
+    yield "state", f"{daemon['state_dir']}, {daemon['free_mb']:,} MB free"
+    yield "model", f"{model['name']}: {model['note']}"
+    yield "documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"
+    yield "turns", f"{turns['running']} running, {turns['waiting']} waiting"
+    yield "pending", _pending(status["pending"])
+    for reason, count in status["pending"]["dead_by_reason"].items():
+        yield "", f"{count} dead: {reason}"
+    for channel in status["channels"]:
+        yield f"channel {channel['name']}", _channel(channel)
+    yield "health", "; ".join(status["problems"]) or "well"
+
+
+def _pending(pending: Mapping[str, Any]) -> str:
+    told = [f"{pending['unanswered']} unanswered", f"{pending['undelivered']} undelivered"]
+    if pending["deferred"]:
+        told.append(f"{pending['deferred']} of them deferred")
+    if pending["oldest_age"] is not None:
+        told.append(f"the oldest for {duration(pending['oldest_age'])}")
+    return ", ".join([*told, f"{pending['dead']} dead"])
+
+
+def _channel(channel: Mapping[str, Any]) -> str:
+    told = [": ".join(filter(None, (channel["state"], channel["reason"])))]
+    figures = channel["delivery"]
+    owed = figures["waiting"] + figures["in_flight"] + figures["unconfirmed"]
+    if owed:
+        told.append(f"{owed} undelivered for up to {duration(figures['oldest_age'] or 0.0)}")
+    if figures["last_delivered"]:
+        told.append(f"last delivered {_ago(figures['last_delivered'])}")
+    if figures["last_failed"]:
+        told.append(f"last failed {_ago(figures['last_failed'])}: {figures['last_error']}")
+    return ", ".join(told)
+
+
+def _ago(time: str) -> str:
+    return f"{duration(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()))} ago"

@@ -1,0 +1,74 @@
+"""The status in words: one line for each thing, and only what says something."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agentd.status_text import status_lines
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    delivery = {
+        "waiting": 0,
+        "in_flight": 0,
+        "unconfirmed": 0,
+        "deferred": 0,
+        "oldest_age": None,
+        "breaker_open": False,
+        "last_delivered": None,
+        "last_failed": None,
+        "last_error": "",
+    }
+    pending: dict[str, Any] = {
+        "unanswered": 0,
+        "undelivered": 0,
+        "deferred": 0,
+        "oldest_age": None,
+        "dead": 0,
+        "dead_by_reason": {},
+    }
+    return {
+        "daemon": {"version": "1", "pid": 7, "in_process": False, "state_dir": "/s", "free_mb": 1234},
+        "model": {"name": "m", "note": "ready"},
+        "documents": {"documents": 2, "chunks": 3000},
+        "turns": {"running": 0, "waiting": 0},
+        "pending": {**pending, **changes.get("pending", {})},
+        "channels": [
+            {"name": "c", "state": "connected", "reason": "", "delivery": {**delivery, **changes.get("delivery", {})}}
+        ],
+        "problems": changes.get("problems", []),
+    }
+
+
+def line(name: str, **changes: Any) -> str:
+    (found,) = [text for text in status_lines(status(**changes)) if text.startswith(name)]
+    return found.removeprefix(name).strip()
+
+
+def test_where_nothing_is_owed_it_says_no_more_than_that() -> None:
+    assert line("pending") == "0 unanswered, 0 undelivered, 0 dead"
+    assert line("channel c") == "connected"
+    assert line("health") == "well"
+    assert line("agentd") == "1, pid 7"
+
+
+def test_what_is_owed_is_told_with_its_age() -> None:
+    pending = {"unanswered": 1, "undelivered": 4, "deferred": 3, "oldest_age": 7300.0}
+    assert (
+        line("pending", pending=pending)
+        == "1 unanswered, 4 undelivered, 3 of them deferred, the oldest for 2 h, 0 dead"
+    )
+
+
+def test_a_channel_tells_what_went_and_what_failed() -> None:
+    ago = (datetime.now(UTC) - timedelta(seconds=125)).isoformat()
+    figures = {"waiting": 2, "in_flight": 1, "oldest_age": 90.0, "last_delivered": ago}
+    told = line("channel c", delivery={**figures, "last_failed": ago, "last_error": "no route"})
+    assert told == "connected, 3 undelivered for up to 2 min, last delivered 2 min ago, last failed 2 min ago: no route"
+
+
+def test_dead_letters_are_told_by_reason_and_the_verdict_comes_last() -> None:
+    lines = status_lines(status(pending={"dead": 3, "dead_by_reason": {"blocked": 2, "gone": 1}}, problems=["a", "b"]))
+    assert [text.strip() for text in lines if " dead: " in text] == ["2 dead: blocked", "1 dead: gone"]
+    assert lines[-1].endswith("a; b")
