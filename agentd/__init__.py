@@ -8,8 +8,10 @@ pending directory  one file per unfinished turn; the only place where unfinished
 bus                tells the workers what happened (``bus``); every event is one class in ``events``
 session            one conversation of one principal, in ``agentd.db`` (``sessions`` over ``store``)
 conversation       the pure state of a session: what runs, what waits (``conversation``)
-turn               retrieve, prompt, stream, answer (``turn``, ``prompt``, ``retrieval``, ``models``)
+turn               retrieve, prompt, stream, call tools, answer (``turn``, ``prompt``, ``window``, ``tools``)
+model              extractive, or llama.cpp in a child process (``models``); ``summary`` remembers what was cut
 delivery           lanes, back-off and giving up (``delivery``), driven by the DeliveryWorker
+dead letter        what was given up on, until a person decides (``letters``)
 client             speaks ``protocol`` to a daemon over its unix socket (``client``)
 daemon             builds all of it, starts it and stops it (``daemon``)
 

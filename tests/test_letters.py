@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 from agentd.clock import SystemClock
 from agentd.errors import NotFound, StateError, StateInUse, UsageError
 from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Principal
+from agentd.files import Files, OsFiles
 from agentd.letters import Letters, letters_at_rest
 from agentd.lock import StateLock
 from agentd.pending import PendingDirectory
@@ -21,10 +23,23 @@ from agentd.sessions import Sessions
 from agentd.store import Store, load_migrations
 from agentd.testing.model import ScriptedModel
 from tests.builders import IDS, inbound, outbound
-from tests.delivery_house import turn_over
 from tests.house import next_answer, running, status_until
 
 NOW = SystemClock()
+
+
+class Held(OsFiles):
+    """A disk on which a retry waits, just before the event is pending again."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.go = threading.Event()
+
+    def link(self, source: str, target: str) -> None:
+        if "/dead/" in source:
+            self.entered.set()
+            assert self.go.wait(10)
+        super().link(source, target)
 
 
 class Desk:
@@ -63,8 +78,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(state: Path) -> AsyncIterator[Desk]:
-    async with PendingDirectory(state) as pending, Store(state / "agentd.db", load_migrations("agentd")) as store:
+async def desk(state: Path, files: Files | None = None) -> AsyncIterator[Desk]:
+    async with (
+        PendingDirectory(state, files) as pending,
+        Store(state / "agentd.db", load_migrations("agentd")) as store,
+    ):
         yield Desk(pending, Sessions(store, IDS, NOW))
 
 
@@ -151,11 +169,13 @@ async def test_a_dead_question_that_came_again_since_is_not_answered_twice(tmp_p
 
 
 async def test_a_caller_that_leaves_does_not_keep_a_retry_from_its_worker(tmp_path: Path) -> None:
-    async with desk(tmp_path / "s") as d:
+    disk = Held()
+    async with desk(tmp_path / "s", disk) as d:
         dead = await d.dead_answer()
         task = asyncio.create_task(d.letters.tell(OWNER, "retry", [dead.id]))
-        await turn_over(lambda: f"retry of {dead.id}" in {task.get_name() for task in asyncio.all_tasks()})
+        assert await asyncio.to_thread(disk.entered.wait, 10)
         task.cancel()
+        disk.go.set()
         async with asyncio.timeout(10):
             await d.news.wait()
             await asyncio.wait([task])
