@@ -14,9 +14,7 @@ from agentd.generation import Delta, Message, ModelRequest, TextDelta, TextPart
 from agentd.models.choice import ChosenModel, State
 from agentd.testing.model import ScriptedModel
 
-REQUEST = ModelRequest(
-    messages=(Message(role="user", parts=(TextPart(text="one two"),)),), session_id="s", turn_id="t"
-)
+REQUEST = ModelRequest(messages=(Message(role="user", parts=(TextPart(text="one two"),)),), session_id="s", turn_id="t")
 
 
 class FileModel(ScriptedModel):
