@@ -27,10 +27,11 @@ from agentd.inbox import DurableInbox
 from agentd.letters import Letters
 from agentd.lock import StateLock
 from agentd.marks import Marks
-from agentd.models.choice import ChosenModel
+from agentd.models.assembly import assemble, only
 from agentd.models.choice import State as ModelState
 from agentd.models.extractive import ExtractiveModel
-from agentd.models.llama.model import LlamaModel
+from agentd.models.failover import FailoverModel
+from agentd.models.shelf import Shelf
 from agentd.pending import PendingDirectory
 from agentd.ports import Channel, ChatModel, Draining, Entry, Listening, Offers
 from agentd.retrieval.ingest import DocumentIngest
@@ -174,7 +175,7 @@ def channel_builder(name: str, builder: str) -> Callable[[Offers], Channel]:
 class _House:
     """Everything that lives as long as the daemon runs."""
 
-    model: ChosenModel
+    model: FailoverModel
     summaries: BackgroundSummaries
     control: DaemonControl
 
@@ -223,7 +224,11 @@ class _House:
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
         house = cls(settings, pending, sessions, documents, ids)
-        house.model = ChosenModel(model or ExtractiveModel(house.ingest), house._llama, house._tell_model)
+        if model is not None:
+            house.model = only(model, settings.model, house._tell_model)
+        else:
+            extractive = ExtractiveModel(house.ingest)
+            house.model = assemble(settings.model, Shelf(state_dir), extractive, house._tell_model)
         stack.push_async_callback(house.model.close)
         turn = turn_settings(settings)
         house.summaries = BackgroundSummaries(
@@ -239,13 +244,7 @@ class _House:
             clock=clock,
             models=house.model,
         )
-        if settings.model.path is not None and model is None:
-            house.model.begin(settings.model.path)
         return house
-
-    def _llama(self, path: Path, on_state: Callable[[ModelState, str], None]) -> ChatModel:
-        options = self.settings.model
-        return LlamaModel(path, context=options.context, threads=options.threads, on_state=on_state)
 
     def _tell_model(self, name: str, state: ModelState, reason: str) -> None:
         changed = ModelStateChanged(id=self.ids.next(), time=self.clock.now(), model=name, state=state, reason=reason)

@@ -161,7 +161,8 @@ class DaemonStatus:
                 error = stats.last[name].error if name in stats.last else "it fails again and again"
                 problems.append(f"channel {name} takes nothing, and only a probe is sent now and then: {error}")
         if dead:
-            problems.append(f"{dead} dead letters wait for a decision: `agentd delivery list`")
+            waiting = "1 dead letter waits" if dead == 1 else f"{dead} dead letters wait"
+            problems.append(f"{waiting} for a decision: `agentd delivery list`")
         return problems
 
 

@@ -53,7 +53,7 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
 
 def test_help_lists_the_commands_in_order_and_the_exit_codes() -> None:
     text = agentd_command("--help").stdout
-    assert list(COMMANDS) == ["chat", "ask", "ingest", "run", "status", "delivery", "config"]
+    assert list(COMMANDS) == ["chat", "ask", "ingest", "model", "run", "status", "delivery", "config"]
     width = max(map(len, COMMANDS))
     for name, (_, line) in COMMANDS.items():
         assert f"  {name:<{width}}  {line}\n" in text

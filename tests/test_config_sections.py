@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from agentd.config import known_keys
+from agentd.config import known_keys, load, origins
 from agentd.config.sections import (
     AgentSection,
     DaemonSection,
     DeliverySection,
     LimitsSection,
     ModelSection,
+    RemoteSection,
     SamplingSection,
 )
 from agentd.delivery import Policy
+from agentd.errors import ConfigError
 from agentd.generation import Limits, Sampling
+from agentd.models.openai.model import Endpoint
 
 
 def test_the_defaults_are_those_of_the_records_that_are_made_of_them() -> None:
@@ -50,6 +55,32 @@ def test_a_count_is_a_whole_number_from_one(value: object) -> None:
 def test_an_empty_text_takes_an_optional_key_back_to_none() -> None:
     model = ModelSection.model_validate({"path": "", "threads": "", "sampling": {"seed": ""}})
     assert (model.path, model.threads, model.sampling.seed) == (None, None, None)
+
+
+def test_who_is_asked_is_named_and_each_only_once() -> None:
+    assert ModelSection(order=("extractive", "remote")).order == ("extractive", "remote")
+    for order in ((), ("remote", "remote"), ("remote", "cloud")):
+        with pytest.raises(ValidationError):
+            ModelSection.model_validate({"order": order})
+
+
+def test_the_keys_of_a_model_server_are_those_of_its_endpoint() -> None:
+    given = RemoteSection(base_url="http://127.0.0.1:8080/v1")
+    assert Endpoint(**given.model_dump()) == Endpoint(base_url="http://127.0.0.1:8080/v1")
+    with pytest.raises(ValidationError, match="http://"):
+        RemoteSection(base_url="127.0.0.1:8080")
+
+
+def test_a_key_is_shown_nowhere(tmp_path: Path) -> None:
+    settings = load({"AGENTD_MODEL__REMOTE__API_KEY": "sk-secret"})
+    assert settings.model.remote.api_key is not None
+    assert settings.model.remote.api_key.get_secret_value() == "sk-secret"
+    assert "sk-secret" not in repr(settings) + str(origins(settings))
+    file = tmp_path / "config.toml"
+    file.write_text("[model.remote]\napi_key = 12345\n")
+    with pytest.raises(ConfigError, match=r"config.toml:2: model.remote.api_key: must be a text in quotes") as raised:
+        load({}, config=file)
+    assert "12345" not in str(raised.value)
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:

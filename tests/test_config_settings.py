@@ -190,6 +190,8 @@ def _row(known: KnownKey) -> str:
     match known.default:
         case None | ():
             text = "none"
+        case tuple():
+            text = ", ".join(known.default)
         case bool():
             text = str(known.default).lower()
         case float():

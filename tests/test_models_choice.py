@@ -106,5 +106,16 @@ async def test_the_model_of_the_settings_is_loaded_in_the_background_and_its_fau
     await house.chosen.close()
 
 
+async def test_without_a_first_model_there_is_none_until_one_is_chosen() -> None:
+    house = House()
+    chosen = ChosenModel(None, house.build, lambda name, state, reason: None)
+    assert not chosen.chosen and not chosen.tools and not chosen.writes and chosen.name == ""
+    with pytest.raises(ModelError, match="agentd model use"):
+        await answer(chosen)
+    await chosen.use(Path("small.gguf"))
+    assert chosen.chosen and TextDelta(text="one ") in await answer(chosen)
+    await chosen.close()
+
+
 async def test_tokens_are_counted_by_the_model_of_the_moment() -> None:
     assert await House().chosen.count_tokens(REQUEST) == 2

@@ -86,3 +86,12 @@ def test_a_model_that_is_too_large_says_how_much_is_missing(whole: Path) -> None
     files.check_memory(gguf, context=8192, available=None)
     with pytest.raises(ModelError, match=r"needs about 0\.2 GB of memory .* but 0\.1 GB are available"):
         files.check_memory(gguf, context=8192, available=10**8)
+
+
+def test_the_header_tells_what_a_person_wants_to_know(whole: Path, tmp_path: Path) -> None:
+    gguf = files.inspect(whole)
+    assert (gguf.context, gguf.chat_template) == (8192, True)
+    write_table_model(tmp_path / "bare.gguf", chain("\n", "Hello"), chat_template=None)
+    assert not files.inspect(tmp_path / "bare.gguf").chat_template
+    assert files.memory_of(gguf, context=100) == gguf.size + 100 * gguf.cache_bytes + files.WORKING_BYTES
+    assert [files.readable(size) for size in (2_500_000_000, 3_200_000)] == ["2.5 GB", "3 MB"]

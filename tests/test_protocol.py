@@ -8,7 +8,16 @@ import pytest
 
 from agentd import protocol
 from agentd.errors import UsageError
-from agentd.events import Citation, DocumentsRetrieved, Event, TurnFinished, TurnInterrupted, TurnQueued, TurnStarted
+from agentd.events import (
+    Citation,
+    DocumentsRetrieved,
+    Event,
+    TurnFinished,
+    TurnHandedOver,
+    TurnInterrupted,
+    TurnQueued,
+    TurnStarted,
+)
 from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound, passage
 
 CITATION = Citation(n=1, title="Durability", source="/docs/durability.md", start=0, end=9)
@@ -66,6 +75,7 @@ def test_live_events_become_messages_and_the_rest_does_not() -> None:
         TurnQueued(**of, position=2): ("state", "queued", 2, 0),
         TurnStarted(**of, attempt=3): ("state", "running", 0, 3),
         TurnInterrupted(**of, reason="user"): ("state", "stopping", 0, 0),
+        TurnHandedOver(**of, attempt=2, model="m", reason="r"): ("state", "running", 0, 2),
         TurnFinished(**of, outcome="answer"): ("state", "done", 0, 0),
     }
     for event, (kind, state, position, attempt) in expected.items():

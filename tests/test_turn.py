@@ -19,10 +19,12 @@ from agentd.events import (
     ToolCallFailed,
     ToolCallRequested,
     ToolCallSucceeded,
+    TurnHandedOver,
     TurnStarted,
 )
 from agentd.generation import (
     Finish,
+    HandedOver,
     Limits,
     ModelRequest,
     PassagePart,
@@ -136,6 +138,15 @@ async def test_a_model_that_starts_again_voids_what_it_said() -> None:
     assert answer.text == "Hello"
     assert [e.attempt for e in house.events if isinstance(e, TurnStarted)] == [2]
     assert [(e.attempt, e.n) for e in house.events if isinstance(e, GenerationChunk)] == [(1, 0), (2, 0)]
+
+
+async def test_a_change_of_the_model_is_told_and_the_answer_names_who_gave_it() -> None:
+    model = script(HandedOver(model="small", reason="big is down"), TextDelta(text="Hello"), Finish(reason="stop"))
+    house = House(model)
+    answer = await house.run()
+    assert (answer.text, answer.model) == ("Hello", "small")
+    (told,) = [e for e in house.events if isinstance(e, TurnHandedOver)]
+    assert (told.model, told.reason, told.attempt) == ("small", "big is down", 1)
 
 
 async def test_an_error_of_the_model_is_an_answer_that_a_person_can_read() -> None:

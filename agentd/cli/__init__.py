@@ -17,6 +17,7 @@ COMMANDS = {
     "chat": ("agentd.cli.chat", "have a conversation in the terminal"),
     "ask": ("agentd.cli.ask", "ask one question; the answer goes to standard output"),
     "ingest": ("agentd.cli.ingest", "read documents, so that answers can be found in them"),
+    "model": ("agentd.cli.model", "get, choose and measure language models"),
     "run": ("agentd.cli.run", "run the daemon in the foreground"),
     "status": ("agentd.cli.status", "tell whether all is well, and if not, what to do"),
     "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),

@@ -20,6 +20,7 @@ from agentd.events import OWNER
 from agentd.plain import plain
 
 IDS_AT_ONCE = 500
+_KINDS = {"inbound": "question", "outbound": "answer"}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
@@ -163,7 +164,7 @@ def _row(letter: Mapping[str, Any], age_of: str) -> tuple[str, ...]:
     seconds = letter[age_of]
     return (
         letter["id"],
-        "answer" if letter["kind"] == "outbound" else "question",
+        _KINDS[letter["kind"]],
         _where(letter["address"]),
         "?" if seconds is None else duration(seconds),
         str(letter["attempts"]),
@@ -177,7 +178,7 @@ def shown(found: Mapping[str, Any]) -> list[str]:
     letter, event = found["letter"], found["event"]
     rows = [
         ("id", letter["id"]),
-        ("what", f"{letter['kind']}, {letter['state']}"),
+        ("what", f"{_KINDS[letter['kind']]}, {letter['state']}"),
         ("turn", letter["turn"]),
         ("session", letter["session"]),
         ("where", _where(letter["address"])),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 DAY = 24 * 3600.0
 MIB = 1024 * 1024
@@ -21,6 +21,25 @@ def _number(value: object) -> object:
 def _unset(value: object) -> object:
     """An empty text takes a key that may be absent back to none, whatever a lower layer says."""
     return None if value == "" else value
+
+
+def _secret(value: object) -> object:
+    """What is wrong with a secret is told without it."""
+    if value is not None and not isinstance(value, str | SecretStr):
+        raise ValueError("must be a text in quotes")
+    return value
+
+
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or len(set(value)) < len(value):
+        raise ValueError("must name at least one model, and each only once")
+    return value
+
+
+def _address(value: str | None) -> str | None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:8080/v1")
+    return value
 
 
 Whole = Annotated[int, BeforeValidator(_number), Field(ge=0)]
@@ -76,7 +95,47 @@ class LimitsSection(Section):
     turn: Positive = _key(600.0, "how long a whole turn may take", unit="s")
 
 
+Role = Literal["remote", "local", "extractive"]
+"""A language model behind an endpoint, one in a file, and the sentences of the documents."""
+
+
+class RemoteSection(Section):
+    """A model server that speaks OpenAI's chat completions; the fields of `agentd.models.openai.model.Endpoint`."""
+
+    base_url: Annotated[str | None, AfterValidator(_address), BeforeValidator(_unset)] = _key(
+        None, "where the server is, as in http://127.0.0.1:8080/v1; none is no server"
+    )
+    name: Annotated[str | None, BeforeValidator(_unset)] = _key(
+        None, "which of the server's models to ask; none is the first that it lists"
+    )
+    api_key: Annotated[SecretStr | None, BeforeValidator(_unset), BeforeValidator(_secret)] = _key(
+        None, "the key that the server asks for; never shown and never logged"
+    )
+    dialect: Literal["standard", "openai", "llama-server", "vllm"] = _key(
+        "standard",
+        "what the server takes beyond the standard: `openai` for api.openai.com; `llama-server` and `vllm` get every"
+        " sampling setting and count tokens",
+    )
+    tools: bool = _key(True, "whether the model may be offered tools")
+    concurrency: Count = _key(4, "how many answers the server makes for us at once; more wait", unit="answers")
+    pin_slots: bool = _key(
+        False, "keep each conversation in one slot of llama-server, which must have at least `concurrency` of them"
+    )
+    retries: Whole = _key(2, "how often a request is repeated of which nothing has been answered", unit="times", le=10)
+    connect: Positive = _key(10.0, "how long connecting may take", unit="s")
+    first_token: Annotated[Positive | None, BeforeValidator(_unset)] = _key(
+        None, "how long the first token may take; none is model.limits.first_token", unit="s"
+    )
+    idle: Annotated[Positive | None, BeforeValidator(_unset)] = _key(
+        None, "how long it may take from one token to the next; none is model.limits.idle", unit="s"
+    )
+
+
 class ModelSection(Section):
+    order: Annotated[tuple[Role, ...], AfterValidator(_each_once)] = _key(
+        ("remote", "local", "extractive"),
+        "who is asked, and who answers where the one before cannot; what is not configured is passed over",
+    )
     path: Annotated[Path | None, BeforeValidator(_unset)] = _key(
         None, "a language model (GGUF file); none answers with sentences of the documents, without a language model"
     )
@@ -84,6 +143,7 @@ class ModelSection(Section):
     threads: Annotated[Count | None, BeforeValidator(_unset)] = _key(
         None, "how many threads compute; none is one less than there are free cores", unit="threads"
     )
+    remote: RemoteSection = RemoteSection()
     sampling: SamplingSection = SamplingSection()
     limits: LimitsSection = LimitsSection()
 

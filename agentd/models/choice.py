@@ -32,20 +32,28 @@ class Loadable(Protocol):
 class ChosenModel:
     """Implements `ports.ChatModel` with the model of the moment, and `ports.ModelChoice`.
 
-    `build` makes the model of a GGUF file; its second argument is told how the model is.
+    Without a `first` model there is none until a file is chosen. `build` makes the model of a GGUF file; its second
+    argument is told how the model is.
     """
 
-    def __init__(self, first: ChatModel, build: Callable[[Path, Callable[[State, str], None]], ChatModel], tell: Tell):
+    def __init__(
+        self, first: ChatModel | None, build: Callable[[Path, Callable[[State, str], None]], ChatModel], tell: Tell
+    ) -> None:
         self._model = first
         self._build = build
         self._tell = tell
-        self._streams: dict[ChatModel, int] = {first: 0}
+        self._streams: dict[ChatModel, int] = {} if first is None else {first: 0}
         self._tasks: set[asyncio.Task[None]] = set()
         self.states: dict[str, tuple[State, str]] = {}
 
     @property
+    def chosen(self) -> bool:
+        """Whether there is a model at all."""
+        return self._model is not None
+
+    @property
     def name(self) -> str:
-        return self._model.name
+        return self._model.name if self._model is not None else ""
 
     @property
     def tools(self) -> bool:
@@ -67,8 +75,9 @@ class ChosenModel:
 
     def begin(self, path: Path) -> None:
         """Answer with this file from now on, and load it in the background; what is wrong with it is its state."""
-        self._take(self._made(path))
-        self._own(self._load(self._model), f"load {self.name}")
+        model = self._made(path)
+        self._take(model)
+        self._own(self._load(model), f"load {model.name}")
 
     async def use(self, path: Path) -> str:
         """Load this file, then answer with it; the earlier model goes on where this fails (`ModelError`)."""
@@ -80,13 +89,13 @@ class ChosenModel:
             await _close(model)
             raise
         self._take(model)
-        return f"{model.name} answers from now on; to keep it, set `path` under [model] in the configuration."
+        return f"{model.name} answers from now on; to keep it after a restart: `agentd model use {path}`."
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return self._counted(self._model, request)
+        return self._counted(self._present(), request)
 
     async def count_tokens(self, request: ModelRequest) -> int:
-        return await self._model.count_tokens(request)
+        return await self._present().count_tokens(request)
 
     async def close(self) -> None:
         """End every model that was made."""
@@ -95,6 +104,13 @@ class ChosenModel:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for model in list(self._streams):
             await _close(model)
+
+    def _present(self) -> ChatModel:
+        if self._model is None:
+            raise ModelError(
+                "No local model is chosen; `agentd model list` shows some, `agentd model use` chooses one."
+            )
+        return self._model
 
     async def _counted(self, model: ChatModel, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         self._streams[model] += 1
@@ -118,7 +134,8 @@ class ChosenModel:
     def _take(self, model: ChatModel) -> None:
         earlier, self._model = self._model, model
         self._streams.setdefault(model, 0)
-        self._retire(earlier)
+        if earlier is not None:
+            self._retire(earlier)
 
     def _retire(self, model: ChatModel) -> None:
         """Close a model that answers no more once its last answer has ended."""

@@ -6,5 +6,8 @@ channel   a channel with scripted outcomes
 pending   the pending directory in memory
 files     a file system in memory that can crash at every operation
 server    a daemon that answers clients exactly what a script says
+http      an HTTP server whose handler decides every byte
+openai_server  an OpenAI-compatible endpoint that answers well or badly
+hub       a hub of models that can break every promise it makes
 gguf      tiny real models whose next token is known by construction
 """

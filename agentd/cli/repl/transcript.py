@@ -187,7 +187,7 @@ class Transcript:
                 if state.turn not in self._turns and state.turn not in self._answered:
                     self._waiting[state.turn] = None
             case "running":
-                self._doing = "working"
+                self._doing = plain(state.detail) or "working"
                 self._attempt(state.turn, state.attempt)
                 self._advance()
             case "tool":

@@ -52,12 +52,17 @@ Value = int | float | bool | str | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gguf:
-    """What the header of a model file says; `cache_bytes` is the key-value cache of one token, 0 where unknown."""
+    """What the header of a model file says; `cache_bytes` is the key-value cache of one token, 0 where unknown.
+
+    `context` is how many tokens the model was trained for, 0 where unknown.
+    """
 
     path: Path
     size: int
     architecture: str
     cache_bytes: int
+    context: int = 0
+    chat_template: bool = False
 
 
 def inspect(path: Path) -> Gguf:
@@ -75,19 +80,26 @@ def inspect(path: Path) -> Gguf:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror}; check its owner and mode.") from None
 
 
+def memory_of(gguf: Gguf, *, context: int) -> int:
+    """Bytes that the model takes with a context of so many tokens: weights, cache and working memory."""
+    return gguf.size + gguf.cache_bytes * context + WORKING_BYTES
+
+
 def check_memory(gguf: Gguf, *, context: int, available: int | None) -> None:
     """`ModelError` where the weights and the cache of `context` tokens are more than the `available` bytes."""
     cache = gguf.cache_bytes * context
-    need = gguf.size + cache + WORKING_BYTES
+    need = memory_of(gguf, context=context)
     if available is not None and need > available:
         raise ModelError(
-            f"{gguf.path.name} needs about {_gb(need)} of memory ({_gb(gguf.size)} weights, {_gb(cache)} for a context"
-            f" of {context} tokens), but {_gb(available)} are available; choose a smaller model, a smaller context,"
+            f"{gguf.path.name} needs about {readable(need)} of memory ({readable(gguf.size)} weights,"
+            f" {readable(cache)} for a context of {context} tokens), but {readable(available)} are available; choose a"
+            " smaller model, a smaller context,"
             " or give agentd more memory."
         )
 
 
-def _gb(size: int) -> str:
+def readable(size: int) -> str:
+    """Bytes as people say them."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
@@ -123,7 +135,15 @@ def _inspect(path: Path, data: mmap.mmap) -> Gguf:
     causal = facts.get(f"{architecture}.attention.causal", True)
     if not causal or any(mark in architecture for mark in _NOT_CHAT):
         raise ModelError(f"{path} is a {architecture} model, which cannot chat; choose a chat model.")
-    return Gguf(path=path, size=len(data), architecture=architecture, cache_bytes=_cache_bytes(facts, architecture))
+    context = facts.get(f"{architecture}.context_length")
+    return Gguf(
+        path=path,
+        size=len(data),
+        architecture=architecture,
+        cache_bytes=_cache_bytes(facts, architecture),
+        context=int(context) if isinstance(context, int) else 0,
+        chat_template=bool(facts.get("tokenizer.chat_template")),
+    )
 
 
 def _cache_bytes(facts: dict[str, Value], architecture: str) -> int:

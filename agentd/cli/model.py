@@ -1,0 +1,267 @@
+"""Get, choose and measure language models that run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from agentd.cli.common import load_settings
+from agentd.config import Settings
+from agentd.errors import ModelError, UsageError
+from agentd.models.catalogue import entries, recommended
+from agentd.models.llama import files, machine
+from agentd.models.shelf import Shelf
+from agentd.models.sources import SUFFIX
+from agentd.plain import plain
+
+ACTIONS = ("list", "pull", "use", "info", "remove", "bench")
+NONE = "none"
+"""Chooses no model."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=ACTIONS,
+        help="list: the models here and those to get; pull: get one; use: choose the one that answers; "
+        "info: all that is known of one; remove: delete one; bench: how fast one reads and writes here",
+    )
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="MODEL",
+        help="a name of the list; for use, info and bench also the path of a .gguf file; for pull also "
+        "OWNER/REPOSITORY/FILE.gguf of a hub (with @REVISION), a URL or a path; for use also `none`",
+    )
+    parser.add_argument("--use", action="store_true", help="pull: choose the model, too")
+    parser.add_argument("--name", help="pull: keep it under this name")
+    parser.add_argument("--replace", action="store_true", help="pull: in the place of another model of the same name")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="bench: how often to measure (default 3)")
+    parser.add_argument("--json", action="store_true", help="list, info and bench: the same for programs")
+
+
+def run(options: argparse.Namespace) -> int:
+    _check(options)
+    settings, state_dir = load_settings(options)
+    shelf = Shelf(state_dir)
+    match options.action:
+        case "list":
+            rows = listed(shelf, settings)
+            print(json.dumps(rows, indent=2) if options.json else "\n".join(map(plain, list_lines(rows))))
+        case "pull":
+            from agentd.cli.model_pull import pull_model
+
+            path = pull_model(options, shelf)
+            if options.use:
+                choose(settings, state_dir, shelf, path)
+        case "use":
+            wanted = None if options.target == NONE else path_of(shelf, options.target)
+            choose(settings, state_dir, shelf, wanted)
+        case "info":
+            facts = known(shelf, options.target)
+            print(json.dumps(facts, indent=2) if options.json else "\n".join(map(plain, info_lines(facts))))
+        case "remove":
+            gone = shelf.remove(options.target)
+            print(f"{gone.name} is removed; {files.readable(gone.size)} are free again")
+        case _:
+            from agentd.cli.model_bench import bench_model
+
+            bench_model(options, settings, _to_measure(options, settings, shelf))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    action = options.action
+    if action in ("pull", "use", "info", "remove") and not options.target:
+        raise UsageError(f"`agentd model {action}` needs a model; `agentd model list` shows them.")
+    if action == "list" and options.target:
+        raise UsageError("`agentd model list` takes no name; `agentd model info NAME` tells all of one.")
+    for option, given in (("--use", options.use), ("--name", options.name), ("--replace", options.replace)):
+        if given and action != "pull":
+            raise UsageError(f"{option} is for pull, not for {action}.")
+    if not 1 <= options.rounds <= 100:
+        raise UsageError("--rounds must be from 1 to 100.")
+
+
+def path_of(shelf: Shelf, model: str) -> Path:
+    """The file of a name, or of a path of its own."""
+    if "/" in model or model.endswith(SUFFIX) or model.startswith("~"):
+        return Path(model).expanduser().absolute()
+    return shelf.find(model).path
+
+
+def _to_measure(options: argparse.Namespace, settings: Settings, shelf: Shelf) -> Path:
+    path = path_of(shelf, options.target) if options.target else settings.model.path or shelf.chosen()
+    if path is None:
+        raise UsageError("no model is chosen; name one: `agentd model bench NAME`.")
+    return path
+
+
+# --- list and info ---------------------------------------------------------------------------------------------------
+
+
+def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
+    """Machine and models as JSON values; sizes and memory are bytes, memory is None where it is not known."""
+    context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
+    best = recommended(available=available, threads=threads, context=context)
+    chosen = settings.model.path or shelf.chosen()
+    here = {model.name: model for model in shelf.models()}
+    rows = [
+        {
+            "name": model.name,
+            "here": True,
+            "chosen": model.path == chosen,
+            "size": model.size,
+            "memory": _memory(model.path, context),
+            "licence": model.record.licence if model.record else "",
+            "why": next((entry.why for entry in entries() if entry.name == model.name), ""),
+        }
+        for model in here.values()
+    ] + [
+        {
+            "name": entry.name,
+            "here": False,
+            "chosen": False,
+            "size": entry.size,
+            "memory": entry.memory(context),
+            "licence": entry.licence,
+            "why": entry.why,
+        }
+        for entry in entries()
+        if entry.name not in here
+    ]
+    return {
+        "machine": {"available_memory": available, "free_threads": threads, "context": context},
+        "models": rows,
+        "chosen": str(chosen) if chosen else None,
+        "recommended": best.name,
+    }
+
+
+def _memory(path: Path, context: int) -> int | None:
+    try:
+        return files.memory_of(files.inspect(path), context=context)
+    except ModelError:
+        return None
+
+
+def list_lines(rows: dict[str, Any]) -> list[str]:
+    """A table, and what to do next."""
+    available, best = rows["machine"]["available_memory"], rows["recommended"]
+    cells = [("", "NAME", "SIZE", "MEMORY", "LICENCE", "")]
+    for row in rows["models"]:
+        memory = row["memory"]
+        notes = ["chosen" if row["chosen"] else "here"] if row["here"] else []
+        if memory is None:
+            notes.append("cannot be used; `agentd model info` says why")
+        elif available is not None and memory > available:
+            notes.append("more than is free here")
+        if row["name"] == best:
+            notes.append("recommended here")
+        size, needed = files.readable(row["size"]), files.readable(memory) if memory else "?"
+        cells.append(("*" if row["chosen"] else "", row["name"], size, needed, row["licence"], ", ".join(notes)))
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+    free = f"{files.readable(available)} of memory" if available is not None else "an unknown amount of memory"
+    cores = rows["machine"]["free_threads"]
+    lines.append(
+        f"\nMemory is for a context of {rows['machine']['context']} tokens; {free} and {cores} cores are free."
+    )
+    if rows["chosen"] is None:
+        lines.append(f"No model is chosen. `agentd model pull {best} --use` gets the recommended one.")
+    elif not any(row["chosen"] for row in rows["models"]):
+        lines.append(f"The chosen model is {rows['chosen']}.")
+    return lines
+
+
+def known(shelf: Shelf, model: str) -> dict[str, Any]:
+    """All that is known of a model, whether it is here or only in the catalogue."""
+    facts: dict[str, Any] = {"name": model}
+    entry = next((entry for entry in entries() if entry.name == model), None)
+    if entry is not None:
+        facts |= {"catalogue": f"{entry.repo}/{entry.file}", "why": entry.why, "facts from": ", ".join(entry.sources)}
+    path = None if entry is not None and shelf.get(model) is None else path_of(shelf, model)
+    if path is None:
+        assert entry is not None
+        return facts | {
+            "here": f"no; `agentd model pull {model}` gets it",
+            "size": files.readable(entry.size),
+            "memory": f"{files.readable(entry.memory(8192))} with a context of 8192 tokens",
+            "licence": entry.licence,
+            "context": entry.context,
+        }
+    facts["path"] = str(path)
+    try:
+        gguf = files.inspect(path)
+    except ModelError as error:
+        facts["problem"] = str(error)
+    else:
+        facts |= {
+            "size": files.readable(gguf.size),
+            "memory": f"{files.readable(files.memory_of(gguf, context=8192))} with a context of 8192 tokens",
+            "architecture": gguf.architecture,
+            "context": gguf.context or "unknown",
+            "chat template": "yes" if gguf.chat_template else "none; a common one is used",
+        }
+    record = next((found.record for found in shelf.models() if found.path == path), None)
+    if record is not None:
+        facts |= {"from": record.source, "revision": record.revision, "sha256": record.sha256}
+        facts |= {"licence": record.licence or "unknown", "pulled": record.pulled.isoformat(timespec="seconds")}
+    return facts
+
+
+def info_lines(facts: dict[str, Any]) -> list[str]:
+    width = max(map(len, facts))
+    return [f"{name:<{width}}  {value}" for name, value in facts.items()]
+
+
+# --- use -------------------------------------------------------------------------------------------------------------
+
+
+def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None) -> None:
+    """Tell a running daemon, then keep the choice: what the daemon cannot load is not chosen."""
+    told = ""
+    if path is not None:
+        gguf = files.inspect(path)
+        _warn_of_memory(gguf, settings)
+        told = asyncio.run(_tell_daemon(state_dir, path))
+    shelf.choose(path)
+    if path is None:
+        print("no model is chosen; from the next start on, answers are sentences of the documents")
+    elif told:
+        print(f"{path.stem} answers from now on, and after a restart")
+    else:
+        print(f"{path.stem} is chosen; it answers from the next start on")
+    configured = settings.model.path
+    if configured is not None and configured != path:
+        print(
+            f"warning: the configuration sets model.path = {configured}, which comes before this choice when agentd"
+            " starts; take it out there",
+            file=sys.stderr,
+        )
+    if "local" not in settings.model.order:
+        print("warning: model.order does not name `local`, so this model is not asked after a start", file=sys.stderr)
+
+
+def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
+    try:
+        files.check_memory(gguf, context=settings.model.context, available=machine.available_memory())
+    except ModelError as error:
+        print(f"warning: {error}", file=sys.stderr)
+
+
+async def _tell_daemon(state_dir: Path, path: Path) -> str:
+    """What the daemon says to it; "" where none runs. `AgentdError` where it cannot load the model."""
+    from agentd.cli.attach import running_client
+
+    client = await running_client(state_dir, "agentd model", False)
+    if client is None:
+        return ""
+    async with client:
+        print(f"loading {path.stem} ...", file=sys.stderr)
+        said, _ = await client.command(f"/model {path}")
+        return said

@@ -1,0 +1,54 @@
+"""`agentd model bench`: how fast a model reads prompts and writes answers on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from agentd.config import Settings
+from agentd.models.llama import machine
+from agentd.models.llama.model import LlamaModel
+from agentd.models.speed import Speed, measure, median
+
+PROMPT_TOKENS, ANSWER_TOKENS = 512, 64
+
+
+def bench_model(options: argparse.Namespace, settings: Settings, path: Path) -> None:
+    """Load the model, measure it and print the medians."""
+    speed = asyncio.run(_measured(settings, path, options.rounds, quiet=options.json))
+    threads = settings.model.threads or machine.free_threads()
+    if options.json:
+        print(json.dumps({"model": path.stem, "threads": threads, **asdict(speed)}, indent=2))
+    else:
+        print("\n".join(lines(path.stem, speed, threads)))
+
+
+def lines(name: str, speed: Speed, threads: int) -> list[str]:
+    """The figures with what they mean for a person who waits."""
+    write = f"{speed.write:,.1f} tokens/s" if speed.write else "not measured: it ended after one token"
+    return [
+        f"{name}, {threads} thread{'s' if threads > 1 else ''}",
+        f"  reads   {speed.read:,.1f} tokens/s  (prompt of {speed.read_tokens} tokens)",
+        f"  writes  {write}  (answer of {speed.written_tokens} tokens)",
+        f"  first word after {speed.first_token:.1f} s; 2,000 tokens of documents would take"
+        f" {2000 / speed.read:.0f} s to read",
+    ]
+
+
+async def _measured(settings: Settings, path: Path, rounds: int, *, quiet: bool) -> Speed:
+    options = settings.model
+    speeds: list[Speed] = []
+    async with LlamaModel(path, context=options.context, threads=options.threads) as model:
+        room = max(64, options.context - ANSWER_TOKENS - 64)
+        async for speed in measure(
+            model, prompt_tokens=min(PROMPT_TOKENS, room), answer_tokens=ANSWER_TOKENS, rounds=rounds
+        ):
+            speeds.append(speed)
+            if not quiet:
+                said = f"round {len(speeds)} of {rounds}: reads {speed.read:,.1f}, writes {speed.write:,.1f} tokens/s"
+                print(said, file=sys.stderr)
+    return median(speeds)

@@ -1,0 +1,60 @@
+"""The models that the settings and the shelf name, put together in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agentd.config.sections import ModelSection
+from agentd.errors import ConfigError
+from agentd.models.choice import ChosenModel, State, Tell
+from agentd.models.failover import LOCAL, FailoverModel
+from agentd.models.llama.model import LlamaModel
+from agentd.models.shelf import Shelf
+from agentd.ports import ChatModel
+
+
+def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: Tell) -> FailoverModel:
+    """What answers, in the order of the settings; the local model begins to load, if one is set or chosen.
+
+    A path in the settings comes before the choice on the shelf. `ConfigError` where the order names nothing that there
+    could be.
+    """
+    local = chosen_model(options, tell)
+    models: dict[str, ChatModel] = {}
+    for role in options.order:
+        match role:
+            case "remote" if options.remote.base_url is not None:
+                models[role] = remote_model(options)
+            case "local":
+                models[role] = local
+            case "extractive":
+                models[role] = extractive
+    if not models:
+        raise ConfigError("model.order names only `remote`, but model.remote.base_url is not set; set it.")
+    model = FailoverModel(models, local, tell)
+    path = options.path or shelf.chosen()
+    if path is not None and LOCAL in models:
+        model.begin(path)
+    return model
+
+
+def only(model: ChatModel, options: ModelSection, tell: Tell) -> FailoverModel:
+    """This model answers, whatever the settings say, until a file is chosen."""
+    return FailoverModel({"only": model}, chosen_model(options, tell), tell)
+
+
+def chosen_model(options: ModelSection, tell: Tell) -> ChosenModel:
+    """The place of the local model; there is none in it yet."""
+
+    def build(path: Path, on_state: Callable[[State, str], None]) -> ChatModel:
+        return LlamaModel(path, context=options.context, threads=options.threads, on_state=on_state)
+
+    return ChosenModel(None, build, tell)
+
+
+def remote_model(options: ModelSection) -> ChatModel:
+    """The client takes most of a second to import, so only those who have a server pay for it."""
+    from agentd.models.openai.model import Endpoint, OpenAIModel
+
+    return OpenAIModel(Endpoint(**options.remote.model_dump()))

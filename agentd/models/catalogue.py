@@ -1,0 +1,55 @@
+"""Language models that are known to run well, with what each needs, and the one that fits a machine best."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from agentd.models.llama.files import WORKING_BYTES
+
+FILE = Path(__file__).with_suffix(".toml")
+SPARE = 0.8
+"""Of the memory that is available, a model may take so much."""
+
+
+class Entry(BaseModel):
+    """One model. `size` and `cache` (for each token of context) are bytes, `threads` the free cores that suit it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    repo: str
+    file: str
+    licence: str
+    size: int
+    cache: int
+    context: int
+    threads: int
+    why: str
+    sources: tuple[str, ...]
+
+    def memory(self, context: int) -> int:
+        """Bytes that it takes with a context of so many tokens: weights, cache and working memory."""
+        return self.size + self.cache * context + WORKING_BYTES
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All of them, in the order of recommendation."""
+    with FILE.open("rb") as file:
+        return tuple(Entry(name=name, **fields) for name, fields in tomllib.load(file).items())
+
+
+def recommended(*, available: int | None, threads: int, context: int, among: Sequence[Entry] | None = None) -> Entry:
+    """The best that fits so many bytes of free memory and free cores; the smallest where none does."""
+    known = entries() if among is None else among
+    fitting = [
+        entry
+        for entry in known
+        if entry.threads <= threads and (available is None or entry.memory(context) <= available * SPARE)
+    ]
+    return fitting[-1] if fitting else min(known, key=lambda entry: entry.memory(context))

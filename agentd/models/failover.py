@@ -1,0 +1,191 @@
+"""Several models in an order of preference: where one cannot answer the next one does, and everybody is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, TimedOut
+from agentd.generation import (
+    Delta,
+    HandedOver,
+    ModelRequest,
+    ReasoningDelta,
+    Restarted,
+    TextDelta,
+    ToolCallDelta,
+)
+from agentd.models.choice import ChosenModel, State, Tell
+from agentd.ports import ChatModel, ToolUser, Writer
+
+log = logging.getLogger(__name__)
+
+REST = 30.0
+"""Seconds for which a model that was unavailable is asked after all others."""
+LOCAL = "local"
+"""The role of the model whose file can be chosen while the daemon runs."""
+NO_MODEL = "No model is chosen: `agentd model list` shows some, `agentd model use NAME` chooses one."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rest:
+    until: float
+    reason: str
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+class FailoverModel:
+    """Implements `ports.ChatModel` with `models` by role, which are asked in their order, and `ports.ModelChoice`.
+
+    `local` is the model whose file can be chosen: once that is done while the daemon runs, it is asked before all
+    others. What a model has begun is void (`Restarted`) before another one answers; each change is a `HandedOver`.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ChatModel],
+        local: ChosenModel,
+        tell: Tell,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models = dict(models)
+        self._local = local
+        self._tell = tell
+        self._clock = clock
+        self._resting: dict[str, _Rest] = {}
+
+    # --- what a person sees ---
+
+    @property
+    def name(self) -> str:
+        """The model that is preferred, even while another one answers for it."""
+        return self._models[roles[0]].name if (roles := self._roles()) else "none"
+
+    @property
+    def problem(self) -> str:
+        """Why the preferred model, or the local one, cannot answer; "" while they can."""
+        if not (roles := self._roles()):
+            return NO_MODEL
+        if (rest := self._resting.get(roles[0])) is not None:
+            return rest.reason
+        return self._local.problem if LOCAL in roles else ""
+
+    @property
+    def state(self) -> State:
+        return "failed" if self.problem else self._local.state if self._roles()[0] == LOCAL else "ready"
+
+    # --- ports ---
+
+    @property
+    def tools(self) -> bool:
+        model = self._first()
+        return isinstance(model, ToolUser) and model.tools
+
+    @property
+    def writes(self) -> bool:
+        model = self._first()
+        return isinstance(model, Writer) and model.writes
+
+    def begin(self, path: Path) -> None:
+        """Load this file in the background, as the local model."""
+        self._local.begin(path)
+
+    async def use(self, path: Path) -> str:
+        """See `ports.ModelChoice`."""
+        said = await self._local.use(path)
+        others = {role: model for role, model in self._models.items() if role != LOCAL}
+        self._models = {LOCAL: self._local, **others}
+        return said
+
+    async def count_tokens(self, request: ModelRequest) -> int:
+        """By the model that would be asked first, or the next one that can count."""
+        failure: AgentdError = ModelError(NO_MODEL)
+        for role in self._order():
+            try:
+                return await self._models[role].count_tokens(request)
+            except (ModelError, TimedOut, Busy) as error:
+                failure = error
+        raise failure
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """See `ChatModel.stream`. Where no model can answer, the error says of each one why."""
+        failures: list[tuple[str, AgentdError]] = []
+        order = self._order()
+        for role in order:
+            model = self._models[role]
+            if failures:
+                yield HandedOver(model=model.name, reason=str(failures[-1][1]))
+            elif role != (preferred := self._roles()[0]):
+                yield HandedOver(model=model.name, reason=self._resting[preferred].reason)
+            begun = False
+            try:
+                async with aclosing(model.stream(_for(model, request))) as deltas:
+                    async for delta in deltas:
+                        if isinstance(delta, TextDelta | ReasoningDelta | ToolCallDelta):
+                            begun = True
+                            self._well(role)
+                        yield delta
+                return
+            except (ModelError, TimedOut, Busy) as error:
+                log.warning("%s cannot answer: %s", model.name, error)
+                failures.append((model.name, error))
+                self._failed(role, error)
+            if begun and role != order[-1]:
+                yield Restarted(reason=str(failures[-1][1]))
+        raise _combined(failures)
+
+    async def close(self) -> None:
+        """Close every model that holds something."""
+        for model in {self._local, *self._models.values()}:
+            if isinstance(model, _Closable):
+                await model.close()
+
+    # --- whose turn it is ---
+
+    def _roles(self) -> list[str]:
+        """Those that there are, in order of preference."""
+        return [role for role, model in self._models.items() if model is not self._local or self._local.chosen]
+
+    def _first(self) -> ChatModel | None:
+        """The model that would be asked now."""
+        return self._models[order[0]] if (order := self._order()) else None
+
+    def _order(self) -> list[str]:
+        """In the order in which they are asked: who was unavailable lately comes last."""
+        now = self._clock()
+        return sorted(self._roles(), key=lambda role: role in self._resting and self._resting[role].until > now)
+
+    def _failed(self, role: str, error: AgentdError) -> None:
+        # The local model knows its own crash loops, and a time-out while it loads may be the last one.
+        if isinstance(error, ModelUnavailable) or (isinstance(error, TimedOut) and role != LOCAL):
+            self._resting[role] = _Rest(until=self._clock() + REST, reason=str(error))
+            self._tell(self._models[role].name, "failed", str(error))
+
+    def _well(self, role: str) -> None:
+        if self._resting.pop(role, None) is not None:
+            self._tell(self._models[role].name, "ready", "")
+
+
+def _for(model: ChatModel, request: ModelRequest) -> ModelRequest:
+    """Tools are offered only to a model that can call them."""
+    usable = isinstance(model, ToolUser) and model.tools
+    return request if usable or not request.tools else replace(request, tools=())
+
+
+def _combined(failures: list[tuple[str, AgentdError]]) -> AgentdError:
+    if not failures:
+        return ModelError(NO_MODEL)
+    if len(failures) == 1:
+        return failures[0][1]
+    told = "; ".join(f"{name}: {error}" for name, error in failures)
+    return ModelError(f"No model could answer. {told}")

@@ -1,0 +1,108 @@
+"""A `ModelRequest` as the body of a chat completion, in the dialect of the server.
+
+The form is OpenAI's (https://platform.openai.com/docs/api-reference/chat/create); what llama-server and vLLM take
+besides is in tools/server/README.md of llama.cpp and in vLLM's page on its OpenAI-compatible server.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from agentd.errors import ModelError
+from agentd.generation import Message, ModelRequest, Part, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
+from agentd.prompt import render_passage
+
+Dialect = Literal["standard", "openai", "llama-server", "vllm"]
+
+
+def completion_body(request: ModelRequest, *, model: str, dialect: Dialect, slot: int | None = None) -> dict[str, Any]:
+    """The JSON of a streamed completion; `slot` pins the request to one of llama-server's slots."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": chat_messages(request),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **_sampling(request.sampling, dialect),
+    }
+    if request.tools:
+        body["tools"] = tool_specs(request)
+    if request.schema is not None:
+        schema = {"name": "answer", "strict": True, "schema": request.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if dialect == "llama-server":
+        body["cache_prompt"] = True
+        if slot is not None:
+            body["id_slot"] = slot
+    return body
+
+
+def chat_messages(request: ModelRequest) -> list[dict[str, Any]]:
+    """The conversation; each result of a tool is a message of its own."""
+    if not request.messages:
+        raise ModelError("There is nothing to answer: the request has no messages.")
+    return [written for message in request.messages for written in _messages(message)]
+
+
+def tool_specs(request: ModelRequest) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in request.tools
+    ]
+
+
+def _messages(message: Message) -> list[dict[str, Any]]:
+    calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    text = "".join(_text(part) for part in message.parts)
+    written: list[dict[str, Any]] = []
+    if calls:
+        written.append({"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in calls]})
+    elif text or not results:
+        written.append({"role": "user" if message.role == "tool" else message.role, "content": text})
+    written += [{"role": "tool", "tool_call_id": part.call_id, "content": _clean(part.text)} for part in results]
+    return written
+
+
+def _call(part: ToolCallPart) -> dict[str, Any]:
+    return {
+        "id": part.call_id,
+        "type": "function",
+        "function": {"name": part.tool, "arguments": _clean(part.arguments)},
+    }
+
+
+def _text(part: Part) -> str:
+    match part:
+        case TextPart():
+            return _clean(part.text)
+        case PassagePart():
+            return _clean(render_passage(part.passage))
+        case _:
+            return ""
+
+
+def _clean(text: str) -> str:
+    """Halves of characters, which UTF-8 cannot carry, become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
+    longest = "max_completion_tokens" if dialect == "openai" else "max_tokens"
+    body: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        longest: sampling.max_tokens,
+    }
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if dialect in ("llama-server", "vllm"):
+        penalty = "repeat_penalty" if dialect == "llama-server" else "repetition_penalty"
+        # vLLM says "no limit" with -1 or, since 0.8, 0; llama-server with 0: leaving it out means another default.
+        top_k = sampling.top_k if sampling.top_k or dialect == "llama-server" else -1
+        body |= {"top_k": top_k, "min_p": sampling.min_p, penalty: sampling.repeat_penalty}
+    return body

@@ -1,0 +1,165 @@
+"""The directory of models: whole files, each with a record of where it came from beside it, and which one is chosen.
+
+NAME.gguf       a model; it appears whole, by a rename
+NAME.gguf.json  its record: source, revision, sha256
+chosen.json     the model that the daemon loads, unless its configuration names one
+.partial/       downloads that are not done
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agentd.errors import NotFound, StateError, UsageError
+from agentd.models.sources import SUFFIX, check_name
+
+log = logging.getLogger(__name__)
+
+DIRECTORY = "models"
+"""Of the state directory."""
+CHOSEN = "chosen.json"
+PARTIAL = ".partial"
+VERSION = 1
+
+
+class Record(BaseModel):
+    """What was pulled; `revision` is the hub's commit, "" for what comes from elsewhere, `size` is bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    version: int = VERSION
+    source: str
+    revision: str = ""
+    sha256: str
+    size: int
+    licence: str = ""
+    pulled: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shelved:
+    """A model on the shelf; one without a record was put there by hand."""
+
+    name: str
+    path: Path
+    size: int
+    record: Record | None
+
+
+class Shelf:
+    """The directory need not exist; it is made when something is put there. Nothing here waits for the network."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.directory = state_dir / DIRECTORY
+
+    @property
+    def partial(self) -> Path:
+        return self.directory / PARTIAL
+
+    def models(self) -> list[Shelved]:
+        """All of them, by name."""
+        found = sorted(self.directory.glob(f"*{SUFFIX}")) if self.directory.is_dir() else []
+        return [self._shelved(path) for path in found if path.is_file()]
+
+    def get(self, name: str) -> Shelved | None:
+        path = self._path(check_name(name))
+        return self._shelved(path) if path.is_file() else None
+
+    def find(self, name: str) -> Shelved:
+        """`NotFound` suggests the nearest name."""
+        if (found := self.get(name)) is not None:
+            return found
+        close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
+        hint = f"did you mean {close[0]}?" if close else f"`agentd model pull {name}` gets it, if there is such a one."
+        raise NotFound(f"there is no model {name!r} on this machine; {hint}")
+
+    def place(self, whole: Path, name: str, record: Record) -> Path:
+        """Move a whole file to its place, in the stead of an earlier one, and record it."""
+        path = self._path(check_name(name))
+        with _told(self.directory):
+            self._record_path(path).unlink(missing_ok=True)
+            os.replace(whole, path)
+            self._write(self._record_path(path), record.model_dump(mode="json"))
+        return path
+
+    def remove(self, name: str) -> Shelved:
+        """Delete a model and its record; `UsageError` for the one that is chosen."""
+        model = self.find(name)
+        if self.chosen() == model.path:
+            raise UsageError(f"{name} is the chosen model; choose another first: `agentd model use NAME`, or `none`.")
+        with _told(self.directory):
+            model.path.unlink()
+            self._record_path(model.path).unlink(missing_ok=True)
+        return model
+
+    def chosen(self) -> Path | None:
+        """The file that was chosen, whether it is still there or not; None where none is."""
+        path = self.directory / CHOSEN
+        try:
+            return self.directory / str(json.loads(path.read_text())["path"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s cannot be read (%s); choose a model again: `agentd model use NAME`", path, error)
+            return None
+
+    def choose(self, path: Path | None) -> None:
+        """Keep the choice, durably; None forgets it. A file on the shelf is named so that the shelf can be moved."""
+        with _told(self.directory):
+            if path is None:
+                (self.directory / CHOSEN).unlink(missing_ok=True)
+                return
+            self.directory.mkdir(parents=True, exist_ok=True)
+            inside = path.parent == self.directory
+            self._write(self.directory / CHOSEN, {"version": VERSION, "path": path.name if inside else str(path)})
+
+    def _path(self, name: str) -> Path:
+        return self.directory / f"{name}{SUFFIX}"
+
+    def _record_path(self, path: Path) -> Path:
+        return path.with_name(f"{path.name}.json")
+
+    def _shelved(self, path: Path) -> Shelved:
+        record = None
+        try:
+            record = Record.model_validate_json(self._record_path(path).read_bytes())
+        except FileNotFoundError:
+            pass
+        except (OSError, ValidationError) as error:
+            log.warning("the record of %s cannot be read: %s", path, error)
+        return Shelved(name=path.name.removesuffix(SUFFIX), path=path, size=path.stat().st_size, record=record)
+
+    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
+        """Whole or not at all, and durable."""
+        beside = path.with_name(f".{path.name}.new")
+        with beside.open("w") as file:
+            json.dump(value, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _told(directory: Path) -> Iterator[None]:
+    """Turns an error of the disk into one that names the directory."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StateError(f"{directory} cannot be written: {reason}; look at its owner and its space.") from None

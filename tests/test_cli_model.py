@@ -1,0 +1,166 @@
+"""`agentd model` as a person meets it: list, info, use, remove, alone and beside a running daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from agentd.cli import main
+from agentd.errors import ModelError, NotFound, UsageError
+from agentd.models.shelf import Shelf
+from agentd.testing.gguf import chain, write_table_model
+from tests.daemons import DaemonProcess
+from tests.house import next_answer
+
+GIB = 1024**3
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many free cores and so much memory, whatever the tests run on."""
+    monkeypatch.setattr("agentd.models.llama.machine.available_memory", lambda: 4 * GIB)
+    monkeypatch.setattr("agentd.models.llama.machine.free_threads", lambda: 3)
+    monkeypatch.setenv("AGENTD_CONFIG", "/dev/null")
+
+
+def shelved(state_dir: Path, name: str = "small") -> Path:
+    """A model that was put on the shelf by hand."""
+    path = Shelf(state_dir).directory / f"{name}.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table_model(path, chain("\n", " hello", " there"))
+    return path
+
+
+def agentd_model(state_dir: Path, *arguments: str) -> int:
+    return main(["model", *arguments, "--state-dir", str(state_dir)])
+
+
+def test_the_list_shows_what_is_here_what_can_be_had_and_what_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelved(tmp_path)
+    (Shelf(tmp_path).directory / "broken.gguf").write_text("x")
+    assert agentd_model(tmp_path, "list") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert lines["small"].endswith("here") and "MB" in lines["small"]
+    assert "cannot be used" in lines["broken"]
+    assert lines["granite-4.1-3b"].endswith("recommended here") and "Apache-2.0" in lines["granite-4.1-3b"]
+    assert lines["qwen3-8b"].endswith("more than is free here")
+    assert "agentd model pull granite-4.1-3b --use" in lines["No"]
+
+
+def test_the_list_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shelved(tmp_path)
+    Shelf(tmp_path).choose(path)
+    assert agentd_model(tmp_path, "list", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["machine"] == {"available_memory": 4 * GIB, "free_threads": 3, "context": 8192}
+    assert told["recommended"] == "granite-4.1-3b" and told["chosen"] == str(path)
+    (small,) = [model for model in told["models"] if model["here"]]
+    assert small["chosen"] and small["size"] == path.stat().st_size < small["memory"]
+
+
+def test_a_chosen_model_that_lies_elsewhere_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Shelf(tmp_path).choose(Path("/elsewhere/m.gguf"))
+    agentd_model(tmp_path, "list")
+    assert "The chosen model is /elsewhere/m.gguf." in capsys.readouterr().out
+
+
+def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shelved(tmp_path)
+    assert agentd_model(tmp_path, "info", "small", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["path"], told["architecture"], told["context"]) == (str(path), "llama", 8192)
+    assert agentd_model(tmp_path, "info", str(path)) == 0
+    assert "chat template  yes" in capsys.readouterr().out
+    assert agentd_model(tmp_path, "info", "qwen3-4b") == 0
+    text = capsys.readouterr().out
+    assert "Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf" in text and "https://huggingface.co/Qwen/Qwen3-4B" in text
+    path.write_text("x")
+    assert agentd_model(tmp_path, "info", "small") == 0
+    assert "is not a GGUF file" in capsys.readouterr().out
+    assert agentd_model(tmp_path, "info", "smal") == NotFound.exit_code
+    assert "did you mean small" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["use"], "needs a model"),
+        (["list", "x"], "takes no name"),
+        (["use", "x", "--replace"], "--replace is for pull"),
+        (["bench", "x", "--rounds", "0"], "--rounds must be"),
+        (["bench"], "no model is chosen"),
+        (["remove", "../x"], "cannot be a model's name"),
+    ],
+)
+def test_wrong_usage_is_told(
+    tmp_path: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert agentd_model(tmp_path, *arguments) == UsageError.exit_code
+    assert words in capsys.readouterr().err
+
+
+def test_a_choice_is_kept_for_the_next_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shelved(tmp_path)
+    assert agentd_model(tmp_path, "use", "small") == 0
+    assert capsys.readouterr() == ("small is chosen; it answers from the next start on\n", "")
+    assert Shelf(tmp_path).chosen() == path
+    assert agentd_model(tmp_path, "remove", "small") == UsageError.exit_code
+    assert agentd_model(tmp_path, "use", "none") == 0
+    assert Shelf(tmp_path).chosen() is None
+    capsys.readouterr()
+    assert agentd_model(tmp_path, "remove", "small") == 0
+    assert "small is removed" in capsys.readouterr().out and not path.exists()
+
+
+def test_a_file_anywhere_can_be_chosen_and_a_broken_one_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shelved(tmp_path / "elsewhere").rename(tmp_path / "mine.gguf")
+    assert agentd_model(tmp_path, "use", str(mine)) == 0
+    mine.write_text("x")
+    other = tmp_path / "other.gguf"
+    other.write_text("x")
+    assert agentd_model(tmp_path, "use", str(other)) == ModelError.exit_code
+    assert Shelf(tmp_path).chosen() == mine
+    capsys.readouterr()
+
+
+def test_what_keeps_a_choice_from_answering_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelved(tmp_path)
+    monkeypatch.setattr("agentd.models.llama.machine.available_memory", lambda: 1000)
+    sets = ["--set", "model.path=/m/x.gguf", "--set", 'model.order=["extractive"]']
+    assert agentd_model(tmp_path, "use", "small", *sets) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 3
+    assert "needs about" in warnings[0] and "/m/x.gguf" in warnings[1] and "model.order" in warnings[2]
+
+
+async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_restart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "s"
+    path = shelved(state)
+    async with DaemonProcess(state) as daemon:
+        assert await asyncio.to_thread(agentd_model, state, "use", "small") == 0
+        assert capsys.readouterr().out == "small answers from now on, and after a restart\n"
+        for _ in range(2):
+            async with daemon.client() as client:
+                session = await client.open()
+                await client.post(session.session, "Hello?")
+                answer = await next_answer(client)
+            assert (answer.model, answer.text.strip()) == ("small", "hello there")
+            await daemon.end()
+            await daemon.start()
+        other = path.with_name("other.gguf")
+        other.write_bytes(path.read_bytes()[:-1000])
+        assert await asyncio.to_thread(agentd_model, state, "use", "other") == ModelError.exit_code
+        assert Shelf(state).chosen() == path

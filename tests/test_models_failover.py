@@ -1,0 +1,223 @@
+"""Where one model cannot answer the next one does, and everybody is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from agentd.errors import Busy, ModelError, ModelUnavailable, TimedOut
+from agentd.generation import (
+    Delta,
+    Finish,
+    HandedOver,
+    Message,
+    ModelRequest,
+    Restarted,
+    TextDelta,
+    TextPart,
+    ToolSpec,
+)
+from agentd.models.choice import ChosenModel, State
+from agentd.models.failover import NO_MODEL, REST, FailoverModel
+from agentd.ports import ChatModel
+from agentd.testing.model import ScriptedModel, says
+
+TOOL = ToolSpec(name="add", description="adds", parameters={})
+DOWN = ModelUnavailable("the server is down")
+
+
+def request(*, tools: tuple[ToolSpec, ...] = ()) -> ModelRequest:
+    messages = (Message(role="user", parts=(TextPart(text="one two"),)),)
+    return ModelRequest(messages=messages, session_id="s", turn_id="t", tools=tools)
+
+
+class Named(ScriptedModel):
+    """A scripted model with a name; each stream takes the next script, the last one for good."""
+
+    def __init__(self, name: str, *scripts: Iterable[Delta | Exception], tools: bool = False) -> None:
+        left = [list(script) for script in scripts or [says(name)]]
+        super().__init__(lambda request: left.pop(0) if len(left) > 1 else left[0], tools=tools)
+        self.name = name
+
+
+class FileModel(Named):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.stem)
+        self.closed = False
+
+    async def start(self) -> int:
+        if self.name == "broken":
+            raise ModelError("not a GGUF file")
+        return 1
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class House:
+    def __init__(self, **models: ChatModel) -> None:
+        self.now = 0.0
+        self.told: list[tuple[str, State, str]] = []
+        self.made: list[FileModel] = []
+        self.local = ChosenModel(None, self.build, self.tell)
+        roles = {role: self.local if role == "local" else model for role, model in models.items()}
+        self.model = FailoverModel(roles, self.local, self.tell, clock=lambda: self.now)
+
+    def build(self, path: Path, told: Callable[[State, str], None]) -> FileModel:
+        self.made.append(FileModel(path))
+        return self.made[-1]
+
+    def tell(self, name: str, state: State, reason: str) -> None:
+        self.told.append((name, state, reason))
+
+    async def answer(self, asked: ModelRequest | None = None) -> list[Delta]:
+        async with aclosing(self.model.stream(asked or request())) as deltas:
+            return [delta async for delta in deltas]
+
+
+async def test_the_first_model_answers_while_it_can() -> None:
+    house = House(remote=Named("big"), extractive=Named("sentences"))
+    assert await house.answer() == [TextDelta(text="big"), Finish(reason="stop")]
+    assert (house.model.name, house.model.state, house.model.problem) == ("big", "ready", "")
+    assert await house.model.count_tokens(request()) == 2
+
+
+@pytest.mark.parametrize("error", [DOWN, ModelError("no"), TimedOut("slow"), Busy("full")])
+async def test_the_next_model_answers_where_the_first_cannot_and_says_why(error: Exception) -> None:
+    house = House(remote=Named("big", [error]), extractive=Named("sentences"))
+    assert await house.answer() == [
+        HandedOver(model="sentences", reason=str(error)),
+        TextDelta(text="sentences"),
+        Finish(reason="stop"),
+    ]
+
+
+async def test_what_had_begun_is_void_before_another_model_starts_again() -> None:
+    house = House(remote=Named("big", [TextDelta(text="half"), DOWN]), extractive=Named("sentences"))
+    assert await house.answer() == [
+        TextDelta(text="half"),
+        Restarted(reason="the server is down"),
+        HandedOver(model="sentences", reason="the server is down"),
+        TextDelta(text="sentences"),
+        Finish(reason="stop"),
+    ]
+
+
+async def test_an_error_of_ours_is_no_reason_to_ask_another_model() -> None:
+    house = House(remote=Named("big", [RuntimeError("a bug")]), extractive=Named("sentences"))
+    with pytest.raises(RuntimeError):
+        await house.answer()
+
+
+async def test_a_model_that_is_unavailable_rests_and_is_asked_again_later() -> None:
+    big = Named("big", [DOWN], says("back"))
+    house = House(remote=big, extractive=Named("sentences"))
+    await house.answer()
+    assert house.told == [("big", "failed", "the server is down")]
+    assert (house.model.name, house.model.state, house.model.problem) == ("big", "failed", "the server is down")
+    assert (await house.answer())[0] == HandedOver(model="sentences", reason="the server is down")
+    assert len(big.requests) == 1, "the second turn did not wait for it"
+    house.now = REST + 1
+    assert await house.answer() == [TextDelta(text="back"), Finish(reason="stop")]
+    assert house.told[-1] == ("big", "ready", "") and house.model.problem == ""
+
+
+async def test_a_refused_request_is_no_reason_to_rest() -> None:
+    big = Named("big", [ModelError("too long")], says("fine"))
+    house = House(remote=big, extractive=Named("sentences"))
+    await house.answer()
+    assert (await house.answer())[0] == TextDelta(text="fine") and house.told == []
+
+
+async def test_a_model_that_rests_is_asked_when_no_other_can_answer() -> None:
+    house = House(remote=Named("big", [DOWN], says("after all")), extractive=Named("sentences", says("x"), [DOWN]))
+    await house.answer()
+    assert TextDelta(text="after all") in await house.answer()
+
+
+async def test_where_none_can_answer_the_error_says_of_each_why() -> None:
+    house = House(remote=Named("big", [DOWN]), extractive=Named("sentences", [ModelError("nothing found")]))
+    with pytest.raises(ModelError, match=r"big: the server is down; sentences: nothing found"):
+        await house.answer()
+    alone = House(remote=Named("big", [TimedOut("slow")]))
+    with pytest.raises(TimedOut, match="slow"):
+        await alone.answer()
+
+
+async def test_the_last_model_does_not_restart_what_nobody_goes_on_with() -> None:
+    house = House(remote=Named("big", [TextDelta(text="half"), DOWN]))
+    deltas = []
+    with pytest.raises(ModelUnavailable):
+        async for delta in house.model.stream(request()):
+            deltas.append(delta)
+    assert deltas == [TextDelta(text="half")]
+
+
+async def test_tools_are_offered_by_and_to_those_who_can_call_them() -> None:
+    big, sentences = Named("big", [DOWN], tools=True), Named("sentences")
+    house = House(remote=big, extractive=sentences)
+    assert house.model.tools
+    await house.answer(request(tools=(TOOL,)))
+    assert big.requests[0].tools == (TOOL,) and sentences.requests[0].tools == ()
+    assert not house.model.tools, "while it rests, the other one is asked first"
+
+
+async def test_closing_the_stream_closes_the_model_that_answers() -> None:
+    sentences = Named("sentences")
+    house = House(remote=Named("big", [DOWN]), extractive=sentences)
+    async with aclosing(house.model.stream(request())) as deltas:
+        async for delta in deltas:
+            if isinstance(delta, TextDelta):
+                break
+    assert sentences.running == 0 and sentences.cancelled == 1
+
+
+async def test_tokens_are_counted_by_the_next_model_where_the_first_cannot() -> None:
+    class Mute(Named):
+        async def count_tokens(self, request: ModelRequest) -> int:
+            raise DOWN
+
+    assert await House(remote=Mute("big"), extractive=Named("sentences")).model.count_tokens(request()) == 2
+
+
+async def test_a_local_model_is_passed_over_until_there_is_one() -> None:
+    house = House(local=Named(""), extractive=Named("sentences"))
+    assert house.model.name == "sentences"
+    assert (await house.answer())[0] == TextDelta(text="sentences")
+    await house.model.use(Path("/m/small.gguf"))
+    assert house.model.name == "small" and (await house.answer())[0] == TextDelta(text="small")
+    await house.model.close()
+    assert house.made[0].closed
+
+
+async def test_a_model_that_is_chosen_while_it_runs_comes_before_all_others() -> None:
+    house = House(remote=Named("big"), extractive=Named("sentences"))
+    assert "small answers from now on" in await house.model.use(Path("/m/small.gguf"))
+    assert (await house.answer())[0] == TextDelta(text="small")
+    with pytest.raises(ModelError, match="not a GGUF"):
+        await house.model.use(Path("/m/broken.gguf"))
+    assert (await house.answer())[0] == TextDelta(text="small")
+    await house.model.close()
+
+
+async def test_a_local_model_that_cannot_be_loaded_is_a_problem_and_others_answer() -> None:
+    house = House(local=Named(""), extractive=Named("sentences"))
+    house.model.begin(Path("/m/broken.gguf"))
+    house.local.states["broken"] = ("failed", "not a GGUF file")
+    assert (house.model.name, house.model.state, house.model.problem) == ("broken", "failed", "not a GGUF file")
+    await asyncio.sleep(0)
+    await house.model.close()
+
+
+async def test_without_any_model_that_is_said() -> None:
+    house = House(local=Named(""))
+    assert (house.model.name, house.model.state, house.model.problem) == ("none", "failed", NO_MODEL)
+    assert not house.model.tools and not house.model.writes
+    with pytest.raises(ModelError, match="agentd model use"):
+        await house.answer()
+    with pytest.raises(ModelError, match="agentd model use"):
+        await house.model.count_tokens(request())
