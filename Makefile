@@ -17,7 +17,7 @@ help:
 	@echo "make lock    refresh the lock files from pyproject.toml (needs uv)"
 
 chat: $(VENV)/installed
-	@$(BIN)/agentd chat
+	@$(BIN)/agentd chat || [ $$? -eq 130 ]  # left with Ctrl-C
 
 test: $(VENV)/tested
 	@$(BIN)/python -m pytest

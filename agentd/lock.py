@@ -12,6 +12,17 @@ from typing import Self
 from agentd.errors import StateError, StateInUse
 
 
+def _command(pid: int) -> str:
+    """What that process runs, in brackets, where the system tells it; a chat holds a directory as well as a daemon."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    names = [Path(word).name for word in words if word and not word.startswith("-")]
+    shown = next((" ".join(names[n : n + 2]) for n, name in enumerate(names) if name == "agentd"), "")
+    return f" (`{shown}`)" if shown else ""
+
+
 class StateLock:
     """Held from `__enter__` to `__exit__`, or until the process ends, however that happens."""
 
@@ -34,7 +45,7 @@ class StateLock:
         except OSError:
             pid = self._holder()
             os.close(self._fd)
-            who = f"process {pid}" if pid else "another process"
+            who = f"process {pid}{_command(pid)}" if pid else "another process"
             raise StateInUse(
                 f"the state directory {self._path.parent} is in use by {who}; "
                 "stop it, or choose another one with --state-dir.",

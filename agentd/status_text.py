@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,10 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
 
 def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     daemon, documents, model, turns = (status[key] for key in ("daemon", "documents", "model", "turns"))
-    where = "in this process" if daemon["in_process"] else f"pid {daemon['pid']}"
+    where = f"pid {daemon['pid']}"
+    if daemon["in_process"]:
+        here = daemon["pid"] == os.getpid()
+        where = "in this process; no daemon runs" if here else f"in a chat or another command, {where}"
     yield "agentd", f"{daemon['version']}, {where}"
     yield "state", f"{daemon['state_dir']}, {daemon['free_mb']:,} MB free"
     yield "model", f"{model['name']}: {model['note']}"

@@ -39,6 +39,18 @@ def test_a_killed_owner_leaves_the_lock_free(tmp_path: Path) -> None:
         pass
 
 
+def test_a_chat_that_holds_the_directory_is_named_as_one(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from agentd.lock import StateLock\n"
+    code += "with StateLock(Path(sys.argv[3])): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, "agentd", "chat", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stdin is not None
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(StateInUse, match=r"process \d+ \(`agentd chat`\)"):
+            StateLock(tmp_path).__enter__()
+        child.stdin.close()
+
+
 def test_the_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     with StateLock(tmp_path / "a" / "state"):
         assert (tmp_path / "a" / "state").stat().st_mode & 0o777 == 0o700
