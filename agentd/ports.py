@@ -86,8 +86,10 @@ class Pending(Protocol):
         """Nothing is owed any more: the file and its log go."""
         ...
 
-    async def defer(self, turn_id: str, *, until: datetime | None, attempt: int, error: str) -> None:
-        """Not sent this time; need not survive a crash."""
+    async def defer(
+        self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
+    ) -> None:
+        """Not sent this time, or, where that is `uncertain`, perhaps sent; need not survive a crash."""
         ...
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:

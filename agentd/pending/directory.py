@@ -221,9 +221,11 @@ class PendingDirectory:
 
     # --- the log beside an event ---
 
-    async def defer(self, turn_id: str, *, until: datetime | None, attempt: int, error: str) -> None:
+    async def defer(
+        self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
+    ) -> None:
         def line(entry: Entry) -> Line:
-            return pending_log.deferred(entry, until, attempt, error)
+            return pending_log.deferred(entry, until, attempt, error, uncertain=uncertain)
 
         await self._note("defer", turn_id, line, durable=False)
 

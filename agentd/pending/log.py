@@ -50,13 +50,15 @@ def part(entry: Entry, n: int) -> Line:
     return {"of": event_id_of(entry), "line": "part", "n": n}
 
 
-def deferred(entry: Entry, until: datetime | None, attempt: int, error: str) -> Line:
+def deferred(entry: Entry, until: datetime | None, attempt: int, error: str, *, uncertain: bool = False) -> Line:
+    """`uncertain`: the platform may have it, which one line must say together with the rest."""
     return {
         "of": event_id_of(entry),
         "line": "deferred",
         "until": None if until is None else until.isoformat(),
         "attempt": attempt,
         "error": error,
+        **({"uncertain": True} if uncertain else {}),
     }
 
 
@@ -99,7 +101,7 @@ def apply(entry: Entry, line: Line) -> None:
         case "part":
             entry.parts_done = max(entry.parts_done, line["n"] + 1)
         case "deferred":
-            entry.sending = False
+            entry.sending = line.get("uncertain", False)
             entry.not_before = _time(line["until"])
             entry.attempts = line["attempt"]
             entry.last_error = line["error"]

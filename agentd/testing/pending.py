@@ -71,9 +71,11 @@ class MemoryPending:
         self._entry("ack", turn_id)
         self._remove(turn_id)
 
-    async def defer(self, turn_id: str, *, until: datetime | None, attempt: int, error: str) -> None:
+    async def defer(
+        self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
+    ) -> None:
         entry = self._entry("defer", turn_id)
-        entry.sending = False
+        entry.sending = uncertain
         entry.not_before = until
         entry.attempts = attempt
         entry.last_error = error

@@ -124,10 +124,10 @@ class Ledger:
         self._saw(owed, error=decision.error)
         until = None if decision.delay is None else now + timedelta(seconds=decision.delay)
         try:
-            await self._pending.defer(owed.turn_id, until=until, attempt=owed.attempts, error=decision.error)
-            if owed.repeat:
-                # Whether the platform has it is unknown, and must still be known to be so after a crash.
-                await self._pending.sending(owed.turn_id)
+            # Whether the platform has it may be unknown, and must still be known to be so after a crash.
+            await self._pending.defer(
+                owed.turn_id, until=until, attempt=owed.attempts, error=decision.error, uncertain=owed.repeat
+            )
         except STORAGE_ERRORS as error:
             log.warning("that %s is deferred could not be noted: %s", owed.id, error)
         await self._bus.publish(
