@@ -102,6 +102,10 @@ class Progress(Protocol):
 
     async def started(self, turn_id: str, *, alone: bool) -> None: ...
 
+    async def held(self, turn_id: str) -> None:
+        """A suspect waits to run alone: a death of the process until then is not its doing."""
+        ...
+
     async def parked(self, turn_id: str) -> None:
         """The process ends in good order while this turn runs: the turn is not to blame. Need not survive a crash."""
         ...

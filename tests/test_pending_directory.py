@@ -141,6 +141,21 @@ async def test_the_log_is_read_again_after_a_restart(tmp_path: Path) -> None:
     assert (entry.attempts, entry.not_before, entry.last_error) == (3, TIME, "flood")
 
 
+async def test_a_held_turn_is_not_to_blame_for_a_death_before_it_runs_and_keeps_its_count(
+    opened: PendingDirectory,
+) -> None:
+    event = inbound()
+    await opened.accept(event)
+    await opened.started(event.id, alone=True)
+    await opened.held(event.id)
+    entry = opened.entries()[event.id]
+    assert not entry.running and entry.alone == 1
+    await opened.started(event.id, alone=True)
+    assert entry.running and entry.alone == 2
+    await opened.started(event.id, alone=False)
+    assert entry.alone == 0
+
+
 async def test_a_parked_turn_is_not_to_blame(opened: PendingDirectory) -> None:
     event = inbound()
     await opened.accept(event)

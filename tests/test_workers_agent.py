@@ -228,6 +228,44 @@ async def test_a_message_that_takes_the_daemon_down_alone_three_times_is_put_asi
     assert await house.turns.finished(event.id) == told
 
 
+async def test_a_turn_that_died_alone_waits_until_the_others_are_served_and_runs_alone_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent_module, "QUIET_SECONDS", 0.2)
+    pending = MemoryPending()
+    suspect, later = inbound("suspect"), inbound("later")
+    others = [inbound(f"other {n}", session_id=other(n)) for n in range(3)]
+    for event in (suspect, later, *others):
+        await pending.accept(event)
+    await pending.started(suspect.id, alone=True)
+    house = House(pending.after_crash())
+    async with house.running():
+        await house.until(lambda: len(house.answers()) == 5)
+    assert sorted(house.answers()[:3]) == ["other 0", "other 1", "other 2"]
+    assert house.answers()[3:] == ["suspect", "later"]
+
+
+async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
+    pending = MemoryPending()
+    suspect = inbound("suspect")
+    await pending.accept(suspect)
+    await pending.started(suspect.id, alone=True)
+    house = House(pending.after_crash())
+    async with house.running():
+        await house.bus.publish(inbound("another", session_id=other(1)))
+        await house.until(lambda: bool(house.answers()))
+        async with asyncio.timeout(5):
+            await house.worker.drain()
+    assert house.answers() == ["another"]
+    found = house.pending.after_crash()
+    assert not found.entries()[suspect.id].running
+    again = House(found)
+    async with again.running():
+        await again.until(lambda: bool(again.answers()))
+    assert again.answers() == ["suspect"]
+    assert found.entries()[suspect.id].alone == 0
+
+
 async def test_a_turn_that_runs_when_the_daemon_stops_in_good_order_is_not_to_blame() -> None:
     house = House()
     house.model.gate.clear()

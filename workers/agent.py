@@ -30,6 +30,12 @@ log = logging.getLogger(__name__)
 
 MAX_ALONE = 3
 """How often a turn may take the daemon down while it runs alone before it is put aside."""
+QUIET_SECONDS = 5.0
+"""How long the daemon must have lived before a turn with which it died while that ran alone runs alone once more.
+
+If the daemon dies in the meantime, that turn was not to blame: kills and power cuts come at any time, but a poison
+message strikes when it runs.
+"""
 STORE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits between attempts to store an answer on a disk that refuses it; the last one repeats."""
 
@@ -84,6 +90,10 @@ class AgentWorker:
         self._draining = False
         self._idle = asyncio.Event()
         self._recovered: set[str] = set()
+        self._held: dict[str, str] = {}
+        """Session -> the turn that waits to run alone."""
+        self._alone = False
+        self._turn_ended = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._events = bus.subscribe(InboundEvent, name="agent worker")
 
@@ -92,11 +102,13 @@ class AgentWorker:
         try:
             async with asyncio.TaskGroup() as self._group:
                 await self._recover()
+                held = self._group.create_task(self._run_held(), name="turns that wait to run alone")
                 async for event in self._events:
                     if isinstance(event, Gap):
                         self._rescan()
                     elif isinstance(event, InboundEvent):
                         await self._arrived(event)
+                held.cancel()
         finally:
             self._events.close()
             self._group = None
@@ -131,7 +143,10 @@ class AgentWorker:
     # --- what was left by an earlier process ---
 
     async def _recover(self) -> None:
-        """Turns that ran when the process died go first, alone: if one of them is the culprit, it shows itself."""
+        """Turns that ran when the process died go first, alone: if one of them is the culprit, it shows itself.
+
+        One that was alone then already is held back until the daemon has lived for a while.
+        """
         waiting: dict[str, list[str]] = {}
         suspects: list[str] = []
         for entry in self._pending.entries().values():
@@ -144,10 +159,31 @@ class AgentWorker:
         for turn_id in suspects:
             if self._draining:
                 return
-            session_id = self._pending.entries()[turn_id].session_id
+            entry = self._pending.entries()[turn_id]
+            if 0 < entry.alone < MAX_ALONE:
+                await self._pending.held(turn_id)
+                self._held[entry.session_id] = turn_id
+                continue
+            self._running[entry.session_id] = running = _Running(turn_id)
+            await self._take(entry.session_id, running, alone=True)
+        self._rescan()
+
+    async def _run_held(self) -> None:
+        """Each alone: nothing else runs meanwhile, and its session waits for it."""
+        if self._held:
+            await asyncio.sleep(QUIET_SECONDS)
+        for session_id, turn_id in list(self._held.items()):
+            self._alone = True
+            while self._running:
+                self._turn_ended.clear()
+                await self._turn_ended.wait()
+            if self._draining:
+                return
             self._running[session_id] = running = _Running(turn_id)
             await self._take(session_id, running, alone=True)
-        self._rescan()
+            del self._held[session_id]
+            self._alone = False
+            self._rescan()
 
     def _rescan(self) -> None:
         for session_id, state in self._conversations.busy().items():
@@ -167,11 +203,13 @@ class AgentWorker:
             await self._bus.publish(TurnQueued(**self._event(event.id, event.session_id), position=position))
 
     def _offer(self, session_id: str, state: Conversation) -> None:
-        if state.waiting and session_id not in self._running and session_id not in self._ready:
+        busy = session_id in self._running or session_id in self._held
+        if state.waiting and not busy and session_id not in self._ready:
             self._ready.append(session_id)
 
     def _start_ready(self) -> None:
-        while self._ready and len(self._running) < self._concurrency and not self._draining:
+        free = not self._draining and not self._alone
+        while free and self._ready and len(self._running) < self._concurrency:
             session_id = self._ready.popleft()
             turn_id = self._conversations.of(session_id).waiting[0]
             self._running[session_id] = running = _Running(turn_id)
@@ -183,6 +221,7 @@ class AgentWorker:
             await self._run_turn(session_id, running, alone=alone)
         finally:
             del self._running[session_id]
+            self._turn_ended.set()
             self._wake_if_idle()
         self._offer(session_id, self._conversations.of(session_id))
         self._start_ready()

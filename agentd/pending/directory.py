@@ -232,6 +232,9 @@ class PendingDirectory:
     async def started(self, turn_id: str, *, alone: bool) -> None:
         await self._note("started", turn_id, partial(pending_log.started, alone=alone))
 
+    async def held(self, turn_id: str) -> None:
+        await self._note("held", turn_id, pending_log.held)
+
     async def parked(self, turn_id: str) -> None:
         await self._note("parked", turn_id, pending_log.parked, durable=False)
 

@@ -41,6 +41,10 @@ def parked(entry: Entry) -> Line:
     return {"of": event_id_of(entry), "line": "parked"}
 
 
+def held(entry: Entry) -> Line:
+    return {"of": event_id_of(entry), "line": "held"}
+
+
 def sending(entry: Entry, parts: Sequence[str] | None) -> Line:
     fixed = {} if parts is None or entry.parts else {"parts": list(parts)}
     return {"of": event_id_of(entry), "line": "sending", **fixed}
@@ -94,6 +98,8 @@ def apply(entry: Entry, line: Line) -> None:
         case "parked":
             entry.running = False
             entry.alone = 0
+        case "held":
+            entry.running = False
         case "sending":
             entry.sending = True
             if not entry.parts:

@@ -13,7 +13,7 @@ from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports import Entry
 
-Move = Literal["accept", "answer", "ack", "defer", "bury", "started", "parked", "sending", "part_done", "load"]
+Move = Literal["accept", "answer", "ack", "defer", "bury", "started", "held", "parked", "sending", "part_done", "load"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +92,10 @@ class MemoryPending:
         entry = self._entry("started", turn_id)
         entry.starts += 1
         entry.running = True
-        entry.alone += alone
+        entry.alone = entry.alone + 1 if alone else 0
+
+    async def held(self, turn_id: str) -> None:
+        self._entry("held", turn_id).running = False
 
     async def parked(self, turn_id: str) -> None:
         entry = self._entry("parked", turn_id)
