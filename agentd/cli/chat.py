@@ -106,8 +106,9 @@ async def offer_documents(client: Client) -> None:
         return
     if (await client.get("status"))["documents"]["documents"]:
         return
-    print("There are no documents yet. No language model is needed to try agentd on some.")
-    reply = await _read_line(f"Read agentd's own documentation ({pages[0].parent}) as first documents? [Y/n] ")
+    print("There are no documents yet. No language model is needed to try agentd on some. Its own lie in")
+    print(pages[0].parent)  # on a line of its own, so that a long path never breaks the question
+    reply = await _read_line("Read agentd's own documentation as first documents? [Y/n] ")
     if reply.strip().lower() in ("", "y", "yes"):
         print(summary(await show_progress(client.ingest(pages))))
         print(f"Now ask, for example: {FIRST_QUESTION}")
