@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -22,6 +22,10 @@ from agentd.events import (
     Sender,
 )
 from agentd.generation import Delta, ModelRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Item = TypeVar("Item", covariant=True)
 Arguments = TypeVar("Arguments", bound=BaseModel)
@@ -377,6 +381,19 @@ class Writer(Protocol):
 
     @property
     def writes(self) -> bool: ...
+
+
+class Embedder(Protocol):
+    """Makes vectors of texts, near each other where the texts mean the same."""
+
+    @property
+    def name(self) -> str:
+        """Another one wherever the vectors would be others."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
+        """(texts, dimension), each of length 1. A `query` looks for texts, and somebody waits for it."""
+        ...
 
 
 # --- Tools -----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta
-from agentd.models.llama.answer import Answer, ChildDied, Item, Placed
+from agentd.models.llama.answer import Answer, ChildDied, Item, Placed, Working
 
 
 async def taken(answer: Answer, count: int) -> list[Item]:
@@ -47,3 +47,10 @@ async def test_what_was_said_before_an_error_is_read_first() -> None:
     for _ in range(2):
         with pytest.raises(ChildDied, match="gone"):
             await answer.next(1)
+
+
+async def test_that_the_model_works_is_told_once_and_only_while_there_is_nothing_else() -> None:
+    answer = Answer(1)
+    for item in (Working(), Working(), TextDelta(text="a"), Working()):
+        answer.put(item)
+    assert await taken(answer, 2) == [TextDelta(text="a"), Working()]

@@ -12,7 +12,10 @@ import pytest
 
 from agentd.models.llama.process import MODULE
 from agentd.models.llama.wire import (
+    Cancel,
     Choice,
+    Embed,
+    Embedded,
     Ended,
     Frames,
     FromChild,
@@ -21,7 +24,11 @@ from agentd.models.llama.wire import (
     Load,
     Loaded,
     LoadFailed,
+    OpenedEmbedder,
+    OpenEmbedder,
     Piece,
+    Ping,
+    Pong,
     Said,
     decode_from_child,
     encode,
@@ -91,6 +98,29 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     assert text == "Hello world"
     child.socket.close()
     assert child.process.wait(SECONDS) == 0
+
+
+def test_a_ping_is_answered_with_and_without_a_model(child: Child, tmp_path: Path) -> None:
+    child.socket.sendall(encode(Ping(n=1)))
+    messages = child.messages()
+    assert next(messages) == Pong(n=1)
+    child.socket.sendall(encode(Load(path="", context=0, threads=1, gpu_layers=0, sequences=0)) + encode(Ping(n=2)))
+    assert [next(messages), next(messages)] == [Loaded(context=0, notes=()), Pong(n=2)]
+
+
+def test_vectors_are_made_beside_answers_and_a_cancelled_request_gets_none(child: Child, tmp_path: Path) -> None:
+    write_table_model(tmp_path / "tiny.gguf", chain("\n", "Hello", " world"))
+    opening = OpenEmbedder(id=7, path=str(tmp_path / "tiny.gguf"), threads=1)
+    child.socket.sendall(encode(load(tmp_path / "tiny.gguf")) + encode(opening))
+    messages = child.messages()
+    assert isinstance(next(messages), Loaded)
+    assert next(messages) == OpenedEmbedder(id=7, dimension=512)
+    embeds = b"".join(encode(Embed(id=number, texts=("a",), urgent=False)) for number in (8, 9))
+    child.socket.sendall(encode(question(1)) + embeds + encode(Cancel(id=8)) + encode(Ping(n=3)))
+    told: list[FromChild] = []
+    while not {Ended, Embedded} <= set(map(type, told)):
+        told.append(next(messages))
+    assert [message.id for message in told if isinstance(message, Embedded)] == [9]
 
 
 def test_a_model_that_cannot_be_used_is_told_in_words_and_ends_the_child(child: Child, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import ModelError
-from agentd.models.llama.driver import Driver, Sampler
-from agentd.models.llama.scheduler import Span
+from agentd.models.llama.driver import Driver
+from agentd.models.llama.job import Span
+from agentd.models.llama.sampler import Sampler
 from agentd.models.llama.wire import Choice
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 
@@ -27,10 +28,12 @@ def span(slot: int, start: int, tokens: list[int], *, last: bool = True) -> Span
     return Span(slot=slot, start=start, tokens=tokens, last=last)
 
 
-def sampled(driver: Driver, number: int, choice: Choice = GREEDY) -> int:
-    sampler = Sampler(choice, vocabulary=driver.vocabulary.size, before=[])
+def sampled(driver: Driver, number: int, choice: Choice = GREEDY, *, before: list[int] | None = None) -> int:
+    sampler = Sampler(choice, vocabulary=driver.vocabulary, before=before or [])
     try:
-        return driver.sample(sampler, number)
+        token = driver.sample(sampler, number)
+        assert token is not None
+        return token
     finally:
         sampler.free()
 
@@ -98,9 +101,7 @@ def test_a_repeat_penalty_turns_the_model_away_from_what_was_said(tmp_path: Path
     driver.decode([span(0, 0, tokens)])
     yes = sampled(driver, 0)
     choice = GREEDY.model_copy(update={"repeat_penalty": 1.5})
-    sampler = Sampler(choice, vocabulary=driver.vocabulary.size, before=[yes])
-    assert driver.vocabulary.piece(driver.sample(sampler, 0)) == b"No"
-    sampler.free()
+    assert driver.vocabulary.piece(sampled(driver, 0, choice, before=[yes])) == b"No"
 
 
 def test_the_context_is_no_larger_than_what_the_model_knows(tmp_path: Path) -> None:

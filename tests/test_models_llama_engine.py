@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,14 +21,12 @@ from agentd.models.llama.wire import (
     Generate,
     Line,
     Piece,
-    Ping,
-    Pong,
     Queued,
     Refused,
     Said,
     Started,
 )
-from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
+from agentd.testing.gguf import CHATML, chain, write_random_model, write_recurrent_model, write_table_model
 
 GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 SYSTEM = "You answer briefly. " * 8
@@ -35,17 +35,29 @@ SYSTEM = "You answer briefly. " * 8
 class Bench:
     """An engine with everything that it told."""
 
-    def __init__(self, path: Path, *, sequences: int = 16, context: int = 8192) -> None:
+    def __init__(
+        self, path: Path, *, sequences: int = 16, context: int = 8192, spill_bytes: int = 0, guess: bool = True
+    ) -> None:
         self.told: list[FromChild] = []
         self.driver = Driver(path, context=context, threads=1, gpu_layers=0, sequences=sequences)
         template = Template(self.driver.vocabulary.chat_template())
-        self.engine = Engine(self.driver, template, sequences=sequences, send=self.told.append, clock=lambda: 0.0)
+        self.engine = Engine(
+            self.driver,
+            template,
+            sequences=sequences,
+            send=self.told.append,
+            spill_bytes=spill_bytes,
+            guess=guess,
+            clock=lambda: 0.0,
+        )
+        self.steps = 0
 
     def run(self, most: int = 10_000) -> None:
         for _ in range(most):
             if not self.engine.busy:
                 return
             self.engine.step()
+            self.steps += 1
         raise AssertionError("the engine does not come to an end")
 
     def text(self, number: int) -> str:
@@ -57,7 +69,14 @@ class Bench:
 
 
 def ask(
-    number: int, text: str, *, system: str = SYSTEM, session: str = "", max_tokens: int = 40, choice: Choice = GREEDY
+    number: int,
+    text: str,
+    *,
+    system: str = SYSTEM,
+    session: str = "",
+    max_tokens: int = 40,
+    choice: Choice = GREEDY,
+    schema: dict[str, Any] | None = None,
 ) -> Generate:
     first = [Line(role="system", pieces=(Piece(text=system, trusted=True),))] if system else []
     return Generate(
@@ -68,6 +87,7 @@ def ask(
         max_tokens=max_tokens,
         stop=(),
         priority="interactive",
+        answer_schema=schema,
     )
 
 
@@ -242,12 +262,6 @@ def test_a_conversation_that_the_template_refuses_is_refused_with_its_words(tmp_
     ] * 2
 
 
-def test_a_ping_is_answered(random_model: Path) -> None:
-    bench = Bench(random_model)
-    bench.engine.handle(Ping(n=7))
-    assert bench.told == [Pong(n=7)]
-
-
 def test_a_slow_machine_gets_smaller_steps(random_model: Path) -> None:
     bench = Bench(random_model)
     ticks = iter(range(10_000))
@@ -274,3 +288,195 @@ def test_idle_histories_give_way_to_a_long_prompt(random_model: Path) -> None:
     bench.engine.handle(ask(3, "x" * 450, system="", max_tokens=5))
     bench.run()
     assert bench.ends()[3].completion_tokens == 5
+
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "age": {"type": "integer"},
+        "likes": {"type": "array", "items": {"enum": ["tea", "cats"]}, "maxItems": 3},
+    },
+    "required": ["name", "likes"],
+    "additionalProperties": False,
+}
+
+
+def test_an_answer_fits_its_schema_whatever_the_model_wants_to_say(random_model: Path) -> None:
+    bench = Bench(random_model)
+    for number in range(12):
+        choice = GREEDY.model_copy(update={"temperature": 1.5, "seed": number})
+        bench.engine.handle(ask(number, "Who?", choice=choice, schema=PERSON, max_tokens=1000))
+    bench.engine.handle(ask(99, "Who?"))
+    bench.run()
+    for number in range(12):
+        found = json.loads(bench.text(number))
+        assert {"name", "likes"} <= found.keys() <= {"name", "age", "likes"}
+        assert isinstance(found["name"], str) and isinstance(found.get("age", 0), int)
+        assert len(found["likes"]) <= 3 and set(found["likes"]) <= {"tea", "cats"}
+        assert bench.ends()[number].reason == "stop"
+    assert bench.text(99).startswith("w"), "who asks without a schema is not bound by one"
+
+
+def test_what_is_thought_first_is_not_bound_by_the_schema(tmp_path: Path) -> None:
+    follows = {**chain(">", "hm", "</think>", "Yes"), '"': "Yes", "Yes": '"'}
+    write_table_model(tmp_path / "thinker.gguf", follows, chat_template=CHATML + "<think>")
+    bench = Bench(tmp_path / "thinker.gguf")
+    bench.engine.handle(ask(1, "Well?", schema={"enum": ["Yes", "No"]}))
+    bench.run()
+    items = [item for told in bench.told if isinstance(told, Said) for item in told.items]
+    assert "".join(text for _, reasoning, text in items if reasoning) == "hm"
+    assert "".join(text for _, reasoning, text in items if not reasoning) == '"Yes"'
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"enum": []}, "does not take the grammar"),
+        ({"const": "\ue000" * 30}, "did not come to an end that fits the schema within 5 tokens"),
+    ],
+)
+def test_a_schema_that_cannot_be_met_is_refused_and_the_others_go_on(
+    random_model: Path, schema: dict[str, Any], words: str
+) -> None:
+    bench = Bench(random_model)
+    bench.engine.handle(ask(1, "Why?", schema=schema, max_tokens=5))
+    bench.engine.handle(ask(2, "Why?"))
+    bench.run()
+    (refused,) = [told for told in bench.told if isinstance(told, Refused)]
+    assert refused.id == 1 and words in refused.reason
+    assert bench.ends()[2].completion_tokens == 40
+
+
+# --- Guessing --------------------------------------------------------------------------------------------------------
+
+CIRCLE = [f" word{i}" for i in range(40)]
+
+
+@pytest.fixture(scope="module")
+def quoter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that goes round in a circle of words, which stands in the prompt."""
+    path = tmp_path_factory.mktemp("models") / "quoter.gguf"
+    write_table_model(path, {**chain("\n", *CIRCLE), CIRCLE[-1]: CIRCLE[0]})
+    return path
+
+
+def test_an_answer_that_quotes_is_the_same_with_guesses_and_takes_far_fewer_steps(quoter: Path) -> None:
+    answers, steps = set(), []
+    for guess in (False, True):
+        bench = Bench(quoter, guess=guess)
+        bench.engine.handle(ask(1, "".join(CIRCLE), max_tokens=300))
+        bench.run()
+        answers.add((bench.text(1), bench.ends()[1].completion_tokens))
+        steps.append(bench.steps)
+    ended = bench.ends()[1]
+    assert answers == {(("".join(CIRCLE) * 8)[1:][: len(next(iter(answers))[0])], 300)}
+    assert steps[1] < steps[0] / 4
+    assert ended.guessed_tokens > 200 and ended.wrong_tokens == 0
+
+
+@pytest.mark.parametrize("guess", [False, True])
+def test_what_ends_in_the_middle_of_a_guess_ends_there(quoter: Path, guess: bool) -> None:
+    bench = Bench(quoter, guess=guess)
+    quote = ask(1, "".join(CIRCLE), max_tokens=333, session="s")
+    bench.engine.handle(quote.model_copy(update={"stop": (" word30 word31",)}))
+    bench.run()
+    assert bench.text(1) == "".join(CIRCLE[:30])[1:]
+    bench.engine.handle(ask(2, "".join(CIRCLE), max_tokens=50, session="s"))
+    bench.run()
+    assert bench.text(2) == ("".join(CIRCLE) * 2)[1:][: len(bench.text(2))]
+
+
+def test_guesses_do_not_change_what_chance_decides(quoter: Path, tmp_path: Path) -> None:
+    """Forks in the circle: the answer leaves its source again and again, at the same places with the same seed."""
+    forks = {word: {CIRCLE[(i + 1) % 40]: 0.9, CIRCLE[(i + 20) % 40]: 0.1} for i, word in enumerate(CIRCLE)}
+    write_table_model(tmp_path / "forks.gguf", {"\n": CIRCLE[0], **forks})
+    said, wrong = set(), []
+    for guess in (False, True):
+        bench = Bench(tmp_path / "forks.gguf", guess=guess)
+        for number in range(4):
+            choice = GREEDY.model_copy(update={"temperature": 1.0, "seed": number})
+            bench.engine.handle(ask(number, "".join(CIRCLE), max_tokens=400, choice=choice))
+        bench.run()
+        said.add(tuple(bench.text(number) for number in range(4)))
+        wrong = [(ended.wrong_tokens, ended.guessed_tokens) for ended in bench.ends().values()]
+    assert len(said) == 1 and all(0 < count < guessed for count, guessed in wrong)
+
+
+def test_few_guesses_are_wrong_or_far_more_are_right(random_model: Path) -> None:
+    bench = Bench(random_model)
+    for number in range(4):
+        choice = GREEDY.model_copy(update={"temperature": 1.0, "seed": number})
+        bench.engine.handle(ask(number, "What now? " * 20, max_tokens=500, choice=choice))
+    bench.run()
+    for ended in bench.ends().values():
+        right = ended.guessed_tokens - ended.wrong_tokens
+        assert ended.wrong_tokens <= max(0.05 * ended.completion_tokens, right / 2)
+
+
+def test_guesses_give_way_where_the_cache_is_full(quoter: Path) -> None:
+    bench = Bench(quoter, sequences=1, context=256)
+    bench.engine.handle(ask(1, " word0 word1 word2", system="", max_tokens=1000))
+    bench.run()
+    ended = bench.ends()[1]
+    assert ended.prompt_tokens + ended.completion_tokens == 256
+
+
+# --- Out of the cache and back ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_sessions_that_leave_the_cache_and_come_back_say_what_they_say_alone(
+    random_model: Path, alone: Alone, seed: int
+) -> None:
+    chance = random.Random(seed)
+    bench = Bench(random_model, sequences=2, context=1024, spill_bytes=1 << 22)
+    number = 0
+    histories = {name: f"{name} begins. " * 10 for name in ("one", "two", "three", "four", "five")}
+    for _ in range(5):
+        asked = []
+        for name in chance.sample(sorted(histories), 3):
+            number += 1
+            histories[name] += f"And {chance.randrange(100)}? "
+            asked.append(ask(number, histories[name], session=name, max_tokens=chance.randrange(5, 25)))
+            bench.engine.handle(asked[-1])
+            if chance.random() < 0.2:
+                bench.engine.handle(Cancel(id=asked.pop().id))
+        bench.run()
+        for request in asked:
+            assert bench.text(request.id) == alone(request)
+    cached = [ended.cached_tokens for ended in bench.ends().values()]
+    assert sum(count > 200 for count in cached) > len(cached) / 3, "little came back"
+
+
+def test_a_recurrent_model_reads_again_only_what_is_new(tmp_path: Path) -> None:
+    write_recurrent_model(tmp_path / "recurrent.gguf")
+    bench = Bench(tmp_path / "recurrent.gguf", sequences=2, spill_bytes=1 << 24)
+    histories = {name: f"{name} asks " * 30 for name in ("one", "two", "three")}
+    for number, name in enumerate(["one", "two", "three", "one", "two"]):
+        request = ask(number, histories[name], session=name, max_tokens=10)
+        bench.engine.handle(request)
+        bench.run()
+        fresh = Bench(tmp_path / "recurrent.gguf", sequences=1)
+        fresh.engine.handle(request)
+        fresh.run()
+        assert bench.text(number) == fresh.text(number)
+        histories[name] += "and more "
+    cached = [bench.ends()[number].cached_tokens for number in range(5)]
+    assert cached[0] == 0
+    assert cached[1] > len(SYSTEM) and cached[2] > len(SYSTEM), "the system message is read once"
+    assert cached[3] > bench.ends()[0].prompt_tokens - 60, "and so is each history"
+
+
+def test_what_people_wait_for_does_not_wait_for_background_work(random_model: Path, alone: Alone) -> None:
+    bench = Bench(random_model, sequences=1, spill_bytes=1 << 22)
+    summary = ask(1, "Summarise. " * 30, max_tokens=60).model_copy(update={"priority": "background"})
+    bench.engine.handle(summary)
+    for _ in range(10):
+        bench.engine.step()
+    bench.engine.handle(ask(2, "Now!", max_tokens=5))
+    bench.run()
+    ends = [told.id for told in bench.told if isinstance(told, Ended)]
+    assert ends == [2, 1]
+    assert Queued(id=1, position=1) in bench.told
+    assert bench.text(1) == alone(summary)

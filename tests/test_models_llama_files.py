@@ -78,6 +78,7 @@ def test_a_model_that_cannot_chat_is_named(tmp_path: Path) -> None:
     write_table_model(path, chain("a", "b"), architecture="bert")
     with pytest.raises(ModelError, match="bert model, which cannot chat"):
         files.inspect(path)
+    assert files.inspect(path, chat=False).architecture == "bert"
 
 
 def test_a_model_that_is_too_large_says_how_much_is_missing(whole: Path) -> None:

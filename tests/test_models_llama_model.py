@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,18 @@ from agentd.generation import (
     Sampling,
     TextDelta,
     TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
     Usage,
 )
 from agentd.models.llama import model as model_module
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.supervisor import Patience
-from agentd.ports import ChatModel
+from agentd.ports import ChatModel, ToolUser
 from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
+from tests.families import HERMES
 
 HELLO = chain("\n", "Hello", " world", "!")
 ENDLESS = {"\n": "la", "la": "la"}
@@ -186,6 +192,47 @@ async def test_without_a_chat_template_that_is_said_and_answers_come_all_the_sam
     assert len(model.notes) == 1 and "no chat template" in model.notes[0]
 
 
+# --- Tools and schemas -----------------------------------------------------------------------------------------------
+
+ADD = ToolSpec(name="add", description="Adds.", parameters={"type": "object"})
+CALLING = chain("\n", "Well:", "<tool_call>", '{"name":', ' "add",', ' "arguments":', ' {"a":2}}', "</tool_call>")
+
+
+async def test_a_call_of_a_tool_comes_as_a_call_and_its_result_is_read_in_the_next_round(make: Make) -> None:
+    model = await make(CALLING, chat_template=HERMES)
+    assert isinstance(model, ToolUser) and model.tools
+    asked = replace(ask(), tools=(ADD,))
+    said = await deltas(model, asked)
+    (call,) = [delta for delta in said if isinstance(delta, ToolCallDelta)]
+    assert (call.index, call.name, call.arguments) == (0, "add", '{"a": 2}')
+    assert text_of(said) == "Well:" and said[-1] == Finish(reason="tool_calls")
+    made = ToolCallPart(call_id=call.call_id, tool="add", arguments=call.arguments)
+    result = ToolResultPart(call_id=call.call_id, tool="add", text="4")
+    later = (Message(role="assistant", parts=(made,)), Message(role="tool", parts=(result,)))
+    asked_again = replace(asked, messages=asked.messages + later)
+    assert await model.count_tokens(asked_again) > await model.count_tokens(asked) > await model.count_tokens(ask())
+    assert (await deltas(model, asked_again))[-1] == Finish(reason="tool_calls")
+    assert text_of(await deltas(model, replace(asked_again, tools=()))).startswith("Well:<tool_call>")
+
+
+async def test_a_model_whose_template_knows_no_tools_is_offered_none(make: Make) -> None:
+    model = await make(HELLO)
+    assert model.tools, "which is not known before it is loaded"
+    await model.start()
+    assert not model.tools
+    assert text_of(await deltas(model, replace(ask(), tools=(ADD,)))) == "Hello world!"
+
+
+async def test_an_answer_keeps_to_its_schema_or_there_is_none(make: Make) -> None:
+    model = await make(ENDLESS)
+    assert text_of(await deltas(model, replace(ask(), schema={"const": {"a": [1]}}))) == '{"a": [1]}'
+    with pytest.raises(ModelError, match="cannot be kept by the local model: at its top it uses 'not'"):
+        await deltas(model, replace(ask(), schema={"not": {}}))
+    with pytest.raises(ModelError, match="within 3 tokens"):
+        await deltas(model, replace(ask(sampling=Sampling(max_tokens=3)), schema={"const": "long"}))
+    assert text_of(await deltas(model, ask(sampling=Sampling(temperature=0, max_tokens=2)))) == "lala"
+
+
 # --- Cancelling and limits -------------------------------------------------------------------------------------------
 
 
@@ -261,6 +308,22 @@ async def test_who_waits_is_told_its_place_and_who_finds_the_queue_full_that_it_
             assert await anext(waiting) == QueuePosition(position=1)
             with pytest.raises(Busy, match="is busy with 2 requests"):
                 await deltas(model, ask(session="third"))
+
+
+async def test_background_work_leaves_places_in_the_queue_to_people(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "QUEUE", 2)
+    model = await make(ENDLESS, sequences=1, context=65536)
+    long = ask(sampling=Sampling(temperature=0, max_tokens=100_000))
+    async with aclosing(model.stream(long)) as running:
+        await first_text(running)
+        async with aclosing(model.stream(ask(session="other"))) as waiting:
+            assert await anext(waiting) == QueuePosition(position=1)
+            with pytest.raises(Busy):
+                await deltas(model, replace(ask(session="summary"), priority="background"))
+            async with aclosing(model.stream(ask(session="third"))) as third:
+                assert await anext(third) == QueuePosition(position=2)
 
 
 # --- Death of the child ----------------------------------------------------------------------------------------------

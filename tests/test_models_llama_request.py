@@ -17,7 +17,7 @@ from agentd.generation import (
     ToolSpec,
 )
 from agentd.models.llama.request import MAX_SEED, count_message, generate_message
-from agentd.models.llama.wire import Line, Piece
+from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
 
 PASSAGE = Passage(
     n=2, title="Cats", source="/cats.md", start=0, end=4, document_id=1, chunk_id=1, text="Purr.", score=1
@@ -46,12 +46,40 @@ def test_parts_keep_their_trust_and_passages_their_place() -> None:
     )
 
 
-def test_what_a_tool_said_reaches_the_model() -> None:
-    asked = request(
-        ToolCallPart(call_id="1", tool="add", arguments='{"a":1}'), ToolResultPart(call_id="1", tool="add", text='"2"')
+def test_calls_stay_calls_and_each_result_is_a_message_of_its_own() -> None:
+    asked = ModelRequest(
+        messages=(
+            Message(
+                role="assistant",
+                parts=(TextPart(text="Let me see."), ToolCallPart(call_id="1", tool="add", arguments='{"a":"\ud800"}')),
+            ),
+            Message(
+                role="tool",
+                parts=(
+                    ToolResultPart(call_id="1", tool="add", text="2"),
+                    ToolResultPart(call_id="2", tool="add", text="3"),
+                ),
+            ),
+        ),
+        session_id="s",
+        turn_id="t",
     )
-    texts = [piece.text for piece in count_message(asked, 1).lines[0].pieces]
-    assert texts == ['Called add with {"a":1}\n', 'Result of add: "\\"2\\""\n']
+    assert count_message(asked, 1).lines == (
+        Line(
+            role="assistant",
+            pieces=(Piece(text="Let me see.", trusted=False),),
+            calls=(ToolCall(call_id="1", tool="add", arguments='{"a":"?"}'),),
+        ),
+        Line(role="tool", pieces=(Piece(text="2", trusted=False),), call_id="1", tool="add"),
+        Line(role="tool", pieces=(Piece(text="3", trusted=False),), call_id="2", tool="add"),
+    )
+
+
+def test_tools_go_with_the_question_and_with_its_count() -> None:
+    tool = ToolSpec(name="add", description="Adds.", parameters={"type": "object"})
+    asked = replace(request(TextPart(text="x")), tools=(tool,))
+    expected = (Tool(name="add", description="Adds.", parameters={"type": "object"}),)
+    assert generate_message(asked, 1).tools == count_message(asked, 1).tools == expected
 
 
 def test_half_a_character_is_replaced() -> None:
@@ -88,9 +116,7 @@ def test_a_seed_is_kept_and_without_one_each_request_has_its_own() -> None:
 
 def test_what_the_model_cannot_do_is_refused() -> None:
     asked = request(TextPart(text="x"))
-    tool = ToolSpec(name="add", description="", parameters={})
-    for impossible in (replace(asked, tools=(tool,)), replace(asked, schema={})):
-        with pytest.raises(ModelError, match="no tools and no schema"):
-            generate_message(impossible, 1)
+    with pytest.raises(ModelError, match="'not', which a grammar cannot promise"):
+        generate_message(replace(asked, schema={"not": {}}), 1)
     with pytest.raises(ModelError, match="no messages"):
         generate_message(replace(asked, messages=()), 1)

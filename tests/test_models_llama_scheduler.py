@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from agentd.generation import Priority
-from agentd.models.llama.scheduler import HEADROOM, Job, Scheduler, Span, common
+from agentd.models.llama.job import Job, Span, Stored
+from agentd.models.llama.scheduler import HEADROOM, LAG, YIELD, Scheduler
 
 
 def job(
@@ -42,14 +44,6 @@ def run(scheduler: Scheduler) -> None:
         if not step(scheduler):
             return
     raise AssertionError("the scheduler does not come to an end")
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "length"),
-    [([], [1], 0), ([1, 2, 3], [1, 2, 3], 3), ([1, 2, 3], [1, 2, 4, 5], 2), ([1], [2], 0), ([1, 2], [1, 2, 3], 2)],
-)
-def test_the_common_beginning_is_found(one: list[int], other: list[int], length: int) -> None:
-    assert common(one, other) == length == common(other, one)
 
 
 def test_a_prompt_is_read_in_steps_and_only_its_last_token_is_sampled() -> None:
@@ -161,7 +155,7 @@ def test_idle_histories_make_room_for_a_job_that_needs_it() -> None:
         run(scheduler)
     scheduler.submit(job(3, prompt(3, 300)))
     placement = scheduler.admit()
-    assert placement is not None and placement.evict == (0,)
+    assert placement is not None and [left.slot for left in placement.evicted] == [0]
 
 
 def test_a_job_waits_where_running_ones_leave_no_room() -> None:
@@ -180,8 +174,7 @@ def test_a_full_cache_costs_the_idle_first_and_then_the_newest() -> None:
         scheduler.submit(job(number, prompt(number, 20), remaining=50))
     step(scheduler)
     scheduler.end(scheduler.running[0])
-    assert scheduler.make_room() == 0
-    assert scheduler.make_room() == 2
+    assert [left.slot for left in (scheduler.make_room(), scheduler.make_room()) if left] == [0, 2]
     assert [waiting.id for waiting in scheduler.waiting] == [3]
     assert scheduler.make_room() is None
 
@@ -210,14 +203,144 @@ def test_a_cache_that_keeps_no_beginnings_is_reused_as_a_whole_only() -> None:
     assert [running.cached for running in scheduler.running] == [18]
 
 
+# --- Urgency and fairness --------------------------------------------------------------------------------------------
+
+
+def test_sessions_take_turns_whatever_each_of_them_wants() -> None:
+    scheduler = Scheduler(slots=1, context=4096)
+    for number, session in enumerate(["greedy", "greedy", "greedy", "modest", "other", "modest"]):
+        scheduler.submit(job(number, prompt(number, 10), session=session))
+    assert [waiting.id for waiting in scheduler.waiting] == [0, 3, 4, 1, 5, 2]
+
+
+def test_who_comes_later_does_not_overtake_for_ever() -> None:
+    scheduler = Scheduler(slots=1, context=4096)
+    for number in (0, 1):
+        scheduler.submit(job(number, prompt(number, 10), session="greedy", remaining=1))
+    served: list[int] = []
+    for number in range(2, 40):
+        scheduler.submit(job(number, prompt(number, 10), session=f"new{number}", remaining=1))
+        served += admit_all(scheduler)
+        step(scheduler)
+    assert YIELD <= served.index(1) <= YIELD + 2
+
+
+def test_what_is_urgent_takes_the_place_of_the_newest_background_work_which_goes_on_later() -> None:
+    scheduler = Scheduler(slots=2, context=4096)
+    for number in (1, 2):
+        scheduler.submit(job(number, prompt(number, 20), remaining=50, priority="background"))
+    step(scheduler)
+    scheduler.submit(job(3, prompt(3, 20), remaining=1))
+    assert admit_all(scheduler) == [3]
+    assert [waiting.id for waiting in scheduler.waiting] == [2]
+    run_until(scheduler, lambda: not any(running.id == 3 for running in scheduler.running))
+    assert admit_all(scheduler) == [2]
+    assert scheduler.running[-1].tokens[20:] == [7], "what it had said is kept"
+
+
+def test_work_that_is_as_urgent_is_not_displaced() -> None:
+    scheduler = Scheduler(slots=1, context=4096)
+    scheduler.submit(job(1, prompt(1, 20), remaining=50))
+    step(scheduler)
+    scheduler.submit(job(2, prompt(2, 20)))
+    assert admit_all(scheduler) == []
+
+
+def test_background_work_makes_room_in_the_cache_too() -> None:
+    scheduler = Scheduler(slots=3, context=1000)
+    scheduler.submit(job(1, prompt(1, 700), remaining=200, priority="background"))
+    step(scheduler)
+    scheduler.submit(job(2, prompt(2, 500)))
+    assert admit_all(scheduler) == [2]
+    assert [waiting.id for waiting in scheduler.waiting] == [1]
+
+
+def test_urgent_prompts_are_read_first_and_background_work_goes_on_slowly_beside_answers() -> None:
+    scheduler = Scheduler(slots=3, context=4096)
+    scheduler.submit(job(1, prompt(1, 300), remaining=50, priority="background"))
+    scheduler.submit(job(2, prompt(2, 600), remaining=50))
+    admit_all(scheduler)
+    first = scheduler.plan(alone=512, together=128)
+    assert [(scheduler.job_of(span).id, len(span.tokens)) for span in first] == [(2, 512)]
+    shares = [[scheduler.job_of(span).id for span in step(scheduler)] for _ in range(2 * LAG)]
+    assert sum(1 in share for share in shares) == 2 and all(2 in share for share in shares)
+
+
+# --- Guesses, marks, and what is stored ------------------------------------------------------------------------------
+
+
+def test_guesses_go_into_the_batch_behind_the_token_that_is_certain() -> None:
+    scheduler = Scheduler(slots=2, context=4096)
+    for number in (1, 2):
+        scheduler.submit(job(number, prompt(number, 10)))
+    step(scheduler)
+    spans = scheduler.plan(alone=512, together=128, guess=lambda job, most: [1, 2, 3, 4][:most], guesses=6)
+    assert [(span.tokens, span.guessed) for span in spans] == [([7, 1, 2, 3, 4], 4), ([7, 1, 2], 2)]
+
+
+def test_no_more_is_guessed_than_may_yet_be_said() -> None:
+    scheduler = Scheduler(slots=1, context=4096)
+    scheduler.submit(job(1, prompt(1, 10), remaining=4))
+    step(scheduler)
+    (span,) = scheduler.plan(alone=512, together=128, guess=lambda job, most: [1] * most, guesses=99)
+    assert span.guessed == 2
+
+
+@pytest.mark.parametrize(("said", "cut"), [([1, 2, 3, 9], None), ([1, 5], 12), ([5], 11)])
+def test_what_was_guessed_wrong_is_cut_off_again(said: list[int], cut: int | None) -> None:
+    scheduler = Scheduler(slots=1, context=4096)
+    scheduler.submit(job(1, prompt(1, 10)))
+    step(scheduler)
+    (span,) = scheduler.plan(alone=512, together=128, guess=lambda job, most: [1, 2, 3], guesses=9)
+    scheduler.decoded([span])
+    running = scheduler.running[0]
+    for token in said:
+        scheduler.sampled(running, token)
+    assert scheduler.settle(span, running.tokens) == cut
+    assert running.pending == 1 and scheduler.used == len(running.tokens) - 1
+
+
+def test_a_prompt_is_read_up_to_each_of_its_marks() -> None:
+    scheduler = Scheduler(slots=1, context=4096)
+    marked = job(1, prompt(1, 700))
+    marked.marks = (100, 650)
+    scheduler.submit(marked)
+    assert [len(span.tokens) for _ in range(4) for span in step(scheduler)] == [100, 512, 38, 50]
+
+
+def test_a_stored_beginning_is_taken_where_it_is_much_longer_than_one_in_the_cache() -> None:
+    stored = Stored(key=1, length=300, keep=250)
+    scheduler = Scheduler(slots=2, context=4096, find=lambda tokens: stored)
+    whole = prompt(0, 400)
+    scheduler.submit(job(1, [*whole[:230], 1]))
+    placement = scheduler.admit()
+    assert placement is not None and placement.stored == stored and placement.keep == 250
+    scheduler.place(placement, 230)
+    assert scheduler.used == 230
+    step(scheduler)
+    scheduler.submit(job(2, whole))
+    placement = scheduler.admit()
+    assert placement is not None and placement.stored is None and placement.keep == 230
+
+
+def run_until(scheduler: Scheduler, done: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if done():
+            return
+        step(scheduler)
+    raise AssertionError("that did not happen")
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_every_job_ends_whatever_comes_and_goes(seed: int) -> None:
     chance = random.Random(seed)
     scheduler = Scheduler(slots=chance.randint(1, 4), context=600)
+    urgency: list[Priority] = ["interactive", "tool", "background"]
     live: dict[int, Job] = {}
     for number in range(40):
         beginning = prompt(chance.randrange(3), chance.randrange(200))
         new = job(number, beginning + prompt(number + 100, 1 + chance.randrange(80)), session=str(chance.randrange(5)))
+        new.priority = chance.choice(urgency)
         live[number] = new
         scheduler.submit(new)
         if chance.random() < 0.3 and (stopped := chance.choice([*scheduler.waiting, *scheduler.running])):

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from agentd.errors import ModelError
-from agentd.models.llama.template import CHATML, Template, at_least, fold, tokens
-from agentd.models.llama.wire import Line, Piece
+from agentd.models.llama.template import CHATML, Template, at_least, tokens
+from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
+from tests.families import GEMMA, GRANITE, HERMES, LLAMA
 
 
 def untrusted(text: str) -> Piece:
@@ -28,9 +29,9 @@ NO_SYSTEM = (
 )
 
 
-def shown(template: Template, *lines: Line) -> str:
+def shown(template: Template, *lines: Line, tools: tuple[Tool, ...] = ()) -> str:
     """The prompt with untrusted text in ⟦⟧."""
-    return "".join(p.text if p.trusted else f"⟦{p.text}⟧" for p in template.render(lines).pieces)
+    return "".join(p.text if p.trusted else f"⟦{p.text}⟧" for p in template.render(lines, tools).pieces)
 
 
 class Letters:
@@ -84,10 +85,6 @@ def test_two_questions_in_a_row_are_folded_where_a_template_insists() -> None:
     assert shown(Template(strict), QUESTION, QUESTION, ANSWER, QUESTION) == (
         "[user]⟦Why?⟧\n\n⟦Why?⟧[assistant]⟦Because.⟧[user]⟦Why?⟧"
     )
-
-
-def test_folding_leaves_a_conversation_that_alternates_as_it_is() -> None:
-    assert fold([QUESTION, ANSWER, QUESTION]) == [QUESTION, ANSWER, QUESTION]
 
 
 def test_a_refusal_says_what_the_template_says() -> None:
@@ -158,3 +155,86 @@ def test_a_prompt_begins_with_exactly_one_beginning_token() -> None:
     once = Template("^{{ messages[-1].content }}").render([QUESTION])
     never = Template("{{ messages[-1].content }}").render([QUESTION])
     assert tokens(once, Letters())[:2] == tokens(never, Letters())[:2] == [1, ord("W")]
+
+
+# --- Tools -----------------------------------------------------------------------------------------------------------
+
+ADD = Tool(name="add", description='Adds <|im_end|> "numbers"', parameters={"type": "object", "properties": {"a": {}}})
+
+
+def calls(*arguments: str) -> Line:
+    made = tuple(ToolCall(call_id=f"c{i}", tool="add", arguments=text) for i, text in enumerate(arguments))
+    return Line(role="assistant", pieces=(), calls=made)
+
+
+def result(number: int, text: str) -> Line:
+    return Line(role="tool", pieces=(untrusted(text),), call_id=f"c{number}", tool="add")
+
+
+@pytest.mark.parametrize(
+    ("source", "family"), [(HERMES, "hermes"), (LLAMA, "llama"), (GEMMA, "gemma"), (GRANITE, "granite")]
+)
+def test_a_template_that_tells_of_tools_in_a_known_form_can_use_them(source: str, family: str) -> None:
+    template = Template(source)
+    assert template.tools and template.family is not None and template.family.name == family
+    assert template.notes == ()
+
+
+def test_one_that_does_not_is_not_told_of_any() -> None:
+    for source in (CHATML, None, CHATML + "{# <tool_call>{'name': #}"):
+        template = Template(source)
+        assert not template.tools
+        assert shown(template, QUESTION, tools=(ADD,)) == shown(template, QUESTION)
+
+
+def test_what_tools_say_of_themselves_is_untrusted_where_it_could_be_more_than_text() -> None:
+    assert shown(Template(HERMES), QUESTION, tools=(ADD,)).startswith(
+        '<|im_start|>system\n{"type": "function", "function": {"name": "add", '
+        '"description": "⟦Adds <|im_end|> \\"numbers\\"⟧", '
+        '"parameters": {"type": "object", "properties": {"a": {}}}}}<|im_end|>\n'
+    )
+    assert '<|"|>⟦Adds <|im_end|> "numbers"⟧<|"|>' in shown(Template(GEMMA), QUESTION, tools=(ADD,))
+
+
+def test_calls_and_results_are_written_by_the_template_where_it_can() -> None:
+    assert shown(
+        Template(HERMES), QUESTION, calls('{"a": "<|im_end|>", "b": 2}', "{}"), result(0, "4"), result(1, "")
+    ) == (
+        "<|im_start|>user\n⟦Why?⟧<|im_end|>\n<|im_start|>assistant\n"
+        '<tool_call>\n{"name": "add", "arguments": {"a": "⟦<|im_end|>⟧", "b": 2}}\n</tool_call>'
+        '<tool_call>\n{"name": "add", "arguments": {}}\n</tool_call><|im_end|>\n'
+        "<|im_start|>tool\n⟦4⟧<|im_end|>\n<|im_start|>tool\n<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_template_that_takes_one_call_at_a_time_gets_one_after_the_other() -> None:
+    rendered = shown(Template(LLAMA), QUESTION, calls("{}", '{"b": 1}'), result(0, 'say "4"'), result(1, "5"))
+    assert [part.split("<|eot_id|>")[0] for part in rendered.split("<|end_header_id|>\n\n")[1:]] == [
+        "⟦Why?⟧",
+        '{"name": "add", "parameters": {}}',
+        '"⟦say \\"4\\"⟧"',
+        '{"name": "add", "parameters": {"b": 1}}',
+        '"⟦5⟧"',
+        "",
+    ]
+
+
+def test_a_template_that_knows_no_calls_gets_them_as_text() -> None:
+    assert shown(Template(GRANITE), QUESTION, calls("{}"), result(0, "4")).endswith(
+        '<|tool_call|>⟦[{"name": "add", "arguments": {}}]⟧<|end_of_text|>\n'
+        "<|start_of_role|>user<|end_of_role|>Result of ⟦add⟧:\n⟦4⟧<|end_of_text|>\n"
+        "<|start_of_role|>assistant<|end_of_role|>"
+    )
+    assert "⟦Called add with {}⟧" in shown(Template(CHATML), QUESTION, calls("{}"), result(0, "4"))
+
+
+def test_a_template_that_wants_a_list_of_tools_even_where_there_are_none_gets_one() -> None:
+    listing = "{% for t in tools %}{{ t.function.name }}{% endfor %}" + HERMES
+    template = Template(listing)
+    assert template.tools and template.notes == ()
+    assert shown(template, QUESTION) == shown(Template(HERMES), QUESTION)
+
+
+def test_reasoning_is_opened_by_the_marks_of_the_family() -> None:
+    assert Template(GEMMA + "<|channel>thought").render([QUESTION]).reasoning
+    assert Template(GEMMA).think == ("<|channel>thought\n", "<channel|>")

@@ -72,3 +72,11 @@ def test_a_vocabulary_knows_which_controls_it_has(load: Load) -> None:
 def test_the_chat_template_of_the_file_is_read(load: Load) -> None:
     assert load("a", "b", chat_template="{{ 'ü' }}").chat_template() == "{{ 'ü' }}"
     assert load("a", "b", chat_template=None).chat_template() is None
+
+
+def test_a_control_token_is_shown_in_an_answer_only_where_it_is_a_mark(load: Load) -> None:
+    vocabulary = load("a", "b")
+    (mark,) = vocabulary.tokenize("<|im_end|>", special=True, after=None)
+    (other,) = vocabulary.tokenize("<|im_start|>", special=True, after=None)
+    vocabulary.shown = frozenset({"<|im_end|>"})
+    assert (vocabulary.piece(mark), vocabulary.piece(other)) == (b"<|im_end|>", b"")

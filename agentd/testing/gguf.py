@@ -112,6 +112,43 @@ def write_random_model(path: Path, *, seed: int = 0, context: int = 8192, chat_t
     )
 
 
+def write_recurrent_model(
+    path: Path, *, seed: int = 0, context: int = 8192, chat_template: str | None = CHATML
+) -> None:
+    """Like `write_random_model`, but a recurrent one (Mamba), whose memory of a conversation cannot be cut."""
+    rng = np.random.default_rng(seed)
+    words = [f"{SPACE}w{i:03}" for i in range(200)]
+    names = _vocabulary(words, _WIDTH)
+    width, inner, states, rank = _RANDOM_WIDTH, 2 * _RANDOM_WIDTH, 16, 8
+
+    def random(rows: int, columns: int, scale: float = 1.0) -> NDArray[np.float32]:
+        return (rng.standard_normal((rows, columns)) * scale / math.sqrt(columns)).astype(np.float32)
+
+    output = np.zeros((_WIDTH, width), np.float32)
+    output[[i for i, name in enumerate(names) if name in set(words)]] = random(len(words), width, 8)
+    block = {
+        "ssm_in.weight": random(2 * inner, width, 2),
+        "ssm_conv1d.weight": random(inner, 4, 2),
+        "ssm_conv1d.bias": np.zeros(inner, np.float32),
+        "ssm_x.weight": random(rank + 2 * states, inner, 4),
+        "ssm_dt.weight": random(inner, rank),
+        "ssm_dt.bias": np.full(inner, -3, np.float32),
+        "ssm_a": -rng.uniform(0.01, 0.5, (inner, states)).astype(np.float32),
+        "ssm_d": np.ones(inner, np.float32),
+        "ssm_out.weight": random(width, inner, 4),
+    }
+    writer = _writer(path, names, "mamba", width, chat_template=chat_template, context=context, space_prefix=False)
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_ssm_conv_kernel(4)
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(states)
+    writer.add_ssm_time_step_rank(rank)
+    norms = {"output_norm.weight": np.ones(width, np.float32), "blk.0.attn_norm.weight": np.ones(width, np.float32)}
+    tensors = {"token_embd.weight": random(_WIDTH, width, 8), "output.weight": output, **norms}
+    _finish(writer, {**tensors, **{f"blk.0.{name}": value for name, value in block.items()}})
+
+
 def _block(width: int, heads: int) -> dict[str, tuple[int, int]]:
     """The shapes (rows, columns) of the one block's matrices."""
     inner = {name: (heads * _HEAD, width) for name in ("attn_q", "attn_k", "attn_v")}
@@ -162,17 +199,36 @@ def _write(
     heads: int,
 ) -> None:
     width = tensors["token_embd"].shape[1]
-    writer = GGUFWriter(str(path), architecture)
-    writer.add_name(path.stem)
-    writer.add_context_length(context)
-    writer.add_embedding_length(width)
-    writer.add_block_count(1)
+    writer = _writer(
+        path, names, architecture, width, chat_template=chat_template, context=context, space_prefix=space_prefix
+    )
     writer.add_feed_forward_length(_FEED_FORWARD)
     writer.add_head_count(heads)
     writer.add_head_count_kv(heads)
     writer.add_key_length(_HEAD)
     writer.add_value_length(_HEAD)
     writer.add_rope_dimension_count(_HEAD)
+    ones = np.ones(width, np.float32)
+    norms = {"output_norm": ones, "blk.0.attn_norm": ones, "blk.0.ffn_norm": ones}
+    _finish(writer, {f"{name}.weight": value for name, value in {**tensors, **norms}.items()})
+
+
+def _writer(
+    path: Path,
+    names: Sequence[str],
+    architecture: str,
+    width: int,
+    *,
+    chat_template: str | None,
+    context: int,
+    space_prefix: bool,
+) -> GGUFWriter:
+    """With what every model here has: one block, and the vocabulary."""
+    writer = GGUFWriter(str(path), architecture)
+    writer.add_name(path.stem)
+    writer.add_context_length(context)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(list(names))
@@ -185,10 +241,12 @@ def _write(
     writer.add_add_space_prefix(space_prefix)
     if chat_template is not None:
         writer.add_chat_template(chat_template)
-    ones = np.ones(width, np.float32)
-    norms = {"output_norm": ones, "blk.0.attn_norm": ones, "blk.0.ffn_norm": ones}
-    for name, value in {**tensors, **norms}.items():
-        writer.add_tensor(f"{name}.weight", np.ascontiguousarray(value))
+    return writer
+
+
+def _finish(writer: GGUFWriter, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    for name, value in tensors.items():
+        writer.add_tensor(name, np.ascontiguousarray(value))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -3,7 +3,9 @@
 In the daemon's process (llama.cpp is never imported here):
 
 model        `LlamaModel`, the `ChatModel`: limits, replay and restart of requests
+embedder     `LlamaEmbedder`, the `Embedder`: in the child of a chat model or in one of its own
 request      a `ModelRequest` checked and turned into a message for the child
+schema       whether a grammar can promise what a JSON schema asks
 supervisor   keeps one child with the model loaded: restart, back-off, crash loop
 process      one child process: spawn, heartbeat, its words to the log, its end
 answer       what the child has told one request and its reader has not taken yet
@@ -12,15 +14,44 @@ Between the two, over a socketpair:
 
 wire         every message, one union for each direction, and their framing
 
-In the child:
+In the child, from the outside inwards:
 
 child        the entry point and its loop
 engine       requests in, events out: joins the rooms below
-scheduler    pure: which sequence gets which tokens of the next batch
-driver       thin: llama.cpp's calls to load, decode and sample; nothing but it and `vocabulary` knows llama.cpp
-vocabulary   thin: text to llama.cpp's tokens and back
+embeddings   texts in, vectors out, one batch between two steps of the engine
+speech       what a request says: answer, reasoning, calls, and the messages that tell of them
+
+    the prompt:
+prompts      conversations to prompts that fit
 template     messages to tokens, by trust
+shelf        untrusted text, out of the template's reach
+forms        a conversation for templates that know less than ours
+jinja        the sandbox of the templates
+vocabulary   text to llama.cpp's tokens and back
+
+    the answer:
 text         tokens' bytes to answer and reasoning
+family       how families of models write calls and reasoning: one table
+calls        finds calls in an answer while it streams
+grammar      a JSON schema as a grammar, tried where a crash costs nothing
+sampler      how a request chooses its tokens, within its grammar
+
+    the batch and the cache:
+scheduler    pure: which sequence gets which tokens of the next batch
+job, pool    pure: its records, and what each sequence of the cache holds
+draft        pure: what an answer says next, guessed from what was said before
+spill        sessions that had to leave the cache, in a bounded memory
+cache        carries out what the scheduler decides
+
+    llama.cpp:
+driver       a loaded model: decode, sample, and the sequences of the cache
+embedding    a loaded embedding model
+batch        a batch over arrays of our own
+native       the binding itself, and why a call failed
+
+    and around it:
+selftest     whether the installed llama.cpp does what all this takes for granted
+isolate      work that may crash, in a copy of the process
 files        what is wrong with a model file, before native code sees it
 machine      free cores and memory
 """

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, Usage
+from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 
 class ChildDied(Exception):
@@ -19,13 +19,44 @@ class Placed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Working:
+    """The model goes on, but there is nothing to show yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
     """The answer to a question for a count."""
 
     count: int
 
 
-Item = TextDelta | ReasoningDelta | QueuePosition | Usage | Finish | Placed | Tokens
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """The embedding model is loaded."""
+
+    dimension: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vectors:
+    """4-byte little-endian floats in base64."""
+
+    data: str
+
+
+Item = (
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | QueuePosition
+    | Usage
+    | Finish
+    | Placed
+    | Working
+    | Tokens
+    | Opened
+    | Vectors
+)
 
 
 class Answer:
@@ -44,7 +75,7 @@ class Answer:
                 self._items[-1] = TextDelta(text=before + after)
             case ReasoningDelta(text=before), ReasoningDelta(text=after):
                 self._items[-1] = ReasoningDelta(text=before + after)
-            case QueuePosition(), QueuePosition():
+            case (QueuePosition(), QueuePosition()) | (Working(), _):
                 self._items[-1] = item
             case _:
                 self._items.append(item)

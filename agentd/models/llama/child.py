@@ -17,9 +17,26 @@ from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
 from agentd.models.llama import files, machine
-from agentd.models.llama.wire import Frames, FromChild, Load, Loaded, LoadFailed, ToChild, decode_to_child, encode
+from agentd.models.llama.wire import (
+    Cancel,
+    Count,
+    Embed,
+    Frames,
+    FromChild,
+    Generate,
+    Load,
+    Loaded,
+    LoadFailed,
+    OpenEmbedder,
+    Ping,
+    Pong,
+    ToChild,
+    decode_to_child,
+    encode,
+)
 
 if TYPE_CHECKING:
+    from agentd.models.llama.embeddings import Embeddings
     from agentd.models.llama.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -74,21 +91,69 @@ def _end_with(parent: int) -> None:
 
 
 def _serve(line: _Line) -> None:
-    engine: Engine | None = None
-    while (messages := line.receive(wait=engine is None or not engine.busy)) is not None:
+    desk = _Desk(line)
+    while (messages := line.receive(wait=not desk.busy)) is not None:
         for message in messages:
             if isinstance(message, Load):
                 try:
-                    engine = _load(message, line)
+                    desk.load(message)
                 except ModelError as error:
                     line.send(LoadFailed(reason=str(error)))
                     line.flush()
                     return
-            elif engine is not None:
-                engine.handle(message)
-        if engine is not None and engine.busy:
-            engine.step()
+            else:
+                desk.handle(message)
+        desk.step()
         line.flush()
+
+
+class _Desk:
+    """Hands each message to who can answer it; what is not there before it is wanted costs nothing."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+        self._engine: Engine | None = None
+        self._embeddings: Embeddings | None = None
+
+    @property
+    def busy(self) -> bool:
+        return (self._engine is not None and self._engine.busy) or (
+            self._embeddings is not None and self._embeddings.busy
+        )
+
+    def load(self, message: Load) -> None:
+        if message.path:
+            self._engine = _load(message, self._line)
+        else:
+            self._line.send(Loaded(context=0, notes=()))
+
+    def handle(self, message: Generate | Count | OpenEmbedder | Embed | Cancel | Ping) -> None:
+        match message:
+            case Ping():
+                self._line.send(Pong(n=message.n))
+            case OpenEmbedder() | Embed():
+                self._embed(message)
+            case Cancel() if self._embeddings is not None:
+                self._embeddings.cancel(message.id)
+        if self._engine is not None and isinstance(message, Generate | Count | Cancel):
+            self._engine.handle(message)
+
+    def _embed(self, message: OpenEmbedder | Embed) -> None:
+        if self._embeddings is None:
+            from agentd.models.llama.embeddings import Embeddings
+
+            self._embeddings = Embeddings(self._line.send)
+        if isinstance(message, OpenEmbedder):
+            self._embeddings.open(message)
+        else:
+            self._embeddings.embed(message)
+
+    def step(self) -> None:
+        answering = self._engine is not None and self._engine.busy
+        if self._engine is not None and answering:
+            self._engine.step()
+        if self._embeddings is not None and self._embeddings.busy:
+            self._embeddings.step(beside=answering)
 
 
 def _load(load: Load, line: _Line) -> Engine:
@@ -99,8 +164,10 @@ def _load(load: Load, line: _Line) -> Engine:
     # Only now, because a file that cannot be run shall be named at once.
     from agentd.models.llama.driver import Driver
     from agentd.models.llama.engine import Engine
+    from agentd.models.llama.selftest import check
     from agentd.models.llama.template import Template
 
+    check()
     driver = Driver(
         path,
         context=load.context,
@@ -115,11 +182,20 @@ def _load(load: Load, line: _Line) -> Engine:
         eos=words.eos_text,
         chatml=words.has_control("<|im_start|>") and words.has_control("<|im_end|>"),
     )
+    if template.family is not None:
+        words.shown = template.family.shown
     notes = template.notes
     if driver.context < load.context:
         notes += (f"The model knows a context of {driver.context} tokens, not the {load.context} that are set.",)
-    line.send(Loaded(context=driver.context, notes=notes))
-    return Engine(driver, template, sequences=load.sequences, send=line.send)
+    line.send(Loaded(context=driver.context, notes=notes, tools=template.tools))
+    return Engine(
+        driver,
+        template,
+        sequences=load.sequences,
+        send=line.send,
+        spill_bytes=load.spill_bytes,
+        guess=load.guess,
+    )
 
 
 if __name__ == "__main__":

@@ -8,77 +8,34 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentd.errors import ModelError
-from agentd.models.llama.scheduler import BATCH, Span
-from agentd.models.llama.vocabulary import Vocabulary, native
-from agentd.models.llama.wire import Choice
+from agentd.models.llama.batch import Batch
+from agentd.models.llama.job import Span
+from agentd.models.llama.native import begin, native, reason
+from agentd.models.llama.sampler import Sampler
+from agentd.models.llama.scheduler import BATCH
+from agentd.models.llama.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
-
-REPEAT_WINDOW = 64
-"""How many of the newest tokens the repeat penalty looks at."""
-
-_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
-_last_words: deque[str] = deque(maxlen=8)
-"""llama.cpp's newest errors: its calls themselves only say that they failed."""
-
-
-def _on_log(level: int, text: bytes, _: Any) -> None:
-    line = text.decode("utf-8", "replace").strip()
-    if level in _LEVELS and line:
-        log.log(_LEVELS[level], "llama.cpp: %s", line)
-    if level == 4 and line:
-        _last_words.append(line)
-
-
-_log_callback = native.llama_log_callback(_on_log)
-
-
-class Sampler:
-    """How one request chooses its tokens; free it when the request ends."""
-
-    def __init__(self, choice: Choice, *, vocabulary: int, before: Sequence[int]) -> None:
-        self.chain: Any = native.llama_sampler_chain_init(native.llama_sampler_chain_default_params())
-        if choice.repeat_penalty != 1.0:
-            self._add(native.llama_sampler_init_penalties(vocabulary, REPEAT_WINDOW, choice.repeat_penalty, 0.0, 0.0))
-        if choice.temperature <= 0:
-            self._add(native.llama_sampler_init_greedy())
-        else:
-            self._add(native.llama_sampler_init_top_k(choice.top_k))
-            self._add(native.llama_sampler_init_top_p(choice.top_p, 1))
-            self._add(native.llama_sampler_init_min_p(choice.min_p, 1))
-            self._add(native.llama_sampler_init_temp(choice.temperature))
-            self._add(native.llama_sampler_init_dist(choice.seed))
-        for token in before[-REPEAT_WINDOW:]:
-            native.llama_sampler_accept(self.chain, token)
-
-    def _add(self, sampler: Any) -> None:
-        if not sampler:
-            raise RuntimeError("llama.cpp made no sampler")
-        native.llama_sampler_chain_add(self.chain, sampler)
-
-    def free(self) -> None:
-        native.llama_sampler_free(self.chain)
 
 
 class Driver:
     """A loaded model with its context; `ModelError` where it cannot be loaded."""
 
     def __init__(self, path: Path, *, context: int, threads: int, gpu_layers: int, sequences: int) -> None:
-        native.llama_log_set(_log_callback, None)
-        native.llama_backend_init()
+        begin()
         parameters = native.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         self._model: Any = native.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
-            raise ModelError(f"llama.cpp cannot load {path}: {_reason()}.")
+            raise ModelError(f"llama.cpp cannot load {path}: {reason()}.")
         if not native.llama_model_has_decoder(self._model) or native.llama_model_has_encoder(self._model):
             raise ModelError(f"{path} is not a model that generates text alone; choose a chat model.")
         self.trained_context: int = native.llama_model_n_ctx_train(self._model)
@@ -90,12 +47,12 @@ class Driver:
         self._context: Any = native.llama_init_from_model(self._model, self._settings(threads, sequences))
         if not self._context:
             raise ModelError(
-                f"llama.cpp cannot make a context of {self.context} tokens for {path}: {_reason()};"
+                f"llama.cpp cannot make a context of {self.context} tokens for {path}: {reason()};"
                 " choose a smaller context."
             )
         self._memory: Any = native.llama_get_memory(self._context)
         self.vocabulary = Vocabulary(self._model)
-        self._batch = _Batch(BATCH)
+        self._batch = Batch(BATCH)
         self._warm_up()
 
     def _settings(self, threads: int, sequences: int) -> Any:
@@ -110,7 +67,7 @@ class Driver:
     def _warm_up(self) -> None:
         """One token, so that the first question does not pay for reading the weights from disk."""
         if self.decode([Span(slot=0, start=0, tokens=[0], last=True)]) != "done":
-            raise ModelError(f"llama.cpp cannot run the model: {_reason()}; choose another model.")
+            raise ModelError(f"llama.cpp cannot run the model: {reason()}; choose another model.")
         self.clear(0)
 
     def decode(self, spans: Sequence[Span]) -> Literal["done", "full", "failed"]:
@@ -123,13 +80,31 @@ class Driver:
         if code == 1:
             return "full"
         if code == -1:
-            log.error("llama.cpp refused a batch: %s", _reason())
+            log.error("llama.cpp refused a batch: %s", reason())
             return "failed"
-        raise SystemExit(f"llama_decode failed for good with {code}: {_reason()}")
+        raise SystemExit(f"llama_decode failed for good with {code}: {reason()}")
 
-    def sample(self, sampler: Sampler, span: int) -> int:
-        """The next token behind the `span`-th span of the batch that was decoded, which wanted it; accepted too."""
-        return int(native.llama_sampler_sample(sampler.chain, self._context, self._batch.outputs[span]))
+    def sample(self, sampler: Sampler, span: int, ahead: int = 0) -> int | None:
+        """The next token behind the `span`-th span of the batch that was decoded, which wanted it; accepted too.
+
+        `ahead` counts from before the guesses of the span: 0 is the token in the place of the first guess. None where
+        the sampler's grammar allows no token.
+        """
+        return sampler.sample(self._context, self._batch.outputs[span] + ahead)
+
+    def logits(self, span: int, ahead: int = 0) -> NDArray[np.float32]:
+        """The numbers that `sample` chooses by; they change with the next batch."""
+        found = native.llama_get_logits_ith(self._context, self._batch.outputs[span] + ahead)
+        return np.ctypeslib.as_array(found, (self.vocabulary.size,))
+
+    def facts(self) -> tuple[int, int, int]:
+        """Tokens, sequences and threads that the context really has."""
+        context = self._context
+        return (
+            int(native.llama_n_ctx(context)),
+            int(native.llama_n_seq_max(context)),
+            int(native.llama_n_threads(context)),
+        )
 
     def keep(self, sequence: int, length: int) -> bool:
         """Forget a sequence from position `length` on; False, and nothing done, where this model's cache cannot."""
@@ -142,48 +117,18 @@ class Driver:
         """Let an empty sequence begin with the first `length` tokens of another; shares them, costs nothing."""
         native.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
+    def state_size(self, sequence: int) -> int:
+        """Bytes of `state`."""
+        return int(native.llama_state_seq_get_size(self._context, sequence))
 
-def _reason() -> str:
-    """The first of llama.cpp's errors since it was last asked: the later ones only repeat that something failed."""
-    reason = _last_words[0] if _last_words else "it gives no reason"
-    _last_words.clear()
-    return reason.removesuffix(".")
+    def state(self, sequence: int) -> NDArray[np.uint8]:
+        """All that llama.cpp keeps of a sequence."""
+        state = np.empty(self.state_size(sequence), np.uint8)
+        pointer = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        size: int = native.llama_state_seq_get_data(self._context, pointer, state.nbytes, sequence)
+        return state[:size]
 
-
-class _Batch:
-    """A `llama_batch` over arrays of our own, filled without work for each token."""
-
-    def __init__(self, capacity: int) -> None:
-        self._tokens = np.zeros(capacity, np.int32)
-        self._positions = np.zeros(capacity, np.int32)
-        self._counts = np.ones(capacity, np.int32)
-        self._sequences = np.zeros(capacity, np.int32)
-        self._wanted = np.zeros(capacity, np.int8)
-        int32 = ctypes.POINTER(ctypes.c_int32)
-        first = self._sequences.ctypes.data
-        self._rows = (int32 * capacity)(*(ctypes.cast(first + 4 * i, int32) for i in range(capacity)))
-        self.outputs: list[int] = []
-        """For each span the place of its last token in the batch, which is what a sampler is given."""
-        self.native: Any = native.llama_batch(
-            0,
-            self._tokens.ctypes.data_as(int32),
-            None,
-            self._positions.ctypes.data_as(int32),
-            self._counts.ctypes.data_as(int32),
-            self._rows,
-            self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
-
-    def fill(self, spans: Sequence[Span]) -> None:
-        self._wanted[:] = 0
-        self.outputs = []
-        at = 0
-        for span in spans:
-            end = at + len(span.tokens)
-            self._tokens[at:end] = span.tokens
-            self._positions[at:end] = range(span.start, span.start + len(span.tokens))
-            self._sequences[at:end] = span.slot
-            self._wanted[end - 1] = span.last
-            self.outputs.append(end - 1)
-            at = end
-        self.native.n_tokens = at
+    def restore(self, sequence: int, state: NDArray[np.uint8]) -> bool:
+        """Give an empty sequence what was kept of one; False, and it may hold anything, where that failed."""
+        pointer = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        return bool(native.llama_state_seq_set_data(self._context, pointer, state.nbytes, sequence))

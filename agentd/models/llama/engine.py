@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from agentd.errors import ModelError
-from agentd.models.llama.driver import Driver, Sampler
-from agentd.models.llama.scheduler import BATCH, Job, Placement, Scheduler, Span
-from agentd.models.llama.template import Prompt, Template, Tokenizer, at_least, tokens
-from agentd.models.llama.text import Assembler, Say
+from agentd.models.llama.cache import Cache
+from agentd.models.llama.calls import CallFinder
+from agentd.models.llama.draft import Drafter
+from agentd.models.llama.driver import Driver
+from agentd.models.llama.grammar import Grammars
+from agentd.models.llama.job import Job, Placement, Span
+from agentd.models.llama.prompts import Prompts
+from agentd.models.llama.sampler import Sampler
+from agentd.models.llama.scheduler import BATCH, Scheduler
+from agentd.models.llama.speech import Outbox, Speech
+from agentd.models.llama.spill import Spill
+from agentd.models.llama.template import Template
+from agentd.models.llama.text import Assembler
 from agentd.models.llama.wire import (
     Cancel,
     Count,
@@ -20,40 +28,31 @@ from agentd.models.llama.wire import (
     Ended,
     FromChild,
     Generate,
-    Ping,
-    Pong,
     Queued,
     Refused,
-    Said,
     Started,
 )
-
-log = logging.getLogger(__name__)
 
 TOGETHER = 128
 """Prompt tokens in a step beside running answers: so a long prompt slows them down and does not freeze them."""
 ALONE_SECONDS, TOGETHER_SECONDS = 1.0, 0.5
 """How long a step with prompt tokens may take on a machine that is slower than that; a cancel waits for one step."""
-CERTAIN = 4
-"""Characters for each token of the context, above which a prompt is measured before it is tokenised as a whole."""
+GUESSES, GUESSES_SECONDS = 64, 0.3
+"""Guessed tokens of all answers in a step."""
 FEWEST = 32
 """What a step has at least, and before anything is known about the machine."""
-
-
-class _Vocabulary(Tokenizer, Protocol):
-    size: int
-
-    def piece(self, token: int) -> bytes: ...
-
-    def is_end(self, token: int) -> bool: ...
+UNFINISHED = "The answer did not come to an end that fits the schema within {} tokens; allow more or ask for less."
 
 
 @dataclass(slots=True)
 class _Request:
     job: Job
     sampler: Sampler
-    text: Assembler
+    speech: Speech
+    drafter: Drafter
     prompt_tokens: int
+    whole: bool
+    """An answer that was cut off is of no use."""
     position: int = 0
 
     @property
@@ -71,14 +70,23 @@ class Engine:
         *,
         sequences: int,
         send: Callable[[FromChild], None],
+        spill_bytes: int = 0,
+        guess: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._driver = driver
         self._template = template
-        self._send = send
+        self._outbox = Outbox(send)
         self._clock = clock
-        self._vocabulary: _Vocabulary = driver.vocabulary
-        self._scheduler = Scheduler(slots=sequences, context=driver.context, whole_only=driver.whole_only)
+        self._vocabulary = driver.vocabulary
+        self._prompts = Prompts(template, driver.vocabulary, driver)
+        self._grammars = Grammars(driver.vocabulary)
+        spill = Spill(spill_bytes, whole_only=driver.whole_only)
+        self._scheduler = Scheduler(
+            slots=sequences, context=driver.context, whole_only=driver.whole_only, find=spill.find
+        )
+        self._cache = Cache(driver, self._scheduler, spill)
+        self._guesses = guess and not driver.whole_only
         self._requests: dict[int, _Request] = {}
         self._rate: float | None = None
 
@@ -88,7 +96,7 @@ class Engine:
 
     # --- Messages ----------------------------------------------------------------------------------------------------
 
-    def handle(self, message: Generate | Count | Cancel | Ping) -> None:
+    def handle(self, message: Generate | Count | Cancel) -> None:
         match message:
             case Generate():
                 self._generate(message)
@@ -97,60 +105,50 @@ class Engine:
             case Cancel():
                 if message.id in self._requests:
                     self._end(self._requests[message.id])
-            case Ping():
-                self._send(Pong(n=message.n))
 
     def _count(self, message: Count) -> None:
         try:
-            prompt = self._template.render(message.lines)
+            count = self._prompts.count(message.lines, message.tools)
         except ModelError as error:
-            self._send(Refused(id=message.id, reason=str(error)))
+            self._outbox.send(Refused(id=message.id, reason=str(error)))
         else:
-            self._send(Counted(id=message.id, tokens=len(tokens(prompt, self._vocabulary))))
+            self._outbox.send(Counted(id=message.id, tokens=count))
 
     def _generate(self, message: Generate) -> None:
         try:
-            prompt = self._template.render(message.lines)
-            found = self._tokens(prompt)
+            prompt = self._prompts.read(message.lines, message.tools)
+            grammar = None if message.answer_schema is None else self._grammars.grammar(message.answer_schema)
         except ModelError as error:
-            self._send(Refused(id=message.id, reason=str(error)))
+            self._outbox.send(Refused(id=message.id, reason=str(error)))
             return
         job = Job(
             id=message.id,
             session=message.session,
-            tokens=found,
+            tokens=prompt.tokens,
             remaining=min(message.max_tokens, self._driver.context),
             priority=message.priority,
+            marks=prompt.marks,
         )
+        sampler = Sampler(message.choice, vocabulary=self._vocabulary, before=prompt.tokens, grammar=grammar)
+        if not prompt.reasoning:
+            sampler.constrain()
         self._requests[message.id] = _Request(
             job=job,
-            sampler=Sampler(message.choice, vocabulary=self._vocabulary.size, before=found),
-            text=Assembler(stop=(*message.stop, *self._template.stop), reasoning=prompt.reasoning),
-            prompt_tokens=len(found),
+            sampler=sampler,
+            speech=self._speech(message, reasoning=prompt.reasoning),
+            drafter=Drafter(prompt.tokens),
+            prompt_tokens=len(prompt.tokens),
+            whole=grammar is not None,
         )
         self._scheduler.submit(job)
 
-    def _tokens(self, prompt: Prompt) -> list[int]:
-        """The prompt's tokens, at least one and fewer than the context."""
-        context = self._driver.context
-        if sum(len(piece.text) for piece in prompt.pieces) > CERTAIN * context:
-            least = at_least(prompt, self._vocabulary, context)
-            if least >= context:
-                raise ModelError(self._too_long(f"more than {least}"))
-        found = tokens(prompt, self._vocabulary)
-        if len(found) >= context:
-            raise ModelError(self._too_long(str(len(found))))
-        if not found:
-            raise ModelError("The model's chat template made an empty prompt; choose another model.")
-        return found
-
-    def _too_long(self, length: str) -> str:
-        context, trained = self._driver.context, self._driver.trained_context
-        larger = f" or set a larger context (this model knows up to {trained})" if trained > context else ""
-        return (
-            f"The prompt has {length} tokens and the context of the model {context}, which must hold the answer too;"
-            f" shorten the question, start a new session{larger}."
-        )
+    def _speech(self, message: Generate, *, reasoning: bool) -> Speech:
+        template = self._template
+        stop = (*message.stop, *template.stop)
+        finder = None
+        if message.tools and template.tools and template.family:
+            finder = CallFinder(template.family, {tool.name for tool in message.tools})
+        return Speech(Assembler(stop=stop, reasoning=reasoning, think=template.think), finder)
 
     # --- A step ------------------------------------------------------------------------------------------------------
 
@@ -159,22 +157,32 @@ class Engine:
         while (placement := self._scheduler.admit()) is not None:
             self._place(placement)
         self._tell_positions()
-        spans = self._scheduler.plan(
-            alone=self._share(BATCH, ALONE_SECONDS), together=self._share(TOGETHER, TOGETHER_SECONDS)
-        )
+        spans = self._plan()
         if not spans:
             return
         start = self._clock()
         outcome = self._driver.decode(spans)
+        if outcome == "full" and any(span.guessed for span in spans):
+            spans = [replace(span, tokens=span.tokens[: len(span.tokens) - span.guessed], guessed=0) for span in spans]
+            outcome = self._driver.decode(spans)
         if outcome == "done":
             self._learn_rate(spans, self._clock() - start)
             self._scheduler.decoded(spans)
+            self._cache.store_marks(spans)
             self._sample(spans)
         elif outcome == "full":
             self._make_room(spans)
         else:
             for span in spans:
                 self._refuse(self._scheduler.job_of(span), "llama.cpp refused to go on with this answer; ask again.")
+
+    def _plan(self) -> list[Span]:
+        return self._scheduler.plan(
+            alone=self._share(BATCH, ALONE_SECONDS),
+            together=self._share(TOGETHER, TOGETHER_SECONDS),
+            guess=self._guess,
+            guesses=self._share(GUESSES, GUESSES_SECONDS) if self._guesses else 0,
+        )
 
     def _share(self, most: int, seconds: float) -> int:
         """Prompt tokens for a step that shall take about so many seconds at most."""
@@ -186,34 +194,23 @@ class Engine:
             self._rate = size / seconds if self._rate is None else 0.7 * self._rate + 0.3 * size / seconds
 
     def _place(self, placement: Placement) -> None:
-        slot, kept = placement.slot.number, placement.keep
-        for evicted in placement.evict:
-            self._driver.clear(evicted)
-        if placement.donor is not None:
-            self._driver.clear(slot)
-            self._driver.copy(placement.donor.number, slot, kept)
-        elif kept == 0 or not self._driver.keep(slot, kept):
-            self._driver.clear(slot)
-            kept = 0
-        self._scheduler.place(placement, kept)
+        self._cache.place(placement)
         self._requests[placement.job.id].position = 0
-        self._send(Started(id=placement.job.id))
+        self._outbox.send(Started(id=placement.job.id))
 
     def _tell_positions(self) -> None:
         for position, job in enumerate(self._scheduler.waiting, start=1):
             request = self._requests[job.id]
             if request.position != position:
                 request.position = position
-                self._send(Queued(id=job.id, position=position))
+                self._outbox.send(Queued(id=job.id, position=position))
 
     def _make_room(self, spans: Sequence[Span]) -> None:
-        slot = self._scheduler.make_room()
-        if slot is not None:
-            self._driver.clear(slot)
+        if self._cache.make_room():
             return
         request = self._requests[self._scheduler.job_of(spans[0]).id]
         if request.generated:
-            self._finish(request, [], "length")
+            self._finish(request, "length")
         else:
             self._refuse(request.job, "The prompt does not fit into the memory of the model; shorten the question.")
 
@@ -221,43 +218,67 @@ class Engine:
         slot = job.slot
         self._end(self._requests[job.id])
         if slot is not None:
-            self._driver.clear(slot.number)
-            self._scheduler.forget(slot.number)
-        self._send(Refused(id=job.id, reason=reason))
+            self._cache.forget(slot.number)
+        self._outbox.send(Refused(id=job.id, reason=reason))
+
+    # --- What came of it ---------------------------------------------------------------------------------------------
 
     def _sample(self, spans: Sequence[Span]) -> None:
-        said: list[tuple[int, bool, str]] = []
         for i, span in enumerate(spans):
             if span.last:
-                request = self._requests[self._scheduler.job_of(span).id]
-                self._next_token(request, self._driver.sample(request.sampler, i), said)
-        if said:
-            self._send(Said(items=tuple(said)))
+                self._hear(self._requests[self._scheduler.job_of(span).id], span, i)
+        self._outbox.flush()
 
-    def _next_token(self, request: _Request, token: int, said: list[tuple[int, bool, str]]) -> None:
+    def _hear(self, request: _Request, span: Span, number: int) -> None:
+        """Take the next token, and further ones as long as the guesses were right."""
+        right = 0
+        for guess in (*span.tokens[len(span.tokens) - span.guessed :], None):
+            token = self._driver.sample(request.sampler, number, right)
+            if not self._next_token(request, token) or token != guess:
+                break
+            right += 1
+        if span.guessed:
+            request.drafter.judged(span.guessed, right)
+            self._cache.settle(span, request.job.tokens)
+
+    def _guess(self, job: Job, most: int) -> Sequence[int]:
+        return self._requests[job.id].drafter.guess(most)
+
+    def _next_token(self, request: _Request, token: int | None) -> bool:
+        """False where that was the last of the answer."""
+        if token is None:
+            self._refuse(request.job, "The schema cannot be met from here on: no token fits it; ask again.")
+            return False
         if self._vocabulary.is_end(token):
-            self._finish(request, said, "stop")
-            return
+            self._finish(request, "stop")
+            return False
         goes_on = self._scheduler.sampled(request.job, token)
-        said += _items(request, request.text.feed(self._vocabulary.piece(token)))
-        if request.text.stopped:
-            self._finish(request, said, "stop")
-        elif not goes_on:
-            self._finish(request, said, "length")
+        request.drafter.added()
+        speech = request.speech
+        self._outbox.say(request.job.id, speech.feed(self._vocabulary.piece(token)), calls=speech.calls)
+        if not speech.reasoning:
+            request.sampler.constrain()
+        if speech.stopped or not goes_on:
+            self._finish(request, "stop" if speech.stopped else "length")
+            return False
+        return True
 
-    def _finish(self, request: _Request, said: list[tuple[int, bool, str]], reason: Literal["stop", "length"]) -> None:
-        said += _items(request, request.text.finish())
-        if said:
-            self._send(Said(items=tuple(said)))
-            said.clear()
+    def _finish(self, request: _Request, reason: Literal["stop", "length"]) -> None:
+        if request.whole and reason == "length":
+            self._refuse(request.job, UNFINISHED.format(request.generated))
+            return
+        if rest := request.speech.finish():
+            self._outbox.say(request.job.id, rest, calls=request.speech.calls)
         self._end(request)
-        self._send(
+        self._outbox.send(
             Ended(
                 id=request.job.id,
-                reason=reason,
+                reason="tool_calls" if request.speech.calls and reason == "stop" else reason,
                 prompt_tokens=request.prompt_tokens,
                 cached_tokens=request.job.cached or 0,
                 completion_tokens=request.generated,
+                guessed_tokens=request.drafter.guessed,
+                wrong_tokens=request.drafter.wrong,
             )
         )
 
@@ -265,7 +286,3 @@ class Engine:
         self._scheduler.end(request.job)
         request.sampler.free()
         del self._requests[request.job.id]
-
-
-def _items(request: _Request, said: Sequence[Say]) -> list[tuple[int, bool, str]]:
-    return [(request.job.id, say.reasoning, say.text) for say in said]

@@ -65,8 +65,8 @@ class Gguf:
     chat_template: bool = False
 
 
-def inspect(path: Path) -> Gguf:
-    """The facts about a file that is whole and holds a chat model, as far as its header can tell; else `ModelError`."""
+def inspect(path: Path, *, chat: bool = True) -> Gguf:
+    """The facts about a file that is whole and, for `chat`, can chat, as far as its header tells; else `ModelError`."""
     try:
         if not path.exists():
             raise ModelError(f"There is no model file {path}; check the path of the model ([model] path, or --model).")
@@ -75,7 +75,7 @@ def inspect(path: Path) -> Gguf:
         with path.open("rb") as file:
             _check_magic(path, file.read(1024))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _inspect(path, data)
+                return _inspect(path, data, chat=chat)
     except OSError as error:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror}; check its owner and mode.") from None
 
@@ -118,7 +118,7 @@ def _check_magic(path: Path, head: bytes) -> None:
     raise ModelError(f"{path} is {what}; agentd runs models in the GGUF format (files that end in .gguf).")
 
 
-def _inspect(path: Path, data: mmap.mmap) -> Gguf:
+def _inspect(path: Path, data: mmap.mmap, *, chat: bool) -> Gguf:
     reader = _Reader(data)
     try:
         end = _walk(path, reader)
@@ -133,7 +133,7 @@ def _inspect(path: Path, data: mmap.mmap) -> Gguf:
     facts = reader.facts
     architecture = str(facts.get("general.architecture", ""))
     causal = facts.get(f"{architecture}.attention.causal", True)
-    if not causal or any(mark in architecture for mark in _NOT_CHAT):
+    if chat and (not causal or any(mark in architecture for mark in _NOT_CHAT)):
         raise ModelError(f"{path} is a {architecture} model, which cannot chat; choose a chat model.")
     context = facts.get(f"{architecture}.context_length")
     return Gguf(

@@ -11,22 +11,36 @@ from types import TracebackType
 from typing import Self
 
 from agentd.errors import Busy, ModelError, TimedOut
-from agentd.generation import Delta, Finish, Limits, ModelRequest, QueuePosition, ReasoningDelta, Restarted, TextDelta
-from agentd.models.llama.answer import ChildDied, Placed, Tokens
+from agentd.generation import (
+    Delta,
+    Finish,
+    Limits,
+    ModelRequest,
+    Priority,
+    QueuePosition,
+    ReasoningDelta,
+    Restarted,
+    TextDelta,
+    ToolCallDelta,
+)
+from agentd.models.llama.answer import ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.process import Process
 from agentd.models.llama.request import count_message, generate_message
 from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
 from agentd.models.llama.wire import Count, Generate, Load
 
 QUEUE = 64
-"""Requests that may wait for a sequence."""
+"""Requests that may wait for a sequence; background work leaves half of these places to the others."""
+SPILL_BYTES = 512 * 1024 * 1024
 
 
 class LlamaModel:
     """Loads on first use or by `start`; leaving `async with` (or `close`) ends the child process.
 
     `context` tokens hold prompt and answer of every conversation that runs at the moment, so one alone may have all of
-    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one.
+    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one. Conversations
+    that have to leave the cache are kept in up to `spill_bytes` of memory. `guess` lets the model check several tokens
+    at once where it quotes; that changes how fast it answers, not what.
     """
 
     def __init__(
@@ -37,6 +51,8 @@ class LlamaModel:
         threads: int | None = None,
         gpu_layers: int = 0,
         sequences: int = 16,
+        spill_bytes: int = SPILL_BYTES,
+        guess: bool = True,
         on_state: OnState | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -46,7 +62,13 @@ class LlamaModel:
         self._open = 0
         self._numbers = itertools.count(1)
         load = Load(
-            path=str(path.absolute()), context=context, threads=threads, gpu_layers=gpu_layers, sequences=sequences
+            path=str(path.absolute()),
+            context=context,
+            threads=threads,
+            gpu_layers=gpu_layers,
+            sequences=sequences,
+            spill_bytes=spill_bytes,
+            guess=guess,
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
 
@@ -60,6 +82,11 @@ class LlamaModel:
         """What a person should know about the model, known once it is loaded: a template that is missing, for one."""
         return self._supervisor.loaded.notes if self._supervisor.loaded else ()
 
+    @property
+    def tools(self) -> bool:
+        """Whether it can call tools; taken for granted until the model is loaded."""
+        return self._supervisor.loaded is None or self._supervisor.loaded.tools
+
     async def start(self) -> int:
         """Load now, also after a crash loop; the process id of the child. `ModelError` says why it cannot be used."""
         self._supervisor.forgive()
@@ -67,6 +94,10 @@ class LlamaModel:
 
     async def close(self) -> None:
         await self._supervisor.close()
+
+    async def child(self) -> Process:
+        """The child process with the model loaded, for what runs beside it."""
+        return await self._supervisor.child()
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,7 +130,7 @@ class LlamaModel:
         something was.
         """
         message = generate_message(request, next(self._numbers))
-        with self._place():
+        with self._place(request.priority):
             deadline = asyncio.get_running_loop().time() + request.limits.turn
             silent, aloud = 1, 1
             while True:
@@ -108,7 +139,7 @@ class LlamaModel:
                 try:
                     async with aclosing(self._attempt(process, message, request.limits, deadline)) as deltas:
                         async for delta in deltas:
-                            said = said or isinstance(delta, TextDelta | ReasoningDelta)
+                            said = said or isinstance(delta, TextDelta | ReasoningDelta | ToolCallDelta)
                             yield delta
                     return
                 except ChildDied as died:
@@ -119,8 +150,8 @@ class LlamaModel:
                         yield Restarted(reason=f"{self.name} crashed: {died}")
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._open >= self._most:
+    def _place(self, priority: Priority) -> Iterator[None]:
+        if self._open >= self._most - (QUEUE // 2 if priority == "background" else 0):
             raise Busy(f"{self.name} is busy with {self._open} requests and takes no more; try again later.")
         self._open += 1
         try:
@@ -159,10 +190,10 @@ class LlamaModel:
                         continue
                     case QueuePosition():
                         limit = limits.turn
-                    case TextDelta() | ReasoningDelta():
+                    case TextDelta() | ReasoningDelta() | ToolCallDelta() | Working():
                         limit, problem = limits.idle, "said nothing more"
-                    case Tokens():
-                        continue
+                if isinstance(item, Working | Tokens | Opened | Vectors):
+                    continue
                 yield item
                 if isinstance(item, Finish):
                     return

@@ -16,12 +16,15 @@ from types import TracebackType
 from typing import Self
 
 from agentd.errors import ModelError
-from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, Usage
-from agentd.models.llama.answer import Answer, ChildDied, Placed, Tokens
+from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.wire import (
+    Called,
     Cancel,
     Count,
     Counted,
+    Embed,
+    Embedded,
     Ended,
     Frames,
     FromChild,
@@ -29,17 +32,22 @@ from agentd.models.llama.wire import (
     Load,
     Loaded,
     LoadFailed,
+    OpenedEmbedder,
+    OpenEmbedder,
     Ping,
     Pong,
     Queued,
     Refused,
     Said,
     Started,
+    ToChild,
     decode_from_child,
     encode,
 )
 
 log = logging.getLogger(__name__)
+
+_Told = Queued | Started | Called | Ended | Refused | Counted | OpenedEmbedder | Embedded
 
 MODULE = "agentd.models.llama.child"
 LOG_LINES, LOG_WIDTH = 500, 500
@@ -137,7 +145,7 @@ class Process:
         """Wait for the end of the child; how it ended."""
         return await asyncio.shield(self._end)
 
-    def ask(self, message: Generate | Count) -> Answer:
+    def ask(self, message: Generate | Count | OpenEmbedder | Embed) -> Answer:
         """What the child says to this request; give it back with `leave`."""
         answer = Answer(message.id)
         if self._end.done():
@@ -152,7 +160,7 @@ class Process:
         if self._answers.pop(answer.number, None) is not None and not self._end.done():
             self._send(Cancel(id=answer.number))
 
-    def _send(self, message: Load | Generate | Count | Cancel | Ping) -> None:
+    def _send(self, message: ToChild) -> None:
         self._writer.write(encode(message))
 
     # --- Listening ---------------------------------------------------------------------------------------------------
@@ -194,12 +202,12 @@ class Process:
             case Said():
                 for number, reasoning, text in message.items:
                     if answer := self._answers.get(number):
-                        answer.put(ReasoningDelta(text=text) if reasoning else TextDelta(text=text))
+                        answer.put(_said(text, reasoning=reasoning))
             case _:
                 if answer := self._answers.get(message.id):
                     self._tell(answer, message)
 
-    def _tell(self, answer: Answer, message: Queued | Started | Ended | Refused | Counted) -> None:
+    def _tell(self, answer: Answer, message: _Told) -> None:
         match message:
             case Queued():
                 answer.put(QueuePosition(position=message.position))
@@ -207,6 +215,16 @@ class Process:
                 answer.put(Placed())
             case Counted():
                 answer.put(Tokens(count=message.tokens))
+            case OpenedEmbedder():
+                answer.put(Opened(dimension=message.dimension))
+            case Embedded():
+                answer.put(Vectors(data=message.vectors))
+            case Called():
+                answer.put(
+                    ToolCallDelta(
+                        index=message.index, call_id=message.call_id, name=message.tool, arguments=message.arguments
+                    )
+                )
             case Ended():
                 answer.put(
                     Usage(
@@ -218,7 +236,7 @@ class Process:
                 answer.put(Finish(reason=message.reason))
             case Refused():
                 answer.fail(ModelError(message.reason))
-        if not isinstance(message, Queued | Started):
+        if not isinstance(message, Queued | Started | Called):
             del self._answers[answer.number]
 
     async def _how_it_ended(self) -> str:
@@ -274,3 +292,9 @@ class Process:
             log.log(known or logging.WARNING, "model process %d: %s", self._child.pid, rest if known else text)
         elif number == LOG_LINES + 1:
             log.warning("model process %d says more than %d lines; the rest is dropped", self._child.pid, LOG_LINES)
+
+
+def _said(text: str, *, reasoning: bool) -> TextDelta | ReasoningDelta | Working:
+    if not text:
+        return Working()
+    return ReasoningDelta(text=text) if reasoning else TextDelta(text=text)

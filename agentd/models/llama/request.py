@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
+from collections.abc import Iterator
 
 from agentd.errors import ModelError
-from agentd.generation import Message, ModelRequest, Part, PassagePart, Sampling, TextPart, ToolCallPart
-from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece
+from agentd.generation import Message, ModelRequest, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
+from agentd.models.llama.schema import check_schema
+from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall
 from agentd.prompt import render_passage
 
 MOST_STOPS, LONGEST_STOP = 16, 200
@@ -18,14 +19,15 @@ MAX_SEED = 2**32 - 2
 
 def generate_message(request: ModelRequest, number: int) -> Generate:
     """`ModelError` names a setting that is out of range, or what this model cannot do."""
-    if request.tools or request.schema is not None:
-        raise ModelError("The local model takes no tools and no schema; ask without them or choose another model.")
+    if request.schema is not None:
+        check_schema(request.schema)
     sampling = request.sampling
     _check(sampling)
     return Generate(
         id=number,
         session=request.session_id,
         lines=_lines(request),
+        tools=_tools(request),
         choice=Choice(
             temperature=sampling.temperature,
             top_k=sampling.top_k,
@@ -37,11 +39,12 @@ def generate_message(request: ModelRequest, number: int) -> Generate:
         max_tokens=sampling.max_tokens,
         stop=sampling.stop,
         priority=request.priority,
+        answer_schema=request.schema,
     )
 
 
 def count_message(request: ModelRequest, number: int) -> Count:
-    return Count(id=number, lines=_lines(request))
+    return Count(id=number, lines=_lines(request), tools=_tools(request))
 
 
 def _check(sampling: Sampling) -> None:
@@ -64,26 +67,38 @@ def _check(sampling: Sampling) -> None:
 def _lines(request: ModelRequest) -> tuple[Line, ...]:
     if not request.messages:
         raise ModelError("There is nothing to answer: the request has no messages.")
-    return tuple(_line(message) for message in request.messages)
+    return tuple(line for message in request.messages for line in _of_message(message))
 
 
-def _line(message: Message) -> Line:
-    pieces = tuple(Piece(text=_clean(_text(part)), trusted=part.trust == "trusted") for part in message.parts)
-    return Line(role=message.role, pieces=pieces)
+def _tools(request: ModelRequest) -> tuple[Tool, ...]:
+    return tuple(
+        Tool(name=tool.name, description=clean(tool.description), parameters=tool.parameters) for tool in request.tools
+    )
 
 
-def _text(part: Part) -> str:
-    match part:
-        case TextPart():
-            return part.text
-        case PassagePart():
-            return render_passage(part.passage)
-        case ToolCallPart():
-            return f"Called {part.tool} with {part.arguments}\n"
-        case _:
-            return f"Result of {part.tool}: {json.dumps(part.text, ensure_ascii=False)}\n"
+def _of_message(message: Message) -> Iterator[Line]:
+    """The message itself with the calls in it, then a line for each result in it."""
+    pieces = tuple(_piece(part) for part in message.parts if isinstance(part, TextPart | PassagePart))
+    calls = tuple(
+        ToolCall(call_id=part.call_id, tool=clean(part.tool), arguments=clean(part.arguments))
+        for part in message.parts
+        if isinstance(part, ToolCallPart)
+    )
+    results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    if calls:
+        yield Line(role="assistant", pieces=pieces, calls=calls)
+    elif pieces or not results:
+        yield Line(role=message.role, pieces=pieces)
+    for part in results:
+        result = Piece(text=clean(part.text), trusted=part.trust == "trusted")
+        yield Line(role="tool", pieces=(result,), call_id=part.call_id, tool=clean(part.tool))
 
 
-def _clean(text: str) -> str:
+def _piece(part: TextPart | PassagePart) -> Piece:
+    text = part.text if isinstance(part, TextPart) else render_passage(part.passage)
+    return Piece(text=clean(text), trusted=part.trust == "trusted")
+
+
+def clean(text: str) -> str:
     """Halves of characters, which UTF-8 cannot carry, become question marks."""
     return text.encode("utf-8", "replace").decode()

@@ -1,96 +1,48 @@
 """Which sequence gets which tokens of the next batch; pure, and every decision about the cache is made here.
 
 A job is a request with its tokens so far; a slot is one sequence of llama.cpp's cache with the tokens that it holds. In
-each step every job that generates gets its one new token, and what room is left goes to prompts, the oldest first. A
-job starts from the longest beginning that any slot holds, busy or not: the cache is unified, and a copy shares its
-cells.
+each step every job that generates gets its one new token, and what room is left goes to prompts: the more urgent
+first, then the older. A job starts from the longest beginning that any slot holds, busy or not, or that was stored
+outside of the cache. Sessions take turns: one with many jobs does not hold up one with few.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from agentd.generation import Priority
+from agentd.models.llama.job import Find, Guess, Job, Placement, Span, Stored
+from agentd.models.llama.pool import Left, Pool, Slot, common
 
 BATCH = 512
 """Tokens of a step at most."""
 WORTH_WAITING = 32
 """Tokens: how much longer a beginning that is being decoded must be than one that is there, to wait for it."""
+WORTH_RESTORING = 32
+"""Tokens: how much longer a stored beginning must be than one that is in the cache."""
 HEADROOM = 64
 """Tokens that a job is sure to be able to generate when it is admitted."""
-_RANK: dict[Priority, int] = {"interactive": 0, "tool": 1, "background": 2}
+YIELD = 16
+"""How many later jobs go first for each job that the same session has already."""
+LAG = 4
+"""Background work has its part in one of so many steps while anything else runs."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """A request: `tokens` is its prompt and what was generated; `remaining` how many tokens it may yet generate."""
-
-    id: int
-    session: str
-    tokens: list[int]
-    remaining: int
-    priority: Priority = "interactive"
-    order: int = 0
-    slot: Slot | None = None
-    cached: int | None = None
-    """Tokens of the prompt that were in the cache already when it was first placed; None before that."""
-    leader: Job | None = None
-    """It waits for this job to decode their common beginning of `lead` tokens."""
-    lead: int = 0
-
-    @property
-    def pending(self) -> int:
-        """Tokens that are not in the cache yet; 1 while it generates."""
-        return len(self.tokens) - (len(self.slot.tokens) if self.slot else 0)
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """A sequence of the cache, `cells` the identities of the places that its tokens take, shared ones included."""
-
-    number: int
-    tokens: list[int] = field(default_factory=list)
-    cells: list[int] = field(default_factory=list)
-    session: str = ""
-    used: int = 0
-    job: Job | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Placement:
-    """A job takes a slot: clear `evict`, keep or copy, then tell `Scheduler.place` what came of it."""
-
-    job: Job
-    slot: Slot
-    keep: int
-    """Tokens to begin with: those of the slot itself, or copied from `donor` into the cleared slot."""
-    donor: Slot | None
-    evict: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Span:
-    """Tokens of one slot for the next batch; after the `last` that its job has the next one is sampled."""
-
-    slot: int
-    start: int
-    tokens: Sequence[int]
-    last: bool
+def no_guess(job: Job, most: int) -> Sequence[int]:
+    return ()
 
 
 class Scheduler:
     """At most `slots` jobs at once in a cache of `context` cells; `whole_only` for a cache that keeps no beginnings."""
 
-    def __init__(self, *, slots: int, context: int, whole_only: bool = False) -> None:
-        self._slots = [Slot(i) for i in range(slots)]
-        self._context = context
+    def __init__(self, *, slots: int, context: int, whole_only: bool = False, find: Find = lambda tokens: None) -> None:
+        self._pool = Pool(slots=slots, context=context)
         self._whole_only = whole_only
+        self._find = find
         self._waiting: list[Job] = []
         self._running: list[Job] = []
-        self._references: dict[int, int] = {}
-        self._next_cell = self._next_order = self._now = 0
+        self._jobs: dict[int, Job] = {}
+        self._next_order = self._now = 0
 
     @property
     def waiting(self) -> Sequence[Job]:
@@ -99,27 +51,27 @@ class Scheduler:
 
     @property
     def running(self) -> Sequence[Job]:
-        """In the order in which they came."""
+        """The more urgent first, then in the order in which they came."""
         return self._running
-
-    def job_of(self, span: Span) -> Job:
-        job = self._slots[span.slot].job
-        assert job is not None
-        return job
 
     @property
     def used(self) -> int:
         """Cells of the cache that hold a token, each counted once."""
-        return len(self._references)
+        return self._pool.used
+
+    def job_of(self, span: Span) -> Job:
+        return self._jobs[span.slot]
 
     def submit(self, job: Job) -> None:
         """The prompt must be shorter than the context."""
         self._next_order += 1
         job.order = self._next_order
+        before = sum(other.session == job.session for other in (*self._waiting, *self._running))
+        job.place = job.order + YIELD * before
         self._wait(job)
 
     def _wait(self, job: Job) -> None:
-        insort(self._waiting, job, key=lambda waiting: (_RANK[waiting.priority], waiting.order))
+        insort(self._waiting, job, key=lambda waiting: (waiting.rank, waiting.place, waiting.order))
 
     def end(self, job: Job) -> None:
         """The job is over or not wanted any more; what it had decoded stays for its session."""
@@ -128,45 +80,68 @@ class Scheduler:
         else:
             self._release(job)
 
-    def _release(self, job: Job) -> None:
-        slot = job.slot
-        if slot is not None:
-            slot.job, slot.used, job.slot = None, self._now, None
+    def _release(self, job: Job) -> Slot:
+        slot = self._slot_of(job)
+        slot.busy, slot.used, job.slot = False, self._now, None
+        del self._jobs[slot.number]
         self._running.remove(job)
+        return slot
 
     # --- Placing -----------------------------------------------------------------------------------------------------
 
     def admit(self) -> Placement | None:
-        """The next job that can be placed now, None if there is none; `place` must follow before the next call."""
-        free = [slot for slot in self._slots if slot.job is None]
-        if not free:
-            return None
-        for job in self._waiting:
+        """The next job that can be placed now, None if there is none; `place` must follow before the next call.
+
+        A job that finds no room displaces the newest of less urgent ones, which then waits again.
+        """
+        for job in list(self._waiting):
             if self._follows(job):
                 continue
-            slot = self._choose(job, free)
-            keep, donor = self._beginning(job, slot)
+            free = [slot for slot in self._pool.slots if not slot.busy]
+            victim = None if free else self._less_urgent(job)
+            if not free and victim is None:
+                return None
+            slot = self._choose(job, free) if victim is None else self._slot_of(victim)
+            keep, donor, stored = self._beginning(job, slot)
             if not self._worth_placing(job, keep):
                 continue
-            evict = self._evictions(job, keep, slot, donor)
-            if evict is None:
+            if victim is not None:
+                self._displace(victim)
+            evicted = self._evictions(job, keep, slot, donor, stored)
+            while evicted is None and (victim := self._less_urgent(job)) is not None:
+                self._displace(victim)
+                evicted = self._evictions(job, keep, slot, donor, stored)
+            if evicted is None:
                 return None
-            return Placement(job=job, slot=slot, keep=keep, donor=donor, evict=evict)
+            return Placement(job=job, slot=slot, keep=keep, donor=donor, stored=stored, evicted=evicted)
         return None
 
     def place(self, placement: Placement, kept: int) -> None:
         """The placement was carried out, and the slot now holds the first `kept` tokens of the job."""
-        job, slot, donor = placement.job, placement.slot, placement.donor
-        cells = list((donor or slot).cells[:kept])
-        for cell in cells:
-            self._references[cell] += 1
-        self._drop(slot)
-        slot.tokens, slot.cells = job.tokens[:kept], cells
-        slot.session, slot.job, job.slot = job.session, job, slot
+        job, slot, donor, pool = placement.job, placement.slot, placement.donor, self._pool
+        if placement.stored is None:
+            pool.share(donor or slot, slot, kept)
+        else:
+            pool.clear(slot)
+            pool.add(slot, job.tokens[:kept])
+        slot.session, slot.busy, job.slot = job.session, True, slot
         job.leader = None
         job.cached = kept if job.cached is None else job.cached
         self._waiting.remove(job)
-        insort(self._running, job, key=lambda running: running.order)
+        self._jobs[slot.number] = job
+        insort(self._running, job, key=lambda running: (running.rank, running.order))
+
+    def _less_urgent(self, job: Job) -> Job | None:
+        """The newest of the least urgent running jobs, if it is less urgent than this one."""
+        return self._running[-1] if self._running and self._running[-1].rank > job.rank else None
+
+    def _displace(self, job: Job) -> None:
+        self._release(job)
+        self._wait(job)
+
+    def _slot_of(self, job: Job) -> Slot:
+        assert job.slot is not None
+        return job.slot
 
     def _follows(self, job: Job) -> bool:
         leader = job.leader
@@ -178,7 +153,7 @@ class Scheduler:
         if self._whole_only:
             return True
         for other in self._running:
-            if other.pending > 1:
+            if other.pending > 1 and other.rank <= job.rank:
                 lead = min(common(other.tokens, job.tokens), len(job.tokens) - 1)
                 if lead > keep + WORTH_WAITING:
                     job.leader, job.lead = other, lead
@@ -189,112 +164,116 @@ class Scheduler:
         """The session's own slot, else an empty one, else the one that was used longest ago."""
         return min(free, key=lambda slot: (slot.session != job.session, bool(slot.tokens), slot.used))
 
-    def _beginning(self, job: Job, slot: Slot) -> tuple[int, Slot | None]:
-        """The longest beginning to be had, and from which other slot; one token at least is left to decode."""
+    def _beginning(self, job: Job, slot: Slot) -> tuple[int, Slot | None, Stored | None]:
+        """The longest beginning to be had, and where it is if not in `slot`; one token at least is left to decode."""
         keep, donor = self._held(slot, job), None
-        for other in self._slots:
+        for other in self._pool.slots:
             if other is not slot and (held := self._held(other, job)) > keep:
                 keep, donor = held, other
-        return keep, donor
+        stored = self._find(job.tokens)
+        if stored is not None and stored.keep > keep + WORTH_RESTORING:
+            return stored.keep, None, stored
+        return keep, donor, None
 
     def _held(self, slot: Slot, job: Job) -> int:
         held = min(common(slot.tokens, job.tokens), len(job.tokens) - 1)
         return held if not self._whole_only or held == len(slot.tokens) else 0
 
-    def _evictions(self, job: Job, keep: int, slot: Slot, donor: Slot | None) -> tuple[int, ...] | None:
+    def _evictions(
+        self, job: Job, keep: int, slot: Slot, donor: Slot | None, stored: Stored | None
+    ) -> tuple[Left, ...] | None:
         """Idle slots that were cleared to make room, the longest unused first; None where even that is too little."""
+        pool = self._pool
         need = len(job.tokens) - keep + min(job.remaining, HEADROOM)
         need += sum(other.pending + min(other.remaining, HEADROOM) for other in self._running)
         spared = slot.cells if donor is None else donor.cells
-        idle = sorted((s for s in self._slots if s.job is None and s.cells), key=lambda s: s.used)
-        room = self._context - len({*spared[:keep], *(cell for s in self._slots if s.job for cell in s.cells)})
+        if stored is not None:
+            need, spared = need + stored.length, []
+        room = pool.context - pool.held_by_busy(spared[:keep])
         if need > room and self._running:
             return None
-        evicted: list[int] = []
-        for other in idle:
-            if self.used + need <= self._context:
+        evicted: list[Left] = []
+        for other in pool.idle():
+            if pool.used + need <= pool.context:
                 break
             if other is not slot and other is not donor:
-                self._drop(other)
-                evicted.append(other.number)
+                evicted.append(pool.clear(other))
         return tuple(evicted)
-
-    def _drop(self, slot: Slot) -> None:
-        for cell in slot.cells:
-            self._references[cell] -= 1
-            if not self._references[cell]:
-                del self._references[cell]
-        slot.tokens, slot.cells, slot.session = [], [], ""
 
     # --- A step ------------------------------------------------------------------------------------------------------
 
-    def plan(self, *, alone: int, together: int) -> list[Span]:
-        """The next batch: prompts get `alone` tokens of it, or `together` while others generate."""
+    def plan(self, *, alone: int, together: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
+        """The next batch: prompts get `alone` tokens of it, or `together` while others generate.
+
+        Those who generate may add `guesses` guessed tokens altogether.
+        """
         self._now += 1
-        spans = [span for job in self._running if job.pending == 1 for span in self._spans(job, 1)]
-        room = min(together if spans else alone, BATCH - len(spans))
-        for job in self._running:
+        jobs = self._in_this_step()
+        spans: list[Span] = []
+        for job in jobs:
+            if job.pending == 1:
+                spans.append(self._next(job, guess, guesses))
+                guesses -= spans[-1].guessed
+        room = min(together if spans else alone, BATCH - sum(len(span.tokens) for span in spans))
+        for job in jobs:
             if job.pending > 1 and room > 0:
-                spans += self._spans(job, room)
+                spans.append(self._prompt(job, room))
                 room -= len(spans[-1].tokens)
         return spans
 
-    def _spans(self, job: Job, most: int) -> Iterator[Span]:
-        if job.slot is not None:
-            start = len(job.slot.tokens)
-            tokens = job.tokens[start : start + most]
-            last = start + len(tokens) == len(job.tokens)
-            yield Span(slot=job.slot.number, start=start, tokens=tokens, last=last)
+    def _in_this_step(self) -> list[Job]:
+        """All that run, but background work not each time beside others."""
+        others = [job for job in self._running if job.priority != "background"]
+        return others if others and self._now % LAG else self._running
+
+    def _next(self, job: Job, guess: Guess, guesses: int) -> Span:
+        slot = self._slot_of(job)
+        most = min(guesses, job.remaining - 1, self._pool.context - len(job.tokens) - 1)
+        guessed = guess(job, most) if most > 0 else ()
+        tokens = [job.tokens[-1], *guessed]
+        return Span(slot=slot.number, start=len(slot.tokens), tokens=tokens, last=True, guessed=len(guessed))
+
+    def _prompt(self, job: Job, most: int) -> Span:
+        slot = self._slot_of(job)
+        start = len(slot.tokens)
+        end = min([start + most, len(job.tokens), *(mark for mark in job.marks if mark > start)])
+        return Span(slot=slot.number, start=start, tokens=job.tokens[start:end], last=end == len(job.tokens))
 
     def decoded(self, spans: Sequence[Span]) -> None:
         """The batch is in the cache."""
         for span in spans:
-            slot = self._slots[span.slot]
-            cells = range(self._next_cell, self._next_cell + len(span.tokens))
-            self._next_cell = cells.stop
-            slot.tokens += span.tokens
-            slot.cells += cells
-            self._references.update(dict.fromkeys(cells, 1))
+            self._pool.add(self._pool.slots[span.slot], span.tokens)
 
     def sampled(self, job: Job, token: int) -> bool:
         """The job goes on with this token; False where that was the last that it may have."""
         job.tokens.append(token)
         job.remaining -= 1
-        return job.remaining > 0 and len(job.tokens) < self._context
+        return job.remaining > 0 and len(job.tokens) < self._pool.context
 
-    def make_room(self) -> int | None:
-        """The slot to clear because the cache was full: an idle one, else the newest job waits again.
+    def settle(self, span: Span, tokens: Sequence[int]) -> int | None:
+        """The guesses of a span were checked against what its job says now; where to cut its slot, None if nowhere."""
+        slot = self._pool.slots[span.slot]
+        right = common(slot.tokens[span.start :], tokens[span.start :])
+        if span.start + right == len(slot.tokens):
+            return None
+        self._pool.cut(slot, span.start + right)
+        return span.start + right
+
+    def make_room(self) -> Left | None:
+        """What to clear because the cache was full: an idle slot, else that of the newest job, which waits again.
 
         None where one job has it all.
         """
-        idle = [slot for slot in self._slots if slot.job is None and slot.cells]
+        idle = self._pool.idle()
         if idle:
-            slot = min(idle, key=lambda slot: slot.used)
-        elif len(self._running) > 1:
-            job = max(self._running, key=lambda job: (_RANK[job.priority], job.order))
-            assert job.slot is not None
-            slot = job.slot
-            self._release(job)
-            self._wait(job)
-        else:
+            return self._pool.clear(idle[0])
+        if len(self._running) < 2:
             return None
-        self._drop(slot)
-        return slot.number
+        job = self._running[-1]
+        slot = self._release(job)
+        self._wait(job)
+        return self._pool.clear(slot)
 
     def forget(self, slot: int) -> None:
         """The cache of this slot was cleared."""
-        self._drop(self._slots[slot])
-
-
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """The length of the longest common beginning; compares slices, which is quick for thousands of tokens."""
-    low, high = 0, min(len(one), len(other))
-    if one[:high] == other[:high]:
-        return high
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        self._pool.clear(self._pool.slots[slot])

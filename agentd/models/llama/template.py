@@ -1,30 +1,27 @@
 """Messages become tokens: template text may hold control tokens, untrusted text never does.
 
 The model's own chat template (Jinja, as in `tokenizer.chat_template`) is rendered with a placeholder in the place of
-each untrusted piece, so that no template can look into what a stranger wrote; its blanks at both ends stay visible,
-because templates trim. Where a model has no usable template, `ChatML` is written if its vocabulary has the
-tokens for it, else a plain transcript ("User: ...", "Assistant:"); `Template.notes` says so.
+each untrusted piece, so that no template can look into what a stranger wrote. Where a model has no usable template,
+`ChatML` is written if its vocabulary has the tokens for it, else a plain transcript ("User: ...", "Assistant:");
+`Template.notes` says so.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from random import SystemRandom
 from typing import Any, Protocol
 
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 
 from agentd.errors import ModelError
-from agentd.models.llama.text import THINK
-from agentd.models.llama.wire import Line, Piece
+from agentd.models.llama.family import Family, family_of
+from agentd.models.llama.forms import arguments, fold, one_by_one, plain
+from agentd.models.llama.jinja import environment
+from agentd.models.llama.shelf import Shelf
+from agentd.models.llama.text import END_THINK, THINK
+from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
 
 log = logging.getLogger(__name__)
 
@@ -67,72 +64,144 @@ class Prompt:
     reasoning: bool
 
 
-_TRIAL = (
-    Line(role="system", pieces=(Piece(text="system", trusted=False),)),
-    Line(role="user", pieces=(Piece(text="question", trusted=False),)),
+_SYSTEM = Line(role="system", pieces=(Piece(text="system", trusted=False),))
+_QUESTION = Line(role="user", pieces=(Piece(text="question", trusted=False),))
+_TRIAL = (_SYSTEM, _QUESTION)
+_TRIAL_TOOL = Tool(name="trial_tool", description="Tries.", parameters={"type": "object", "properties": {}})
+_TRIAL_CALL = ToolCall(call_id="trial0001", tool="trial_tool", arguments='{"key": "argument"}')
+_CALL_TRIAL = (
+    *_TRIAL,
+    Line(role="assistant", pieces=(), calls=(_TRIAL_CALL,)),
+    Line(role="tool", pieces=(Piece(text="result", trusted=False),), call_id="trial0001", tool="trial_tool"),
 )
 
 
 class Template:
-    """A chat template that is known to work for a conversation of a system message and a question."""
+    """A chat template that is known to work for a conversation of a system message and a question.
+
+    `family` is how the model writes calls and reasoning, None where that is not known; `tools` says that the template
+    tells the model of tools, and that its calls can be read.
+    """
 
     def __init__(self, source: str | None, *, bos: str = "", eos: str = "", chatml: bool = False) -> None:
         self._names = {"bos_token": bos, "eos_token": eos}
-        self._folds = False
+        self._folds = self._knows_calls = False
+        self._no_tools: list[dict[str, Any]] | None = None
+        """How this template is told that there are none."""
+        self.family: Family | None = None
+        self.tools = False
         self.stop: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         if source is not None and (problem := self._adopt(source)) is None:
+            self._learn_tools(source)
             return
         reason = "The model has no chat template" if source is None else f"The model's chat template fails ({problem})"
         form = "the ChatML form" if chatml else "a plain transcript"
         self.notes = (f"{reason}; agentd writes the conversation in {form}, which the model may not know well.",)
         self.stop = () if chatml else PLAIN_STOP
-        self._template = _environment().from_string(CHATML if chatml else PLAIN)
+        self._template = environment().from_string(CHATML if chatml else PLAIN)
 
-    def render(self, lines: Sequence[Line]) -> Prompt:
-        """The prompt up to where the answer begins; `ModelError` where the template refuses the conversation."""
-        try:
-            return self._render(fold(lines) if self._folds else lines)
-        except _Refused as refusal:
+    @property
+    def think(self) -> tuple[str, str]:
+        """What opens and what closes the model's reasoning."""
+        return self.family.think if self.family else (THINK, END_THINK)
+
+    def render(self, lines: Sequence[Line], tools: Sequence[Tool] = ()) -> Prompt:
+        """The prompt up to where the answer begins; `ModelError` where the template refuses the conversation.
+
+        Tools are left out where the model cannot call any.
+        """
+        offered = tools if self.tools else ()
+        refusal = ""
+        for form in self._forms(lines):
             try:
-                return self._render(fold(lines))
-            except _Refused:
-                raise ModelError(f"The model's chat template refuses this conversation: {refusal}.") from None
+                return self._render(form, offered)
+            except _Refused as refused:
+                refusal = refusal or str(refused)
+        raise ModelError(f"The model's chat template refuses this conversation: {refusal}.")
+
+    def _forms(self, lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+        """The conversation in the forms to try, the model's own first."""
+        told = plain(lines, self.family)
+        if self._folds:
+            yield fold(told)
+            return
+        if self._knows_calls and any(line.calls for line in lines):
+            yield lines
+            yield one_by_one(lines)
+        yield told
+        yield fold(told)
 
     def _adopt(self, source: str) -> str | None:
         """Why the template cannot be used, None if it can."""
         try:
-            self._template = _environment().from_string(source)
+            self._template = environment().from_string(source)
         except TemplateError as error:
             return str(error)
         problem = self._problem(_TRIAL)
-        if problem is not None:
-            problem = self._problem(fold(_TRIAL))
-            self._folds = problem is None
+        for self._no_tools, self._folds in ((None, False), (None, True), ([], False)):
+            if self._problem(fold(_TRIAL) if self._folds else _TRIAL) is None:
+                return None
         return problem
 
     def _problem(self, lines: Sequence[Line]) -> str | None:
         try:
-            texts = {piece.text for piece in self._render(lines).pieces}
+            texts = {piece.text for piece in self._render(lines, ()).pieces}
         except _Refused as refusal:
             return str(refusal)
         return None if {"system", "question"} <= texts else "it leaves messages out"
 
-    def _render(self, lines: Sequence[Line]) -> Prompt:
-        shelf = _Shelf()
-        messages = [{"role": line.role, "content": shelf.content(line)} for line in lines]
+    def _learn_tools(self, source: str) -> None:
+        self.family = family_of(source)
+        if self.family is not None:
+            trial = fold(_TRIAL) if self._folds else _TRIAL
+            self.tools = self._shows(trial, (_TRIAL_TOOL,), "trial_tool")
+            self._knows_calls = self._shows(_CALL_TRIAL, (), "trial_tool", "argument", "result")
+
+    def _shows(self, lines: Sequence[Line], tools: Sequence[Tool], *words: str) -> bool:
+        try:
+            text = "".join(piece.text for piece in self._render(lines, tools).pieces)
+        except _Refused:
+            return False
+        return all(word in text for word in words)
+
+    def _render(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Prompt:
+        shelf = Shelf()
+        told = [_tool(tool, shelf) for tool in tools] or self._no_tools
+        messages = [_message(line, shelf) for line in lines]
         try:
             text = self._template.render(
-                messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._names
+                messages=messages, tools=told, documents=None, add_generation_prompt=True, **self._names
             )
         except Exception as error:  # a template is a program of a stranger and may fail in any way
             log.warning("chat template: %s: %s", type(error).__name__, error)
             raise _Refused(str(error)) from error
         pieces = shelf.pieces(text)
-        newest = shelf.of_newest
-        if not newest <= shelf.seen:
+        if not shelf.of_newest <= shelf.seen:
             raise _Refused("it leaves the newest message out")
-        return Prompt(pieces=pieces, reasoning=text.rstrip().endswith(THINK))
+        return Prompt(pieces=pieces, reasoning=text.rstrip().endswith(self.think[0].rstrip()))
+
+
+def _message(line: Line, shelf: Shelf) -> dict[str, Any]:
+    """In the form that templates expect since https://huggingface.co/docs/transformers/chat_extras."""
+    message: dict[str, Any] = {"role": line.role, "content": shelf.content(line)}
+    if line.calls:
+        message["tool_calls"] = [
+            {
+                "id": call.call_id,
+                "type": "function",
+                "function": {"name": shelf.value(call.tool), "arguments": shelf.value(arguments(call))},
+            }
+            for call in line.calls
+        ]
+    if line.role == "tool":
+        message |= {"name": shelf.value(line.tool), "tool_call_id": line.call_id}
+    return message
+
+
+def _tool(tool: Tool, shelf: Shelf) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return {"type": "function", "function": shelf.value(function)}
 
 
 def tokens(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
@@ -160,81 +229,5 @@ def at_least(prompt: Prompt, tokenizer: Tokenizer, enough: int) -> int:
     return found
 
 
-def fold(lines: Sequence[Line]) -> list[Line]:
-    """The same conversation for a template that knows no system message and wants user and assistant to alternate."""
-    folded: list[Line] = []
-    for line in lines:
-        role = "assistant" if line.role == "assistant" else "user"
-        if folded and folded[-1].role == role:
-            apart = Piece(text="\n\n", trusted=True)
-            folded[-1] = Line(role=folded[-1].role, pieces=(*folded[-1].pieces, apart, *line.pieces))
-        else:
-            folded.append(Line(role="assistant" if role == "assistant" else "user", pieces=line.pieces))
-    return folded
-
-
 class _Refused(Exception):
     """The template could not render this conversation."""
-
-
-class _Shelf:
-    """Keeps untrusted text out of the template: a placeholder goes in, the text comes back."""
-
-    def __init__(self) -> None:
-        self._nonce = f"{SystemRandom().getrandbits(64):020}"
-        self._texts: list[str] = []
-        self.of_newest: set[int] = set()
-        self.seen: set[int] = set()
-
-    def content(self, line: Line) -> str:
-        start = len(self._texts)
-        content = "".join(piece.text if piece.trusted else self._put(piece.text) for piece in line.pieces)
-        self.of_newest = set(range(start, len(self._texts)))
-        return content
-
-    def _put(self, text: str) -> str:
-        inner = text.strip()
-        if not inner:
-            return text
-        before = text[: len(text) - len(text.lstrip())]
-        self._texts.append(inner)
-        return f"{before}\ue000{self._nonce}{len(self._texts) - 1}\ue001{text[len(before) + len(inner) :]}"
-
-    def pieces(self, rendered: str) -> tuple[Piece, ...]:
-        pieces: list[Piece] = []
-        for i, part in enumerate(re.split(f"\ue000{self._nonce}([0-9]+)\ue001", rendered)):
-            if i % 2:
-                self.seen.add(int(part))
-                pieces.append(Piece(text=self._texts[int(part)], trusted=False))
-            elif part:
-                pieces.append(Piece(text=part, trusted=True))
-        return tuple(pieces)
-
-
-class _Generation(Extension):
-    """`{% generation %}` marks the assistant's words for training; here it is only a block."""
-
-    tags = {"generation"}  # noqa: RUF012 - the declaration of the class above
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as Hugging Face's transformers set it up for chat templates."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
-    )
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: datetime.now().astimezone().strftime(form)
-    environment.filters["tojson"] = _tojson
-    return environment
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)

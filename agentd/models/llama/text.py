@@ -20,18 +20,26 @@ class Say:
 class Assembler:
     """Feed it bytes in any cut; it holds back what may yet be part of a character, a tag or a stop string.
 
-    Reasoning is what stands between `<think>` and `</think>`; with `reasoning` it starts inside, for a prompt that ends
+    Reasoning is what stands between the two tags of `think`; with `reasoning` it starts inside, for a prompt that ends
     with the opening tag. Blanks at the beginning of the answer are dropped. Stop strings count in the answer only.
     """
 
-    def __init__(self, *, stop: Sequence[str] = (), reasoning: bool = False) -> None:
+    def __init__(
+        self, *, stop: Sequence[str] = (), reasoning: bool = False, think: tuple[str, str] = (THINK, END_THINK)
+    ) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop = tuple(stop)
         self._reasoning = reasoning
+        self._think = think
         self._held = ""
         self._said_answer = False
         self.stopped = False
         """A stop string was met: nothing more will come."""
+
+    @property
+    def reasoning(self) -> bool:
+        """What comes next is reasoning, not the answer."""
+        return self._reasoning
 
     def feed(self, data: bytes) -> list[Say]:
         """What can be said for certain now."""
@@ -45,11 +53,11 @@ class Assembler:
         self._held += text
         said: list[Say] = []
         while self._held and not self.stopped:
-            tag = END_THINK if self._reasoning else THINK
+            tag = self._think[self._reasoning]
             marks = (tag,) if self._reasoning else (tag, *self._stop)
             found = min(((self._held.find(mark), mark) for mark in marks if mark in self._held), default=None)
             if found is None:
-                keep = 0 if last else _tail(self._held, marks)
+                keep = 0 if last else tail(self._held, marks)
                 self._say(said, self._held[: len(self._held) - keep])
                 self._held = self._held[len(self._held) - keep :]
                 break
@@ -70,7 +78,7 @@ class Assembler:
             said.append(Say(text=text, reasoning=self._reasoning))
 
 
-def _tail(text: str, marks: Sequence[str]) -> int:
+def tail(text: str, marks: Sequence[str]) -> int:
     """The length of the longest end of the text with which one of the marks begins."""
     longest = min(len(text), max(len(mark) for mark in marks) - 1)
     for length in range(longest, 0, -1):

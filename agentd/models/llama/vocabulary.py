@@ -5,11 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import llama_cpp.llama_cpp as _llama_cpp
-
+from agentd.models.llama.native import native
 from agentd.models.llama.text import END_THINK, THINK
-
-native: Any = _llama_cpp
 
 _GUARD = "\ue000"
 """A character that no vocabulary merges with what follows it."""
@@ -20,17 +17,20 @@ class Vocabulary:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._vocab = native.llama_model_get_vocab(model)
-        self.size: int = native.llama_vocab_n_tokens(self._vocab)
+        self.handle: Any = native.llama_model_get_vocab(model)
+        """llama.cpp's vocabulary itself, for its samplers."""
+        self.size: int = native.llama_vocab_n_tokens(self.handle)
         self.bos = self._beginning()
+        self.shown: frozenset[str] = frozenset({THINK, END_THINK})
+        """Control tokens that an answer shows, because they are marks in it; to be set before the first `piece`."""
         self._pieces: dict[int, bytes] = {}
         self._guard: list[int] = []
-        if native.llama_vocab_type(self._vocab) == native.LLAMA_VOCAB_TYPE_SPM:
+        if native.llama_vocab_type(self.handle) == native.LLAMA_VOCAB_TYPE_SPM:
             self._guard = self._tokenize(_GUARD, special=False)
 
     def _beginning(self) -> int | None:
-        token: int = native.llama_vocab_bos(self._vocab)
-        return token if native.llama_vocab_get_add_bos(self._vocab) and token >= 0 else None
+        token: int = native.llama_vocab_bos(self.handle)
+        return token if native.llama_vocab_get_add_bos(self.handle) and token >= 0 else None
 
     def tokenize(self, text: str, *, special: bool, after: int | None) -> list[int]:
         """Tokens of `text`; text in the form of a control token counts as one only with `special`.
@@ -49,7 +49,7 @@ class Vocabulary:
         room = len(data) + 8
         while True:
             tokens = (ctypes.c_int32 * room)()
-            count: int = native.llama_tokenize(self._vocab, data, len(data), tokens, room, False, special)
+            count: int = native.llama_tokenize(self.handle, data, len(data), tokens, room, False, special)
             if count >= 0:
                 return tokens[:count]
             room = -count
@@ -59,11 +59,11 @@ class Vocabulary:
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def piece(self, token: int) -> bytes:
-        """What a generated token adds to the answer: nothing for a control token, but for the marks of reasoning."""
+        """What a generated token adds to the answer: nothing for a control token, unless it is among `shown`."""
         known = self._pieces.get(token)
         if known is None:
             known = self._piece(token, special=False)
-            if not known and self.text(token) in (THINK, END_THINK):
+            if not known and self.text(token) in self.shown:
                 known = self._piece(token, special=True)
             self._pieces[token] = known
         return known
@@ -72,16 +72,16 @@ class Vocabulary:
         room = 64
         while True:
             buffer = ctypes.create_string_buffer(room)
-            size: int = native.llama_token_to_piece(self._vocab, token, buffer, room, 0, special)
+            size: int = native.llama_token_to_piece(self.handle, token, buffer, room, 0, special)
             if size >= 0:
                 return buffer.raw[:size]
             room = -size
 
     def is_end(self, token: int) -> bool:
-        return bool(native.llama_vocab_is_eog(self._vocab, token))
+        return bool(native.llama_vocab_is_eog(self.handle, token))
 
     def is_control(self, token: int) -> bool:
-        return bool(native.llama_vocab_is_control(self._vocab, token))
+        return bool(native.llama_vocab_is_control(self.handle, token))
 
     def has_control(self, text: str) -> bool:
         """Whether a text is the form of exactly one control token."""
@@ -90,11 +90,11 @@ class Vocabulary:
 
     @property
     def bos_text(self) -> str:
-        return self.text(native.llama_vocab_bos(self._vocab))
+        return self.text(native.llama_vocab_bos(self.handle))
 
     @property
     def eos_text(self) -> str:
-        return self.text(native.llama_vocab_eos(self._vocab))
+        return self.text(native.llama_vocab_eos(self.handle))
 
     def chat_template(self) -> str | None:
         """The template in the model file, None where there is none."""

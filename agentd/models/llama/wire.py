@@ -6,7 +6,7 @@ Closing the socket ends the child. Every request has an id of the daemon's choos
 from __future__ import annotations
 
 import struct
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -25,7 +25,10 @@ class _Message(BaseModel):
 
 
 class Load(_Message):
-    """The first message, once; `threads` None means as many as the machine has free."""
+    """The first message, once; `threads` None means as many as the machine has free.
+
+    Without a `path` there is no chat model, only what is opened later.
+    """
 
     type: Literal["load"] = "load"
     path: str
@@ -33,6 +36,10 @@ class Load(_Message):
     threads: int | None
     gpu_layers: int
     sequences: int
+    spill_bytes: int = 0
+    """Memory for conversations that are pushed out of the cache."""
+    guess: bool = True
+    """Guess ahead where an answer quotes."""
 
 
 class Piece(_Message):
@@ -42,9 +49,28 @@ class Piece(_Message):
     trusted: bool
 
 
+class ToolCall(_Message):
+    """A call that the assistant made; `arguments` is JSON text as the model wrote it."""
+
+    call_id: str
+    tool: str
+    arguments: str
+
+
 class Line(_Message):
+    """A message; a tool's line tells what came of the call `call_id` of `tool`."""
+
     role: Role
     pieces: tuple[Piece, ...]
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+    tool: str = ""
+
+
+class Tool(_Message):
+    name: str
+    description: str
+    parameters: dict[str, Any]
 
 
 class Choice(_Message):
@@ -63,16 +89,39 @@ class Generate(_Message):
     id: int
     session: str
     lines: tuple[Line, ...]
+    tools: tuple[Tool, ...] = ()
     choice: Choice
     max_tokens: int
     stop: tuple[str, ...]
     priority: Priority
+    answer_schema: dict[str, Any] | None = None
+    """The answer must be JSON that fits it; checked by `schema`."""
 
 
 class Count(_Message):
     type: Literal["count"] = "count"
     id: int
     lines: tuple[Line, ...]
+    tools: tuple[Tool, ...] = ()
+
+
+class OpenEmbedder(_Message):
+    """Load the embedding model in this file, beside the chat model or without one."""
+
+    type: Literal["open_embedder"] = "open_embedder"
+    id: int
+    path: str
+    threads: int | None
+    gpu_layers: int = 0
+
+
+class Embed(_Message):
+    """Texts to make vectors of; somebody waits for what is `urgent`."""
+
+    type: Literal["embed"] = "embed"
+    id: int
+    texts: tuple[str, ...]
+    urgent: bool
 
 
 class Cancel(_Message):
@@ -87,7 +136,7 @@ class Ping(_Message):
     n: int
 
 
-ToChild = Load | Generate | Count | Cancel | Ping
+ToChild = Load | Generate | Count | OpenEmbedder | Embed | Cancel | Ping
 
 # --- Child to daemon -------------------------------------------------------------------------------------------------
 
@@ -98,6 +147,8 @@ class Loaded(_Message):
     type: Literal["loaded"] = "loaded"
     context: int
     notes: tuple[str, ...]
+    tools: bool = False
+    """The model can call tools."""
 
 
 class LoadFailed(_Message):
@@ -123,19 +174,33 @@ class Started(_Message):
 
 
 class Said(_Message):
-    """What one step added: (request, is reasoning, text) each."""
+    """What one step added: (request, is reasoning, text) each; no text yet tells that the model is at work."""
 
     type: Literal["said"] = "said"
     items: tuple[tuple[int, bool, str], ...]
 
 
+class Called(_Message):
+    """The `index`-th tool call of an answer, whole."""
+
+    type: Literal["called"] = "called"
+    id: int
+    index: int
+    call_id: str
+    tool: str
+    arguments: str
+
+
 class Ended(_Message):
     type: Literal["ended"] = "ended"
     id: int
-    reason: Literal["stop", "length"]
+    reason: Literal["stop", "length", "tool_calls"]
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    guessed_tokens: int = 0
+    wrong_tokens: int = 0
+    """Of those guessed."""
 
 
 class Refused(_Message):
@@ -152,6 +217,20 @@ class Counted(_Message):
     tokens: int
 
 
+class OpenedEmbedder(_Message):
+    type: Literal["opened_embedder"] = "opened_embedder"
+    id: int
+    dimension: int
+
+
+class Embedded(_Message):
+    """`vectors` one after the other, as 4-byte little-endian floats in base64."""
+
+    type: Literal["embedded"] = "embedded"
+    id: int
+    vectors: str
+
+
 class Pong(_Message):
     """The answer to a ping, between two steps: the loop goes round."""
 
@@ -159,7 +238,20 @@ class Pong(_Message):
     n: int
 
 
-FromChild = Loaded | LoadFailed | Queued | Started | Said | Ended | Refused | Counted | Pong
+FromChild = (
+    Loaded
+    | LoadFailed
+    | Queued
+    | Started
+    | Said
+    | Called
+    | Ended
+    | Refused
+    | Counted
+    | OpenedEmbedder
+    | Embedded
+    | Pong
+)
 
 _to_child: TypeAdapter[ToChild] = TypeAdapter(Annotated[ToChild, Field(discriminator="type")])
 _from_child: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(discriminator="type")])

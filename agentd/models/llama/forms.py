@@ -1,0 +1,75 @@
+"""A conversation in other forms, for chat templates that know no calls, no system message, or no two in a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agentd.models.llama.family import Call, Family
+from agentd.models.llama.wire import Line, Piece, ToolCall
+
+
+def arguments(call: ToolCall) -> Any:
+    """The arguments as an object; as they are where they are none."""
+    try:
+        arguments = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return call.arguments
+    return arguments if isinstance(arguments, dict) else call.arguments
+
+
+def one_by_one(lines: Sequence[Line]) -> list[Line]:
+    """The same conversation for a template that knows one call in a message: each followed by its result."""
+    found: list[Line] = []
+    results = {line.call_id: line for line in lines if line.role == "tool"}
+    told: set[str] = set()
+    for line in lines:
+        if len(line.calls) < 2:
+            found += [] if line.role == "tool" and line.call_id in told else [line]
+            continue
+        pieces = line.pieces
+        for call in line.calls:
+            found.append(Line(role=line.role, pieces=pieces, calls=(call,)))
+            found += [results[call.call_id]] if call.call_id in results else []
+            told.add(call.call_id)
+            pieces = ()
+    return found
+
+
+def plain(lines: Sequence[Line], family: Family | None) -> list[Line]:
+    """The same conversation for a template that knows no calls: they and their results are text."""
+    found: list[Line] = []
+    for line in lines:
+        if line.calls:
+            found.append(Line(role=line.role, pieces=(*line.pieces, *_written(line.calls, family))))
+        elif line.role == "tool":
+            heading = (
+                Piece(text="Result of ", trusted=True),
+                Piece(text=line.tool, trusted=False),
+                Piece(text=":\n", trusted=True),
+            )
+            found.append(Line(role="user", pieces=(*heading, *line.pieces)))
+        else:
+            found.append(line)
+    return found
+
+
+def _written(calls: Sequence[ToolCall], family: Family | None) -> tuple[Piece, ...]:
+    as_objects = all(isinstance(arguments(call), dict) for call in calls)
+    if family is not None and as_objects:
+        return family.write([Call(name=call.tool, arguments=call.arguments) for call in calls])
+    return tuple(Piece(text=f"Called {call.tool} with {call.arguments}\n", trusted=False) for call in calls)
+
+
+def fold(lines: Sequence[Line]) -> list[Line]:
+    """The same conversation for a template that knows no system message and wants user and assistant to alternate."""
+    folded: list[Line] = []
+    for line in lines:
+        role = "assistant" if line.role == "assistant" else "user"
+        if folded and folded[-1].role == role:
+            apart = Piece(text="\n\n", trusted=True)
+            folded[-1] = Line(role=folded[-1].role, pieces=(*folded[-1].pieces, apart, *line.pieces))
+        else:
+            folded.append(Line(role="assistant" if role == "assistant" else "user", pieces=line.pieces))
+    return folded

@@ -1,0 +1,41 @@
+"""llama.cpp's low-level binding, its log, and why the last call failed."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+import llama_cpp.llama_cpp as _llama_cpp
+
+log = logging.getLogger(__name__)
+
+native: Any = _llama_cpp
+
+_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
+_last_words: deque[str] = deque(maxlen=8)
+"""llama.cpp's newest errors: its calls themselves only say that they failed."""
+
+
+def _on_log(level: int, text: bytes, _: Any) -> None:
+    line = text.decode("utf-8", "replace").strip()
+    if level in _LEVELS and line:
+        log.log(_LEVELS[level], "llama.cpp: %s", line)
+    if level == 4 and line:
+        _last_words.append(line)
+
+
+_log_callback = native.llama_log_callback(_on_log)
+
+
+def begin() -> None:
+    """Before anything is loaded; may be repeated."""
+    native.llama_log_set(_log_callback, None)
+    native.llama_backend_init()
+
+
+def reason() -> str:
+    """The first of llama.cpp's errors since it was last asked: the later ones only repeat that something failed."""
+    found = _last_words[0] if _last_words else "it gives no reason"
+    _last_words.clear()
+    return found.removesuffix(".")

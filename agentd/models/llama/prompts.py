@@ -1,0 +1,85 @@
+"""Conversations become prompts of tokens that fit into the context; what does not is refused with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentd.errors import ModelError
+from agentd.models.llama.pool import common
+from agentd.models.llama.template import Prompt, Template, Tokenizer, at_least, tokens
+from agentd.models.llama.wire import Line, Piece, Tool
+
+CERTAIN = 4
+"""Characters for each token of the context, above which a prompt is measured before it is tokenised as a whole."""
+_PROBE = Line(role="user", pieces=(Piece(text="?", trusted=False),))
+
+
+class Model(Protocol):
+    """What a model is to its prompts."""
+
+    context: int
+    trained_context: int
+    whole_only: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Read:
+    """A prompt; `reasoning` says that it opens the model's reasoning, `marks` where the cache is worth storing."""
+
+    tokens: list[int]
+    reasoning: bool
+    marks: tuple[int, ...]
+
+
+class Prompts:
+    def __init__(self, template: Template, tokenizer: Tokenizer, model: Model) -> None:
+        self._template = template
+        self._tokenizer = tokenizer
+        self._model = model
+
+    def count(self, lines: Sequence[Line], tools: Sequence[Tool]) -> int:
+        """Tokens of the prompt; `ModelError` where the template refuses it."""
+        return len(tokens(self._template.render(lines, tools), self._tokenizer))
+
+    def read(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Read:
+        """At least one token and fewer than the context; `ModelError`."""
+        prompt = self._template.render(lines, tools)
+        found = self._tokens(prompt)
+        marks = self._marks(lines, tools, prompt, found) if self._model.whole_only else ()
+        return Read(tokens=found, reasoning=prompt.reasoning, marks=marks)
+
+    def _tokens(self, prompt: Prompt) -> list[int]:
+        context = self._model.context
+        if sum(len(piece.text) for piece in prompt.pieces) > CERTAIN * context:
+            least = at_least(prompt, self._tokenizer, context)
+            if least >= context:
+                raise ModelError(self._too_long(f"more than {least}"))
+        found = tokens(prompt, self._tokenizer)
+        if len(found) >= context:
+            raise ModelError(self._too_long(str(len(found))))
+        if not found:
+            raise ModelError("The model's chat template made an empty prompt; choose another model.")
+        return found
+
+    def _marks(
+        self, lines: Sequence[Line], tools: Sequence[Tool], prompt: Prompt, found: Sequence[int]
+    ) -> tuple[int, ...]:
+        """Where later prompts will go other ways: behind the system message, and before the answer is opened."""
+        try:
+            probe = self._template.render((*lines[:1], _PROBE), tools)
+            first = common(found, tokens(probe, self._tokenizer))
+        except ModelError:
+            first = 0
+        before = Prompt(pieces=prompt.pieces[:-1], reasoning=False)
+        marks = (first, common(found, tokens(before, self._tokenizer)))
+        return tuple(sorted({mark for mark in marks if 0 < mark < len(found)}))
+
+    def _too_long(self, length: str) -> str:
+        context, trained = self._model.context, self._model.trained_context
+        larger = f" or set a larger context (this model knows up to {trained})" if trained > context else ""
+        return (
+            f"The prompt has {length} tokens and the context of the model {context}, which must hold the answer too;"
+            f" shorten the question, start a new session{larger}."
+        )

@@ -1,0 +1,299 @@
+"""Many chats on one local model: our engine beside llama-server and the high-level `Llama`.
+
+`python -m bench.engine [--quick] [--json FILE] [--llama-server FILE] [--threads N]`. The models are random and of the
+shape of a 0.5B model (a smaller one with --quick): what they cost is real, what they say is noise. llama-server is
+built from the source distribution of the installed llama-cpp-python unless a built one is given. Rows that are judged:
+
+shared_prefix_tps_16    16 chats with a system prompt in common, tokens per second
+shared_prefix_ttft_16   the same, the worst time to a first token
+no_prefix_tps_N         N chats with nothing in common
+second_turn_ttft        the first token of the second answer of a conversation
+quoting_tps             an answer that quotes its prompt, beside the same without guesses
+overhead_us             Python and messages between processes for each token, beside 60 microseconds
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentd.generation import Role
+from agentd.models.llama.machine import free_threads
+from bench import engine_build, engine_overhead
+from bench.engine_models import HALF_BILLION, SMALL, Shape, words, write_quoting_model, write_random_model
+from bench.engine_peers import Ask, Chat, Said, llama_server, one_after_another, ours
+from bench.report import PICTURES, Panel, Row, compare, draw, shown, table, write_json
+
+SYSTEM_WORDS, QUESTION_WORDS, TOKENS = 180, 60, 48
+OVERHEAD_LIMIT_US = 60.0
+OURS, SERVER, ALONE = "agentd", "llama-server", "Llama, one after another"
+
+Opened = Callable[[], AbstractAsyncContextManager[Ask]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    chats: Sequence[int] = (1, 4, 8, 16)
+    rounds: int = 5
+    shape: Shape = HALF_BILLION
+    quote: int = 300
+    overhead_tokens: int = 300
+
+
+QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, overhead_tokens=100)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    random: Path
+    quoting: Path
+    server: Path
+    threads: int
+
+
+@dataclass(slots=True)
+class Measured:
+    """Values of each round by (row, who)."""
+
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+
+    def add(self, row: str, who: str, value: float) -> None:
+        self.values.setdefault((row, who), []).append(value)
+
+    def of(self, row: str, who: str) -> Sequence[float]:
+        return self.values[row, who]
+
+
+class Texts:
+    """Words of one round, none of which a cache can know from another."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._words = words(10_000)
+
+    def some(self, count: int) -> str:
+        return "".join(self._chance.choices(self._words, k=count))
+
+
+def chats(texts: Texts, count: int, *, shared: bool) -> list[Chat]:
+    """Questions behind a system prompt, which is the same for all or each its own; 256 tokens or so each."""
+    system = texts.some(SYSTEM_WORDS)
+    found = []
+    for number in range(count):
+        first: tuple[Role, str] = ("system", system if shared else texts.some(SYSTEM_WORDS))
+        question: tuple[Role, str] = ("user", texts.some(QUESTION_WORDS))
+        found.append(Chat(session=f"{number}", lines=(first, question), tokens=TOKENS))
+    return found
+
+
+async def together(ask: Ask, asked: Sequence[Chat]) -> tuple[float, float]:
+    """All at once: tokens per second, and the worst time to a first token."""
+    start = time.perf_counter()
+    said = await asyncio.gather(*(ask(chat) for chat in asked))
+    seconds = time.perf_counter() - start
+    return sum(answer.tokens for answer in said) / seconds, max(answer.first for answer in said)
+
+
+async def second_turn(ask: Ask, texts: Texts) -> float:
+    """Seconds to the first token of the second answer of a conversation."""
+    (chat,) = chats(texts, 1, shared=False)
+    answer = await ask(chat)
+    later: tuple[tuple[Role, str], ...] = (("assistant", answer.text), ("user", texts.some(QUESTION_WORDS)))
+    again = await ask(Chat(session=chat.session, lines=(*chat.lines, *later), tokens=TOKENS))
+    return again.first
+
+
+async def quote(ask: Ask, plan: Plan) -> Said:
+    """An answer that says a passage of its prompt word for word."""
+    passage = "".join(words(plan.quote))
+    chat = Chat(session="q", lines=(("user", passage),), tokens=plan.quote // 2, temperature=0.0)
+    return await ask(chat)
+
+
+async def measure(plan: Plan, setting: Setting) -> Measured:
+    """All rounds, who answers interleaved, so that a change of the machine's mood meets everybody."""
+    found = Measured()
+    for number in range(plan.rounds):
+        await _round(plan, setting, number, found)
+        print(f"round {number + 1} of {plan.rounds} is done", flush=True)
+    return found
+
+
+async def _round(plan: Plan, setting: Setting, seed: int, found: Measured) -> None:
+    for count in plan.chats:
+        for who, opened in _who(setting, count):
+            async with opened() as ask:
+                speed, _ = await together(ask, chats(Texts(seed), count, shared=False))
+                found.add(f"no_prefix_tps_{count}", who, speed)
+    most = max(plan.chats)
+    for who, opened in _everybody(setting, most):
+        async with opened() as ask:
+            speed, first = await together(ask, chats(Texts(seed), most, shared=True))
+            found.add(f"shared_prefix_tps_{most}", who, speed)
+            found.add(f"shared_prefix_ttft_{most}", who, first)
+    for who, opened in _who(setting, 1):
+        async with opened() as ask:
+            found.add("second_turn_ttft", who, await second_turn(ask, Texts(seed)))
+    texts = set()
+    for guess in (True, False):
+        async with ours(setting.quoting, threads=setting.threads, guess=guess) as ask:
+            said = await quote(ask, plan)
+            texts.add(said.text)
+            found.add("quoting_tps", "guesses" if guess else "no guesses", (said.tokens - 1) / (said.end - said.first))
+    if len(texts) != 1:
+        raise RuntimeError("the answer with guesses is another one than that without")
+
+
+def _who(setting: Setting, count: int) -> list[tuple[str, Opened]]:
+    threads = setting.threads
+    return [
+        (OURS, lambda: ours(setting.random, threads=threads)),
+        (SERVER, lambda: llama_server(setting.random, setting.server, threads=threads, chats=count)),
+    ]
+
+
+def _everybody(setting: Setting, count: int) -> list[tuple[str, Opened]]:
+    return [*_who(setting, count), (ALONE, lambda: one_after_another(setting.random, threads=setting.threads))]
+
+
+def overhead(plan: Plan, setting: Setting) -> list[Row]:
+    """The worst of 4 and more chats, of medians over the rounds."""
+    rows, worst = [], 0.0
+    for count in (4, 16):
+        rounds = [
+            engine_overhead.per_token(setting.random, chats=count, tokens=plan.overhead_tokens)
+            for _ in range(plan.rounds)
+        ]
+        child = shown(f"overhead_us_child_{count}", "us", [child for child, _ in rounds])
+        daemon = shown(f"overhead_us_daemon_{count}", "us", [daemon for _, daemon in rounds])
+        rows += [child, daemon]
+        worst = max(worst, child.value + daemon.value)
+    limit = OVERHEAD_LIMIT_US
+    judged = Row(name="overhead_us", value=worst, unit="us", peer="limit", peer_value=limit, ratio=limit / worst)
+    return [judged, *rows]
+
+
+def rows(plan: Plan, found: Measured) -> list[Row]:
+    """What is judged, then what is only shown."""
+    most = max(plan.chats)
+    speed, first = f"shared_prefix_tps_{most}", f"shared_prefix_ttft_{most}"
+    return [
+        compare(speed, "tokens/s", found.of(speed, OURS), SERVER, found.of(speed, SERVER), better="more"),
+        *(
+            compare(
+                f"no_prefix_tps_{count}",
+                "tokens/s",
+                found.of(f"no_prefix_tps_{count}", OURS),
+                SERVER,
+                found.of(f"no_prefix_tps_{count}", SERVER),
+                better="more",
+            )
+            for count in plan.chats
+        ),
+        compare(first, "s", found.of(first, OURS), SERVER, found.of(first, SERVER), better="less"),
+        compare(
+            "second_turn_ttft",
+            "s",
+            found.of("second_turn_ttft", OURS),
+            SERVER,
+            found.of("second_turn_ttft", SERVER),
+            better="less",
+        ),
+        compare(
+            "quoting_tps",
+            "tokens/s",
+            found.of("quoting_tps", "guesses"),
+            "no guesses",
+            found.of("quoting_tps", "no guesses"),
+            better="more",
+        ),
+        shown(f"{speed}_one_after_another", "tokens/s", found.of(speed, ALONE)),
+        shown(f"{first}_one_after_another", "s", found.of(first, ALONE)),
+    ]
+
+
+def panels(plan: Plan, measured: Sequence[Row]) -> list[Panel]:
+    """What the picture shows."""
+    known = {row.name: row for row in measured}
+    most = max(plan.chats)
+    speed, first = known[f"shared_prefix_tps_{most}"], known[f"shared_prefix_ttft_{most}"]
+    plain = [known[f"no_prefix_tps_{count}"] for count in plan.chats]
+    return [
+        Panel(
+            title=f"{most} chats, one system prompt",
+            unit="tokens/s",
+            groups=["all together"],
+            series={
+                OURS: [speed.value],
+                SERVER: [speed.peer_value],
+                ALONE: [known[f"{speed.name}_one_after_another"].value],
+            },
+        ),
+        Panel(
+            title="worst time to a first token",
+            unit="seconds",
+            groups=[f"{most} chats"],
+            series={
+                OURS: [first.value],
+                SERVER: [first.peer_value],
+                ALONE: [known[f"{first.name}_one_after_another"].value],
+            },
+        ),
+        Panel(
+            title="nothing in common",
+            unit="tokens/s",
+            groups=[f"{count} chats" if count > 1 else "1 chat" for count in plan.chats],
+            series={OURS: [row.value for row in plain], SERVER: [row.peer_value for row in plain]},
+        ),
+        Panel(
+            title="an answer that quotes",
+            unit="tokens/s",
+            groups=["1 chat"],
+            series={"guesses": [known["quoting_tps"].value], "no guesses": [known["quoting_tps"].peer_value]},
+        ),
+    ]
+
+
+def run(plan: Plan, place: Path, server: Path, threads: int, picture: Path | None) -> list[Row]:
+    """Everything; prints the table and draws the picture, if there is to be one."""
+    setting = Setting(random=place / "random.gguf", quoting=place / "quoting.gguf", server=server, threads=threads)
+    write_random_model(setting.random, plan.shape)
+    write_quoting_model(setting.quoting, plan.shape, words(plan.quote))
+    found = [*rows(plan, asyncio.run(measure(plan, setting))), *overhead(plan, setting)]
+    print(table(found))
+    if picture is not None:
+        title = f"{plan.shape.layers} layers of {plan.shape.width}, {plan.shape.vocabulary} words, {threads} thread(s)"
+        drawn = draw(panels(plan, found), picture, title=title)
+        print(f"\npicture: {picture}" if drawn else "\nno picture: install matplotlib (pip install --group bench)")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.engine", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and a smaller model, within a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
+    parser.add_argument("--llama-server", type=Path, metavar="FILE", help="a llama-server that is built already")
+    parser.add_argument("--threads", type=int, default=None, help="of the model (default: free cores less one)")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="draw here (default: docs/benchmarks/engine.svg, not if --quick)"
+    )
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    server = options.llama_server or engine_build.llama_server()
+    picture = options.picture or (None if options.quick else PICTURES / "engine.svg")
+    with tempfile.TemporaryDirectory() as place:
+        found = run(QUICK if options.quick else Plan(), Path(place), server, options.threads or free_threads(), picture)
+    if options.json is not None:
+        write_json(found, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Who answers: our model in its child process, llama-server, and llama-cpp-python's `Llama` one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import llama_cpp
+
+from agentd.generation import Finish, Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
+from agentd.models.llama.model import LlamaModel
+
+TEMPERATURE = 1.0
+CONTEXT = 8192
+SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chat:
+    """A conversation up to a question: (role, text) each; `tokens` are to be generated."""
+
+    session: str
+    lines: Sequence[tuple[Role, str]]
+    tokens: int
+    temperature: float = TEMPERATURE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """`first` and `end` are seconds after the question."""
+
+    first: float
+    end: float
+    tokens: int
+    text: str
+
+
+Ask = Callable[[Chat], Awaitable[Said]]
+
+
+@asynccontextmanager
+async def ours(path: Path, *, threads: int, guess: bool = True) -> AsyncIterator[Ask]:
+    async with LlamaModel(path, context=CONTEXT, threads=threads, guess=guess) as model:
+        await model.start()
+
+        async def ask(chat: Chat) -> Said:
+            start, first, tokens, text = time.perf_counter(), 0.0, 0, ""
+            async for delta in model.stream(_request(chat)):
+                match delta:
+                    case TextDelta():
+                        first = first or time.perf_counter() - start
+                        text += delta.text
+                    case Usage():
+                        tokens = delta.completion_tokens
+                    case Finish():
+                        _whole(chat, tokens)
+            return Said(first=first, end=time.perf_counter() - start, tokens=tokens, text=text)
+
+        yield ask
+
+
+def _request(chat: Chat) -> ModelRequest:
+    return ModelRequest(
+        messages=tuple(Message(role=role, parts=(TextPart(text=text),)) for role, text in chat.lines),
+        session_id=chat.session,
+        turn_id=chat.session,
+        sampling=Sampling(temperature=chat.temperature, max_tokens=chat.tokens, seed=hash(chat.session) % 1000),
+    )
+
+
+def _whole(chat: Chat, tokens: int) -> None:
+    if tokens != chat.tokens:
+        raise RuntimeError(f"{tokens} tokens came where {chat.tokens} were asked for: what was measured is void")
+
+
+@asynccontextmanager
+async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) -> AsyncIterator[Ask]:
+    """With the flags that suit it best: as many slots as chats, one cache for all, no copies of it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(str(binary), "-m", str(path), "--host", "127.0.0.1", "--port", str(port), "-c", str(CONTEXT)),
+        *("-np", str(chats), "--kv-unified", "--cache-ram", "0", "-t", str(threads), "-tb", str(threads)),
+        *("--no-ui", "--log-disable", "--reasoning-format", "none"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
+            await _ready(client, process)
+            yield lambda chat: _ask_server(client, chat)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+    async with asyncio.timeout(120):
+        while process.returncode is None:
+            try:
+                if (await client.get("/health")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+    raise RuntimeError(f"llama-server ended with exit code {process.returncode}")
+
+
+async def _ask_server(client: httpx.AsyncClient, chat: Chat) -> Said:
+    body = {
+        "messages": [{"role": role, "content": text} for role, text in chat.lines],
+        "max_tokens": chat.tokens,
+        "temperature": chat.temperature,
+        "top_k": 40,
+        "top_p": 0.95,
+        "min_p": 0.05,
+        "repeat_penalty": 1.0,
+        "cache_prompt": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    start, first, tokens, text = time.perf_counter(), 0.0, 0, ""
+    async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
+        async for line in response.aiter_lines():
+            if not line.startswith("data: {"):
+                continue
+            event = json.loads(line.removeprefix("data: "))
+            if said := "".join(choice["delta"].get("content") or "" for choice in event["choices"]):
+                first = first or time.perf_counter() - start
+                text += said
+            tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+    _whole(chat, tokens)
+    return Said(first=first, end=time.perf_counter() - start, tokens=tokens, text=text)
+
+
+@asynccontextmanager
+async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
+    """The high-level `Llama`, which can have one question at a time."""
+    model = await asyncio.to_thread(
+        llama_cpp.Llama, str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False
+    )
+    turn = asyncio.Lock()
+
+    def answer(chat: Chat) -> tuple[float, str]:
+        first, text = 0.0, ""
+        stream = model.create_chat_completion(
+            messages=[{"role": role, "content": text} for role, text in chat.lines],  # type: ignore[misc]
+            max_tokens=chat.tokens,
+            temperature=chat.temperature,
+            repeat_penalty=1.0,
+            stream=True,
+        )
+        for event in stream:
+            said = event["choices"][0]["delta"].get("content", "")  # type: ignore[index, union-attr]
+            first = first or (time.perf_counter() if said else 0.0)
+            text += str(said or "")
+        return first, text
+
+    async def ask(chat: Chat) -> Said:
+        start = time.perf_counter()
+        async with turn:
+            first, text = await asyncio.to_thread(answer, chat)
+        return Said(first=first - start, end=time.perf_counter() - start, tokens=chat.tokens, text=text)
+
+    try:
+        yield ask
+    finally:
+        model.close()

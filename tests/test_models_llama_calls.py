@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from agentd.models.llama import calls as calls_module
+from agentd.models.llama.calls import CallFinder
+from agentd.models.llama.family import FAMILIES, Call
+from tests.families import OFFERED, SAMPLES, Sample
+
+NAMED = {family.name: family for family in FAMILIES}
+
+
+def read(sample: Sample, pieces: list[str]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    finder = CallFinder(NAMED[sample.family], OFFERED)
+    found = [part for piece in pieces for part in finder.feed(piece)] + finder.finish()
+    text = "".join(part for part in found if isinstance(part, str))
+    return text, tuple((part.name, part.arguments) for part in found if isinstance(part, Call))
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES.keys())
+def test_calls_are_found_and_the_rest_is_text_wherever_the_answer_is_cut(sample: Sample) -> None:
+    expected = sample.text, sample.calls
+    assert read(sample, [sample.says]) == expected
+    assert read(sample, list(sample.says)) == expected
+    for cut in range(len(sample.says)):
+        assert read(sample, [sample.says[:cut], sample.says[cut:]]) == expected
+
+
+def test_text_is_not_held_back_longer_than_it_may_be_a_mark() -> None:
+    finder = CallFinder(NAMED["hermes"], OFFERED)
+    assert finder.feed("Hello <tool") == ["Hello "]
+    assert finder.feed("s are nice") == ["<tools are nice"]
+    bare = CallFinder(NAMED["llama"], OFFERED)
+    assert bare.feed('{"na') == []
+    assert bare.feed('val": 3') == ['{"naval": 3']
+
+
+def test_a_call_is_told_as_soon_as_it_is_closed() -> None:
+    finder = CallFinder(NAMED["hermes"], OFFERED)
+    assert finder.feed('<tool_call>{"name": "time"}</tool_call') == []
+    assert finder.feed(">") == [Call(name="time", arguments="{}")]
+
+
+def test_a_call_without_end_becomes_text_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "LONGEST", 100)
+    finder = CallFinder(NAMED["hermes"], OFFERED)
+    assert finder.feed("<tool_call>" + "x" * 101) == ["<tool_call>" + "x" * 101]
+    assert finder.feed('<tool_call>{"name": "time"}</tool_call>') == [Call(name="time", arguments="{}")]
+
+
+@pytest.mark.parametrize("family", NAMED)
+def test_no_text_is_ever_lost(family: str) -> None:
+    chance = random.Random(0)
+    marks = [
+        "<tool_call>",
+        "</tool_call>",
+        "<|tool_call>",
+        "<tool_call|>",
+        "<|tool_call|>",
+        "<|python_tag|>",
+        '{"name":',
+    ]
+    for _ in range(300):
+        text = "".join(chance.choice([*marks, "x", '"', "{", "[", "call:a{"]) for _ in range(12))
+        sample = Sample(family=family, says=text)
+        whole = read(sample, [text])
+        assert whole == read(sample, list(text))
+        assert whole[0] == text or whole[1]
