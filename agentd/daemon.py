@@ -304,7 +304,9 @@ class _House:
             supervisor=self.supervisor,
             delivery=self.delivery,
         )
-        self.letters = Letters(self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on)
+        self.letters = Letters(
+            self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, alone=self.inbox.alone
+        )
         self.housekeeping = Housekeeping(
             self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
         )

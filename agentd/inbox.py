@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from agentd.conversation import Conversations
 from agentd.errors import Busy, IdReused, Stopping, UsageError
 from agentd.events import InboundEvent, OutboundEvent, Principal
 from agentd.ids import IdSource
 from agentd.ports import Bus, Clock, Entry, Offer, Receipt, SessionView, Stoppable
+
+R = TypeVar("R")
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The longest message: 1 MiB of UTF-8."""
@@ -71,7 +73,7 @@ class DurableInbox:
         self._ids = ids
         self._clock = clock
         self._queue_limit = queue_limit
-        self._offers: dict[str, asyncio.Task[Receipt]] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
         self._unfinished = {e.dedupe_key: e.id for e in pending.entries().values() if not e.outbound_id}
         self._closed = ""
 
@@ -92,11 +94,15 @@ class DurableInbox:
         """
         self._check(offer)
         key, content = dedupe_key(offer), _digest(offer.text)
-        while (running := self._offers.get(key)) is not None:
+        return await self.alone(key, lambda: self._accept(offer, key, content))
+
+    async def alone(self, key: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Nothing else is done with the message of this key meanwhile; to its end even if the caller is cancelled."""
+        while (running := self._running.get(key)) is not None:
             await asyncio.wait([running])
-        task = asyncio.create_task(self._accept(offer, key, content), name=f"accept {key}")
-        self._offers[key] = task
-        task.add_done_callback(lambda _: self._offers.pop(key, None))
+        task = asyncio.create_task(work(), name=f"message {key}")
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key, None))
         return await asyncio.shield(task)
 
     async def stop(self, session_id: str, principal: Principal) -> bool:

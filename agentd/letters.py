@@ -6,7 +6,7 @@ A letter is a durable event that is not done with: a question without an answer,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,8 +89,16 @@ def _nobody(entry: Entry, event: InboundEvent | OutboundEvent) -> None:
     """No worker runs; the next start finds what is pending."""
 
 
+async def _at_rest(key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Nobody offers messages, and nobody who waits for this goes away."""
+    await work()
+
+
 class Letters:
-    """Implements `ports.DeliveryDesk`. `hand_on` is told what is pending again, for the workers that run."""
+    """Implements `ports.DeliveryDesk`. `hand_on` is told what is pending again, for the workers that run.
+
+    `alone` does work on the message of a key while nothing else is done with it, see `Inbox.alone`.
+    """
 
     def __init__(
         self,
@@ -99,12 +107,13 @@ class Letters:
         *,
         clock: Clock,
         hand_on: Callable[[Entry, InboundEvent | OutboundEvent], None] = _nobody,
+        alone: Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] = _at_rest,
     ) -> None:
         self._pending = pending
         self._turns = turns
         self._clock = clock
         self._hand_on = hand_on
-        self._retries: set[asyncio.Task[None]] = set()
+        self._alone = alone
 
     async def tell(
         self,
@@ -218,14 +227,12 @@ class Letters:
         return [letter.id for letter in letters if (letter.age if letter.dead_age is None else letter.dead_age) >= age]
 
     async def _retry(self, dead_id: str) -> None:
-        """To its end also if the caller is cancelled: what is pending again must not miss its worker."""
-        task = asyncio.create_task(self._take_back(dead_id), name=f"retry of {dead_id}")
-        self._retries.add(task)
-        task.add_done_callback(self._retries.discard)
-        await asyncio.shield(task)
-
-    async def _take_back(self, dead_id: str) -> None:
+        """What is pending again must not miss its worker, nor its message be offered while it is taken back."""
         event = await self._pending.dead_event(dead_id)
+        key = event.dedupe_key if isinstance(event, InboundEvent) else event.id
+        await self._alone(key, lambda: self._take_back(dead_id, event))
+
+    async def _take_back(self, dead_id: str, event: InboundEvent | OutboundEvent) -> None:
         if isinstance(event, InboundEvent):
             self._refuse_repeat(event)
             # First, so that after a crash in between it is dead still, and its repetition a turn like any other.

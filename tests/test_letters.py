@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from agentd.bus import EventBus
 from agentd.clock import SystemClock
+from agentd.conversation import Conversations
 from agentd.errors import NotFound, StateError, StateInUse, UsageError
 from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Principal
 from agentd.files import Files, OsFiles
+from agentd.inbox import DurableInbox
 from agentd.letters import Letters, letters_at_rest
 from agentd.lock import StateLock
 from agentd.pending import PendingDirectory
@@ -22,7 +25,7 @@ from agentd.ports import Entry
 from agentd.sessions import Sessions
 from agentd.store import Store, load_migrations
 from agentd.testing.model import ScriptedModel
-from tests.builders import IDS, inbound, outbound
+from tests.builders import IDS, inbound, offer, outbound
 from tests.house import next_answer, running, status_until
 
 NOW = SystemClock()
@@ -42,6 +45,11 @@ class Held(OsFiles):
         super().link(source, target)
 
 
+class NobodyRuns:
+    async def stop(self, session_id: str) -> bool:
+        return False
+
+
 class Desk:
     """Letters over a real pending directory and database, with a list of what was handed on."""
 
@@ -50,10 +58,22 @@ class Desk:
         self.sessions = sessions
         self.handed: list[tuple[str, str]] = []
         self.news = asyncio.Event()
-        self.letters = Letters(pending, sessions, clock=NOW, hand_on=self.hand_on)
+        self.inbox = DurableInbox(
+            bus=EventBus(pending),
+            pending=pending,
+            turns=sessions,
+            conversations=Conversations(),
+            agent=NobodyRuns(),
+            ids=IDS,
+            clock=NOW,
+            queue_limit=3,
+        )
+        self.letters = Letters(pending, sessions, clock=NOW, hand_on=self.hand_on, alone=self.inbox.alone)
 
     def hand_on(self, entry: Entry, event: InboundEvent | OutboundEvent) -> None:
         self.handed.append((entry.id, event.id))
+        if isinstance(event, InboundEvent):
+            self.inbox.expect(event)
         self.news.set()
 
     async def answer(self, text: str = "hi") -> OutboundEvent:
@@ -166,6 +186,25 @@ async def test_a_dead_question_that_came_again_since_is_not_answered_twice(tmp_p
         found = await d.letters.tell(OWNER, "retry", [asked.id])
         assert again.id in found["failed"][asked.id] and not d.handed
         assert [letter.id for letter in await d.pending.dead()] == [asked.id]
+
+
+async def test_a_message_that_is_offered_while_its_question_is_retried_is_the_same_turn(tmp_path: Path) -> None:
+    disk = Held()
+    async with desk(tmp_path / "s", disk) as d:
+        first = await d.inbox.accept(offer("hello", message_id="m1"))
+        asked = await d.pending.load(first.id)
+        assert isinstance(asked, InboundEvent)
+        await d.sessions.finish([asked], outbound(asked, "it was put aside", answers=(), outcome="error"))
+        await d.pending.bury(asked.turn_id, "it crashed the daemon")
+        retry = asyncio.create_task(d.letters.tell(OWNER, "retry", [asked.id]))
+        assert await asyncio.to_thread(disk.entered.wait, 10)
+        again = asyncio.create_task(d.inbox.accept(offer("hello", message_id="m1")))
+        disk.go.set()
+        async with asyncio.timeout(10):
+            assert (await retry)["done"] == [asked.id]
+            receipt = await again
+        assert (receipt.id, receipt.duplicate, receipt.answer) == (asked.id, True, None)
+        assert list(d.pending.entries()) == [asked.id]
 
 
 async def test_a_caller_that_leaves_does_not_keep_a_retry_from_its_worker(tmp_path: Path) -> None:
