@@ -93,7 +93,7 @@ class Pending(Protocol):
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
     ) -> None:
-        """Not sent this time, or, where that is `uncertain`, perhaps sent; need not survive a crash."""
+        """Not sent this time, which need not survive a crash; or perhaps sent (`uncertain`), which must."""
         ...
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:

@@ -57,6 +57,14 @@ def test_a_deferred_send_has_ended() -> None:
     assert replayed(found, pending_log.deferred(it, None, 3, "")).not_before is None
 
 
+def test_a_deferral_that_may_have_arrived_stays_a_possible_repeat() -> None:
+    it = entry()
+    line = pending_log.deferred(it, TIME, 2, "no reply", uncertain=True)
+    found = replayed(it, pending_log.sending(it, None), line)
+    assert (found.sending, found.attempts, found.not_before, found.last_error) == (True, 2, TIME, "no reply")
+    assert replayed(found, pending_log.deferred(it, TIME, 3, "refused")).sending is False
+
+
 def test_lines_about_the_question_say_nothing_of_the_answer() -> None:
     event = inbound()
     question, answer = header_of(event).entry(), header_of(outbound(event)).entry()

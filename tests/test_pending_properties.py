@@ -168,10 +168,10 @@ class Lives(RuleBasedStateMachine):
         if (name := self._pick(n, answered=True)) and not self.pending.entries()[name].sending:
             self._move(self.told.sending(name, parts))
 
-    @rule(n=choice)
-    def defer(self, n: int) -> None:
+    @rule(n=choice, uncertain=st.booleans())
+    def defer(self, n: int, uncertain: bool) -> None:
         if name := self._pick(n, answered=True):
-            self._move(self.told.defer(name, self.pending.entries()[name].attempts + 1))
+            self._move(self.told.defer(name, self.pending.entries()[name].attempts + 1, uncertain=uncertain))
 
     @rule(n=choice)
     def ack(self, n: int) -> None:

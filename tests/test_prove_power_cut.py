@@ -64,17 +64,28 @@ def test_what_nobody_promised_is_a_violation() -> None:
     assert len(World().check({"a": QUESTION})) == 1
 
 
-def test_a_deferral_need_not_survive_and_a_send_that_began_must() -> None:
+def test_a_deferral_need_not_survive_unless_it_is_unsure_and_a_send_that_began_must() -> None:
     sending = Item(where="pending", digest="q", sending=True)
     deferred = Item(where="pending", digest="q", attempts=1)
+    perhaps = Item(where="pending", digest="q", sending=True, attempts=1)
     begun: list[dict[str, object]] = [{"begin": 2, "op": "sending", "keys": ["a"], "parts": ""}, {"done": 2}]
-    later: list[dict[str, object]] = [{"begin": 3, "op": "defer", "keys": ["a"], "attempt": 1}, {"done": 3}]
+    unsure: list[dict[str, object]] = [
+        {"begin": 3, "op": "defer", "keys": ["a"], "attempt": 1, "uncertain": True},
+        {"done": 3},
+    ]
+    later: list[dict[str, object]] = [
+        {"begin": 3, "op": "defer", "keys": ["a"], "attempt": 1, "uncertain": False},
+        {"done": 3},
+    ]
     for lines, found, wrong in (
         (begun, sending, 0),
         (begun, QUESTION, 1),
         (begun + later, sending, 0),
         (begun + later, deferred, 0),
         (begun + later, QUESTION, 1),
+        (begun + unsure, perhaps, 0),
+        (begun + unsure, sending, 1),
+        (begun + unsure, deferred, 1),
     ):
         world = World()
         accepted(world)
@@ -91,7 +102,10 @@ def test_losses_are_counted_among_what_must_be_there() -> None:
 
 def test_a_line_that_was_cut_off_may_come_to_light_with_the_next_one_that_is_not_synced() -> None:
     begun = Item(where="pending", digest="q", starts=1)
-    later: list[dict[str, object]] = [{"begin": 4, "op": "defer", "keys": ["a"], "attempt": 1}, {"done": 4}]
+    later: list[dict[str, object]] = [
+        {"begin": 4, "op": "defer", "keys": ["a"], "attempt": 1, "uncertain": False},
+        {"done": 4},
+    ]
     synced: list[dict[str, object]] = [{"begin": 3, "op": "sending", "keys": ["a"], "parts": ""}, {"done": 3}]
     for lines, wrong in ((later, 0), ([], 1), (synced + later, 1)):
         world = World()

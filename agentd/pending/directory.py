@@ -227,7 +227,8 @@ class PendingDirectory:
         def line(entry: Entry) -> Line:
             return pending_log.deferred(entry, until, attempt, error, uncertain=uncertain)
 
-        await self._note("defer", turn_id, line, durable=False)
+        # A line that is not synced may come out as an earlier one after a power cut, which must not take the label.
+        await self._note("defer", turn_id, line, durable=uncertain)
 
     async def started(self, turn_id: str, *, alone: bool) -> None:
         await self._note("started", turn_id, partial(pending_log.started, alone=alone))

@@ -25,7 +25,7 @@ def simulation(*, seeds: int) -> Result:
 def crash_states() -> Result:
     """The crash-state enumerator with several seeds and larger samples."""
     environment = {"CRASH_SEEDS": "10", "CRASH_LIMIT": "400", "CRASH_NESTED": "8"}
-    return suite("crash-states", ["tests/test_crash_states.py"], [environment])
+    return suite("crash-states", ["tests/test_crash_states.py", "tests/test_turn_crash_states.py"], [environment])
 
 
 def faults() -> Result:

@@ -86,11 +86,11 @@ class Told:
     async def part(self, name: str, n: int) -> None:
         await self._move(lambda: self.pending.part_done(name, n), "part", [name], n=n)
 
-    async def defer(self, name: str, attempt: int) -> None:
+    async def defer(self, name: str, attempt: int, *, uncertain: bool = False) -> None:
         def deferring() -> Awaitable[None]:
-            return self.pending.defer(name, until=TIME, attempt=attempt, error="timeout")
+            return self.pending.defer(name, until=TIME, attempt=attempt, error="timeout", uncertain=uncertain)
 
-        await self._move(deferring, "defer", [name], attempt=attempt)
+        await self._move(deferring, "defer", [name], attempt=attempt, uncertain=uncertain)
 
     async def ack(self, name: str) -> None:
         await self._move(lambda: self.pending.ack(name), "ack", [name])

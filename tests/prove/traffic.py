@@ -99,7 +99,7 @@ class _Lane:
         if not entry.sending:
             await self._told.sending(name, [event.text[:100], event.text[100:]])
         elif chance < 0.1:
-            await self._told.defer(name, entry.attempts + 1)
+            await self._told.defer(name, entry.attempts + 1, uncertain=self._rng.random() < 0.5)
         elif chance < 0.15 and event.answers:
             await self._told.bury(name)
         elif entry.parts_done < len(entry.parts):

@@ -45,6 +45,7 @@ class _Move:
     """The states that it may leave, all its keys together: as before, halfway (or nothing), as after."""
 
     op: str
+    synced: bool
     outcomes: tuple[dict[str, frozenset[State]], ...]
     after: dict[str, frozenset[State]]
 
@@ -71,7 +72,7 @@ class World:
         if "done" in line:
             move = self._moves.pop(line["done"])
             self._possible.update(move.after)
-            if move.op != "defer":
+            if move.synced:
                 for key in move.after:
                     self._beyond_the_end.pop(key, None)
             self.promises += 1
@@ -103,14 +104,15 @@ class World:
         changes = dict(self._changes(line))
         before = {key: self._of(key) for key in changes}
         after = changes
-        if line["op"] == "defer":
+        synced = line["op"] != "defer" or line["uncertain"]
+        if not synced:
             (key,) = line["keys"]
             changes[key] |= self._beyond_the_end.get(key, frozenset())
             after = {key: before[key] | changes[key]}
         outcomes = [before, changes]
         if notice := line.get("notice"):
             outcomes.append({**before, notice: changes[notice]})
-        return _Move(line["op"], tuple(outcomes), after)
+        return _Move(line["op"], synced, tuple(outcomes), after)
 
     def _of(self, key: str) -> frozenset[State]:
         return self._possible.get(key, frozenset([None]))
@@ -188,7 +190,7 @@ def _after(line: Mapping[str, Any], key: str, state: State) -> State:
         case "part":
             return replace(state, parts_done=max(state.parts_done, line["n"] + 1))
         case "defer":
-            return replace(state, sending=False, attempts=line["attempt"])
+            return replace(state, sending=line["uncertain"], attempts=line["attempt"])
         case "bury":
             return replace(state, where="dead")
         case "retry":
