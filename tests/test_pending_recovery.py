@@ -14,9 +14,9 @@ import pytest
 
 from agentd.errors import NewerVersion
 from agentd.events import InboundEvent, OutboundEvent
+from agentd.ids import NO_ID
 from agentd.pending import PendingDirectory
 from agentd.pending.file import encode_file, header_of
-from agentd.pending.recovery import NO_ID
 from tests.builders import inbound, outbound
 from tests.pending_files import directory, in_pending
 

@@ -22,7 +22,7 @@ from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotAccepted, NotFound, StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.files import Files, OsFiles, explain
-from agentd.ids import is_id
+from agentd.ids import NO_ID, is_id
 from agentd.pending import log as pending_log
 from agentd.pending.dead import DeadLetter, DeadLetters, damaged
 from agentd.pending.disk import Disk
@@ -30,7 +30,7 @@ from agentd.pending.file import Damaged, header_of
 from agentd.pending.index import Index
 from agentd.pending.log import Line, event_id_of
 from agentd.pending.moves import Layout, Moves
-from agentd.pending.recovery import NO_ID, Recovered, recover
+from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
 from agentd.ports import Clock, Entry
 

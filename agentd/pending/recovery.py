@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from agentd.events import Address
 from agentd.files import Files, synced_directory
-from agentd.ids import is_id
+from agentd.ids import NO_ID, is_id
 from agentd.pending.file import Damaged, Header, decode_header
 from agentd.pending.log import apply, lines_of
 from agentd.pending.moves import Layout, remove
@@ -23,8 +23,6 @@ from agentd.ports import Entry
 
 log = logging.getLogger(__name__)
 
-NO_ID = "0000000000000000-00000000"
-"""Sorts before every id."""
 
 _UNREADABLE = (errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EBADMSG)
 """Errors of one file, not of the process or the disk as a whole."""
