@@ -75,7 +75,7 @@ async def test_own_documents_are_offered_first(tmp_path: Path) -> None:
         await terminal.has_printed("added, 0 changed")
         await terminal.shows("Ctrl-D leaves")
         terminal.enter("What happens to a message when the daemon is killed?")
-        await terminal.shows("[1] ")
+        await terminal.shows("[1]")
         terminal.type("\x04")
         assert await terminal.ends() == 0
 

@@ -106,9 +106,9 @@ async def offer_documents(client: Client) -> None:
         return
     if (await client.get("status"))["documents"]["documents"]:
         return
-    print("There are no documents yet. No language model is needed to try agentd on some. Its own lie in")
-    print(pages[0].parent)  # on a line of its own, so that a long path never breaks the question
-    reply = await _read_line("Read agentd's own documentation as first documents? [Y/n] ")
+    print("There are no documents yet. No language model is needed to try agentd on some.")
+    print(f"Its own documentation lies in {pages[0].parent}")
+    reply = await _read_line("Read that as first documents? [Y/n] ")
     if reply.strip().lower() in ("", "y", "yes"):
         print(summary(await show_progress(client.ingest(pages))))
         print(f"Now ask, for example: {FIRST_QUESTION}")
