@@ -10,6 +10,11 @@ no_prefix_tps_N         N chats with nothing in common
 second_turn_ttft        the first token of the second answer of a conversation
 quoting_tps             an answer that quotes its prompt, beside the same without guesses
 overhead_us             Python and messages between processes for each token, beside 60 microseconds
+
+Rows that are only shown, among others:
+
+freeze_s                the longest pause of an answer while a prompt of 1,500 tokens comes in
+quoting_divergence      how often a token is another one in a wide batch, as guesses are checked in, than alone
 """
 
 from __future__ import annotations
@@ -27,12 +32,13 @@ from pathlib import Path
 
 from agentd.generation import Role
 from agentd.models.llama.machine import free_threads
-from bench import engine_build, engine_overhead
+from bench import engine_build, engine_divergence, engine_overhead
 from bench.engine_models import HALF_BILLION, SMALL, Shape, words, write_quoting_model, write_random_model
 from bench.engine_peers import Ask, Chat, Said, llama_server, one_after_another, ours
 from bench.report import PICTURES, Panel, Row, compare, draw, shown, table, write_json
 
 SYSTEM_WORDS, QUESTION_WORDS, TOKENS = 180, 60, 48
+NEWCOMER_WORDS, FROZEN_TOKENS = 1500, 100
 OVERHEAD_LIMIT_US = 60.0
 OURS, SERVER, ALONE = "agentd", "llama-server", "Llama, one after another"
 
@@ -45,10 +51,12 @@ class Plan:
     rounds: int = 5
     shape: Shape = HALF_BILLION
     quote: int = 300
+    quotes: int = 1
     overhead_tokens: int = 300
+    compared_tokens: int = 300
 
 
-QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, overhead_tokens=100)
+QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, quotes=5, overhead_tokens=100)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +126,20 @@ async def quote(ask: Ask, plan: Plan) -> Said:
     return await ask(chat)
 
 
+async def freeze(ask: Ask, texts: Texts) -> float:
+    """Seconds of the longest pause of an answer while another one's long prompt is read."""
+    question: tuple[tuple[Role, str], ...] = (("user", texts.some(QUESTION_WORDS)),)
+    running = Chat(session="running", lines=question, tokens=FROZEN_TOKENS)
+    newcomer = Chat(session="newcomer", lines=(("user", texts.some(NEWCOMER_WORDS)),), tokens=1)
+
+    async def come() -> None:
+        await running.begun.wait()
+        await ask(newcomer)
+
+    said, _ = await asyncio.gather(ask(running), come())
+    return said.pause
+
+
 async def measure(plan: Plan, setting: Setting) -> Measured:
     """All rounds, who answers interleaved, so that a change of the machine's mood meets everybody."""
     found = Measured()
@@ -142,12 +164,17 @@ async def _round(plan: Plan, setting: Setting, seed: int, found: Measured) -> No
     for who, opened in _who(setting, 1):
         async with opened() as ask:
             found.add("second_turn_ttft", who, await second_turn(ask, Texts(seed)))
+    for who, opened in _who(setting, 2):
+        async with opened() as ask:
+            found.add("freeze_s", who, await freeze(ask, Texts(seed)))
     texts = set()
     for guess in (True, False):
         async with ours(setting.quoting, threads=setting.threads, guess=guess) as ask:
-            said = await quote(ask, plan)
-            texts.add(said.text)
-            found.add("quoting_tps", "guesses" if guess else "no guesses", (said.tokens - 1) / (said.end - said.first))
+            for _ in range(plan.quotes):
+                said = await quote(ask, plan)
+                texts.add(said.text)
+                speed = (said.tokens - 1) / (said.end - said.first)
+                found.add("quoting_tps", "guesses" if guess else "no guesses", speed)
     if len(texts) != 1:
         raise RuntimeError("the answer with guesses is another one than that without")
 
@@ -179,6 +206,12 @@ def overhead(plan: Plan, setting: Setting) -> list[Row]:
     limit = OVERHEAD_LIMIT_US
     judged = Row(name="overhead_us", value=worst, unit="us", peer="limit", peer_value=limit, ratio=limit / worst)
     return [judged, *rows]
+
+
+def _divergence(plan: Plan, setting: Setting) -> Row:
+    text = Texts(0).some(plan.compared_tokens)
+    rate = engine_divergence.divergence(setting.random, text, threads=setting.threads)
+    return shown("quoting_divergence", "of tokens", [rate])
 
 
 def rows(plan: Plan, found: Measured) -> list[Row]:
@@ -215,6 +248,8 @@ def rows(plan: Plan, found: Measured) -> list[Row]:
             found.of("quoting_tps", "no guesses"),
             better="more",
         ),
+        shown("freeze_s", "s", found.of("freeze_s", OURS)),
+        shown("freeze_s_llama_server", "s", found.of("freeze_s", SERVER)),
         shown(f"{speed}_one_after_another", "tokens/s", found.of(speed, ALONE)),
         shown(f"{first}_one_after_another", "s", found.of(first, ALONE)),
     ]
@@ -267,7 +302,7 @@ def run(plan: Plan, place: Path, server: Path, threads: int, picture: Path | Non
     setting = Setting(random=place / "random.gguf", quoting=place / "quoting.gguf", server=server, threads=threads)
     write_random_model(setting.random, plan.shape)
     write_quoting_model(setting.quoting, plan.shape, words(plan.quote))
-    found = [*rows(plan, asyncio.run(measure(plan, setting))), *overhead(plan, setting)]
+    found = [*rows(plan, asyncio.run(measure(plan, setting))), *overhead(plan, setting), _divergence(plan, setting)]
     print(table(found))
     if picture is not None:
         title = f"{plan.shape.layers} layers of {plan.shape.width}, {plan.shape.vocabulary} words, {threads} thread(s)"

@@ -1,6 +1,6 @@
 """What Python and the way between the processes add to each token, in microseconds.
 
-The child's part: an engine in this process over a tiny model, its whole time less the time within llama.cpp's calls;
+The child's part: an engine in this process, its whole processor time less that within llama.cpp's calls;
 its messages are encoded as for the daemon. The daemon's part: the processor time that this process takes while it
 reads the same answers from a child.
 """
@@ -23,6 +23,8 @@ from agentd.models.llama.request import generate_message
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import FromChild, encode
 
+WARM_UP = 20
+"""Tokens before those that are measured: what is done once is nothing that a token costs."""
 CALLS = ("llama_decode", "llama_synchronize", "llama_sampler_sample")
 
 
@@ -53,10 +55,10 @@ def _child(path: Path, chats: int, tokens: int) -> float:
     while not any(b'"said"' in message for message in sent):
         engine.step()  # the prompts
     with _native_time() as inside:
-        start = time.perf_counter()
+        start = time.thread_time()
         while engine.busy:
             engine.step()
-        whole = time.perf_counter() - start
+        whole = time.thread_time() - start
     return (whole - inside[0]) * 1e6 / (chats * tokens)
 
 
@@ -68,11 +70,11 @@ def _native_time() -> Iterator[list[float]]:
 
     def timed(call: Any) -> Any:
         def timed_call(*arguments: Any) -> Any:
-            start = time.perf_counter()
+            start = time.thread_time()
             try:
                 return call(*arguments)
             finally:
-                inside[0] += time.perf_counter() - start
+                inside[0] += time.thread_time() - start
 
         return timed_call
 
@@ -88,6 +90,7 @@ def _native_time() -> Iterator[list[float]]:
 async def _daemon(path: Path, chats: int, tokens: int) -> float:
     async with LlamaModel(path, threads=1) as model:
         await model.start()
+        await _read(model, _question(chats, WARM_UP))
         start = time.process_time()
         counts = await asyncio.gather(*(_read(model, _question(number, tokens)) for number in range(chats)))
         return (time.process_time() - start) * 1e6 / sum(counts)

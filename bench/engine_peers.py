@@ -8,13 +8,13 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import llama_cpp
 
-from agentd.generation import Finish, Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
+from agentd.generation import Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
 from agentd.models.llama.model import LlamaModel
 
 TEMPERATURE = 1.0
@@ -24,22 +24,52 @@ SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chat:
-    """A conversation up to a question: (role, text) each; `tokens` are to be generated."""
+    """A conversation up to a question: (role, text) each; `tokens` are to be generated; `begun` when the first is."""
 
     session: str
     lines: Sequence[tuple[Role, str]]
     tokens: int
     temperature: float = TEMPERATURE
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """`first` and `end` are seconds after the question."""
+    """`first` and `end` are seconds after the question, `pause` the longest between two pieces of the text."""
 
     first: float
     end: float
+    pause: float
     tokens: int
     text: str
+
+
+class _Watch:
+    """Notes when what is said of an answer comes."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._start = time.perf_counter()
+        self._first = self._last = self._pause = 0.0
+        self._text = ""
+
+    def heard(self, text: str) -> None:
+        now = time.perf_counter() - self._start
+        if self._chat.begun.is_set():
+            self._pause = max(self._pause, now - self._last)
+        else:
+            self._first = now
+            self._chat.begun.set()
+        self._last = now
+        self._text += text
+
+    def said(self, tokens: int) -> Said:
+        """What was measured; an error where it was not as much as was asked for."""
+        if tokens != self._chat.tokens:
+            asked = self._chat.tokens
+            raise RuntimeError(f"{tokens} tokens came where {asked} were asked for: what was measured is void")
+        end = time.perf_counter() - self._start
+        return Said(first=self._first, end=end, pause=self._pause, tokens=tokens, text=self._text)
 
 
 Ask = Callable[[Chat], Awaitable[Said]]
@@ -51,17 +81,14 @@ async def ours(path: Path, *, threads: int, guess: bool = True) -> AsyncIterator
         await model.start()
 
         async def ask(chat: Chat) -> Said:
-            start, first, tokens, text = time.perf_counter(), 0.0, 0, ""
+            watch, tokens = _Watch(chat), 0
             async for delta in model.stream(_request(chat)):
                 match delta:
                     case TextDelta():
-                        first = first or time.perf_counter() - start
-                        text += delta.text
+                        watch.heard(delta.text)
                     case Usage():
                         tokens = delta.completion_tokens
-                    case Finish():
-                        _whole(chat, tokens)
-            return Said(first=first, end=time.perf_counter() - start, tokens=tokens, text=text)
+            return watch.said(tokens)
 
         yield ask
 
@@ -73,11 +100,6 @@ def _request(chat: Chat) -> ModelRequest:
         turn_id=chat.session,
         sampling=Sampling(temperature=chat.temperature, max_tokens=chat.tokens, seed=hash(chat.session) % 1000),
     )
-
-
-def _whole(chat: Chat, tokens: int) -> None:
-    if tokens != chat.tokens:
-        raise RuntimeError(f"{tokens} tokens came where {chat.tokens} were asked for: what was measured is void")
 
 
 @asynccontextmanager
@@ -127,7 +149,7 @@ async def _ask_server(client: httpx.AsyncClient, chat: Chat) -> Said:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    start, first, tokens, text = time.perf_counter(), 0.0, 0, ""
+    watch, tokens = _Watch(chat), 0
     async with client.stream("POST", "/v1/chat/completions", json=body) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
@@ -135,11 +157,9 @@ async def _ask_server(client: httpx.AsyncClient, chat: Chat) -> Said:
                 continue
             event = json.loads(line.removeprefix("data: "))
             if said := "".join(choice["delta"].get("content") or "" for choice in event["choices"]):
-                first = first or time.perf_counter() - start
-                text += said
+                watch.heard(said)
             tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
-    _whole(chat, tokens)
-    return Said(first=first, end=time.perf_counter() - start, tokens=tokens, text=text)
+    return watch.said(tokens)
 
 
 @asynccontextmanager
@@ -169,7 +189,7 @@ async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
         start = time.perf_counter()
         async with turn:
             first, text = await asyncio.to_thread(answer, chat)
-        return Said(first=first - start, end=time.perf_counter() - start, tokens=chat.tokens, text=text)
+        return Said(first=first - start, end=time.perf_counter() - start, pause=0.0, tokens=chat.tokens, text=text)
 
     try:
         yield ask

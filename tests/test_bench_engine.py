@@ -41,6 +41,7 @@ async def test_a_random_model_says_as_many_words_as_it_is_asked_for(random_model
         speed, first = await engine.together(ask, asked)
         assert speed > 0 and first > 0
         assert await engine.second_turn(ask, Texts(1)) > 0
+        assert 0 < await engine.freeze(ask, Texts(2)) < 60
 
 
 @pytest.mark.parametrize("guess", [False, True])
@@ -68,6 +69,8 @@ def test_the_judged_rows_are_there_under_their_names() -> None:
     for name in ("shared_prefix_tps_16", "shared_prefix_ttft_16"):
         for who in (OURS, SERVER, ALONE):
             found.add(name, who, 1.0 if who == OURS else 2.0)
+    for who, value in ((OURS, 0.5), (SERVER, 2.0)):
+        found.add("freeze_s", who, value)
     for who, value in (("guesses", 3.0), ("no guesses", 2.0)):
         found.add("quoting_tps", who, value)
     rows = engine.rows(PLAN, found)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agentd.models.llama.draft import FIRST, MOST, SEED, SURE, Drafter
+from agentd.models.llama.draft import LEAST, MOST, SEED, STRIDE, SURE, Drafter
 
 
 def say(drafter: Drafter, tokens: list[int], answer: Sequence[int], *, most: int = 64) -> int:
@@ -37,7 +37,7 @@ def test_a_quote_takes_far_fewer_batches_than_tokens() -> None:
     tokens = prompt(400)
     quote = tokens[100:300]
     drafter = Drafter(tokens)
-    assert say(drafter, tokens, quote) < 40
+    assert say(drafter, tokens, quote) < SURE + 10
     assert drafter.wrong <= MOST
 
 
@@ -51,22 +51,30 @@ def test_nothing_is_guessed_before_a_source_was_followed_for_a_while() -> None:
         drafter.added()
     tokens.append(tokens[100 + SURE - 1])
     drafter.added()
-    assert drafter.guess(64) == tokens[100 + SURE : 100 + SURE + FIRST]
+    assert drafter.guess(64) == tokens[100 + SURE : 100 + SURE + LEAST - 1]
 
 
 def test_an_answer_that_repeats_itself_is_guessed_beyond_its_end() -> None:
     tokens = prompt(20)
     drafter = Drafter(tokens)
     assert say(drafter, tokens, [1, 2, 3, 4] * 100) < 100
-    assert drafter.guess(6) == ([1, 2, 3, 4] * 2)[:6]
+    assert drafter.guess(7) == ([1, 2, 3, 4] * 2)[:7]
 
 
-def test_no_more_is_guessed_than_there_is_room_for() -> None:
+def test_no_more_is_guessed_than_there_is_room_for_and_with_the_certain_token_it_is_whole_strides() -> None:
     tokens = prompt(400)
     drafter = Drafter(tokens)
-    say(drafter, tokens, tokens[100:200])
-    assert len(drafter.guess(5)) == 5
-    assert not drafter.guess(FIRST // 2 - 1) and not drafter.guess(0)
+    say(drafter, tokens, tokens[100:164])
+    assert [len(drafter.guess(most)) for most in (LEAST - 1, LEAST, 20, 1000)] == [7, 7, 19, MOST - 1]
+    assert not drafter.guess(LEAST - 2) and not drafter.guess(0) and MOST % STRIDE == 0
+
+
+def test_a_guess_is_no_longer_than_what_its_source_was_followed_for() -> None:
+    tokens = prompt(400)
+    drafter = Drafter(tokens)
+    say(drafter, tokens, tokens[100:164])
+    say(drafter, tokens, [60_000, *tokens[20 : 20 + SURE]], most=0)
+    assert len(drafter.guess(64)) == LEAST - 1
 
 
 @pytest.mark.parametrize("length", range(SEED + 2))

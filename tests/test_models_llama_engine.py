@@ -205,6 +205,42 @@ def test_a_cancelled_request_says_nothing_more_and_frees_its_place(random_model:
     assert bench.text(1) == "" and set(bench.ends()) == {2}
 
 
+def test_what_a_cancelled_request_had_said_is_not_told_later(random_model: Path) -> None:
+    bench = Bench(random_model)
+    bench.engine.handle(ask(1, "Why?", max_tokens=100))
+    bench.engine.handle(ask(2, "How?", max_tokens=20))
+    for _ in range(10):
+        bench.engine.step()
+    before = bench.text(1)
+    bench.engine.handle(Cancel(id=1))
+    bench.run()
+    assert bench.text(1) == before and bench.ends()[2].completion_tokens == 20
+
+
+def test_text_is_told_together_but_never_later_than_it_would_be_seen(random_model: Path) -> None:
+    """Steps of 6 ms: what two of them say is one message; before a prompt, which takes longer, all is told."""
+    bench = Bench(random_model)
+    ticks = iter(range(1_000_000))
+    engine = Engine(
+        bench.driver,
+        Template(CHATML),
+        sequences=4,
+        send=bench.told.append,
+        guess=False,
+        clock=lambda: next(ticks) * 0.002,
+    )
+    engine.handle(ask(1, "Why?", max_tokens=40))
+    while engine.busy:
+        engine.step()
+    sizes = [len(told.items) for told in bench.told if isinstance(told, Said)]
+    assert sizes == [1, *[2] * 19, 1]
+    engine.handle(ask(2, "Why?", max_tokens=40))
+    for _ in range(4):
+        engine.step()
+    engine.handle(ask(3, "And this? " * 100, max_tokens=1))
+    assert sum(len(told.items) for told in bench.told if isinstance(told, Said)) == 40 + 4
+
+
 def test_a_prompt_that_does_not_fit_is_refused_with_the_numbers(random_model: Path) -> None:
     bench = Bench(random_model, context=512)
     bench.engine.handle(ask(1, "x" * 600, system=""))

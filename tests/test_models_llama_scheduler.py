@@ -59,7 +59,7 @@ def test_answers_go_on_while_a_long_prompt_is_read() -> None:
     step(scheduler)
     scheduler.submit(job(2, prompt(2, 300)))
     sizes = [sorted(len(span.tokens) for span in step(scheduler)) for _ in range(3)]
-    assert sizes == [[1, 128], [1, 128], [1, 44]]
+    assert sizes == [[1, 127], [1, 127], [1, 46]]
 
 
 def test_the_oldest_prompt_is_read_first() -> None:
@@ -112,10 +112,10 @@ def test_a_job_that_waited_goes_on_by_itself_when_the_other_is_cancelled() -> No
     scheduler.submit(first)
     scheduler.submit(second)
     assert admit_all(scheduler) == [1]
-    scheduler.decoded(scheduler.plan(alone=100, together=128))
+    scheduler.decoded(scheduler.plan(alone=128, together=128))
     scheduler.end(first)
     assert admit_all(scheduler) == [2]
-    assert second.cached == 100
+    assert second.cached == 128
 
 
 def test_a_session_finds_its_own_history_again() -> None:
@@ -351,3 +351,30 @@ def test_every_job_ends_whatever_comes_and_goes(seed: int) -> None:
         assert scheduler.used <= 600 + 512
     run(scheduler)
     assert not scheduler.waiting and not scheduler.running
+
+
+@pytest.mark.parametrize(
+    ("answers", "limit", "prompt_tokens"),
+    [(0, 512, 512), (0, 100, 64), (0, 10, 64), (1, 128, 127), (1, 10, 63), (40, 64, 24), (60, 64, 68)],
+)
+def test_a_step_with_a_prompt_has_whole_tiles_and_always_some_of_the_prompt(
+    answers: int, limit: int, prompt_tokens: int
+) -> None:
+    scheduler = Scheduler(slots=answers + 1, context=8192)
+    for number in range(answers):
+        scheduler.submit(job(number, prompt(number, 4), remaining=100))
+        step(scheduler)
+    scheduler.submit(job(99, prompt(99, 2000)))
+    admit_all(scheduler)
+    spans = scheduler.plan(alone=limit, together=limit)
+    assert [len(span.tokens) for span in spans] == [*[1] * answers, prompt_tokens]
+
+
+def test_fewer_tokens_are_guessed_while_a_prompt_is_read() -> None:
+    scheduler = Scheduler(slots=2, context=8192)
+    scheduler.submit(job(1, prompt(1, 4), remaining=100))
+    step(scheduler)
+    scheduler.submit(job(2, prompt(2, 2000)))
+    admit_all(scheduler)
+    spans = scheduler.plan(alone=512, together=64, guess=lambda job, most: [1] * most, guesses=64)
+    assert [len(span.tokens) for span in spans] == [33, 31]

@@ -16,7 +16,7 @@ def answer(text: str) -> Say:
 
 def test_calls_are_looked_for_in_the_answer_and_not_in_the_reasoning() -> None:
     speech = Speech(Assembler(), CallFinder(HERMES, {"time"}))
-    said = speech.feed(b"<think>" + TIME + b"</think>Well. " + TIME) + speech.finish()
+    said = [*speech.feed(b"<think>" + TIME + b"</think>Well. " + TIME), *speech.finish()]
     assert said == [
         Say(text=TIME.decode(), reasoning=True),
         answer("Well. "),
@@ -27,7 +27,7 @@ def test_calls_are_looked_for_in_the_answer_and_not_in_the_reasoning() -> None:
 
 def test_without_a_finder_a_call_is_text() -> None:
     speech = Speech(Assembler(), None)
-    assert speech.feed(TIME) + speech.finish() == [answer(TIME.decode())]
+    assert [*speech.feed(TIME), *speech.finish()] == [answer(TIME.decode())]
     assert speech.calls == 0
 
 

@@ -66,11 +66,19 @@ class Answer:
         self.number = number
         self._items: deque[Item] = deque()
         self._error: Exception | None = None
-        self._arrived = asyncio.Event()
+        self._reader: asyncio.Future[bool] | None = None
+        self._due = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     def put(self, item: Item) -> None:
-        last = self._items[-1] if self._items else None
-        match last, item:
+        if self._items:
+            self._add(item)
+        else:
+            self._items.append(item)
+        self._wake()
+
+    def _add(self, item: Item) -> None:
+        match self._items[-1], item:
             case TextDelta(text=before), TextDelta(text=after):
                 self._items[-1] = TextDelta(text=before + after)
             case ReasoningDelta(text=before), ReasoningDelta(text=after):
@@ -79,22 +87,50 @@ class Answer:
                 self._items[-1] = item
             case _:
                 self._items.append(item)
-        self._arrived.set()
 
     def fail(self, error: Exception) -> None:
         """Nothing more will come; `error` is raised once everything before it was taken."""
         self._error = error
-        self._arrived.set()
+        self._wake()
+
+    def close(self) -> None:
+        """Nobody will call `next` any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     async def next(self, seconds: float) -> Item:
-        """The next item; `TimeoutError` if none comes in time."""
+        """The next item, for the one reader that there is; `TimeoutError` if none comes in time."""
         if not self._items and self._error is None:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._arrived.wait()
+            await self._arrival(seconds)
         if self._items:
-            item = self._items.popleft()
-            if not self._items and self._error is None:
-                self._arrived.clear()
-            return item
+            return self._items.popleft()
         assert self._error is not None
         raise self._error
+
+    async def _arrival(self, seconds: float) -> None:
+        """A timer for each item would cost more than the item: one goes on, and looks what is due when it rings."""
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + seconds
+        if self._alarm is None or self._alarm.when() > self._due:
+            self.close()
+            self._alarm = loop.call_at(self._due, self._ring)
+        self._reader = loop.create_future()
+        try:
+            if not await self._reader:
+                raise TimeoutError
+        finally:
+            self._reader = None
+
+    def _ring(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._alarm = None
+        if self._reader is None or self._reader.done():
+            return
+        if loop.time() < self._due:
+            self._alarm = loop.call_at(self._due, self._ring)
+        else:
+            self._reader.set_result(False)
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(True)

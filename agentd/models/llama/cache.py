@@ -65,6 +65,8 @@ class Cache:
 
     def store_marks(self, spans: Sequence[Span]) -> None:
         """After a batch: store the sequences that have come to a mark of their job."""
+        if not self._driver.whole_only:
+            return
         for span in spans:
             job = self._scheduler.job_of(span)
             end = span.start + len(span.tokens)

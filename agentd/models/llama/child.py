@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ALL_LAYERS = -1
+"""How llama.cpp is told that all layers of a model are to lie on the GPU."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -103,6 +105,7 @@ def _serve(line: _Line) -> None:
                     return
             else:
                 desk.handle(message)
+        line.flush()
         desk.step()
         line.flush()
 
@@ -159,9 +162,14 @@ class _Desk:
 def _load(load: Load, line: _Line) -> Engine:
     path = Path(load.path)
     gguf = files.inspect(path)
-    if load.gpu_layers == 0:
-        files.check_memory(gguf, context=load.context, available=machine.available_memory())
     # Only now, because a file that cannot be run shall be named at once.
+    from agentd.models.llama.native import finds_gpu
+
+    gpu_layers = load.gpu_layers
+    if gpu_layers is None:
+        gpu_layers = ALL_LAYERS if finds_gpu() else 0
+    if gpu_layers == 0:
+        files.check_memory(gguf, context=load.context, available=machine.available_memory())
     from agentd.models.llama.driver import Driver
     from agentd.models.llama.engine import Engine
     from agentd.models.llama.selftest import check
@@ -172,7 +180,7 @@ def _load(load: Load, line: _Line) -> Engine:
         path,
         context=load.context,
         threads=machine.free_threads() if load.threads is None else load.threads,
-        gpu_layers=load.gpu_layers,
+        gpu_layers=gpu_layers,
         sequences=load.sequences,
     )
     words = driver.vocabulary

@@ -2,7 +2,7 @@
 
 The source of a guess is the newest place where the last three tokens stood before (prompt-lookup decoding,
 https://github.com/apoorvumang/prompt-lookup-decoding). Nothing is risked before the model has followed a source for
-some tokens by itself, and no more than it has earned by being followed.
+some tokens by itself, no more tokens than it has followed, and no more than earlier guesses have earned.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ SEED = 3
 """Tokens that must agree for a place to be a source."""
 SURE = 8
 """Tokens that must have agreed, the seed included, before a guess is made."""
-FIRST, MOST = 8, 16
-"""Tokens of the first guess and of a later one: more than 16 in a batch are hardly faster on a processor."""
-STAKE = 8.0
-"""Guessed tokens that may turn out wrong before any turned out right."""
-RISK = 0.04
-"""Of each token generated, what more may turn out wrong."""
-GAIN = 0.25
-"""Of each guess that turned out right."""
+LEAST, MOST, STRIDE = 8, 64, 4
+"""Tokens of a guess and the one before it, which is certain: llama.cpp multiplies rows in strides on a processor, so
+that one more than a stride costs as much as the next, and fewer than 8 in a batch are hardly faster than one by one."""
+STAKE, MOST_CREDIT = 8.0, 128.0
+"""At the beginning, and at most: a guess is never longer than the credit."""
+RISK, LOSS = 0.07, 2.0
+"""What each token that is generated adds to the credit, and what each wrong one of a guess takes; a right one adds 1.
+
+So a third of all guesses may be wrong, about as many as they are worth, and RISK / LOSS of an answer beyond that.
+"""
 
 
 class Drafter:
@@ -34,7 +36,6 @@ class Drafter:
         self._source: int | None = None
         """The place of the token that would come next."""
         self._agreed = 0
-        self._length = FIRST
         self._credit = STAKE
         self.guessed = self.wrong = 0
         """Tokens, for the books."""
@@ -58,16 +59,15 @@ class Drafter:
         """At most so many tokens; none where there is no good reason to guess."""
         if self._source is None or self._agreed < SURE:
             return ()
-        length = min(most, self._length, int(self._credit))
-        if length < FIRST // 2:
+        width = min(MOST, int(min(most, self._agreed, self._credit)) + 1) // STRIDE * STRIDE
+        if width < LEAST:
             return ()
         tokens, start = self._tokens, self._source
         period = len(tokens) - start  # a source that reaches the end goes on with what it guesses itself
-        return [tokens[start + i % period] for i in range(length)]
+        return [tokens[start + i % period] for i in range(width - 1)]
 
     def judged(self, guessed: int, right: int) -> None:
         """Of `guessed` tokens the first `right` were what the model said."""
         self.guessed += guessed
         self.wrong += guessed - right
-        self._credit += GAIN * right - (guessed - right)
-        self._length = min(MOST, self._length * 2) if right == guessed else FIRST
+        self._credit = min(MOST_CREDIT, self._credit + right - LOSS * (guessed - right))

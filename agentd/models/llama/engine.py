@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,14 +34,17 @@ from agentd.models.llama.wire import (
     Started,
 )
 
-TOGETHER = 128
-"""Prompt tokens in a step beside running answers: so a long prompt slows them down and does not freeze them."""
-ALONE_SECONDS, TOGETHER_SECONDS = 1.0, 0.5
-"""How long a step with prompt tokens may take on a machine that is slower than that; a cancel waits for one step."""
-GUESSES, GUESSES_SECONDS = 64, 0.3
+TOGETHER = 256
+"""Tokens of a step that reads a prompt beside running answers: it slows them down and does not freeze them."""
+GUESSES = 64
 """Guessed tokens of all answers in a step."""
+ALONE_SECONDS, TOGETHER_SECONDS = 1.0, 0.5
+"""How long a step may take on a machine that is slower than that, with answers that wait or without; a cancel waits
+for one step."""
 FEWEST = 32
-"""What a step has at least, and before anything is known about the machine."""
+"""What a step may have at least, and before anything is known about the machine."""
+GATHER_SECONDS = 0.01
+"""What is said within this time of the last message goes out with the next: nobody sees that, and each one costs."""
 UNFINISHED = "The answer did not come to an end that fits the schema within {} tokens; allow more or ask for less."
 
 
@@ -89,6 +93,7 @@ class Engine:
         self._guesses = guess and not driver.whole_only
         self._requests: dict[int, _Request] = {}
         self._rate: float | None = None
+        self._told = -math.inf
 
     @property
     def busy(self) -> bool:
@@ -104,6 +109,7 @@ class Engine:
                 self._count(message)
             case Cancel():
                 if message.id in self._requests:
+                    self._outbox.forget(message.id)
                     self._end(self._requests[message.id])
 
     def _count(self, message: Count) -> None:
@@ -115,6 +121,7 @@ class Engine:
             self._outbox.send(Counted(id=message.id, tokens=count))
 
     def _generate(self, message: Generate) -> None:
+        self._outbox.flush()  # the next step may take longer than the last ones
         try:
             prompt = self._prompts.read(message.lines, message.tools)
             grammar = None if message.answer_schema is None else self._grammars.grammar(message.answer_schema)
@@ -181,11 +188,11 @@ class Engine:
             alone=self._share(BATCH, ALONE_SECONDS),
             together=self._share(TOGETHER, TOGETHER_SECONDS),
             guess=self._guess,
-            guesses=self._share(GUESSES, GUESSES_SECONDS) if self._guesses else 0,
+            guesses=self._share(GUESSES, ALONE_SECONDS) if self._guesses else 0,
         )
 
     def _share(self, most: int, seconds: float) -> int:
-        """Prompt tokens for a step that shall take about so many seconds at most."""
+        """Tokens for a step that shall take about so many seconds at most."""
         return FEWEST if self._rate is None else max(FEWEST, min(most, int(self._rate * seconds)))
 
     def _learn_rate(self, spans: Sequence[Span], seconds: float) -> None:
@@ -196,6 +203,7 @@ class Engine:
     def _place(self, placement: Placement) -> None:
         self._cache.place(placement)
         self._requests[placement.job.id].position = 0
+        self._told = -math.inf  # the first words of an answer go out at once
         self._outbox.send(Started(id=placement.job.id))
 
     def _tell_positions(self) -> None:
@@ -227,12 +235,19 @@ class Engine:
         for i, span in enumerate(spans):
             if span.last:
                 self._hear(self._requests[self._scheduler.job_of(span).id], span, i)
-        self._outbox.flush()
+        self._tell()
+
+    def _tell(self) -> None:
+        now = self._clock()
+        if self._outbox.holds and (now - self._told >= GATHER_SECONDS or self._scheduler.reading):
+            self._outbox.flush()
+            self._told = now
 
     def _hear(self, request: _Request, span: Span, number: int) -> None:
         """Take the next token, and further ones as long as the guesses were right."""
         right = 0
-        for guess in (*span.tokens[len(span.tokens) - span.guessed :], None):
+        guesses = span.tokens[len(span.tokens) - span.guessed :] if span.guessed else ()
+        for guess in (*guesses, None):
             token = self._driver.sample(request.sampler, number, right)
             if not self._next_token(request, token) or token != guess:
                 break
@@ -256,7 +271,7 @@ class Engine:
         request.drafter.added()
         speech = request.speech
         self._outbox.say(request.job.id, speech.feed(self._vocabulary.piece(token)), calls=speech.calls)
-        if not speech.reasoning:
+        if request.whole and not speech.reasoning:
             request.sampler.constrain()
         if speech.stopped or not goes_on:
             self._finish(request, "stop" if speech.stopped else "length")

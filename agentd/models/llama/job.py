@@ -37,7 +37,8 @@ class Job:
     @property
     def pending(self) -> int:
         """Tokens that are not in the cache yet; 1 while it generates."""
-        return len(self.tokens) - (len(self.slot.tokens) if self.slot else 0)
+        slot = self.slot
+        return len(self.tokens) - (0 if slot is None else len(slot.tokens))
 
     @property
     def rank(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,24 +23,27 @@ from agentd.generation import (
     TextDelta,
     ToolCallDelta,
 )
-from agentd.models.llama.answer import ChildDied, Opened, Placed, Tokens, Vectors, Working
+from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.process import Process
 from agentd.models.llama.request import count_message, generate_message
 from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
-from agentd.models.llama.wire import Count, Generate, Load
+from agentd.models.llama.wire import Load
 
 QUEUE = 64
 """Requests that may wait for a sequence; background work leaves half of these places to the others."""
 SPILL_BYTES = 512 * 1024 * 1024
+_SAID = (TextDelta, ReasoningDelta, ToolCallDelta)
+_UNSHOWN = (Placed, Working, Tokens, Opened, Vectors)
 
 
 class LlamaModel:
     """Loads on first use or by `start`; leaving `async with` (or `close`) ends the child process.
 
     `context` tokens hold prompt and answer of every conversation that runs at the moment, so one alone may have all of
-    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one. Conversations
-    that have to leave the cache are kept in up to `spill_bytes` of memory. `guess` lets the model check several tokens
-    at once where it quotes; that changes how fast it answers, not what.
+    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one, `gpu_layers`
+    None all layers where llama.cpp finds a GPU and else none. Conversations that have to leave the cache are kept in up
+    to `spill_bytes` of memory. `guess` lets the model check several tokens at once where it quotes; that changes how
+    fast it answers, not what.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class LlamaModel:
         *,
         context: int = 8192,
         threads: int | None = None,
-        gpu_layers: int = 0,
+        gpu_layers: int | None = None,
         sequences: int = 16,
         spill_bytes: int = SPILL_BYTES,
         guess: bool = True,
@@ -107,6 +110,11 @@ class LlamaModel:
     ) -> None:
         await self.close()
 
+    async def context(self, limits: Limits) -> int | None:
+        """See `ports.Bounded`."""
+        await self._child(limits.load)
+        return self._supervisor.loaded.context if self._supervisor.loaded else None
+
     async def count_tokens(self, request: ModelRequest) -> int:
         """Tokens of the prompt as the model's chat template renders it."""
         limits = request.limits
@@ -135,19 +143,24 @@ class LlamaModel:
             silent, aloud = 1, 1
             while True:
                 process = await self._child(min(request.limits.load, deadline - asyncio.get_running_loop().time()))
+                answer = process.ask(message)
+                reader = _Reader(answer, request.limits, deadline, self.name)
                 said = False
                 try:
-                    async with aclosing(self._attempt(process, message, request.limits, deadline)) as deltas:
-                        async for delta in deltas:
-                            said = said or isinstance(delta, TextDelta | ReasoningDelta | ToolCallDelta)
-                            yield delta
-                    return
+                    while True:
+                        delta = await reader.next()
+                        said = said or isinstance(delta, _SAID)
+                        yield delta
+                        if isinstance(delta, Finish):
+                            return
                 except ChildDied as died:
                     silent, aloud = (silent, aloud - 1) if said else (silent - 1, aloud)
                     if min(silent, aloud) < 0:
                         raise ModelError(f"{self.name} crashed again on this answer: {died}.") from None
                     if said:
                         yield Restarted(reason=f"{self.name} crashed: {died}")
+                finally:
+                    process.leave(answer)
 
     @contextmanager
     def _place(self, priority: Priority) -> Iterator[None]:
@@ -169,33 +182,35 @@ class LlamaModel:
                 " ask again, or choose a smaller model."
             ) from None
 
-    async def _attempt(
-        self, process: Process, message: Generate | Count, limits: Limits, deadline: float
-    ) -> AsyncGenerator[Delta, None]:
-        clock = asyncio.get_running_loop().time
-        answer = process.ask(message)
-        limit, problem = limits.first_token, "did not begin to answer"
+
+class _Reader:
+    """Reads one answer within its limits; `deadline` is on the clock of the loop."""
+
+    def __init__(self, answer: Answer, limits: Limits, deadline: float, name: str) -> None:
+        self._answer, self._limits, self._deadline, self._name = answer, limits, deadline, name
+        self._limit, self._problem = limits.first_token, "did not begin to answer"
+        self._clock = asyncio.get_running_loop().time
+
+    async def next(self) -> Delta:
+        """`TimedOut` names the limit that has passed, `ChildDied`."""
+        limits = self._limits
+        while True:
+            item = await self._item()
+            match item:
+                case TextDelta() | ReasoningDelta() | ToolCallDelta() | Working():
+                    self._limit, self._problem = limits.idle, "said nothing more"
+                case QueuePosition():
+                    self._limit = limits.turn
+                case Placed():
+                    self._limit, self._problem = limits.first_token, "did not begin to answer"
+            if not isinstance(item, _UNSHOWN):
+                return item
+
+    async def _item(self) -> Item:
+        left = self._deadline - self._clock()
         try:
-            while True:
-                left = deadline - clock()
-                try:
-                    item = await answer.next(min(limit, left))
-                except TimeoutError:
-                    if left <= limit:
-                        limit, problem = limits.turn, "did not end its answer"
-                    raise TimedOut(f"{self.name} {problem} within {limit:g} s and was stopped.") from None
-                match item:
-                    case Placed():
-                        limit, problem = limits.first_token, "did not begin to answer"
-                        continue
-                    case QueuePosition():
-                        limit = limits.turn
-                    case TextDelta() | ReasoningDelta() | ToolCallDelta() | Working():
-                        limit, problem = limits.idle, "said nothing more"
-                if isinstance(item, Working | Tokens | Opened | Vectors):
-                    continue
-                yield item
-                if isinstance(item, Finish):
-                    return
-        finally:
-            process.leave(answer)
+            return await self._answer.next(min(self._limit, left))
+        except TimeoutError:
+            if left <= self._limit:
+                self._limit, self._problem = self._limits.turn, "did not end its answer"
+            raise TimedOut(f"{self._name} {self._problem} within {self._limit:g} s and was stopped.") from None

@@ -34,6 +34,12 @@ def begin() -> None:
     native.llama_backend_init()
 
 
+def finds_gpu() -> bool:
+    """Whether layers of a model can lie on a GPU: llama.cpp was built for one, and it is there."""
+    begin()
+    return bool(native.llama_supports_gpu_offload())
+
+
 def reason() -> str:
     """The first of llama.cpp's errors since it was last asked: the later ones only repeat that something failed."""
     found = _last_words[0] if _last_words else "it gives no reason"

@@ -69,7 +69,8 @@ class Pool:
         self._next_cell = cells.stop
         slot.tokens += tokens
         slot.cells += cells
-        self._references.update(dict.fromkeys(cells, 1))
+        for cell in cells:
+            self._references[cell] = 1
 
     def cut(self, slot: Slot, length: int) -> None:
         """Only the first `length` tokens stay."""

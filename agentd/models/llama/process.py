@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -65,6 +65,31 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
 
 
+class _Line(asyncio.Protocol):
+    """Hands on what comes as it comes: between the socket and an answer no task has to be woken."""
+
+    def __init__(self, take: Callable[[FromChild], None]) -> None:
+        self._take = take
+        self._frames = Frames()
+        self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """What was wrong with the messages, "" if nothing was; the connection is at its end."""
+
+    def data_received(self, data: bytes) -> None:
+        if self.closed.done():
+            return
+        try:
+            for body in self._frames.feed(data):
+                self._take(decode_from_child(body))
+        except ValueError as error:  # pydantic's ValidationError is one too
+            self.closed.set_result(str(error))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is not None:
+            log.debug("connection to the model's process: %s", error)
+        if not self.closed.done():
+            self.closed.set_result("")
+
+
 class Process:
     """Use as `async with`; the child is gone when the block is left.
 
@@ -93,7 +118,7 @@ class Process:
         self._end: asyncio.Future[str] = loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+            self._connection, self._line = await loop.create_unix_connection(lambda: _Line(self._take), sock=ours)
             try:
                 self._child = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid())),
@@ -105,7 +130,7 @@ class Process:
                     env=child_environment(os.environ),
                 )
             except BaseException:
-                self._writer.close()
+                self._connection.abort()
                 raise
         self._words = loop.create_task(self._log_words(), name="llama child's words")
         self._tasks = [
@@ -121,7 +146,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         self._kill()
-        self._writer.close()
+        self._connection.abort()
         await asyncio.gather(*self._tasks, self._words, self._child.wait(), return_exceptions=True)
 
     def _kill(self) -> None:
@@ -157,11 +182,12 @@ class Process:
 
     def leave(self, answer: Answer) -> None:
         """Nobody reads this answer any more; the child drops it within a step."""
+        answer.close()
         if self._answers.pop(answer.number, None) is not None and not self._end.done():
             self._send(Cancel(id=answer.number))
 
     def _send(self, message: ToChild) -> None:
-        self._writer.write(encode(message))
+        self._connection.write(encode(message))
 
     # --- Listening ---------------------------------------------------------------------------------------------------
 
@@ -172,16 +198,9 @@ class Process:
             self._ended("its messages could not be read")  # counts only where there is no better reason
 
     async def _read(self) -> str:
-        """Take messages to the end of the child; how it ended."""
-        frames = Frames()
-        try:
-            while data := await self._reader.read(1 << 18):
-                for body in frames.feed(data):
-                    self._take(decode_from_child(body))
-        except ConnectionError as error:
-            log.debug("connection to the model's process: %s", error)
-        except ValueError as error:  # pydantic's ValidationError is one too
-            log.error("the model's process sent something else than our messages: %s", error)
+        """Messages are taken to the end of the child; how it ended."""
+        if problem := await self._line.closed:
+            log.error("the model's process sent something else than our messages: %s", problem)
             self._kill()
             return "it sent something else than messages"
         return await self._how_it_ended()
@@ -195,14 +214,14 @@ class Process:
 
     def _take(self, message: FromChild) -> None:
         match message:
-            case Loaded() | LoadFailed():
-                self._loaded.set_result(message)
-            case Pong():
-                self._unanswered = 0
             case Said():
                 for number, reasoning, text in message.items:
                     if answer := self._answers.get(number):
                         answer.put(_said(text, reasoning=reasoning))
+            case Pong():
+                self._unanswered = 0
+            case Loaded() | LoadFailed():
+                self._loaded.set_result(message)
             case _:
                 if answer := self._answers.get(message.id):
                     self._tell(answer, message)

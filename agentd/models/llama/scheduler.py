@@ -16,6 +16,9 @@ from agentd.models.llama.pool import Left, Pool, Slot, common
 
 BATCH = 512
 """Tokens of a step at most."""
+TILE, LEAST = 64, 16
+"""A step with prompts has whole tiles of tokens, and at least so many of prompts: llama.cpp's attention on processors
+takes 64 tokens at once, and half as many cost the same behind a long beginning."""
 WORTH_WAITING = 32
 """Tokens: how much longer a beginning that is being decoded must be than one that is there, to wait for it."""
 WORTH_RESTORING = 32
@@ -53,6 +56,11 @@ class Scheduler:
     def running(self) -> Sequence[Job]:
         """The more urgent first, then in the order in which they came."""
         return self._running
+
+    @property
+    def reading(self) -> bool:
+        """A prompt that was placed is not in the cache yet."""
+        return any(job.pending > 1 for job in self._running)
 
     @property
     def used(self) -> int:
@@ -203,23 +211,36 @@ class Scheduler:
     # --- A step ------------------------------------------------------------------------------------------------------
 
     def plan(self, *, alone: int, together: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
-        """The next batch: prompts get `alone` tokens of it, or `together` while others generate.
+        """The next batch of `alone` tokens, or `together` where answers go on; prompts get what these leave of it.
 
-        Those who generate may add `guesses` guessed tokens altogether.
+        Those who generate may add `guesses` guessed tokens altogether, fewer beside a prompt.
         """
         self._now += 1
-        jobs = self._in_this_step()
+        answers: list[Job] = []
+        prompts: list[Job] = []
+        for job in self._in_this_step():
+            (prompts if job.pending > 1 else answers).append(job)
+        if prompts:
+            guesses = min(guesses, together // 2)
         spans: list[Span] = []
-        for job in jobs:
-            if job.pending == 1:
-                spans.append(self._next(job, guess, guesses))
-                guesses -= spans[-1].guessed
-        room = min(together if spans else alone, BATCH - sum(len(span.tokens) for span in spans))
-        for job in jobs:
-            if job.pending > 1 and room > 0:
+        used = 0
+        for job in answers:
+            span = self._next(job, guess, guesses)
+            spans.append(span)
+            guesses -= span.guessed
+            used += 1 + span.guessed
+        room = self._room(used, together if spans else alone)
+        for job in prompts:
+            if room > 0:
                 spans.append(self._prompt(job, room))
                 room -= len(spans[-1].tokens)
         return spans
+
+    def _room(self, used: int, limit: int) -> int:
+        """Tokens for prompts, which fill the batch to whole tiles and always get a few."""
+        least = LEAST + -(used + LEAST) % TILE
+        most = (limit // TILE) * TILE - used
+        return min(max(least, most), BATCH - used)
 
     def _in_this_step(self) -> list[Job]:
         """All that run, but background work not each time beside others."""
@@ -228,10 +249,10 @@ class Scheduler:
 
     def _next(self, job: Job, guess: Guess, guesses: int) -> Span:
         slot = self._slot_of(job)
-        most = min(guesses, job.remaining - 1, self._pool.context - len(job.tokens) - 1)
+        start = len(slot.tokens)
+        most = min(guesses, job.remaining - 1, self._pool.context - start - 2)
         guessed = guess(job, most) if most > 0 else ()
-        tokens = [job.tokens[-1], *guessed]
-        return Span(slot=slot.number, start=len(slot.tokens), tokens=tokens, last=True, guessed=len(guessed))
+        return Span(slot=slot.number, start=start, tokens=[job.tokens[-1], *guessed], last=True, guessed=len(guessed))
 
     def _prompt(self, job: Job, most: int) -> Span:
         slot = self._slot_of(job)

@@ -29,21 +29,22 @@ class Speech:
     def reasoning(self) -> bool:
         return self._assembler.reasoning
 
-    def feed(self, data: bytes) -> list[Say | Call]:
+    def feed(self, data: bytes) -> Sequence[Say | Call]:
         """What is certain now."""
-        return self._sort(self._assembler.feed(data))
+        says = self._assembler.feed(data)
+        return says if self._finder is None else self._sort(says, self._finder)
 
-    def finish(self) -> list[Say | Call]:
+    def finish(self) -> Sequence[Say | Call]:
         """The rest, when there are no more tokens."""
-        found = self._sort(self._assembler.finish())
-        return found + self._pieces(self._finder.finish()) if self._finder else found
-
-    def _sort(self, says: Sequence[Say]) -> list[Say | Call]:
+        says = self._assembler.finish()
         if self._finder is None:
-            return list(says)
+            return says
+        return [*self._sort(says, self._finder), *self._pieces(self._finder.finish())]
+
+    def _sort(self, says: Sequence[Say], finder: CallFinder) -> list[Say | Call]:
         found: list[Say | Call] = []
         for say in says:
-            found += [say] if say.reasoning else self._pieces(self._finder.feed(say.text))
+            found += [say] if say.reasoning else self._pieces(finder.feed(say.text))
         return found
 
     def _pieces(self, pieces: Sequence[str | Call]) -> list[Say | Call]:
@@ -52,15 +53,20 @@ class Speech:
 
 
 class Outbox:
-    """Messages to the daemon in the order in which they were made; what a step says goes out together."""
+    """Messages to the daemon in the order in which they were made; what was said since the last goes out together."""
 
     def __init__(self, send: Callable[[FromChild], None]) -> None:
         self._send = send
         self._said: list[tuple[int, bool, str]] = []
 
+    @property
+    def holds(self) -> bool:
+        """Something was said and is not sent yet."""
+        return bool(self._said)
+
     def say(self, number: int, found: Sequence[Say | Call], *, calls: int) -> None:
         """What the request `number` says; of its `calls` calls so far the last ones are among it."""
-        index = calls - sum(isinstance(piece, Call) for piece in found)
+        index = calls and calls - sum(isinstance(piece, Call) for piece in found)
         for piece in found:
             if isinstance(piece, Say):
                 self._said.append((number, piece.reasoning, piece.text))
@@ -70,6 +76,10 @@ class Outbox:
             index += 1
         if not found:
             self._said.append((number, False, ""))
+
+    def forget(self, number: int) -> None:
+        """Nobody wants to know any more what this request said and was not told yet."""
+        self._said = [item for item in self._said if item[0] != number]
 
     def send(self, message: FromChild) -> None:
         """After everything that was said before."""

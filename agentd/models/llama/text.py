@@ -27,10 +27,12 @@ class Assembler:
     def __init__(
         self, *, stop: Sequence[str] = (), reasoning: bool = False, think: tuple[str, str] = (THINK, END_THINK)
     ) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._bytes = b""
+        """The beginning of a character."""
         self._stop = tuple(stop)
         self._reasoning = reasoning
         self._think = think
+        self._firsts = frozenset(mark[0] for mark in (*think, *stop))
         self._held = ""
         self._said_answer = False
         self.stopped = False
@@ -43,11 +45,23 @@ class Assembler:
 
     def feed(self, data: bytes) -> list[Say]:
         """What can be said for certain now."""
-        return [] if self.stopped else self._take(self._decoder.decode(data), last=False)
+        if self.stopped:
+            return []
+        text = self._decode(data, last=False)
+        plain = (self._said_answer or self._reasoning) and not self._held and self._firsts.isdisjoint(text)
+        if not plain:
+            return self._take(text, last=False)
+        return [Say(text=text, reasoning=self._reasoning)] if text else []
 
     def finish(self) -> list[Say]:
         """The rest, when there are no more tokens."""
-        return [] if self.stopped else self._take(self._decoder.decode(b"", final=True), last=True)
+        return [] if self.stopped else self._take(self._decode(b"", last=True), last=True)
+
+    def _decode(self, data: bytes, *, last: bool) -> str:
+        data = self._bytes + data
+        text, read = codecs.utf_8_decode(data, "replace", last)
+        self._bytes = data[read:]
+        return text
 
     def _take(self, text: str, *, last: bool) -> list[Say]:
         self._held += text

@@ -24,6 +24,7 @@ class Vocabulary:
         self.shown: frozenset[str] = frozenset({THINK, END_THINK})
         """Control tokens that an answer shows, because they are marks in it; to be set before the first `piece`."""
         self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
         self._guard: list[int] = []
         if native.llama_vocab_type(self.handle) == native.LLAMA_VOCAB_TYPE_SPM:
             self._guard = self._tokenize(_GUARD, special=False)
@@ -78,7 +79,10 @@ class Vocabulary:
             room = -size
 
     def is_end(self, token: int) -> bool:
-        return bool(native.llama_vocab_is_eog(self.handle, token))
+        known = self._ends.get(token)
+        if known is None:
+            known = self._ends[token] = bool(native.llama_vocab_is_eog(self.handle, token))
+        return known
 
     def is_control(self, token: int) -> bool:
         return bool(native.llama_vocab_is_control(self.handle, token))

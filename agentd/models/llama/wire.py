@@ -6,6 +6,8 @@ Closing the socket ends the child. Every request has an id of the daemon's choos
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -25,7 +27,7 @@ class _Message(BaseModel):
 
 
 class Load(_Message):
-    """The first message, once; `threads` None means as many as the machine has free.
+    """The first message, once; `threads` None means as many as the machine has free, `gpu_layers` None all or none.
 
     Without a `path` there is no chat model, only what is opened later.
     """
@@ -34,7 +36,7 @@ class Load(_Message):
     path: str
     context: int
     threads: int | None
-    gpu_layers: int
+    gpu_layers: int | None
     sequences: int
     spill_bytes: int = 0
     """Memory for conversations that are pushed out of the cache."""
@@ -173,8 +175,12 @@ class Started(_Message):
     id: int
 
 
-class Said(_Message):
-    """What one step added: (request, is reasoning, text) each; no text yet tells that the model is at work."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What one step added: (request, is reasoning, text) each; no text yet tells that the model is at work.
+
+    There is one for each step, so it is made and written without pydantic.
+    """
 
     type: Literal["said"] = "said"
     items: tuple[tuple[int, bool, str], ...]
@@ -259,13 +265,21 @@ _from_child: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(dis
 
 def encode(message: ToChild | FromChild) -> bytes:
     """One frame; `ModelError` where it would be larger than `MAX_FRAME_BYTES`."""
-    body = message.model_dump_json().encode()
+    body = _said(message) if isinstance(message, Said) else message.model_dump_json().encode()
     if len(body) > MAX_FRAME_BYTES:
         size = f"{len(body) / 1e6:.0f} MB"
         raise ModelError(
             f"The request is too large for the model ({size}); shorten the question or start a new session."
         )
     return _LENGTH.pack(len(body)) + body
+
+
+def _said(message: Said) -> bytes:
+    items = [
+        f"[{number},{'true' if reasoning else 'false'},{encode_basestring(text)}]"
+        for number, reasoning, text in message.items
+    ]
+    return f'{{"type":"said","items":[{",".join(items)}]}}'.encode()
 
 
 def decode_to_child(body: bytes) -> ToChild:

@@ -1,0 +1,43 @@
+"""How often the likeliest token is another one in a wide batch than alone.
+
+llama.cpp multiplies by other kernels in a wide batch, so the last bits of its sums differ; where two tokens are nearly
+as likely as each other, an answer with guesses may then go another way than one without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agentd.models.llama.draft import MOST
+from agentd.models.llama.driver import Driver
+from agentd.models.llama.job import Span
+from agentd.models.llama.sampler import Sampler
+from agentd.models.llama.wire import Choice
+
+GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
+
+
+def divergence(path: Path, text: str, *, threads: int) -> float:
+    """The share of the tokens of `text`, of which the model knows nothing, at which that is so."""
+    driver = Driver(path, context=8192, threads=threads, gpu_layers=0, sequences=2)
+    sampler = Sampler(GREEDY, vocabulary=driver.vocabulary, before=())
+    tokens = driver.vocabulary.tokenize(text, special=False, after=1)
+    alone = _likeliest(driver, sampler, tokens, sequence=0, width=1)
+    together = _likeliest(driver, sampler, tokens, sequence=1, width=MOST)
+    sampler.free()
+    return sum(one != other for one, other in zip(alone, together, strict=True)) / len(tokens)
+
+
+def _likeliest(
+    driver: Driver, sampler: Sampler, tokens: Sequence[int], *, sequence: int, width: int
+) -> list[int | None]:
+    """What follows each token, read so many at a time."""
+    found: list[int | None] = []
+    for start in range(0, len(tokens), width):
+        some = tokens[start : start + width]
+        span = Span(slot=sequence, start=start, tokens=some, last=True, guessed=len(some) - 1)
+        if driver.decode([span]) != "done":
+            raise RuntimeError("llama.cpp did not read the text")
+        found += (driver.sample(sampler, 0, ahead) for ahead in range(len(some)))
+    return found
