@@ -78,6 +78,19 @@ class ToolError(AgentdError):
     code = "tool"
 
 
+class PromptTooLong(ModelError):
+    """The prompt does not fit into the context of the model; it is no fault of the model.
+
+    `context` is that context in tokens, None where it is not known.
+    """
+
+    code = "prompt_too_long"
+
+    def __init__(self, message: str, *, context: int | None) -> None:
+        super().__init__(message)
+        self.context = context
+
+
 class TimedOut(AgentdError):
     """A named limit has passed."""
 

@@ -144,6 +144,16 @@ class HandedOver:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Renumbered:
+    """From here on `[i]` cites the passage that had the number `passages[i - 1]`, and no others can be cited.
+
+    A model that knows what it will cite says so before its first word, so that the numbers begin with 1.
+    """
+
+    passages: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     prompt_tokens: int
     cached_tokens: int
@@ -155,4 +165,6 @@ class Finish:
     reason: Literal["stop", "length", "tool_calls"]
 
 
-Delta = TextDelta | ReasoningDelta | ToolCallDelta | QueuePosition | Restarted | HandedOver | Usage | Finish
+Delta = (
+    TextDelta | ReasoningDelta | ToolCallDelta | QueuePosition | Restarted | HandedOver | Renumbered | Usage | Finish
+)

@@ -21,7 +21,7 @@ from agentd.events import (
     Principal,
     Sender,
 )
-from agentd.generation import Delta, ModelRequest
+from agentd.generation import Delta, Limits, ModelRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -305,6 +305,10 @@ class SessionView(Protocol):
 
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]: ...
 
+    async def mark_read(self, principal: Principal, session_id: str) -> None:
+        """Somebody has seen the session up to its newest message."""
+        ...
+
 
 class Deliveries(Protocol):
     """What a channel tells the delivery worker of its own accord."""
@@ -372,6 +376,18 @@ class ToolUser(Protocol):
     @property
     def tools(self) -> bool:
         """Whether it can call them at the moment."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A model with a context of its own; for one that is not `Bounded`, or does not know it, the settings' counts."""
+
+    async def context(self, limits: Limits) -> int | None:
+        """Tokens that a prompt and its answer may have together; None where that is not known.
+
+        Waits until the model is loaded, after which `tools` is certain too; raises like `ChatModel.stream`.
+        """
         ...
 
 
@@ -505,6 +521,8 @@ class Offers:
     """What the daemon offers a channel when it builds it; a channel takes the few that it uses.
 
     `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes.
+    `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; None for a
+    daemon of its own.
     """
 
     version: str
@@ -518,3 +536,4 @@ class Offers:
     status: Status
     control: Control
     letters: DeliveryDesk
+    hand_over: Callable[[], float] | None = None

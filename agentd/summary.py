@@ -17,10 +17,10 @@ from datetime import UTC
 from agentd.errors import AgentdError, ModelError, NotFound, TimedOut
 from agentd.generation import Finish, Limits, Message, ModelRequest, Restarted, Sampling, TextDelta, TextPart
 from agentd.ids import NO_ID
-from agentd.ports import ChatModel, Clock, StoredMessage, Writer
+from agentd.ports import Bounded, ChatModel, Clock, StoredMessage, Writer
 from agentd.prompt import BEFORE_SUMMARY, clean, shortened, turns_of
 from agentd.store import Store
-from agentd.window import HISTORY_LINES, PLENTY, History
+from agentd.window import HISTORY_LINES, PLENTY, History, room
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ NONE = Summary(text="", through=NO_ID)
 class BackgroundSummaries:
     """Implements `window.Summaries`. One summary is made at a time, while `run` runs.
 
-    `budget` is what a prompt may take of the model's context, in tokens.
+    `budget` is what a prompt may take, in tokens, where the model's context is not known.
     """
 
     def __init__(
@@ -117,12 +117,14 @@ class BackgroundSummaries:
         self, model: ChatModel, session_id: str, earlier: str, said: Sequence[StoredMessage]
     ) -> ModelRequest:
         """The oldest turns give way where there is no room for all: the newest matter most to what comes."""
+        context = await model.context(self._limits) if isinstance(model, Bounded) else None
+        budget = room(context, answer=SAMPLING.max_tokens, otherwise=self._budget).prompt
         turns = turns_of(said)
         while True:
             lines = [line for turn in turns for line in turn]
             request = self._built(session_id, earlier, lines)
             least = sum(min(len(line.text), LINE) for line in lines) // PLENTY
-            if len(turns) == 1 or (least <= self._budget and await model.count_tokens(request) <= self._budget):
+            if len(turns) == 1 or (least <= budget and await model.count_tokens(request) <= budget):
                 return request
             turns = turns[(len(turns) + 1) // 2 :]
 

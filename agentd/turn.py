@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd import prompt
-from agentd.errors import AgentdError, ModelError
+from agentd.errors import AgentdError, ModelError, PromptTooLong
 from agentd.events import (
     DocumentsRetrieved,
     GenerationChunk,
     InboundEvent,
     OutboundEvent,
     Outcome,
+    Passage,
     TurnHandedOver,
     TurnStarted,
 )
@@ -28,6 +29,7 @@ from agentd.generation import (
     ModelRequest,
     Part,
     ReasoningDelta,
+    Renumbered,
     Restarted,
     Sampling,
     TextDelta,
@@ -36,7 +38,7 @@ from agentd.generation import (
     ToolResultPart,
 )
 from agentd.ids import IdSource
-from agentd.ports import Bus, ChatModel, Clock, Documents, ToolUser
+from agentd.ports import Bounded, Bus, ChatModel, Clock, Documents, ToolUser
 from agentd.tools.calls import CallAssembler
 from agentd.tools.execution import Execution, ToolLimits
 from agentd.tools.registry import Tools, specs
@@ -48,7 +50,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnSettings:
-    """`passages` at most are retrieved; `prompt_tokens` is what the prompt may take of the model's context."""
+    """`passages` at most are retrieved; `prompt_tokens` is what the prompt may take where the model's context is not
+    known.
+    """
 
     passages: int
     prompt_tokens: int
@@ -109,7 +113,33 @@ class Turn:
         found = await runner.documents.search(inbound.text, inbound.principal, limit=runner.settings.passages)
         passages = self._sources.add(found)
         await runner.bus.publish(DocumentsRetrieved(**self._event(), passages=passages))
+        window, request = await self._open(model, passages)
+        self._sources.withdraw(window.left_out)
+        finish = await self._converse(model, window, request)
+        text = self._said
+        if not text.strip():
+            raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
+        if finish.reason == "length":
+            text += "\n\n(The answer reached its length limit.)"
+        return self._outbound("answer", text)
+
+    async def _open(self, model: ChatModel, passages: Sequence[Passage]) -> tuple[Window, ModelRequest]:
+        """The first request; without tools where there is no room for them beside the question."""
+        runner = self._runner
+        context = await model.context(runner.settings.limits) if isinstance(model, Bounded) else None
         offered = runner.tools if isinstance(model, ToolUser) and model.tools else {}
+        try:
+            return await self._open_with(model, context, passages, offered)
+        except PromptTooLong as error:
+            if not offered:
+                raise
+            log.warning("turn %s: %s Offering no tools.", self._inbound.turn_id, error)
+            return await self._open_with(model, context, passages, {})
+
+    async def _open_with(
+        self, model: ChatModel, context: int | None, passages: Sequence[Passage], offered: Tools
+    ) -> tuple[Window, ModelRequest]:
+        inbound, runner = self._inbound, self._runner
         request = ModelRequest(
             messages=(),
             session_id=inbound.session_id,
@@ -118,16 +148,9 @@ class Turn:
             sampling=runner.settings.sampling,
             limits=runner.settings.limits,
         )
-        window = Window(model, runner.memory, request, budget=runner.settings.prompt_tokens)
-        request = await window.open(prompt.Draft(question=inbound.text, passages=passages, tools=bool(offered)))
-        self._sources.withdraw({passage.n for passage in passages} - window.passages)
-        finish = await self._converse(model, window, request)
-        text = self._said
-        if not text.strip():
-            raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
-        if finish.reason == "length":
-            text += "\n\n(The answer reached its length limit.)"
-        return self._outbound("answer", text)
+        window = Window(model, runner.memory, request, budget=runner.settings.prompt_tokens, context=context)
+        draft = prompt.Draft(question=inbound.text, passages=passages, tools=bool(offered))
+        return window, await window.open(draft)
 
     async def _converse(self, model: ChatModel, window: Window, request: ModelRequest) -> Finish:
         """Stream, run the tools that were called, and stream again until the model calls none any more."""
@@ -144,7 +167,13 @@ class Turn:
         )
         rounds = 0
         while True:
-            finish = await self._stream(model, request, calls)
+            try:
+                finish = await self._stream(model, request, calls)
+            except PromptTooLong as error:
+                log.warning("turn %s: %s Making the prompt shorter.", request.turn_id, error)
+                request = replace(await window.narrow(error), tools=request.tools, priority=request.priority)
+                self._sources.withdraw(window.left_out)
+                finish = await self._stream(model, request, calls)
             if not (called := calls.take()):
                 return finish
             if not request.tools:
@@ -186,6 +215,9 @@ class Turn:
                         await self._restart(delta.reason)
                     case HandedOver():
                         await self._hand_over(delta)
+                    case Renumbered():
+                        cited = self._sources.renumber(delta.passages)
+                        await self._runner.bus.publish(DocumentsRetrieved(**self._event(), passages=cited))
                     case Finish():
                         return delta
         raise ModelError(f"{model.name} stopped in the middle of its answer; ask again.")
@@ -213,6 +245,9 @@ class Turn:
             await self._chunk(self._earlier, reasoning=False)
 
     async def _hand_over(self, delta: HandedOver) -> None:
+        """Told once: each round of a turn begins with the model that is preferred."""
+        if delta.model == self._model:
+            return
         log.warning("turn %s: %s answers instead: %s", self._inbound.turn_id, delta.model, delta.reason)
         self._model = delta.model
         handed = TurnHandedOver(**self._event(), attempt=self._attempt, model=delta.model, reason=delta.reason)

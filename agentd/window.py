@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from agentd.errors import ModelError
+from agentd.errors import ModelError, PromptTooLong
 from agentd.generation import Message, ModelRequest, PassagePart, TextPart, ToolCallPart, ToolResultPart
 from agentd.ports import ChatModel, StoredMessage
 from agentd.prompt import Cuts, Draft, estimate_tokens, fit_history, fit_passages, render_passage, shortened
@@ -18,8 +19,35 @@ HISTORY_LINES = 400
 """How many stored messages are looked at; the budget decides how many are used."""
 PLENTY = 16
 """Characters that a token has on average at the very most: a prompt with more of them need not be counted."""
+RESERVE = 64
+"""Tokens of a context that neither the prompt nor the answer may take."""
+LESS = 0.75
+"""Of its share a prompt is made to take where the model refused it although it should have fitted by its own count."""
 SHORTEST = 256
 """Characters to which the results of tools are shortened at most where there is no room for more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """Tokens that a prompt is made to take at most, and those that are kept for the answer.
+
+    A prompt that cannot be made so short is sent all the same as long as it takes at most `most`; None = whatever.
+    """
+
+    prompt: int
+    answer: int
+    most: int | None
+
+
+def room(context: int | None, *, answer: int, otherwise: int) -> Room:
+    """How a context is shared: the answer has what it may be long, but not more than half.
+
+    `otherwise` is what a prompt may take where the context is not known.
+    """
+    if context is None:
+        return Room(prompt=otherwise, answer=answer, most=None)
+    answer = min(answer, context // 2)
+    return Room(prompt=max(0, context - answer - RESERVE), answer=answer, most=max(0, context - RESERVE))
 
 
 class History(Protocol):
@@ -48,20 +76,28 @@ class Memory:
 
 
 class Window:
-    """The requests of one turn. `request` is everything but the messages; its prompt takes `budget` tokens at most."""
+    """The requests of one turn. `request` is everything but the messages.
 
-    def __init__(self, model: ChatModel, memory: Memory, request: ModelRequest, *, budget: int) -> None:
+    The prompt and its answer share the `context` of the model; where that is None, the prompt takes `budget` tokens at
+    most. `PromptTooLong` where the question alone is longer than the model can take.
+    """
+
+    def __init__(
+        self, model: ChatModel, memory: Memory, request: ModelRequest, *, budget: int, context: int | None = None
+    ) -> None:
         self._model = model
         self._memory = memory
         self._request = request
-        self._budget = budget
+        self._otherwise = budget
+        self._context = context
+        self._room = room(context, answer=request.sampling.max_tokens, otherwise=budget)
         self._whole = self._draft = Draft(question="")
         self._rounds: tuple[Message, ...] = ()
 
     @property
-    def passages(self) -> frozenset[int]:
-        """The numbers of the retrieved passages that there is room for."""
-        return frozenset(passage.n for passage in self._draft.passages)
+    def left_out(self) -> frozenset[int]:
+        """The numbers of the retrieved passages that there is no room for."""
+        return frozenset(passage.n for passage in self._whole.passages[len(self._draft.passages) :])
 
     async def open(self, draft: Draft) -> ModelRequest:
         """The first request: the question and its passages after the history, which is cut before the passages are."""
@@ -70,8 +106,8 @@ class Window:
         summary = await self._memory.summaries.of(session_id) if self._memory.summaries else ""
         self._whole = self._draft = replace(draft, history=history, summary=summary)
         await self._cut()
-        self._draft = await fit_passages(self._draft, self._count, budget=self._budget)
-        return self._built(self._draft)
+        self._draft = await fit_passages(self._draft, self._count, budget=self._room.prompt)
+        return await self._fitting(self._built(self._draft))
 
     async def extend(self, asked: Message, results: Sequence[ToolResultPart]) -> ModelRequest:
         """The next request: with the calls that the model made and what came of them.
@@ -81,16 +117,33 @@ class Window:
         earlier, characters = self._rounds, max((len(result.text) for result in results), default=0)
         self._rounds = (*earlier, asked, *_told(results, characters))
         await self._cut()
-        while characters > SHORTEST and await self._count(self._draft) > self._budget:
+        while characters > SHORTEST and await self._count(self._draft) > self._room.prompt:
             characters = max(SHORTEST, characters // 2)
             self._rounds = (*earlier, asked, *_told(results, characters))
-        return replace(self._built(self._draft), priority="tool")
+        return replace(await self._fitting(self._built(self._draft)), priority="tool")
+
+    async def narrow(self, refused: PromptTooLong) -> ModelRequest:
+        """The same request for a model with less room than was thought; `refused` where nobody knows how much that is.
+
+        Another model has taken over, or a server counts in another way than was guessed.
+        """
+        if refused.context is None:
+            raise refused
+        thought = self._context or self._otherwise
+        self._context = refused.context if refused.context < thought else int(refused.context * LESS)
+        self._room = room(self._context, answer=self._request.sampling.max_tokens, otherwise=self._otherwise)
+        await self._cut()
+        self._draft = await fit_passages(self._draft, self._count, budget=self._room.prompt)
+        return await self._fitting(self._built(self._draft))
 
     async def _cut(self) -> None:
-        session_id, turn_id, model = self._request.session_id, self._request.turn_id, self._model.name
+        session_id, turn_id = self._request.session_id, self._request.turn_id
+        # Where the history begins depends on how much of it there is room for.
+        model = f"{self._model.name} {self._context}"
         first = self._memory.cuts.of(session_id, model)
         whole = replace(self._whole, passages=self._draft.passages)
-        self._draft = await fit_history(whole, self._count, budget=self._budget, lines=HISTORY_LINES, first=first)
+        budget = self._room.prompt
+        self._draft = await fit_history(whole, self._count, budget=budget, lines=HISTORY_LINES, first=first)
         kept = self._draft.history
         if len(kept) == len(whole.history):
             return
@@ -100,11 +153,34 @@ class Window:
             self._memory.summaries.wanted(session_id, first)
 
     def _built(self, draft: Draft) -> ModelRequest:
-        return replace(self._request, messages=(*draft.messages(), *self._rounds))
+        sampling = replace(self._request.sampling, max_tokens=self._room.answer)
+        return replace(self._request, messages=(*draft.messages(), *self._rounds), sampling=sampling)
+
+    async def _fitting(self, request: ModelRequest) -> ModelRequest:
+        """The request, with a shorter answer where the prompt takes more than its share; `PromptTooLong`."""
+        most = self._room.most
+        if most is None or _surely_fits(request, self._room.prompt):
+            return request
+        tokens = await self._count_request(request)
+        if tokens > most:
+            raise self._too_long(tokens, " or more" if tokens == _least(request) else "")
+        answer = min(request.sampling.max_tokens, most + RESERVE - tokens)
+        return replace(request, sampling=replace(request.sampling, max_tokens=answer))
+
+    def _too_long(self, tokens: int, more: str) -> PromptTooLong:
+        return PromptTooLong(
+            f"The prompt has {tokens} tokens{more}, and the context of the model {self._context}, which must hold the"
+            " answer too. Shorten the question, or put long text into a file and `agentd ingest` it; `agentd model"
+            " info` says whether the model can have a larger context (model.context, or model.remote.context).",
+            context=self._context,
+        )
 
     async def _count(self, draft: Draft) -> int:
-        request = self._built(draft)
-        if (least := sum(map(len, _texts(request))) // PLENTY) > self._budget:
+        return await self._count_request(self._built(draft))
+
+    async def _count_request(self, request: ModelRequest) -> int:
+        enough = max(self._room.prompt, self._room.most or 0)
+        if (least := _least(request)) > enough:
             return least
         try:
             return await self._model.count_tokens(request)
@@ -112,6 +188,17 @@ class Window:
             # Whether it can answer nevertheless is for it to say; a prompt of about the right length is enough to ask.
             log.warning("turn %s: %s; estimating the length of the prompt", request.turn_id, error)
             return sum(map(estimate_tokens, _texts(request)))
+
+
+def _least(request: ModelRequest) -> int:
+    """Tokens that the prompt has for certain."""
+    return sum(map(len, _texts(request))) // PLENTY
+
+
+def _surely_fits(request: ModelRequest, tokens: int) -> bool:
+    """A token stands for at least one byte of a text; the template's own are allowed for by half."""
+    told = sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(request))
+    return 2 * (told + len(json.dumps([tool.parameters for tool in request.tools]))) < tokens
 
 
 def _told(results: Sequence[ToolResultPart], characters: int) -> tuple[Message, ...]:

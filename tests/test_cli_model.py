@@ -164,3 +164,8 @@ async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_rest
         other.write_bytes(path.read_bytes()[:-1000])
         assert await asyncio.to_thread(agentd_model, state, "use", "other") == ModelError.exit_code
         assert Shelf(state).chosen() == path
+        capsys.readouterr()
+        assert await asyncio.to_thread(agentd_model, state, "use", "none") == 0
+        told = capsys.readouterr()
+        assert "from the next start on" in told.out
+        assert f"pid {daemon.process.pid}), and small answers until it ends" in told.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from agentd.config.sections import (
 from agentd.delivery import Policy
 from agentd.errors import ConfigError
 from agentd.generation import Limits, Sampling
+from agentd.models.assembly import llama_model
+from agentd.models.llama.model import LlamaModel
 from agentd.models.openai.model import Endpoint
 
 
@@ -90,3 +93,14 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         DeliverySection(backoff_base=10, backoff_cap=5)
     with pytest.raises(ValidationError, match="leaves no room for a prompt"):
         ModelSection(context=512, sampling=SamplingSection(max_tokens=512))
+
+
+def test_the_keys_of_the_local_model_are_arguments_of_the_engine(tmp_path: Path) -> None:
+    made = llama_model(tmp_path / "m.gguf", ModelSection())
+    assert made.name == "m"
+    arguments = inspect.signature(LlamaModel).parameters
+    same = ("context", "sequences", "spill_bytes", "guess", "threads", "gpu_layers")
+    assert {name: arguments[name].default for name in same} == {name: getattr(ModelSection(), name) for name in same}
+    for wrong in ({"gpu_layers": -1}, {"sequences": 0}, {"sequences": 65}, {"spill_bytes": -1}, {"guess": 2}):
+        with pytest.raises(ValidationError):
+            ModelSection.model_validate(wrong)

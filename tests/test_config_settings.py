@@ -211,6 +211,6 @@ def test_the_example_in_the_documentation_is_a_configuration(file: Path) -> None
     assert example is not None
     file.write_text(example[1])
     settings = load({}, config=file)
-    assert settings.agent.concurrency == 4
+    assert settings.agent.concurrency == 8
     assert settings.model.path == file.parent / "models" / "small.gguf"
     assert settings.model.sampling.temperature == 0.2

@@ -141,11 +141,11 @@ async def test_a_prompt_of_ten_thousand_tokens_is_answered_and_one_past_the_cont
         assert refused.outcome == "error" and "16384" in refused.text
 
 
-async def test_a_model_file_that_is_missing_or_foreign_is_named_and_the_daemon_lives(tmp_path: Path) -> None:
+async def test_a_model_file_in_the_settings_that_is_foreign_is_named_and_the_daemon_lives(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.gguf"
     foreign.write_bytes(b"PK\x03\x04" + bytes(5000))
-    only = ("--set", 'model.order=["local"]')
-    async with daemon(tmp_path / "s", foreign, *only) as running, running.client() as client:
+    settings = ("--set", 'model.order=["local"]', "--set", f"model.path={foreign}")
+    async with DaemonProcess(tmp_path / "s", *settings) as running, running.client() as client:
         session = (await client.open()).session
         await client.post(session, "Hello?")
         answer = await next_answer(client)

@@ -8,10 +8,13 @@ import pytest
 
 from agentd.config.sections import ModelSection, RemoteSection
 from agentd.errors import ConfigError
-from agentd.models.assembly import assemble, only
+from agentd.generation import Limits
+from agentd.models.assembly import assemble, llama_model, only
 from agentd.models.choice import State
 from agentd.models.failover import FailoverModel
 from agentd.models.shelf import Shelf
+from agentd.ports import Bounded
+from agentd.testing.gguf import write_random_model
 from agentd.testing.model import ScriptedModel
 
 REMOTE = RemoteSection(base_url="http://127.0.0.1:9/v1", name="big")
@@ -61,3 +64,15 @@ async def test_one_model_can_take_the_place_of_all(tmp_path: Path) -> None:
     model = only(ScriptedModel(), ModelSection(path=Path("/m/x.gguf")), tell)
     assert model.name == "scripted"
     await model.close()
+
+
+async def test_the_local_model_is_loaded_as_the_settings_say(tmp_path: Path) -> None:
+    write_random_model(tmp_path / "small.gguf", context=4096)
+    for context, known in ((512, 512), (8192, 4096)):
+        options = ModelSection.model_validate(
+            {"context": context, "threads": 1, "sequences": 64, "spill_bytes": 0, "guess": False, "gpu_layers": 0}
+            | {"sampling": {"max_tokens": 100}}
+        )
+        async with llama_model(tmp_path / "small.gguf", options) as model:
+            bounded: Bounded = model
+            assert await bounded.context(Limits()) == known

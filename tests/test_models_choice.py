@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import ModelError
-from agentd.generation import Delta, Message, ModelRequest, TextDelta, TextPart
+from agentd.generation import Delta, Limits, Message, ModelRequest, TextDelta, TextPart
 from agentd.models.choice import ChosenModel, State
 from agentd.testing.model import ScriptedModel
 
@@ -119,3 +119,13 @@ async def test_without_a_first_model_there_is_none_until_one_is_chosen() -> None
 
 async def test_tokens_are_counted_by_the_model_of_the_moment() -> None:
     assert await House().chosen.count_tokens(REQUEST) == 2
+
+
+async def test_the_context_is_that_of_the_model_of_the_moment() -> None:
+    class Sized(ScriptedModel):
+        async def context(self, limits: Limits) -> int | None:
+            return 77
+
+    house = House()
+    assert await house.chosen.context(Limits()) is None
+    assert await ChosenModel(Sized(), house.build, lambda name, state, reason: None).context(Limits()) == 77

@@ -11,8 +11,17 @@ import pytest
 from agentd import prompt
 from agentd.clock import SystemClock
 from agentd.events import OWNER, Passage, Principal
-from agentd.generation import Delta, Finish, ModelRequest, TextDelta, Usage
-from agentd.models.extractive import NO_ANSWER, NO_DOCUMENTS, ExtractiveModel, answer, question_of
+from agentd.generation import Delta, Finish, ModelRequest, Renumbered, TextDelta, Usage
+from agentd.models.extractive import (
+    ABOUT,
+    NO_ANSWER,
+    NO_DOCUMENTS,
+    NOT_GIVEN,
+    ExtractiveModel,
+    answer,
+    divided,
+    question_of,
+)
 from agentd.ports import StoredMessage
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
@@ -121,7 +130,7 @@ UNANSWERED = [
     "How do I grow potatoes in Scotland?",
     "What colour is the kitchen?",
     "How do I change the voice of the assistant?",
-    "hello",
+    "What's up?",
 ]
 LANGUAGES = {
     "Was passiert mit einer Nachricht, wenn der Dienst abstürzt?": (
@@ -200,7 +209,7 @@ async def test_questions_are_answered_with_the_right_sentence(store: Store, tmp_
     answers = {question: await ask(store, question) for question in ANSWERED}
     wrong = {question: text for question, text in answers.items() if ANSWERED[question] not in text}
     assert wrong == {}
-    assert all("[1]" in text or "[2]" in text for text in answers.values())
+    assert all("[1]" in text for text in answers.values())
 
 
 async def test_what_the_documents_do_not_hold_is_not_answered(store: Store, tmp_path: Path) -> None:
@@ -231,6 +240,43 @@ async def test_with_documents_that_do_not_fit_it_says_what_to_do() -> None:
     assert await said("Why is the moon red?", [passage(1, "Seals sleep.")], documents=0) == NO_ANSWER
 
 
+@pytest.mark.parametrize("message", ["hello", "Thank you!", "who are you?"])
+async def test_small_talk_is_answered_with_what_it_is_and_how_to_get_more(message: str) -> None:
+    place = passage(1, "Hello is a word. You are here, thank you.")
+    assert await said(message, [place]) == ABOUT
+    assert "without a language model" in ABOUT and "`agentd model list`" in ABOUT and "`agentd ingest PATH`" in ABOUT
+
+
+GIVEN = "Minutes of 3 May.\n\nThe budget is 4,000 euros. The deadline is 14 June [3] at noon."
+
+
+async def test_a_text_that_comes_with_the_question_is_a_source_of_its_own() -> None:
+    wanted = "The deadline is 14 June at noon. (the text given)"
+    assert await said(f"{GIVEN}\n\nWhat is the deadline?", documents=0) == wanted
+    assert await said(f"What is the deadline?\n\n{GIVEN}", documents=0) == wanted
+    assert await said("The rent is 400.\n\nHow high is the rent?") == "The rent is 400. (the text given)"
+
+
+async def test_documents_are_cited_beside_the_text_given() -> None:
+    place = passage(2, "The deadline for taxes is the last day of July.")
+    text, cited = answer(f"{GIVEN}\n\nWhat is the deadline?", [passage(1, "Owls hunt."), place])
+    assert "14 June at noon. (the text given)" in text and "last day of July. [1]" in text
+    assert cited == (2,)
+
+
+async def test_what_a_text_given_does_not_hold_is_said() -> None:
+    assert await said(f"{GIVEN}\n\nSummarise this") == NOT_GIVEN
+
+
+def test_a_message_is_divided_into_its_question_and_the_text_given() -> None:
+    assert divided("What?\nNow?") == ("What?\nNow?", "")
+    assert divided("Text.\n \nMore.\n\nTell me more") == ("Tell me more", "Text.\n\nMore.")
+    assert divided("Why?\n\nText.") == ("Why?", "Text.")
+    assert divided("Why?\n\nText. How?") == ("Text. How?", "Why?")
+    long = f"One.\n\n{'word ' * 300}"
+    assert divided(long) == (long, "")
+
+
 async def test_the_answer_comes_word_by_word_and_ends_properly() -> None:
     found = await deltas("Where do seals sleep?", [passage(1, "Seals sleep on the ice.")])
     pieces = [delta.text for delta in found if isinstance(delta, TextDelta)]
@@ -246,7 +292,8 @@ async def test_only_the_newest_question_is_answered() -> None:
     model = ExtractiveModel(Count(1))
     found = [delta async for delta in model.stream(request("What do seals sleep on?", places, history))]
     text = "".join(delta.text for delta in found if isinstance(delta, TextDelta))
-    assert text.startswith("Seals sleep on the ice. [2]")
+    assert text.startswith("Seals sleep on the ice. [1]")
+    assert found[0] == Renumbered(passages=(2,))
 
 
 def test_what_agentd_wrote_around_the_question_is_no_part_of_it() -> None:
@@ -258,25 +305,35 @@ def test_each_group_is_cited_once() -> None:
     two = passage(2, "Some people say that tired seals sleep anywhere.")
     assert answer("Where do seals sleep?", [one, two]) == (
         "Seals sleep on the ice in winter. Seals sleep in the sea in summer. [1]\n\n"
-        "Some people say that tired seals sleep anywhere. [2]"
+        "Some people say that tired seals sleep anywhere. [2]",
+        (1, 2),
     )
+
+
+def test_citations_are_numbered_in_the_order_of_their_use() -> None:
+    vague = passage(1, "Some people say that tired seals sleep anywhere.")
+    better = passage(3, "Seals sleep on the ice in winter.")
+    text, cited = answer("Where do seals sleep in winter?", [vague, passage(2, "Owls hunt."), better])
+    assert text.startswith("Seals sleep on the ice in winter. [1]")
+    assert cited[0] == 3 and "[3]" not in text
 
 
 def test_markup_is_cleaned_and_a_list_item_becomes_a_sentence() -> None:
     text = "Intro.\n\n- The [grace](x.md) **period** of a stop lasts 10 s\n- Other items"
-    assert answer("How long is the grace period?", [passage(1, text)]) == ("The grace period of a stop lasts 10 s. [1]")
+    told, _ = answer("How long is the grace period?", [passage(1, text)])
+    assert told == "The grace period of a stop lasts 10 s. [1]"
 
 
 def test_code_stays_whole_behind_its_citation() -> None:
     text = "To add documents, run this command:\n\n```sh\nagentd ingest PATH\nagentd status\n```"
-    assert answer("Which command adds documents?", [passage(1, text)]) == (
+    assert answer("Which command adds documents?", [passage(1, text)])[0] == (
         "To add documents, run this command: [1]\n\n```sh\nagentd ingest PATH\nagentd status\n```"
     )
 
 
 def test_a_number_in_brackets_of_the_document_is_not_taken_for_a_citation() -> None:
     text = "Seals sleep on ice [7], as `a[7]` says."
-    assert answer("Where do seals sleep?", [passage(1, text)]) == "Seals sleep on ice, as `a[7]` says. [1]"
+    assert answer("Where do seals sleep?", [passage(1, text)])[0] == "Seals sleep on ice, as `a[7]` says. [1]"
 
 
 async def test_tokens_are_counted_over_the_whole_request() -> None:

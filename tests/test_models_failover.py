@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agentd.errors import Busy, ModelError, ModelUnavailable, TimedOut
+from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
 from agentd.generation import (
     Delta,
     Finish,
     HandedOver,
+    Limits,
     Message,
     ModelRequest,
     Restarted,
@@ -221,3 +222,56 @@ async def test_without_any_model_that_is_said() -> None:
         await house.answer()
     with pytest.raises(ModelError, match="agentd model use"):
         await house.model.count_tokens(request())
+
+
+class Sized(Named):
+    """A model with a context, or what keeps it from having one; each word is a token."""
+
+    def __init__(self, name: str, context: int | Exception | None, *scripts: Iterable[Delta | Exception]) -> None:
+        super().__init__(name, *scripts)
+        self.size = context
+
+    async def context(self, limits: Limits) -> int | None:
+        if isinstance(self.size, Exception):
+            raise self.size
+        return self.size
+
+
+async def test_the_context_is_that_of_the_model_that_will_be_asked() -> None:
+    house = House(remote=Sized("big", 1000, [DOWN]), other=Sized("small", 10), extractive=Named("sentences"))
+    assert await house.model.context(Limits()) == 1000
+    await house.answer()
+    assert await house.model.context(Limits()) == 10
+    house = House(other=Sized("broken", ModelError("no file")), extractive=Named("sentences"))
+    assert await house.model.context(Limits()) is None
+    with pytest.raises(ModelError, match="no file"):
+        await House(other=Sized("broken", ModelError("no file"))).model.context(Limits())
+
+
+async def test_a_model_that_does_not_load_in_time_is_asked_after_the_others() -> None:
+    slow = Sized("slow", TimedOut("not loaded within 1 s"))
+    house = House(other=slow, extractive=Named("sentences"))
+    assert await house.model.context(Limits()) is None
+    assert (await house.answer())[0] == HandedOver(model="sentences", reason="not loaded within 1 s")
+    assert slow.requests == [], "nobody waited for it a second time"
+
+
+async def test_a_prompt_that_is_too_long_is_no_reason_to_ask_another_model() -> None:
+    house = House(remote=Named("big", [PromptTooLong("too long", context=5)]), extractive=Named("sentences"))
+    with pytest.raises(PromptTooLong):
+        await house.answer()
+    assert house.told == []
+
+
+async def test_a_prompt_that_was_made_for_a_larger_model_is_not_sent_to_a_smaller_one() -> None:
+    small = Sized("small", 2)
+    house = House(remote=Named("big", [DOWN]), other=small, extractive=Named("sentences"))
+    with pytest.raises(PromptTooLong, match="has 2 tokens, and the context of small 2") as raised:
+        await house.answer()
+    assert raised.value.context == 2 and small.requests == []
+    small.size = 3
+    assert await house.answer() == [
+        HandedOver(model="small", reason="the server is down"),
+        TextDelta(text="small"),
+        Finish(reason="stop"),
+    ]

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
-from agentd.errors import ModelUnavailable
+from agentd.errors import ModelUnavailable, PromptTooLong
 from agentd.models.openai.errors import LONGEST_QUOTE, Explainer
 
 ASKED = httpx2.Request("POST", "http://host/v1/chat/completions")
@@ -25,7 +25,7 @@ def status(code: int, message: str = "no", **headers: str) -> APIStatusError:
         (403, "no", "set model.remote.api_key"),
         (404, "no", "knows no model 'small' there (404)"),
         (429, "You exceeded your current quota", "look at the account's quota"),
-        (400, "request exceeds the available context size", "lower model.context"),
+        (400, "request exceeds the available context size", "set model.remote.context"),
         (400, "bad temperature", "check the settings under [model.remote]"),
     ],
 )
@@ -39,6 +39,22 @@ def test_what_repeating_cannot_mend_is_not_repeated(code: int, message: str, sai
 def test_what_may_pass_is_repeated(code: int) -> None:
     fault = EXPLAINER.explain(status(code))
     assert fault.pause == 0 and isinstance(fault.error, ModelUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "context"),
+    [
+        (400, {"message": "the request exceeds the available context size.", "n_ctx": 4096}, 4096),
+        (500, {"message": "the request exceeds the available context size.", "n_ctx": 256}, 256),
+        (400, {"message": "This model's maximum context length is 8192 tokens. However, you requested 9000."}, 8192),
+        (413, {"message": "no"}, None),
+        (400, {"message": "beyond the context window", "n_ctx": "many"}, None),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_no_fault_of_the_server(code: int, body: object, context: int | None) -> None:
+    response = httpx2.Response(code, request=ASKED)
+    fault = EXPLAINER.explain(APIStatusError("no", response=response, body=body))
+    assert fault.pause is None and isinstance(fault.error, PromptTooLong) and fault.error.context == context
 
 
 def test_a_server_says_when_to_come_back() -> None:

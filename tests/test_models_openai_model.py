@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from agentd.errors import Busy, ModelError, ModelUnavailable, TimedOut
+from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
 from agentd.generation import (
     Delta,
     Finish,
@@ -299,3 +299,17 @@ async def test_the_key_is_in_no_log_and_no_error(caplog: pytest.LogCaptureFixtur
             await answer(model)
         assert KEY not in str(raised.value) and KEY not in repr(model._endpoint)
     assert KEY not in caplog.text
+
+
+async def test_the_context_is_the_one_that_is_set_or_less_once_the_server_says_so() -> None:
+    async with house() as (server, model):
+        assert await model.context(Limits()) is None
+        server.replies.append(Refusal(status=400, message="This model's maximum context length is 900 tokens."))
+        with pytest.raises(PromptTooLong):
+            await answer(model)
+        assert len(server.completions) == 1 and await model.context(Limits()) == 900
+    async with house(context=500) as (server, model):
+        server.replies.append(Refusal(status=400, message="This model's maximum context length is 900 tokens."))
+        with pytest.raises(PromptTooLong):
+            await answer(model)
+        assert await model.context(Limits()) == 500

@@ -25,6 +25,14 @@ async def test_a_real_model_is_measured_on_prompts_of_the_size_that_was_asked_fo
         assert speed.read > 0 and speed.write > 0 and speed.first_token > 0
 
 
+async def test_a_prompt_is_shorter_than_asked_for_where_the_model_has_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "random.gguf"
+    write_random_model(path)
+    async with LlamaModel(path, context=1024, threads=1) as model:
+        (speed,) = [speed async for speed in measure(model, prompt_tokens=5000, answer_tokens=16, rounds=1)]
+    assert 700 < speed.read_tokens < 1000 and speed.written_tokens == 16
+
+
 async def test_no_prompt_begins_like_an_earlier_one() -> None:
     model = ScriptedModel(lambda request: [TextDelta(text="a"), usage(1), Finish(reason="stop")])
     speeds = [speed async for speed in measure(model, rounds=5)]

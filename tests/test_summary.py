@@ -202,6 +202,18 @@ async def test_the_oldest_turns_give_way_where_not_all_can_be_read(tmp_path: Pat
         assert "user: q19" in asked and "user: q0 " not in asked and len(asked) <= 500
 
 
+async def test_the_context_of_the_model_decides_how_much_is_read(tmp_path: Path) -> None:
+    class Sized(ScriptedModel):
+        async def context(self, limits: Limits) -> int | None:
+            return 1000
+
+    model = Sized(lambda request: says("They met."), writes=True, count=lambda request: len(said_to(request)))
+    async with house(tmp_path, model) as it:
+        session, turns = await it.talk(*(f"q{n} " + "x" * 50 for n in range(20)), "last")
+        await it.renewed(session, turns[-1])
+        assert len(said_to(model.requests[0])) <= 600
+
+
 async def test_long_messages_are_read_in_part(tmp_path: Path) -> None:
     async with house(tmp_path, writer(*says("They met."))) as it:
         session, turns = await it.talk("x" * 100_000, "two")

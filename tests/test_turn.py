@@ -9,7 +9,7 @@ import pytest
 
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.errors import StateError
+from agentd.errors import PromptTooLong, StateError
 from agentd.events import (
     DocumentsRetrieved,
     Event,
@@ -29,6 +29,7 @@ from agentd.generation import (
     ModelRequest,
     PassagePart,
     ReasoningDelta,
+    Renumbered,
     Restarted,
     Sampling,
     TextDelta,
@@ -119,6 +120,16 @@ async def test_sources_that_were_not_retrieved_are_dropped() -> None:
     model = script(TextDelta(text="True [1]. False [8]."), Finish(reason="stop"))
     answer = await House(model, ListedDocuments(passage(1), passage(2))).run()
     assert answer.text == "True [1]. False."
+    assert [c.n for c in answer.citations] == [1]
+
+
+async def test_a_model_that_numbers_its_sources_anew_is_cited_by_the_new_numbers() -> None:
+    model = script(Renumbered(passages=(2,)), TextDelta(text="True [1]. False [2]."), Finish(reason="stop"))
+    house = House(model, ListedDocuments(passage(1, chunk_id=5), passage(2, "Second.", chunk_id=6)))
+    answer = await house.run()
+    assert answer.text == "True [1]. False."
+    told = [e.passages for e in house.events if isinstance(e, DocumentsRetrieved)]
+    assert [[(p.n, p.chunk_id) for p in passages] for passages in told] == [[(1, 5), (2, 6)], [(1, 6)]]
     assert [c.n for c in answer.citations] == [1]
 
 
@@ -383,3 +394,56 @@ async def test_a_tool_that_hangs_ends_and_the_model_answers_without_it() -> None
     answer = await House(model, Hanging(), tool_limits=ToolLimits(seconds=0.05)).run()
     assert answer.text == "I could not look."
     assert results_of(model.requests[1]) == ["Error: The tool took longer than 0.05 s and was stopped."]
+
+
+# --- room ------------------------------------------------------------------------------------------------------------
+
+
+class Sized(ScriptedModel):
+    """A token for each character of the question and each tool, and a context that is known once it was asked for."""
+
+    def __init__(self, script: Any, size: int, **settings: Any) -> None:
+        super().__init__(
+            script, count=lambda request: len(question_of(request)) + 1000 * len(request.tools), **settings
+        )
+        self.size = size
+
+    async def context(self, limits: Limits) -> int | None:
+        return self.size
+
+
+async def test_a_question_beyond_the_context_is_an_error_with_the_numbers_and_the_model_is_not_asked() -> None:
+    model = Sized(lambda request: says("Yes."), 1000)
+    answer = await House(model).run(inbound("x" * 1500))
+    assert (answer.outcome, answer.error_code) == ("error", "prompt_too_long")
+    assert "1500 tokens" in answer.text and "the context of the model 1000" in answer.text
+    assert model.requests == []
+
+
+async def test_tools_give_way_where_there_is_no_room_for_them_beside_the_question() -> None:
+    model = Sized(lambda request: says("Yes."), 2000, tools=True)
+    assert (await House(model).run(inbound("x" * 900))).text == "Yes."
+    (request,) = model.requests
+    assert request.tools == ()
+    model = Sized(lambda request: says("Yes."), 5000, tools=True)
+    await House(model).run(inbound("x" * 900))
+    assert len(model.requests[0].tools) == 3
+
+
+async def test_a_prompt_that_another_model_finds_too_long_is_made_shorter_once() -> None:
+    def script(request: ModelRequest) -> Any:
+        passages = sum(isinstance(part, PassagePart) for part in request.messages[-1].parts)
+        if passages > 1:
+            return [HandedOver(model="small", reason="down"), PromptTooLong("too long", context=1000)]
+        return [HandedOver(model="small", reason="down"), *says(f"Yes [1] [2] of {passages}.")]
+
+    def count(request: ModelRequest) -> int:
+        return 300 * sum(isinstance(part, PassagePart) for part in request.messages[-1].parts)
+
+    house = House(ScriptedModel(script, count=count), ListedDocuments(passage(1), passage(2), passage(3)))
+    answer = await house.run()
+    assert (answer.outcome, answer.model, answer.text) == ("answer", "small", "Yes [1] of 1.")
+    assert sum(isinstance(event, TurnHandedOver) for event in house.events) == 1, "told once"
+    refusing = ScriptedModel(lambda request: [PromptTooLong("too long", context=900)])
+    assert (await House(refusing).run()).error_code == "prompt_too_long"
+    assert len(refusing.requests) == 2

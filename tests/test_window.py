@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from agentd.errors import ModelError, TimedOut
+from agentd.errors import ModelError, PromptTooLong, TimedOut
 from agentd.generation import Message, ModelRequest, Sampling, TextPart, ToolCallPart, ToolResultPart, Usage
 from agentd.models.llama.model import LlamaModel
 from agentd.ports import StoredMessage
 from agentd.prompt import BEFORE_SUMMARY, Draft
 from agentd.testing.gguf import write_random_model
 from agentd.testing.model import ScriptedModel, results_of
-from agentd.window import SHORTEST, Memory, Window
+from agentd.window import RESERVE, SHORTEST, Memory, Room, Window, room
 from tests.builders import SESSION, TIME, passage
 
 REQUEST = ModelRequest(messages=(), session_id=SESSION, turn_id="t999")
@@ -127,7 +127,7 @@ async def test_passages_give_way_after_the_history() -> None:
     window = opened(Kept(2))
     request = await window.open(Draft(question="Why?", passages=[passage(n, "p" * 300) for n in (1, 2, 3, 4)]))
     assert turns_in(request) == 0
-    assert window.passages == {1, 2, 3}
+    assert window.left_out == {4}
 
 
 async def test_a_prompt_that_is_far_too_long_is_never_counted() -> None:
@@ -186,6 +186,87 @@ async def test_results_are_shortened_where_there_is_no_room_even_so(sizes: Any) 
     assert turns_in(request) - 1 == 0
     for size, text in zip(sizes, results_of(request), strict=True):
         assert text == "r" * size or (text.startswith("r" * SHORTEST) and f"of {size} characters" in text)
+
+
+# --- the model's own context -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "shared"),
+    [
+        (None, 1024, Room(prompt=5000, answer=1024, most=None)),
+        (8192, 1024, Room(prompt=8192 - 1024 - RESERVE, answer=1024, most=8192 - RESERVE)),
+        (2048, 1024, Room(prompt=1024 - RESERVE, answer=1024, most=2048 - RESERVE)),
+        (1000, 1024, Room(prompt=500 - RESERVE, answer=500, most=1000 - RESERVE)),
+        (100, 1024, Room(prompt=0, answer=50, most=36)),
+        (10, 1, Room(prompt=0, answer=1, most=0)),
+    ],
+)
+def test_prompt_and_answer_share_the_context(context: int | None, answer: int, shared: Room) -> None:
+    assert room(context, answer=answer, otherwise=5000) == shared
+
+
+def bounded(kept: Kept, context: int | None, *, max_tokens: int = 100, model: ScriptedModel | None = None) -> Window:
+    asked = replace(REQUEST, sampling=Sampling(max_tokens=max_tokens))
+    model = model or ScriptedModel(count=characters)
+    return Window(model, Memory(history=kept, summaries=kept), asked, budget=100_000, context=context)
+
+
+async def test_the_context_of_the_model_decides_and_not_the_budget_of_the_settings() -> None:
+    request = await bounded(Kept(100), 1164).open(Draft(question="Why?"))
+    assert characters(request) <= 600 + len("Why?") + len("They met.")
+    assert request.sampling.max_tokens == 100
+
+
+async def test_a_question_that_takes_more_than_its_share_leaves_less_to_the_answer() -> None:
+    request = await bounded(Kept(), 1164).open(Draft(question="q" * 1090))
+    assert request.sampling.max_tokens == 1164 - 1090
+    assert (await bounded(Kept(), 1000, max_tokens=900).open(Draft(question="Why?"))).sampling.max_tokens == 500
+
+
+@pytest.mark.parametrize(
+    ("question", "told"), [(1101, "has 1101 tokens,"), (1_000_000, r"has 625\d\d tokens or more,")]
+)
+async def test_a_question_that_is_too_long_is_refused_with_the_numbers(question: int, told: str) -> None:
+    with pytest.raises(PromptTooLong, match=f"{told}.*context of the model 1164") as raised:
+        await bounded(Kept(), 1164).open(Draft(question="q" * question))
+    assert raised.value.context == 1164
+
+
+async def test_a_short_prompt_is_not_counted_before_it_is_sent() -> None:
+    def never(request: ModelRequest) -> int:
+        raise AssertionError("counted")
+
+    await bounded(Kept(), 8192, model=ScriptedModel(count=never)).open(Draft(question="Why?"))
+
+
+async def test_a_model_with_less_room_gets_a_shorter_prompt_of_the_same_conversation() -> None:
+    window = bounded(Kept(20), 100_000)
+    draft = Draft(question="Why?", passages=[passage(n, "p" * 300) for n in (1, 2, 3, 4)])
+    assert turns_in(await window.open(draft)) == 20 and not window.left_out
+    await window.extend(CALL, [result(10)])
+    request = await window.narrow(PromptTooLong("no", context=1164))
+    assert turns_in(request) - 1 == 0 and window.left_out == {4} and results_of(request) == ["r" * 10]
+    assert characters(request) <= 1000
+    with pytest.raises(PromptTooLong, match="context of the model 200"):
+        await window.narrow(PromptTooLong("no", context=200))
+
+
+async def test_a_model_that_counts_otherwise_than_was_thought_gets_less() -> None:
+    window = bounded(Kept(100), 1164)
+    before = characters(await window.open(Draft(question="Why?")))
+    assert characters(await window.narrow(PromptTooLong("no", context=1164))) < 0.85 * before
+    with pytest.raises(PromptTooLong, match="nobody says how much"):
+        await window.narrow(PromptTooLong("nobody says how much", context=None))
+
+
+async def test_a_cut_for_a_smaller_model_is_none_for_the_larger_one() -> None:
+    kept = Kept(20)
+    memory = Memory(history=kept)
+    for context, turns in ((100_000, 20), (1164, 5), (100_000, 20)):
+        asked = replace(REQUEST, sampling=Sampling(max_tokens=100))
+        window = Window(ScriptedModel(count=characters), memory, asked, budget=1, context=context)
+        assert turns_in(await window.open(Draft(question="Why?"))) == turns
 
 
 async def test_llama_cpp_finds_the_beginning_of_the_next_prompt_in_its_cache(tmp_path: Path) -> None:

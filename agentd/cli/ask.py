@@ -19,7 +19,7 @@ from agentd.plain import plain
 MAX_OFFERS = 5
 """How often a question is offered again after a lost connection; the daemon knows it by its id."""
 
-EXIT_CODES = {"model": 5, "model_unavailable": 5, "timeout": 124}
+EXIT_CODES = {"model": 5, "model_unavailable": 5, "prompt_too_long": 5, "timeout": 124}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +121,8 @@ class _Output:
     def live(self, message: protocol.ServerMessage) -> None:
         if self._form == "stream-json":
             self._line(message.model_dump_json())
+        elif isinstance(message, protocol.State) and message.state == "running" and message.detail:
+            print(f"agentd: {plain(message.detail)}", file=sys.stderr)
         elif self._live and isinstance(message, protocol.Chunk) and not message.reasoning:
             text = message.text[max(0, len(self._shown) - message.n) :]
             self._shown += text

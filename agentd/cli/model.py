@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> int:
             wanted = None if options.target == NONE else path_of(shelf, options.target)
             choose(settings, state_dir, shelf, wanted)
         case "info":
-            facts = known(shelf, options.target)
+            from agentd.cli.model_info import info_lines, known
+
+            facts = known(shelf, options.target, settings)
             print(json.dumps(facts, indent=2) if options.json else "\n".join(map(plain, info_lines(facts))))
         case "remove":
             gone = shelf.remove(options.target)
@@ -101,7 +103,7 @@ def _to_measure(options: argparse.Namespace, settings: Settings, shelf: Shelf) -
     return path
 
 
-# --- list and info ---------------------------------------------------------------------------------------------------
+# --- list ------------------------------------------------------------------------------------------------------------
 
 
 def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
@@ -178,47 +180,6 @@ def list_lines(rows: dict[str, Any]) -> list[str]:
     return lines
 
 
-def known(shelf: Shelf, model: str) -> dict[str, Any]:
-    """All that is known of a model, whether it is here or only in the catalogue."""
-    facts: dict[str, Any] = {"name": model}
-    entry = next((entry for entry in entries() if entry.name == model), None)
-    if entry is not None:
-        facts |= {"catalogue": f"{entry.repo}/{entry.file}", "why": entry.why, "facts from": ", ".join(entry.sources)}
-    path = None if entry is not None and shelf.get(model) is None else path_of(shelf, model)
-    if path is None:
-        assert entry is not None
-        return facts | {
-            "here": f"no; `agentd model pull {model}` gets it",
-            "size": files.readable(entry.size),
-            "memory": f"{files.readable(entry.memory(8192))} with a context of 8192 tokens",
-            "licence": entry.licence,
-            "context": entry.context,
-        }
-    facts["path"] = str(path)
-    try:
-        gguf = files.inspect(path)
-    except ModelError as error:
-        facts["problem"] = str(error)
-    else:
-        facts |= {
-            "size": files.readable(gguf.size),
-            "memory": f"{files.readable(files.memory_of(gguf, context=8192))} with a context of 8192 tokens",
-            "architecture": gguf.architecture,
-            "context": gguf.context or "unknown",
-            "chat template": "yes" if gguf.chat_template else "none; a common one is used",
-        }
-    record = next((found.record for found in shelf.models() if found.path == path), None)
-    if record is not None:
-        facts |= {"from": record.source, "revision": record.revision, "sha256": record.sha256}
-        facts |= {"licence": record.licence or "unknown", "pulled": record.pulled.isoformat(timespec="seconds")}
-    return facts
-
-
-def info_lines(facts: dict[str, Any]) -> list[str]:
-    width = max(map(len, facts))
-    return [f"{name:<{width}}  {value}" for name, value in facts.items()]
-
-
 # --- use -------------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +193,12 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
     shelf.choose(path)
     if path is None:
         print("no model is chosen; from the next start on, answers are sentences of the documents")
+        if (answering := asyncio.run(_answering(state_dir))) is not None:
+            pid, model = answering
+            print(
+                f"warning: agentd runs (pid {pid}), and {model} answers until it ends; restart it to change that now",
+                file=sys.stderr,
+            )
     elif told:
         print(f"{path.stem} answers from now on, and after a restart")
     else:
@@ -252,6 +219,18 @@ def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
         files.check_memory(gguf, context=settings.model.context, available=machine.available_memory())
     except ModelError as error:
         print(f"warning: {error}", file=sys.stderr)
+
+
+async def _answering(state_dir: Path) -> tuple[int, str] | None:
+    """The process that runs and its model; None where none runs or its answers are sentences anyway."""
+    from agentd.cli.attach import running_client
+
+    client = await running_client(state_dir, "agentd model", False)
+    if client is None:
+        return None
+    async with client:
+        model = str((await client.get("status"))["model"]["name"])
+        return None if model == "extractive" else (client.welcome.pid, model)
 
 
 async def _tell_daemon(state_dir: Path, path: Path) -> str:

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agentd.config import Settings
+from agentd.models.assembly import llama_model
 from agentd.models.llama import machine
-from agentd.models.llama.model import LlamaModel
 from agentd.models.speed import Speed, measure, median
 
 PROMPT_TOKENS, ANSWER_TOKENS = 512, 64
@@ -42,11 +42,8 @@ def lines(name: str, speed: Speed, threads: int) -> list[str]:
 async def _measured(settings: Settings, path: Path, rounds: int, *, quiet: bool) -> Speed:
     options = settings.model
     speeds: list[Speed] = []
-    async with LlamaModel(path, context=options.context, threads=options.threads) as model:
-        room = max(64, options.context - ANSWER_TOKENS - 64)
-        async for speed in measure(
-            model, prompt_tokens=min(PROMPT_TOKENS, room), answer_tokens=ANSWER_TOKENS, rounds=rounds
-        ):
+    async with llama_model(path, options) as model:
+        async for speed in measure(model, prompt_tokens=PROMPT_TOKENS, answer_tokens=ANSWER_TOKENS, rounds=rounds):
             speeds.append(speed)
             if not quiet:
                 said = f"round {len(speeds)} of {rounds}: reads {speed.read:,.1f}, writes {speed.write:,.1f} tokens/s"

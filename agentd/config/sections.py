@@ -66,7 +66,7 @@ class DaemonSection(Section):
 
 
 class AgentSection(Section):
-    concurrency: Count = _key(2, "how many turns run at once, each in a session of its own", unit="turns")
+    concurrency: Count = _key(4, "how many turns run at once, each in a session of its own", unit="turns")
     queue_limit: Count = _key(20, "how many messages may wait in a session; more are refused", unit="messages")
     mode: Literal["queue"] = _key("queue", "what a busy session does with a new message: `queue` answers it next")
 
@@ -116,6 +116,13 @@ class RemoteSection(Section):
         "what the server takes beyond the standard: `openai` for api.openai.com; `llama-server` and `vllm` get every"
         " sampling setting and count tokens",
     )
+    context: Annotated[Count | None, BeforeValidator(_unset)] = _key(
+        None,
+        "what the server has for one prompt and its answer together; none is model.context, or what the server says"
+        " when it refuses a prompt",
+        unit="tokens",
+        ge=256,
+    )
     tools: bool = _key(True, "whether the model may be offered tools")
     concurrency: Count = _key(4, "how many answers the server makes for us at once; more wait", unit="answers")
     pin_slots: bool = _key(
@@ -132,6 +139,8 @@ class RemoteSection(Section):
 
 
 class ModelSection(Section):
+    """From `context` to `guess` they are arguments of `agentd.models.llama.model.LlamaModel`."""
+
     order: Annotated[tuple[Role, ...], AfterValidator(_each_once)] = _key(
         ("remote", "local", "extractive"),
         "who is asked, and who answers where the one before cannot; what is not configured is passed over",
@@ -139,9 +148,30 @@ class ModelSection(Section):
     path: Annotated[Path | None, BeforeValidator(_unset)] = _key(
         None, "a language model (GGUF file); none answers with sentences of the documents, without a language model"
     )
-    context: Count = _key(8192, "prompt and answer of one turn together", unit="tokens", ge=256)
+    context: Count = _key(
+        8192,
+        "prompt and answer of one turn together; the turns that a local model answers at once share it",
+        unit="tokens",
+        ge=256,
+    )
     threads: Annotated[Count | None, BeforeValidator(_unset)] = _key(
         None, "how many threads compute; none is one less than there are free cores", unit="threads"
+    )
+    gpu_layers: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
+        None,
+        "how many layers of the model lie on the GPU; none is all where llama.cpp finds one, else 0",
+        unit="layers",
+    )
+    sequences: Count = _key(
+        16, "how many conversations the model answers at once; more wait", unit="conversations", le=64
+    )
+    spill_bytes: Whole = _key(
+        512 * MIB,
+        "memory for conversations that had to leave the model's cache, so that they need not be read again",
+        unit="bytes",
+    )
+    guess: bool = _key(
+        True, "check several tokens at once where an answer quotes; it changes how fast the model answers, not what"
     )
     remote: RemoteSection = RemoteSection()
     sampling: SamplingSection = SamplingSection()

@@ -11,4 +11,5 @@ sources     what a person types for a model
 shelf       the models on this machine, and the one that is chosen
 pull        brings a model onto the shelf, with `hub` (what is offered) and `download` (its bytes)
 speed       how fast a model reads and writes here
+gpu         whether there is one for llama.cpp
 """

@@ -48,9 +48,23 @@ def chosen_model(options: ModelSection, tell: Tell) -> ChosenModel:
     """The place of the local model; there is none in it yet."""
 
     def build(path: Path, on_state: Callable[[State, str], None]) -> ChatModel:
-        return LlamaModel(path, context=options.context, threads=options.threads, on_state=on_state)
+        return llama_model(path, options, on_state)
 
     return ChosenModel(None, build, tell)
+
+
+def llama_model(path: Path, options: ModelSection, on_state: Callable[[State, str], None] | None = None) -> LlamaModel:
+    """The model in this file as the settings say; `on_state` is told how it is."""
+    return LlamaModel(
+        path,
+        context=options.context,
+        threads=options.threads,
+        gpu_layers=options.gpu_layers,
+        sequences=options.sequences,
+        spill_bytes=options.spill_bytes,
+        guess=options.guess,
+        on_state=on_state,
+    )
 
 
 def remote_model(options: ModelSection) -> ChatModel:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentd.errors import ModelError
-from agentd.generation import Delta, ModelRequest
-from agentd.ports import ChatModel, ToolUser, Writer
+from agentd.generation import Delta, Limits, ModelRequest
+from agentd.ports import Bounded, ChatModel, ToolUser, Writer
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,10 @@ class ChosenModel:
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         return self._counted(self._present(), request)
 
+    async def context(self, limits: Limits) -> int | None:
+        model = self._present()
+        return await model.context(limits) if isinstance(model, Bounded) else None
+
     async def count_tokens(self, request: ModelRequest) -> int:
         return await self._present().count_tokens(request)
 
@@ -127,6 +131,8 @@ class ChosenModel:
 
         def told(state: State, reason: str) -> None:
             self.states[name] = (state, reason)
+            if state == "ready" and reason:
+                log.warning("model %s: %s", name, reason)
             self._tell(name, state, reason)
 
         return self._build(path, told)

@@ -1,33 +1,61 @@
 """A model without weights: it answers with the sentences of the retrieved passages that answer best, and cites them.
 
-What it says is in the documents word for word, markup aside; where they do not answer, it says so. The same request has
-the same answer.
+What it says is in the documents, or in a text that came with the question, word for word, markup aside; where they do
+not answer, it says so. The same request has the same answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from agentd.events import OWNER, Passage, Principal
-from agentd.generation import Delta, Finish, ModelRequest, PassagePart, TextDelta, TextPart, ToolCallPart, Usage
-from agentd.language import is_ended, joined
+from agentd.generation import (
+    Delta,
+    Finish,
+    ModelRequest,
+    PassagePart,
+    Renumbered,
+    TextDelta,
+    TextPart,
+    ToolCallPart,
+    Usage,
+)
+from agentd.language import is_ended, is_question, joined
 from agentd.models.sentences import Sentence, best
+from agentd.models.smalltalk import is_small_talk, lacks_topic
 from agentd.prompt import estimate_tokens, render_passage
 
+_WITHOUT = (
+    "(Without a language model, answers are sentences from your documents; `agentd model list` shows models to choose "
+    "from.)"
+)
 NO_DOCUMENTS = (
-    "The documents do not say: there are none yet. Add some with `agentd ingest PATH`, then ask again. "
-    "(No language model is configured; without one, answers are sentences from your documents.)"
+    "The documents do not say: there are none yet. Add some with `agentd ingest PATH`, then ask again. " + _WITHOUT
 )
 NO_ANSWER = (
-    "The documents do not say. Ask in other words, or add documents that do with `agentd ingest PATH`. "
-    "(No language model is configured; without one, answers are sentences from your documents.)"
+    "The documents do not say. Ask in other words, or add documents that do with `agentd ingest PATH`. " + _WITHOUT
 )
+NOT_GIVEN = (
+    "Neither the text given nor the documents say. Ask with words that stand in the text; only a language model could "
+    "explain it or sum it up. " + _WITHOUT
+)
+ABOUT = (
+    "This is agentd without a language model: it cannot chat, but it answers questions with sentences from your "
+    "documents. `agentd ingest PATH` adds documents; `agentd model list` shows language models to choose from."
+)
+GIVEN = "(the text given)"
+"""Cites what came with the question."""
+LONGEST_QUESTION = 1000
+"""Characters of a paragraph that may be the question to the text around it."""
+GIVEN_ANSWERS = 0.3
+"""What the best sentence of a text given must cover of the question: whoever gives a text wants to hear of it."""
 _PIECES = re.compile(r"\s*\S+|\s+\Z")
 _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 """Code, which is kept, or something in a document's own words that would read as a citation of ours."""
+_PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 
 
 class _Counted(Protocol):
@@ -45,13 +73,13 @@ class ExtractiveModel:
         self._documents = documents
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """The answer word by word, then `Usage` and `Finish`."""
-        passages = passages_of(request)
+        """`Renumbered`, the answer word by word, then `Usage` and `Finish`."""
+        question, passages = question_of(request), passages_of(request)
         # Stemming a few pages takes tens of milliseconds.
-        text = await asyncio.to_thread(answer, question_of(request), passages)
-        if not text:
-            documents, _ = (1, 1) if passages else await self._documents.counts(OWNER)
-            text = NO_ANSWER if documents else NO_DOCUMENTS
+        text, cited = await asyncio.to_thread(answer, question, passages)
+        if cited:
+            yield Renumbered(passages=cited)
+        text = text or await self._no_answer(question, passages)
         for piece in _PIECES.findall(text):
             yield TextDelta(text=piece)
             await asyncio.sleep(0)
@@ -59,6 +87,14 @@ class ExtractiveModel:
             prompt_tokens=await self.count_tokens(request), cached_tokens=0, completion_tokens=estimate_tokens(text)
         )
         yield Finish(reason="stop")
+
+    async def _no_answer(self, question: str, passages: Sequence[Passage]) -> str:
+        if is_small_talk(question):
+            return ABOUT
+        if divided(question)[1]:
+            return NOT_GIVEN
+        documents, _ = (1, 1) if passages else await self._documents.counts(OWNER)
+        return NO_ANSWER if documents else NO_DOCUMENTS
 
     async def count_tokens(self, request: ModelRequest) -> int:
         """By rule of thumb: nothing here has tokens."""
@@ -95,15 +131,50 @@ def passages_of(request: ModelRequest) -> list[Passage]:
     return [found[n] for n in sorted(found)]
 
 
-def answer(question: str, passages: Sequence[Passage]) -> str:
-    """The best sentences, those of a passage together and cited as `[n]`; "" where none answers."""
-    return "\n\n".join(_cited(group) for group in best(question, passages))
+def divided(message: str) -> tuple[str, str]:
+    """A message as its question and the text that is given with it, "" where there is none.
+
+    The question is the last paragraph, as `agentd ask` puts it, or the first one where only that is asked as one.
+    """
+    paragraphs = [paragraph for paragraph in _PARAGRAPHS.split(message) if paragraph.strip()]
+    if len(paragraphs) < 2:
+        return message, ""
+    first = is_question(paragraphs[0]) and not is_question(paragraphs[-1])
+    question = paragraphs[0] if first else paragraphs[-1]
+    if len(question) > LONGEST_QUESTION:
+        return message, ""
+    rest = paragraphs[1:] if first else paragraphs[:-1]
+    return question, "\n\n".join(rest)
 
 
-def _cited(group: Sequence[Sentence]) -> str:
+def answer(message: str, passages: Sequence[Passage]) -> tuple[str, tuple[int, ...]]:
+    """The best sentences, those of a passage together, and the passages by which `[1]`, `[2]` ... cite them.
+
+    "" and nothing where none answers.
+    """
+    question, given = divided(message)
+    if lacks_topic(question):
+        return "", ()
+    groups = best(question, [*_given(given), *passages])
+    if not groups and given:
+        groups = best(question, _given(given), answers=GIVEN_ANSWERS) or best(message, passages)
+    cited = tuple(dict.fromkeys(group[0].passage for group in groups if group[0].passage))
+    numbers = {passage: f"[{n}]" for n, passage in enumerate(cited, start=1)}
+    return "\n\n".join(_cited(group, numbers) for group in groups), cited
+
+
+def _given(text: str) -> list[Passage]:
+    """As a passage with the number 0, which no document has."""
+    if not text:
+        return []
+    fields = {"title": "", "source": "", "document_id": 0, "chunk_id": 0, "score": 0.0}
+    return [Passage(n=0, start=0, end=len(text), text=text, **fields)]
+
+
+def _cited(group: Sequence[Sentence], numbers: Mapping[int, str]) -> str:
     said = joined(_said(sentence.text) for sentence in group if sentence.kind != "code")
     code = [sentence.text for sentence in group if sentence.kind == "code"]
-    return "\n\n".join((f"{said} [{group[0].passage}]", *code))
+    return "\n\n".join((f"{said} {numbers.get(group[0].passage, GIVEN)}", *code))
 
 
 def _said(text: str) -> str:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, TimedOut
+from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
 from agentd.generation import (
     Delta,
     HandedOver,
+    Limits,
     ModelRequest,
     ReasoningDelta,
     Restarted,
@@ -21,7 +22,7 @@ from agentd.generation import (
     ToolCallDelta,
 )
 from agentd.models.choice import ChosenModel, State, Tell
-from agentd.ports import ChatModel, ToolUser, Writer
+from agentd.ports import Bounded, ChatModel, ToolUser, Writer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class FailoverModel:
 
     `local` is the model whose file can be chosen: once that is done while the daemon runs, it is asked before all
     others. What a model has begun is void (`Restarted`) before another one answers; each change is a `HandedOver`.
+    A prompt that is too long for the model whose turn it is (`PromptTooLong`) is not handed on: the one that asks may
+    make a shorter one, and a person should know that the question, and not the model, is what has to change.
     """
 
     def __init__(
@@ -107,6 +110,20 @@ class FailoverModel:
         self._models = {LOCAL: self._local, **others}
         return said
 
+    async def context(self, limits: Limits) -> int | None:
+        """Of the model that will be asked first; one that does not load in time comes after the others for a while."""
+        failure: AgentdError = ModelError(NO_MODEL)
+        for role in self._order():
+            model = self._models[role]
+            try:
+                return await model.context(limits) if isinstance(model, Bounded) else None
+            except TimedOut as error:
+                self._rest(role, error)
+                failure = error
+            except (ModelError, Busy) as error:
+                failure = error
+        raise failure
+
     async def count_tokens(self, request: ModelRequest) -> int:
         """By the model that would be asked first, or the next one that can count."""
         failure: AgentdError = ModelError(NO_MODEL)
@@ -129,6 +146,8 @@ class FailoverModel:
                 yield HandedOver(model=model.name, reason=self._resting[preferred].reason)
             begun = False
             try:
+                if failures:
+                    await _check_room(model, request)
                 async with aclosing(model.stream(_for(model, request))) as deltas:
                     async for delta in deltas:
                         if isinstance(delta, TextDelta | ReasoningDelta | ToolCallDelta):
@@ -136,6 +155,8 @@ class FailoverModel:
                             self._well(role)
                         yield delta
                 return
+            except PromptTooLong:
+                raise
             except (ModelError, TimedOut, Busy) as error:
                 log.warning("%s cannot answer: %s", model.name, error)
                 failures.append((model.name, error))
@@ -168,12 +189,25 @@ class FailoverModel:
     def _failed(self, role: str, error: AgentdError) -> None:
         # The local model knows its own crash loops, and a time-out while it loads may be the last one.
         if isinstance(error, ModelUnavailable) or (isinstance(error, TimedOut) and role != LOCAL):
-            self._resting[role] = _Rest(until=self._clock() + REST, reason=str(error))
-            self._tell(self._models[role].name, "failed", str(error))
+            self._rest(role, error)
+
+    def _rest(self, role: str, error: AgentdError) -> None:
+        self._resting[role] = _Rest(until=self._clock() + REST, reason=str(error))
+        self._tell(self._models[role].name, "failed", str(error))
 
     def _well(self, role: str) -> None:
         if self._resting.pop(role, None) is not None:
             self._tell(self._models[role].name, "ready", "")
+
+
+async def _check_room(model: ChatModel, request: ModelRequest) -> None:
+    """`PromptTooLong` where a prompt that was made for another model does not fit into the context of this one."""
+    context = await model.context(request.limits) if isinstance(model, Bounded) else None
+    if context is not None and (tokens := await model.count_tokens(request)) >= context:
+        raise PromptTooLong(
+            f"The prompt has {tokens} tokens, and the context of {model.name} {context} for it and the answer.",
+            context=context,
+        )
 
 
 def _for(model: ChatModel, request: ModelRequest) -> ModelRequest:

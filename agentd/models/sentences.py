@@ -25,7 +25,7 @@ SENTENCES = 4
 INTRODUCED = 4
 """List items or rows that come with the sentence that introduces them."""
 ANSWERS = 0.5
-"""The part of the question's informative words, by weight, that the best sentence must cover to be an answer."""
+"""What the best sentence must cover of a question, unless the caller says otherwise."""
 NEAR = 0.6
 """A further sentence must be at least this good, in parts of the best."""
 HEADING, TITLE, BEFORE, COMPOUND = 0.75, 0.5, 0.5, 0.6
@@ -56,14 +56,17 @@ class Sentence:
     title: frozenset[str]
 
 
-def best(question: str, passages: Sequence[Passage]) -> list[list[Sentence]]:
-    """The sentences to answer with, in reading order, grouped by passage, the best group first; empty for no answer."""
+def best(question: str, passages: Sequence[Passage], *, answers: float = ANSWERS) -> list[list[Sentence]]:
+    """The sentences to answer with, in reading order, grouped by passage, the best group first; empty for no answer.
+
+    `answers` is the part of the question's informative words, by weight, that the best sentence must cover.
+    """
     question = focus(question)
     language = language_of(question)
     candidates = list(_sentences(passages, language))
     judge = _Judge(informative(question, language), candidates, language)
     ranked = sorted((s for s in candidates if s.kind != "code"), key=lambda s: (-judge.score(s), s.n))
-    if not ranked or judge.coverage(ranked[0]) < ANSWERS:
+    if not ranked or judge.coverage(ranked[0]) < answers:
         return []
     limit = NEAR * judge.score(ranked[0])
     picked = _distinct([sentence for sentence in ranked if judge.score(sentence) >= limit])

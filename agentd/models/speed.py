@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from agentd.errors import ModelError
-from agentd.generation import Message, ModelRequest, ReasoningDelta, Sampling, TextDelta, TextPart, Usage
-from agentd.ports import ChatModel
+from agentd.generation import Limits, Message, ModelRequest, ReasoningDelta, Sampling, TextDelta, TextPart, Usage
+from agentd.ports import Bounded, ChatModel
 
 WORDS = "time year people way day man thing woman life child world school state family student group country".split()
 TASK = "\n\nWrite a very long story in which all of these words occur."
@@ -32,7 +32,13 @@ class Speed:
 async def measure(
     model: ChatModel, *, prompt_tokens: int = 512, answer_tokens: int = 64, rounds: int = 3
 ) -> AsyncIterator[Speed]:
-    """One figure for each round; no prompt begins like an earlier one, so that nothing of it is in a cache."""
+    """One figure for each round; no prompt begins like an earlier one, so that nothing of it is in a cache.
+
+    Prompts are shorter than was asked where the context of the model is too small.
+    """
+    context = await model.context(Limits()) if isinstance(model, Bounded) else None
+    if context is not None:
+        prompt_tokens = min(prompt_tokens, max(64, context - answer_tokens - 64))
     words = await _words_for(model, prompt_tokens, answer_tokens)
     for n in range(rounds):
         yield await _round(model, _request(n + 1, words, answer_tokens))

@@ -190,6 +190,8 @@ class Transcript:
                 self._doing = plain(state.detail) or "working"
                 self._attempt(state.turn, state.attempt)
                 self._advance()
+                if state.detail:  # another model took over, which the person should see beside its answer
+                    self._display.note(plain(state.detail))
             case "tool":
                 self._now(plain(f"using {state.detail}"))
             case "stopping":

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
-from agentd.errors import ModelError, ModelUnavailable
+from agentd.errors import ModelError, ModelUnavailable, PromptTooLong
 from agentd.models.openai.answer import error_text
 
 LONGEST_QUOTE = 300
 """Characters of a server's own words in a message of ours."""
 PASSING = (408, 409, 425, 429)
 """Besides 500 and above: status codes with which the same request may be answered a little later."""
+_CONTEXT = re.compile(r"maximum context length is (\d+)")
+"""How OpenAI and vLLM say it; llama-server has a field for it (https://github.com/ggml-org/llama.cpp/pull/15780)."""
+_TOO_LONG = re.compile(r"context (size|length|window)", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -84,15 +87,24 @@ class Explainer:
             return self._lasting(f"knows no model {self.model!r} there ({code}): {said}; {advice}.")
         if code == 429 and "quota" in said.lower():
             return self._lasting(f"takes no more requests ({code}): {said}; look at the account's quota.")
+        if code == 413 or (_TOO_LONG.search(said) and code != 429):
+            return self._too_long(code, said, _context(error.body, said))
         if code in PASSING or code >= 500:
             trouble = "is overloaded" if code in (429, 503) else "failed"
             text = f"The model server at {self.address} {trouble} ({code}): {said}; try again later."
             return Fault(error=ModelUnavailable(text), pause=_retry_after(error.response.headers))
-        advice = "check the settings under [model.remote]"
-        if "context" in said.lower() or code == 413:
-            advice = "the prompt is too long for it: lower model.context to what it was started with"
-        text = f"The model server at {self.address} refused the request ({code}): {said}; {advice}."
+        text = (
+            f"The model server at {self.address} refused the request ({code}): {said};"
+            " check the settings under [model.remote]."
+        )
         return Fault(error=ModelError(text), pause=None)
+
+    def _too_long(self, code: int, said: str, context: int | None) -> Fault:
+        text = (
+            f"The prompt is too long for the model server at {self.address} ({code}): {said}; shorten the question, or"
+            " set model.remote.context to the context that the server was started with."
+        )
+        return Fault(error=PromptTooLong(text, context=context), pause=None)
 
     def _lasting(self, what: str) -> Fault:
         return Fault(error=ModelUnavailable(f"The model server at {self.address} {what}"), pause=None)
@@ -103,6 +115,14 @@ class Explainer:
             text = text.replace(self._secret, "********")
         text = " ".join(_PASSWORD.sub("", text).split()).rstrip(".;")
         return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"
+
+
+def _context(body: object, said: str) -> int | None:
+    """The tokens of the model's context, where the server names them."""
+    named = body.get("n_ctx") if isinstance(body, dict) else None
+    if isinstance(named, int) and named > 0:
+        return named
+    return int(match[1]) if (match := _CONTEXT.search(said)) else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from openai import APIConnectionError, APIError, AsyncOpenAI, AsyncStream, Timeout
 from pydantic import SecretStr
 
-from agentd.errors import TimedOut
+from agentd.errors import ModelError, PromptTooLong, TimedOut
 from agentd.generation import Delta, Finish, Limits, ModelRequest, QueuePosition
 from agentd.models.openai.answer import Answer, NoChunk, Withheld
 from agentd.models.openai.errors import Explainer, Fault
@@ -40,13 +40,15 @@ NO_KEY = "none"
 class Endpoint:
     """Where the model is and how to treat it; the keys of `[model.remote]`. Times are in seconds, None = the request's.
 
-    At most `concurrency` requests run at once. With `pin_slots` each is sent to a slot of llama-server's of its own.
+    `context` is what the server has for one prompt and its answer, in tokens; None = unknown. At most `concurrency`
+    requests run at once. With `pin_slots` each is sent to a slot of llama-server's of its own.
     """
 
     base_url: str
     name: str | None = None
     api_key: SecretStr | None = None
     dialect: Dialect = "standard"
+    context: int | None = None
     tools: bool = True
     concurrency: int = 4
     pin_slots: bool = False
@@ -66,7 +68,7 @@ class _Failed(Exception):
 
 
 class OpenAIModel:
-    """Implements `ports.ChatModel`, `ports.ToolUser` and `ports.Writer`; `close` ends its connections."""
+    """Implements `ports.ChatModel`, `Bounded`, `ToolUser` and `Writer`; `close` ends its connections."""
 
     writes = True
 
@@ -87,12 +89,17 @@ class OpenAIModel:
         self._host = host or endpoint.base_url
         self._explainer = Explainer(address=endpoint.base_url, model=endpoint.name or "", secret=secret)
         self._places = Places(f"The model server at {self._explainer.address}", endpoint.concurrency)
+        self._context = endpoint.context
         self._counts = endpoint.dialect in ("llama-server", "vllm")
 
     @property
     def name(self) -> str:
         """As it is set; else, once it was asked, the first that the server offers, and its host until then."""
         return self._name or self._host
+
+    async def context(self, limits: Limits) -> int | None:
+        """As it is set, or less, once the server has refused a prompt and said so."""
+        return self._context
 
     async def close(self) -> None:
         await self._client.close()
@@ -140,12 +147,17 @@ class OpenAIModel:
                         yield delta
                 return
             except _Failed as failed:
+                self._learn(failed.fault.error)
                 pause = self._pause(failed, attempt, deadline, request.limits)
                 if pause is None:
                     raise failed.fault.error from None
                 attempt += 1
                 log.warning("%s: attempt %d in %.1f s", failed, attempt + 1, pause)
             await asyncio.sleep(pause)
+
+    def _learn(self, error: ModelError) -> None:
+        if isinstance(error, PromptTooLong) and error.context is not None:
+            self._context = min(error.context, self._context or error.context)
 
     def _pause(self, failed: _Failed, attempt: int, deadline: float, limits: Limits) -> float | None:
         """Seconds until the request is repeated; None where it is not."""

@@ -1,0 +1,84 @@
+"""`agentd model info`: all that is known of a model, and how the settings and this machine would run it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.cli.model import path_of
+from agentd.config import Settings
+from agentd.errors import ModelError
+from agentd.models.catalogue import entries
+from agentd.models.gpu import gpu_found
+from agentd.models.llama import files, machine
+from agentd.models.shelf import Shelf
+
+
+def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
+    """All that is known of a model, whether it is here or only in the catalogue, and how it would run."""
+    facts: dict[str, Any] = {"name": model}
+    entry = next((entry for entry in entries() if entry.name == model), None)
+    if entry is not None:
+        facts |= {"catalogue": f"{entry.repo}/{entry.file}", "why": entry.why, "facts from": ", ".join(entry.sources)}
+    path = None if entry is not None and shelf.get(model) is None else path_of(shelf, model)
+    if path is None:
+        assert entry is not None
+        used = _used(settings, entry.context)
+        return facts | {
+            "here": f"no; `agentd model pull {model}` gets it",
+            "size": files.readable(entry.size),
+            "memory": _needed(entry.memory(used), used),
+            "licence": entry.licence,
+            "context": entry.context,
+            **_detected(settings, entry.context),
+        }
+    facts["path"] = str(path)
+    try:
+        gguf = files.inspect(path)
+    except ModelError as error:
+        facts["problem"] = str(error)
+    else:
+        used = _used(settings, gguf.context)
+        facts |= {
+            "size": files.readable(gguf.size),
+            "memory": _needed(files.memory_of(gguf, context=used), used),
+            "architecture": gguf.architecture,
+            "context": gguf.context or "unknown",
+            "chat template": "yes" if gguf.chat_template else "none; a common one is used",
+            **_detected(settings, gguf.context),
+        }
+    record = next((found.record for found in shelf.models() if found.path == path), None)
+    if record is not None:
+        facts |= {"from": record.source, "revision": record.revision, "sha256": record.sha256}
+        facts |= {"licence": record.licence or "unknown", "pulled": record.pulled.isoformat(timespec="seconds")}
+    return facts
+
+
+def _needed(memory: int, context: int) -> str:
+    return f"{files.readable(memory)} with a context of {context} tokens"
+
+
+def _used(settings: Settings, own: int) -> int:
+    """The context that a model has which was trained for so many tokens, 0 where that is not known."""
+    return min(settings.model.context, own or settings.model.context)
+
+
+def _detected(settings: Settings, own: int) -> dict[str, Any]:
+    """How the settings and this machine would run it."""
+    model, used, available = settings.model, _used(settings, own), machine.available_memory()
+    limit = "" if used == model.context else f", all that the model has (model.context is {model.context})"
+    layers: object = model.gpu_layers
+    if layers is None:
+        layers = {True: "all: there is a GPU", False: "0: llama.cpp finds no GPU", None: "unknown"}[gpu_found()]
+    return {
+        "context used": f"{used} tokens{limit}",
+        "threads": model.threads or f"{machine.free_threads()}: what the free cores allow",
+        "gpu layers": layers,
+        "conversations": f"{model.sequences} at once,"
+        f" {files.readable(model.spill_bytes)} for those that left the cache",
+        "free memory": files.readable(available) if available is not None else "unknown",
+    }
+
+
+def info_lines(facts: dict[str, Any]) -> list[str]:
+    width = max(map(len, facts))
+    return [f"{name:<{width}}  {value}" for name, value in facts.items()]

@@ -1,0 +1,52 @@
+"""`agentd model info`: what is known of a model, and how the settings and this machine would run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentd.cli import model_info
+from agentd.cli.model_info import info_lines, known
+from agentd.config import Settings
+from agentd.config.sections import ModelSection
+from agentd.models.shelf import Shelf
+from agentd.testing.gguf import write_random_model
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentd.models.llama.machine.available_memory", lambda: 4 * 10**9)
+    monkeypatch.setattr("agentd.models.llama.machine.free_threads", lambda: 3)
+    monkeypatch.setattr(model_info, "gpu_found", lambda: False)
+
+
+def facts(tmp_path: Path, *, context: int = 4096, **settings: object) -> dict[str, object]:
+    path = tmp_path / "small.gguf"
+    write_random_model(path, context=context)
+    return known(Shelf(tmp_path), str(path), Settings(model=ModelSection.model_validate(settings)))
+
+
+def test_what_was_detected_is_told(tmp_path: Path) -> None:
+    told = facts(tmp_path)
+    assert told["context used"] == "4096 tokens, all that the model has (model.context is 8192)"
+    assert str(told["memory"]).endswith("with a context of 4096 tokens")
+    assert told["threads"] == "3: what the free cores allow"
+    assert told["gpu layers"] == "0: llama.cpp finds no GPU"
+    assert told["conversations"] == "16 at once, 0.5 GB for those that left the cache"
+    assert told["free memory"] == "4.0 GB"
+    assert "gpu layers     0: llama.cpp finds no GPU" in info_lines(told)
+
+
+def test_what_is_set_comes_before_what_was_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = facts(tmp_path, context=65536, threads=2, gpu_layers=7, sequences=4, spill_bytes=0)
+    assert (told["context used"], told["threads"], told["gpu layers"]) == ("8192 tokens", 2, 7)
+    assert str(told["conversations"]).startswith("4 at once, 0 MB")
+    monkeypatch.setattr(model_info, "gpu_found", lambda: True)
+    assert facts(tmp_path)["gpu layers"] == "all: there is a GPU"
+
+
+def test_a_model_of_the_catalogue_is_judged_before_it_is_pulled(tmp_path: Path) -> None:
+    told = known(Shelf(tmp_path), "qwen3-4b", Settings(model=ModelSection(context=65536)))
+    assert told["context used"] == "32768 tokens, all that the model has (model.context is 65536)"
+    assert "32768 tokens" in str(told["memory"])

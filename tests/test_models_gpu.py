@@ -1,0 +1,27 @@
+"""llama.cpp is asked in a process of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentd.models import gpu
+from agentd.models.llama.native import finds_gpu
+
+
+def test_what_is_said_is_what_llama_cpp_finds() -> None:
+    assert gpu.gpu_found() is finds_gpu()
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [("import os; os.abort()", None), ("import no_such_module", None), ("raise SystemExit(0)", True)],
+)
+def test_a_crash_is_told_as_not_known(does: str, said: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_ASK", does)
+    assert gpu.gpu_found() is said
+
+
+def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "SECONDS", 0.2)
+    monkeypatch.setattr(gpu, "_ASK", "import threading; threading.Event().wait()")
+    assert gpu.gpu_found() is None
