@@ -44,6 +44,15 @@ _ERRORS: dict[str, type[AgentdError]] = {
     cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, Stopping, NotFound, ModelError)
 }
 
+_Request = (
+    protocol.Open
+    | protocol.Post
+    | protocol.Stop
+    | protocol.Get
+    | protocol.Command
+    | protocol.Delivery
+    | protocol.HandOver
+)
 Reply = TypeVar("Reply", bound=protocol.ServerMessage)
 
 
@@ -150,6 +159,10 @@ class Client:
         request = protocol.Delivery(id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit)
         return (await self._ask(request, protocol.Told)).data
 
+    async def hand_over(self) -> float:
+        """Ask a daemon inside a command to end: the seconds that takes at most. `UsageError` from any other daemon."""
+        return float((await self._ask(protocol.HandOver(id=self._next_id()), protocol.Told)).data["seconds"])
+
     async def ack(self, *outbound_ids: str) -> None:
         """Tell the daemon that these answers are safe here."""
         await self._send(protocol.Ack(ids=outbound_ids))
@@ -186,7 +199,7 @@ class Client:
 
     async def _ask(
         self,
-        request: protocol.Open | protocol.Post | protocol.Stop | protocol.Get | protocol.Command | protocol.Delivery,
+        request: _Request,
         kind: type[Reply],
         seconds: float = REPLY_SECONDS,
     ) -> Reply:

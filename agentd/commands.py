@@ -63,7 +63,7 @@ COMMANDS = (
     ),
     Command(name="good", arguments="[NOTE]", summary="mark the last answer as good"),
     Command(name="bad", arguments="[NOTE]", summary="mark the last answer as bad"),
-    Command(name="quit", summary="leave; a running answer goes on and waits for you", audience="terminal"),
+    Command(name="quit", summary="leave, as Ctrl-D does; a running answer is kept for you", audience="terminal"),
 )
 
 _BY_NAME = {command.name: command for command in COMMANDS}

@@ -21,6 +21,8 @@ LISTED = 50
 REMEMBERED = 20
 """How many messages back /good and /bad look for an answer."""
 TITLE_WIDTH = 40
+COLUMNS = 78
+"""What fits on the narrowest terminal that is common, next to a margin."""
 
 
 class _Stopping(Protocol):
@@ -147,7 +149,8 @@ class DaemonControl:
 
     async def _tell_status(self, request: _Request) -> CommandReply:
         snapshot = await self._status.snapshot()
-        lines = status_lines(snapshot) if request.principal.kind == "owner" else _public_lines(snapshot)
+        owner = request.principal.kind == "owner"
+        lines = status_lines(snapshot, columns=COLUMNS) if owner else _public_lines(snapshot)
         return CommandReply(text="\n".join(lines))
 
     async def _model(self, request: _Request) -> CommandReply:
@@ -156,7 +159,8 @@ class DaemonControl:
         model = (await self._status.snapshot())["model"]
         return CommandReply(
             text=f"{model['name']} answers: {model['note']}\n"
-            "To choose another model: /model PATH.gguf, or `[model] path` in the configuration to keep it."
+            "To choose another one: `agentd model list` shows some, `agentd model use NAME` chooses one for good; "
+            "/model PATH.gguf uses one until agentd ends."
         )
 
     async def _choose_model(self, path: Path) -> str:

@@ -111,7 +111,7 @@ class Daemon:
                 stack, self._settings, self._state_dir, self._builders, self._in_process, self._model
             )
             self._house = house
-            house.build_channels(self._builders, self._sockets)
+            house.build_channels(self._builders, self._sockets, self._hand_over(stop))
             for channel in house.channels.values():
                 if isinstance(channel, Listening):
                     stack.callback(channel.close)
@@ -126,6 +126,18 @@ class Daemon:
             finally:
                 await end(tasks, self._settings.daemon.hard_limit)
         log.info("stopped")
+
+    def _hand_over(self, stop: asyncio.Event) -> Callable[[], float] | None:
+        """What ends a daemon inside a command for one of its own; None for that one."""
+        if not self._in_process:
+            return None
+        limits = self._settings.daemon
+
+        def hand_over() -> float:
+            stop.set()
+            return limits.grace + limits.hard_limit
+
+        return hand_over
 
 
 async def until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -321,7 +333,12 @@ class _House:
         else:
             self.delivery.retried(entry.id)
 
-    def build_channels(self, builders: Mapping[str, str], sockets: Sequence[tuple[Path, int]]) -> None:
+    def build_channels(
+        self,
+        builders: Mapping[str, str],
+        sockets: Sequence[tuple[Path, int]],
+        hand_over: Callable[[], float] | None,
+    ) -> None:
         for name, builder in builders.items():
             table = {key: value for key, value in self.settings.channels.get(name, {}).items() if key != "build"}
             channel: Channel = channel_builder(name, builder)(
@@ -337,6 +354,7 @@ class _House:
                     status=self.status,
                     control=self.control,
                     letters=self.letters,
+                    hand_over=hand_over,
                 )
             )
             self.channels[name] = channel

@@ -20,7 +20,10 @@ from agentd.events import (
     Event,
     GenerationChunk,
     OutboundEvent,
+    ToolCallDenied,
+    ToolCallFailed,
     ToolCallRequested,
+    ToolCallSucceeded,
     TurnFinished,
     TurnHandedOver,
     TurnInterrupted,
@@ -58,7 +61,10 @@ class Hello(_Message):
 
 
 class Open(_Message):
-    """Choose a session and follow it: none = new, "last", an id, or a name (made when there is none)."""
+    """Choose a session and follow it: none = new, "last", an id, or a name (made when there is none).
+
+    A session whose `history` is asked for counts as read.
+    """
 
     type: Literal["open"] = "open"
     id: str
@@ -139,7 +145,17 @@ class Delivery(_Message):
     limit: int = Field(default=200, ge=1, le=5000)
 
 
-ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Delivery
+class HandOver(_Message):
+    """Let go of the state directory, for a daemon that is about to start. `Told` has the `seconds` that takes at most.
+
+    Only the owner may ask, and only a daemon inside a command (`agentd chat`) does it; any other answers `Failure`.
+    """
+
+    type: Literal["hand_over"] = "hand_over"
+    id: str
+
+
+ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Delivery | HandOver
 
 # --- Server to client ------------------------------------------------------------------------------------------------
 
@@ -372,6 +388,8 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
             state = {"state": "running", "attempt": event.attempt}
         case ToolCallRequested():
             state = {"state": "tool", "detail": event.tool}
+        case ToolCallSucceeded() | ToolCallFailed() | ToolCallDenied():
+            state = {"state": "running"}
         case TurnInterrupted():
             state = {"state": "stopping", "detail": event.reason}
         case TurnHandedOver():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +11,24 @@ from typing import Any
 from agentd.delivery.decisions import duration
 
 
-def status_lines(status: Mapping[str, Any]) -> list[str]:
-    """One line for each thing that can be well or not, the verdict last; not yet made safe for a terminal."""
+def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> list[str]:
+    """One line for each thing that can be well or not, the verdict last; not yet made safe for a terminal.
+
+    What is longer than `columns` goes on below its own beginning; a word, a path for one, is never broken.
+    """
     rows = list(_rows(status))
     width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+    lines = (f"{name:<{width}}  {value}".rstrip() for name, value in rows)
+    return list(lines) if columns is None else [part for line in lines for part in _wrapped(line, columns, width + 2)]
+
+
+def _wrapped(line: str, columns: int, indent: int) -> list[str]:
+    if len(line) <= columns:
+        return [line]
+    # The name and the blanks behind it stay as they are.
+    name, value = line[:indent], line[indent:]
+    parts = textwrap.wrap(value, max(20, columns - indent), break_long_words=False, break_on_hyphens=False)
+    return [name + parts[0], *(" " * indent + part for part in parts[1:])]
 
 
 def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

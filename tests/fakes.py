@@ -63,6 +63,9 @@ class MemoryTurns:
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
         return []
 
+    async def mark_read(self, principal: Principal, session_id: str) -> None:
+        """Nothing is ever unread here."""
+
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
         return await self.context(session_id, limit=limit)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from agentd import protocol
-from agentd.client import Disconnected
+from agentd.client import Client, Disconnected
 from agentd.config import Settings
-from agentd.errors import ConfigError, Stopping
+from agentd.errors import ConfigError, Stopping, UsageError
+from agentd.events import Sender
 from agentd.generation import TextDelta
 from agentd.testing.model import ScriptedModel
 from channels.terminal import channel as module
-from tests.house import next_answer, next_of, running, status_until
+from tests.house import DEADLINE, next_answer, next_of, running, status_until
 
 
 async def test_an_answer_waits_for_a_client_that_is_away_and_is_delivered_when_it_comes(tmp_path: Path) -> None:
@@ -69,6 +73,13 @@ async def test_an_acknowledgement_that_is_late_holds_no_later_answer(tmp_path: P
         await status_until(client, "pending", undelivered=0)
 
 
+async def _unread(client: Client, count: int) -> None:
+    """Wait until the only session has so many unread messages."""
+    async with asyncio.timeout(DEADLINE):
+        while [session["unread"] for session in (await client.get("sessions"))["sessions"]] != [count]:
+            pass
+
+
 async def test_the_answer_of_a_request_whose_connection_is_gone_is_history_and_unread(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as house:
         async with house.client() as client:
@@ -76,8 +87,11 @@ async def test_the_answer_of_a_request_whose_connection_is_gone_is_history_and_u
             await client.post(session, "hello", reply="request", message_id="m1")
         async with house.client() as client:
             await status_until(client, "pending", unanswered=0, undelivered=0)
+            await _unread(client, 1)
+            await client.open(session)
             opened = await client.open(session, history=5)
-            assert [line.text for line in opened.history] == ["hello", "hello "]
+            assert [(line.text, line.unread) for line in opened.history] == [("hello", False), ("hello ", True)]
+            await _unread(client, 0)
             again = await client.post(session, "hello", reply="request", message_id="m1")
             assert again.duplicate
             assert (await next_answer(client)).text == "hello "
@@ -160,3 +174,43 @@ async def test_a_key_that_the_channel_does_not_know_is_a_configuration_error(tmp
     with pytest.raises(ConfigError, match="colour"):
         async with running(tmp_path / "s", settings=settings):
             pass
+
+
+async def test_only_a_daemon_inside_a_command_is_handed_over_and_only_to_its_owner(tmp_path: Path) -> None:
+    async with running(tmp_path / "own") as house, house.client() as client:
+        with pytest.raises(UsageError, match="runs by itself"):
+            await client.hand_over()
+    async with running(tmp_path / "in", channels=("terminal",)) as house, house.client() as client:
+        assert await client.hand_over() == 30.0
+        closing = await next_of(client, protocol.Closing)
+        assert isinstance(closing, protocol.Closing) and "`agentd run` takes over" in closing.reason
+        with pytest.raises(Disconnected):
+            await next_answer(client)
+
+
+def test_a_member_of_the_group_may_not_take_over() -> None:
+    handed: list[float] = []
+
+    def hand_over() -> float:
+        handed.append(1.0)
+        return 1.0
+
+    offers: Any = SimpleNamespace(settings={}, sockets=(), version="1", hand_over=hand_over)
+    for part in ("sessions", "documents", "feed", "conversations", "deliveries", "status", "control", "letters"):
+        setattr(offers, part, None)
+    channel = module.build(offers)
+    with pytest.raises(UsageError, match="only the owner"):
+        channel.hand_over(Sender(id=str(os.geteuid() + 1)))
+    assert not handed
+    assert channel.hand_over(Sender(id=str(os.geteuid()))) == 1.0
+
+
+async def test_a_client_that_is_still_there_at_the_end_is_no_error(tmp_path: Path) -> None:
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    async with running(tmp_path / "s") as house, house.client() as client:
+        await client.open()
+        house.stop.set()
+        with pytest.raises(Disconnected):
+            await next_answer(client)
+    assert failures == []

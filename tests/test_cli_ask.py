@@ -69,6 +69,13 @@ def test_an_unanswerable_question_says_so(state: Path) -> None:
     assert done.returncode == 0 and b"do not say" in done.stdout
 
 
+def test_a_model_that_takes_over_is_named_on_standard_error(state: Path) -> None:
+    nobody = ("--set", "model.remote.base_url=http://127.0.0.1:9/v1", "--set", "model.remote.retries=0")
+    done = agentd(state, "ask", *nobody, "When is the rent due?")
+    assert done.returncode == 0 and b"third working day" in done.stdout
+    assert done.stderr.startswith(b"agentd: extractive answers instead: The model server at http://127.0.0.1:9/v1")
+
+
 def test_a_session_is_continued_by_c_and_by_name(state: Path) -> None:
     first = json.loads(agentd(state, "ask", "--output", "json", "--session", "home", "When is the rent due?").stdout)
     last = json.loads(agentd(state, "ask", "--output", "json", "-c", "And the garden, when watered?").stdout)

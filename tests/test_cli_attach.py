@@ -12,6 +12,7 @@ from agentd.cli import attach as module
 from agentd.cli.attach import attached, served
 from agentd.errors import Unreachable, UsageError
 from agentd.lock import StateLock
+from agentd.testing.gguf import write_random_model
 from tests.daemons import DaemonProcess
 
 
@@ -61,6 +62,7 @@ async def test_a_model_cannot_be_forced_on_a_daemon_that_runs(tmp_path: Path) ->
     async with DaemonProcess(tmp_path / "s"):
         given = options(tmp_path / "s")
         given.model = tmp_path / "small.gguf"
+        write_random_model(given.model)
         with pytest.raises(UsageError, match="/model"):
             async with attached(given, name="test"):
                 pass

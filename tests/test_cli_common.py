@@ -9,6 +9,7 @@ import pytest
 
 from agentd.cli.common import load_settings, model_option
 from agentd.errors import ConfigError
+from agentd.testing.gguf import write_random_model
 
 
 def options(**given: object) -> argparse.Namespace:
@@ -51,7 +52,19 @@ def test_a_model_is_a_setting_that_is_relative_to_where_the_person_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_random_model(tmp_path / "small.gguf")
     parser = argparse.ArgumentParser()
     model_option(parser)
     given = parser.parse_args(["--model", "small.gguf"], options(set=[("model.path", "/other.gguf")]))
     assert load_settings(given)[0].model.path == tmp_path / "small.gguf"
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "no model file"), (b"x", "not a GGUF file")])
+def test_a_model_that_cannot_be_one_is_told_at_once(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "small.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    parser = argparse.ArgumentParser()
+    model_option(parser)
+    with pytest.raises(ConfigError, match=reason):
+        load_settings(parser.parse_args(["--model", str(path)], options()))

@@ -40,6 +40,13 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_read(tmp_path: Path
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = ingest(tmp_path / "state", tmp_path / "nowhere.md")
     assert done.returncode == 1 and "nowhere.md" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    done = ingest(tmp_path / "state", tmp_path / "docs")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "there was nothing to read\n", "")
 
 
 def test_the_summary_counts_what_changed() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from agentd.cli.repl.link import Link
 from agentd.cli.repl.transcript import Transcript
 from agentd.client import Client
 from agentd.errors import Busy, ConfigError, Unreachable
+from agentd.testing.model import ScriptedModel
 from agentd.testing.server import ScriptedServer
+from tests.house import running, status_until
 from tests.recording import RecordingDisplay
 
 
@@ -135,3 +138,52 @@ async def test_what_keeps_it_from_reconnecting_is_told_once(tmp_path: Path, monk
         await server.start()
         await display.shows("note: connected again")
         assert sum(line.startswith("error:") for line in display.shown) == 1
+
+
+async def test_the_model_of_the_daemon_that_is_back_is_told(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "s") as server, following(server, tmp_path / "s") as (_, display, _):
+        server.status = {"model": {"name": "big\x1b[31m"}, "daemon": {"in_process": True, "pid": 1}}
+        await server.die()
+        await server.start()
+        await display.shows("note: connected again; the model is big")
+
+
+async def test_a_chat_that_runs_the_daemon_itself_says_so(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "s") as server, following(server, tmp_path / "s") as (_, display, _):
+        server.status = {"model": {"name": "small"}, "daemon": {"in_process": True, "pid": os.getpid()}}
+        await server.die()
+        await server.start()
+        await display.until(lambda: any("runs one itself; its model is small" in line for line in display.shown))
+
+
+async def test_what_a_stopping_daemon_does_not_take_is_offered_to_the_next(tmp_path: Path) -> None:
+    async with AsyncExitStack() as first:
+        house = await first.enter_async_context(running(tmp_path / "s"))
+        display = RecordingDisplay()
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Client]:
+            async with await Client.connect(house.socket, name="test") as client:
+                yield client
+
+        link = Link(Transcript(display), display, connect)
+        await link.connect()
+        await link.follow(None)
+        assert isinstance(house.model, ScriptedModel)
+        house.model.gate.clear()
+        link.post("running")
+        task = asyncio.create_task(link.run(), name="link")
+        await display.until(lambda: "asked: running" in display.shown)
+        async with house.client() as other:
+            await status_until(other, "turns", running=1)
+        house.stop.set()
+        await display.until(lambda: any("agentd stops" in line for line in display.shown))
+        link.post("late")
+        house.model.gate.set()
+        await display.shows("answer: running ")
+    async with running(tmp_path / "s"):
+        await display.shows("answer: late ")
+        assert not any(line.startswith("error: agentd is stopping") for line in display.shown)
+        task.cancel()
+        await asyncio.wait([task])
+        await link.close()

@@ -193,6 +193,15 @@ def test_after_a_reconnect_only_what_was_missed_is_shown() -> None:
     assert len(shown) == seen and transcript.idle
 
 
+def test_a_model_that_takes_over_is_named_for_good() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "Why?")
+    transcript.happened(state("t1", "running", attempt=1))
+    transcript.happened(state("t1", "running", attempt=1, detail="small answers instead: \x1b[31mthe server is down"))
+    assert shown == ["asked: Why?", "note: small answers instead: the server is down"]
+    assert transcript.status == "small answers instead: the server is down…"
+
+
 def test_everything_from_others_is_stripped_of_escape_sequences() -> None:
     transcript, shown = begun()
     evil = "\x1b[31mred\x07"

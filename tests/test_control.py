@@ -178,7 +178,9 @@ async def test_good_and_bad_mark_the_last_answer(tmp_path: Path) -> None:
 
 async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        assert (await h.say("/model")).startswith("tiny answers: ready\nTo choose another model: /model PATH.gguf")
+        told = await h.say("/model")
+        assert told.startswith("tiny answers: ready\n")
+        assert "`agentd model use NAME`" in told and "/model PATH.gguf" in told
         assert await h.say("/model /models/big.gguf") == "big answers from now on"
         assert h.parts.used == [Path("/models/big.gguf")]
         with pytest.raises(ModelError, match="no GGUF"):
@@ -199,7 +201,7 @@ async def test_documents_are_counted(tmp_path: Path) -> None:
 
 async def test_status_is_the_whole_screen_for_the_owner_and_a_word_for_others(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        assert await h.say("/status") == "\n".join(status_lines(STATUS))
+        assert await h.say("/status") == "\n".join(status_lines(STATUS, columns=78))
         shown = await h.say("/status", principal=GUEST)
         assert shown == "model   tiny\nhealth  some things need the owner's attention"
 

@@ -12,8 +12,11 @@ from agentd.config import Settings
 from agentd.daemon import Daemon, channel_builders, delivery_policy, end, load, turn_settings, until_stopped
 from agentd.delivery import Policy
 from agentd.errors import ConfigError, StateInUse
+from agentd.events import Address
 from agentd.lock import StateLock
-from tests.house import next_answer, running
+from agentd.pending import PendingDirectory
+from tests.builders import inbound, outbound
+from tests.house import next_answer, running, status_until
 
 
 async def test_what_is_configured_reaches_the_parts() -> None:
@@ -85,10 +88,21 @@ async def test_a_daemon_that_runs_is_well(tmp_path: Path) -> None:
 
 
 async def test_an_in_process_daemon_leaves_other_channels_alone(tmp_path: Path) -> None:
+    other = Address(channel="elsewhere", account="bot", chat="4711")
+    async with PendingDirectory(tmp_path / "s") as pending:
+        asked, answered = inbound(address=other), inbound(address=other)
+        await pending.accept(asked)
+        await pending.accept(answered)
+        await pending.answer(outbound(answered))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "s" / "pending").iterdir()}
     async with running(tmp_path / "s", channels=("terminal",)) as house, house.client() as client:
         session = (await client.open()).session
         await client.post(session, "hello")
-        assert (await next_answer(client)).text == "hello "
+        answer = await next_answer(client)
+        assert answer.text == "hello "
+        await client.ack(answer.id)
+        await status_until(client, "pending", unanswered=1, undelivered=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "s" / "pending").iterdir()} == before
 
 
 async def test_a_channel_that_cannot_be_built_stops_the_start(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from agentd.events import (
     Citation,
     DocumentsRetrieved,
     Event,
+    ToolCallDenied,
+    ToolCallFailed,
+    ToolCallSucceeded,
     TurnFinished,
     TurnHandedOver,
     TurnInterrupted,
@@ -76,6 +79,9 @@ def test_live_events_become_messages_and_the_rest_does_not() -> None:
         TurnStarted(**of, attempt=3): ("state", "running", 0, 3),
         TurnInterrupted(**of, reason="user"): ("state", "stopping", 0, 0),
         TurnHandedOver(**of, attempt=2, model="m", reason="r"): ("state", "running", 0, 2),
+        ToolCallSucceeded(**of, call_id="c", result="1"): ("state", "running", 0, 0),
+        ToolCallFailed(**of, call_id="c", error="no"): ("state", "running", 0, 0),
+        ToolCallDenied(**of, call_id="c", by="owner", reason="no"): ("state", "running", 0, 0),
         TurnFinished(**of, outcome="answer"): ("state", "done", 0, 0),
     }
     for event, (kind, state, position, attempt) in expected.items():

@@ -72,3 +72,15 @@ def test_dead_letters_are_told_by_reason_and_the_verdict_comes_last() -> None:
     lines = status_lines(status(pending={"dead": 3, "dead_by_reason": {"blocked": 2, "gone": 1}}, problems=["a", "b"]))
     assert [text.strip() for text in lines if " dead: " in text] == ["2 dead: blocked", "1 dead: gone"]
     assert lines[-1].endswith("a; b")
+
+
+def test_long_lines_go_on_below_their_beginning_and_no_word_is_broken() -> None:
+    path = "/a/very/long/path/" * 4
+    problem = f"channel telegram is degraded: it does not reach its server, see {path} for the log of it"
+    shown = status(problems=[problem])
+    lines = status_lines(shown, columns=50)
+    assert [line for line in lines if len(line) > 50] == [" " * 11 + path]
+    health = lines[next(n for n, line in enumerate(lines) if line.startswith("health")) :]
+    assert " ".join(" ".join(health).split()) == f"health {problem}"
+    assert all(line.startswith(" " * 11) for line in health[1:])
+    assert status_lines(shown)[-1].endswith(problem)

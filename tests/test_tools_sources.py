@@ -27,3 +27,12 @@ def test_a_number_that_was_withdrawn_is_not_given_again() -> None:
     sources.withdraw([2, 99])
     assert [one.n for one in sources.add([passage(2)])] == [3]
     assert [one.n for one in sources.passages] == [1, 3]
+
+
+def test_a_model_may_number_what_it_cites_anew() -> None:
+    sources = Sources()
+    sources.add([passage(n, chunk_id=n) for n in (1, 2, 3)])
+    cited = sources.renumber((3, 99, 1))
+    assert [(one.n, one.chunk_id) for one in cited] == [(1, 3), (2, 1)]
+    assert sources.passages == cited
+    assert [one.n for one in sources.add([passage(1, chunk_id=9)])] == [3]

@@ -23,7 +23,10 @@ COMMANDS = {
     "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),
     "config": ("agentd.cli.config", "check the configuration, or show it and where it comes from"),
 }
-"""Command -> its file, which has `arguments(parser)` and `run(options) -> exit code`, and one line of help."""
+"""Command -> its file, which has `arguments(parser)` and `run(options) -> exit code`, and one line of help.
+
+A file with `ACTIONS` needs one of them as its first argument; without any argument the command prints its help.
+"""
 
 EXIT_CODES = {
     0: "ok",
@@ -86,6 +89,9 @@ def _dispatch(argv: Sequence[str]) -> int:
         parser = _Parser(prog=f"agentd {name}", description=module.__doc__, allow_abbrev=False)
         module.arguments(parser)
         _common_options(parser)
+        if len(rest) == 1 and hasattr(module, "ACTIONS"):
+            parser.print_help(sys.stderr)
+            return UsageError.exit_code
         code: int = module.run(parser.parse_args(rest[1:], options))
     except _Exit as ended:
         return ended.code

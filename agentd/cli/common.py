@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from agentd import config, paths
+from agentd.errors import ConfigError, ModelError
 
 
 def model_option(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +17,17 @@ def model_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _checked_model(path: Path) -> Path:
+    """A file that can be a model: who names one on the command line is told at once where it cannot."""
+    from agentd.models.llama import files
+
+    try:
+        files.inspect(path)
+    except ModelError as error:
+        raise ConfigError(f"--model cannot be used: {error}") from None
+    return path
+
+
 def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """The settings and the absolute state directory; `ConfigError` names every problem.
 
@@ -23,6 +35,6 @@ def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """
     overrides = dict(options.set)
     if (model := getattr(options, "model", None)) is not None:
-        overrides["model.path"] = str(model.expanduser().absolute())
+        overrides["model.path"] = str(_checked_model(model.expanduser().absolute()))
     settings = config.load(os.environ, config=paths.config_file(os.environ, options.config), overrides=overrides)
     return settings, paths.state_dir(os.environ, options.state_dir)

@@ -12,11 +12,13 @@ from agentd import paths
 from agentd.cli.common import load_settings
 from agentd.config import Shown, origins
 
+ACTIONS = ("check", "show")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
-        choices=("check", "show"),
+        choices=ACTIONS,
         help="check: say what is wrong (exit code 78 if anything is); show: every key, secrets masked",
     )
     parser.add_argument("--json", action="store_true", help="show for programs: {key: {value, origin}}")

@@ -19,6 +19,7 @@ from agentd.errors import StateInUse, Unreachable, UsageError
 from agentd.events import OWNER
 from agentd.plain import plain
 
+ACTIONS = ("list", "show", "retry", "drop")
 IDS_AT_ONCE = 500
 _KINDS = {"inbound": "question", "outbound": "answer"}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -33,7 +34,7 @@ class _Ask(Protocol):
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
-        choices=("list", "show", "retry", "drop"),
+        choices=ACTIONS,
         help="list: what is pending and what is dead; show: one event, its log and its reason; "
         "retry: deliver or answer dead letters after all; drop: delete dead letters for good",
     )

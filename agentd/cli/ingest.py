@@ -26,7 +26,8 @@ async def _ingest(options: argparse.Namespace) -> int:
     result = await served(options, lambda client: show_progress(client.ingest(paths)), name="agentd ingest")
     for name, reason in result.skipped:
         print(plain(f"skipped {name}: {reason}"), file=sys.stderr)
-    print(summary(result))
+    if told := summary(result):
+        print(told)
     return 1 if result.skipped else 0
 
 
@@ -53,7 +54,9 @@ async def show_progress(states: AsyncIterator[IngestState]) -> IngestState:
 
 
 def summary(state: IngestState) -> str:
-    """One line for a person; a run that changed nothing says so."""
+    """One line for a person; a run that changed nothing says so. "" where all that there was is skipped."""
+    if not (state.added or state.changed or state.removed or state.unchanged):
+        return "" if state.skipped else "there was nothing to read"
     if not (state.added or state.changed or state.removed):
         return f"nothing changed: {state.unchanged} documents are up to date"
     parts = [f"{state.added} added", f"{state.changed} changed", f"{state.removed} removed"]

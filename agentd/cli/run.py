@@ -8,9 +8,12 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 from agentd.cli.common import load_settings, model_option
+from agentd.cli.takeover import Takeover
 from agentd.daemon import Daemon
+from agentd.errors import StateInUse
 from agentd.notify import Notifier
 from agentd.paths import daemon_sockets
 
@@ -29,12 +32,13 @@ def run(options: argparse.Namespace) -> int:
     settings, state_dir = load_settings(options)
     sockets = daemon_sockets(os.environ, state_dir)
     daemon = Daemon(settings, state_dir, sockets=sockets)
-    asyncio.run(_serve(daemon, f"agentd is ready: pid {os.getpid()}, socket {sockets[0][0]}"))
+    asyncio.run(_serve(daemon, state_dir, f"agentd is ready: pid {os.getpid()}, socket {sockets[0][0]}"))
     return 0
 
 
-async def _serve(daemon: Daemon, ready_line: str) -> None:
+async def _serve(daemon: Daemon, state_dir: Path, ready_line: str) -> None:
     stop, fast = asyncio.Event(), asyncio.Event()
+    takeover = Takeover(state_dir, stop)
     notifier = Notifier()
 
     def asked(name: str) -> None:
@@ -54,6 +58,10 @@ async def _serve(daemon: Daemon, ready_line: str) -> None:
         loop.add_signal_handler(number, asked, number.name)
     watchdog = asyncio.create_task(notifier.watchdog(daemon.is_well), name="watchdog")
     try:
-        await daemon.run(stop=stop, fast=fast, ready=ready)
+        while not stop.is_set():
+            try:
+                await daemon.run(stop=stop, fast=fast, ready=ready)
+            except StateInUse as refusal:
+                await takeover.wait(refusal)
     finally:
         watchdog.cancel()

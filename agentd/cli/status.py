@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
+import sys
 from typing import Any
 
 from agentd.cli.attach import served
@@ -18,7 +20,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     status = asyncio.run(_status(options))
-    print(json.dumps(status, indent=2) if options.json else "\n".join(map(plain, status_lines(status))))
+    if options.json:
+        print(json.dumps(status, indent=2))
+    else:
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(map(plain, status_lines(status, columns=columns))))
     return 0
 
 

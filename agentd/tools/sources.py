@@ -8,7 +8,9 @@ from agentd.events import Passage
 
 
 class Sources:
-    """Numbers are given once: what is withdrawn can no longer be cited, and nothing else gets its number."""
+    """Numbers are given once, unless `renumber` is called: what is withdrawn can no longer be cited, and nothing else
+    gets its number.
+    """
 
     def __init__(self) -> None:
         self._passages: dict[int, Passage] = {}
@@ -27,6 +29,13 @@ class Sources:
         """The model was not shown these after all."""
         for n in numbers:
             self._passages.pop(n, None)
+
+    def renumber(self, numbers: Sequence[int]) -> tuple[Passage, ...]:
+        """Only these can be cited from now on, as 1, 2, 3 and so on; they with their new numbers."""
+        kept = [self._passages[n] for n in numbers if n in self._passages]
+        self._passages = {n: passage.model_copy(update={"n": n}) for n, passage in enumerate(kept, start=1)}
+        self._last = len(kept)
+        return self.passages
 
     def _numbered(self, passage: Passage) -> Passage:
         known = next((one for one in self._passages.values() if _place(one) == _place(passage)), None)

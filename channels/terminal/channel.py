@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentd.conversation import Conversations
-from agentd.errors import ConfigError, Wait
+from agentd.errors import ConfigError, UsageError, Wait
 from agentd.events import Address, OutboundEvent, Sender
 from agentd.ports import (
     Control,
@@ -28,6 +29,8 @@ from agentd.ports import (
 from agentd.protocol import MAX_FRAME_BYTES, Closing, answer_message
 from channels.terminal.connection import Connection
 from channels.terminal.socket import bind, may_connect, peer, shared_group
+
+log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 256
 
@@ -47,6 +50,7 @@ def build(offers: Offers) -> TerminalChannel:
         status=offers.status,
         control=offers.control,
         letters=offers.letters,
+        hand_over=offers.hand_over,
     )
 
 
@@ -100,6 +104,7 @@ class TerminalChannel:
         status: Status,
         control: Control,
         letters: DeliveryDesk,
+        hand_over: Callable[[], float] | None = None,
     ) -> None:
         self._paths = paths
         self._version = version
@@ -111,6 +116,8 @@ class TerminalChannel:
         self.control = control
         self.letters = letters
         self._deliveries = deliveries
+        self._hand_over = hand_over
+        self._closing = "agentd stops"
         self._inbox: Inbox | None = None
         self._listeners: list[tuple[socket.socket, Path]] = []
         self._servers: list[asyncio.Server] = []
@@ -151,6 +158,9 @@ class TerminalChannel:
             self._tasks.add(task)
             try:
                 await self._serve(reader, writer, group)
+            except asyncio.CancelledError:
+                # Only `_end` cancels it, and asyncio.streams takes a connection's cancelled task for a bug.
+                log.debug("a client was cut off at the end")
             finally:
                 self._tasks.discard(task)
 
@@ -176,7 +186,16 @@ class TerminalChannel:
             server.close()
         for connection in list(self._connections):
             with suppress(ConnectionError):
-                await connection.send(Closing(reason="agentd stops"))
+                await connection.send(Closing(reason=self._closing))
+
+    def hand_over(self, to: Sender) -> float:
+        """End this daemon for one that `to` starts; the seconds that takes at most. `UsageError` where it goes on."""
+        if to.id not in ("0", str(os.geteuid())):
+            raise UsageError("only the owner of this agentd may take its state directory over.")
+        if self._hand_over is None:
+            raise UsageError("this daemon runs by itself and hands nothing over; stop it first.")
+        self._closing = f"`agentd run` takes over ({to.name})"
+        return self._hand_over()
 
     def close(self) -> None:
         """Stop listening and take the sockets away."""

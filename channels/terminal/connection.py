@@ -62,6 +62,7 @@ class House(Protocol):
     def address(self, session_id: str, request: str = "") -> Address: ...
     def follows(self, connection: Connection, session_id: str) -> None: ...
     def acknowledged(self, connection: Connection, outbound_id: str) -> None: ...
+    def hand_over(self, to: Sender) -> float: ...
 
 
 class Connection:
@@ -175,6 +176,9 @@ class Connection:
                     OWNER, message.what, message.ids, older_than=message.older_than, limit=message.limit
                 )
                 await self.send(protocol.Told(re=message.id, data=dict(data)))
+            case protocol.HandOver():
+                seconds = self._house.hand_over(self._sender)
+                await self.send(protocol.Told(re=message.id, data={"seconds": seconds}))
             case protocol.Command():
                 reply = await self._house.control.run(message.text, OWNER, message.session)
                 await self.send(protocol.Told(re=message.id, data={"text": reply.text, "session": reply.session}))
@@ -193,6 +197,7 @@ class Connection:
         if message.history:
             stored = await self._house.sessions.history(OWNER, session.id, limit=message.history)
             lines = tuple(_line(line) for line in stored)
+            await self._mark_read(session)
         if not self.follows(session.id) and len(self._followed) >= MAX_FOLLOWED:
             raise UsageError(f"one connection may follow {MAX_FOLLOWED} sessions; open another connection.")
         after = (message.after.epoch, message.after.n) if message.after else None
@@ -214,6 +219,13 @@ class Connection:
             await self.send(protocol.State(**live, state="running"))
             await self.send(protocol.Chunk(**live, n=0, text=state.said))
         self._house.follows(self, session.id)
+
+    async def _mark_read(self, session: SessionInfo) -> None:
+        if session.unread:
+            try:
+                await self._house.sessions.mark_read(OWNER, session.id)
+            except AgentdError as error:  # a full disk, for one: the history can be read all the same
+                log.warning("session %s stays marked as unread: %s", session.id, error)
 
     def _follow(self, session_id: str, after: tuple[str, int] | None, tasks: asyncio.TaskGroup) -> None:
         if (earlier := self._followed.pop(session_id, None)) is not None:

@@ -17,7 +17,7 @@ from agentd.protocol import MAX_TEXT_BYTES, IngestState
 KEYS = """\
 Enter sends; Alt-Enter or a backslash at the end of a line begins a new line
 Ctrl-C stops the running answer; at rest it clears the line, twice it leaves
-Ctrl-D leaves, on an empty line
+Ctrl-D leaves, on an empty line; a running answer is kept for you
 Ctrl-R searches what was typed; Ctrl-X Ctrl-E opens an editor
 // at the beginning of a message stands for a slash"""
 
@@ -82,8 +82,8 @@ class Actions:
             self._progress("")
         for name, reason in state.skipped if state else ():
             self._display.error(plain(f"skipped {name}: {reason}"))
-        if state is not None:
-            self._display.note(summary(state))
+        if state is not None and (told := summary(state)):
+            self._display.note(told)
 
 
 def _path(text: str) -> Path:

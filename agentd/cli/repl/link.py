@@ -5,6 +5,7 @@ missed is shown when the daemon is back.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
@@ -16,7 +17,7 @@ from agentd import protocol
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.transcript import Transcript
 from agentd.client import Client, Disconnected, new_message_id
-from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Unreachable
+from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.plain import plain
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
@@ -164,7 +165,10 @@ class Link:
     async def _offer(self, client: Client) -> None:
         while True:
             while self._offered:
-                await self._offer_one(client, self._offered[0])
+                try:
+                    await self._offer_one(client, self._offered[0])
+                except Stopping:
+                    return  # the next daemon is offered it
             self._typed.clear()
             await self._typed.wait()
 
@@ -173,7 +177,7 @@ class Link:
             accepted = await client.post(typed.session, typed.text, message_id=typed.id)
             if typed.session == self.session:
                 self._transcript.accepted(accepted)
-        except Disconnected:
+        except (Disconnected, Stopping):
             raise
         except AgentdError as error:
             self._transcript.refused(typed.id, plain(str(error)))
@@ -205,9 +209,23 @@ class Link:
                     await self._display.flush()
                 await asyncio.sleep(wait)
             else:
-                self._display.note("connected again")
+                self._display.note(await self._who_answers())
                 await self._display.flush()
                 return
+
+    async def _who_answers(self) -> str:
+        """What became of the daemon that was lost."""
+        try:
+            status = await self.client.get("status")
+        except AgentdError:  # it went away again, which is told next
+            return "connected again"
+        daemon, model = status.get("daemon", {}), plain(str(status.get("model", {}).get("name", "")))
+        if daemon.get("in_process") and daemon.get("pid") == os.getpid():
+            return (
+                f"connected again: no daemon came back, so this chat runs one itself; its model is {model}. "
+                "`agentd run` takes over whenever it is started."
+            )
+        return f"connected again; the model is {model}" if model else "connected again"
 
     async def _resume(self) -> None:
         async with AsyncExitStack() as connection:

@@ -17,7 +17,7 @@ from agentd.errors import AgentdError, UsageError
 from agentd.plain import plain
 
 LEAVING = "the running answer goes on; `agentd chat -c` shows it"
-LEAVING_HERE = "waiting for the running answer to end; Ctrl-C leaves at once, the next start answers then"
+LEAVING_HERE = "the running answer ends first, `agentd chat -c` shows it; Ctrl-C leaves at once, the next start answers"
 MAX_TYPED = 100
 """Lines that may wait until an earlier one is done."""
 

@@ -1,0 +1,58 @@
+"""How `agentd run` gets a state directory that a chat or another command holds: it asks for it, and waits until it is
+free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from agentd.client import Client
+from agentd.errors import AgentdError, StateInUse, Unreachable
+from agentd.paths import SOCKET_NAME
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 10.0
+"""How long a holder may be silent: it may be just starting or ending."""
+SLACK_SECONDS = 5.0
+"""What a hand-over may take beyond what was said."""
+POLL_SECONDS = 0.05
+
+
+class Takeover:
+    """`wait` after each refusal of the state directory; `stop` ends a wait."""
+
+    def __init__(self, state_dir: Path, stop: asyncio.Event) -> None:
+        self._socket = state_dir / SOCKET_NAME
+        self._stop = stop
+        self._asked: int | None = None
+        self._deadline = time.monotonic() + ANSWER_SECONDS
+
+    async def wait(self, refusal: StateInUse) -> None:
+        """Returns when it is worth trying again; raises the refusal where the holder goes on or does not end."""
+        if refusal.pid is None or refusal.pid != self._asked:
+            await self._ask(refusal)
+        if time.monotonic() > self._deadline:
+            raise refusal
+        try:
+            await asyncio.wait_for(self._stop.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    async def _ask(self, refusal: StateInUse) -> None:
+        try:
+            async with await Client.connect(self._socket, name="agentd run", acks=False) as client:
+                seconds = await client.hand_over()
+        except Unreachable as error:
+            # Nobody listens (yet, or any more), or it ended before its reply came.
+            log.debug("%s", error)
+            return
+        except AgentdError as error:
+            log.debug("%s", error)
+            raise refusal from None
+        self._asked = refusal.pid
+        self._deadline = time.monotonic() + seconds + SLACK_SECONDS
+        log.info("process %s hands the state directory over; what it is answering ends first", refusal.pid)
