@@ -21,9 +21,9 @@ async def test_text_that_nobody_has_read_yet_is_merged() -> None:
 
 async def test_only_the_newest_position_is_told() -> None:
     answer = Answer(1)
-    for item in (QueuePosition(position=2), QueuePosition(position=1), Placed(), Finish(reason="stop")):
+    for item in (QueuePosition(position=2), QueuePosition(position=1), Placed(reading=True), Finish(reason="stop")):
         answer.put(item)
-    assert await taken(answer, 3) == [QueuePosition(position=1), Placed(), Finish(reason="stop")]
+    assert await taken(answer, 3) == [QueuePosition(position=1), Placed(reading=True), Finish(reason="stop")]
 
 
 async def test_a_reader_waits_for_what_comes() -> None:

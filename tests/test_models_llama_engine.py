@@ -182,16 +182,27 @@ def test_who_waits_is_told_where_and_again_when_it_moves_up(random_model: Path) 
     bench.run()
     moves = [told for told in bench.told if isinstance(told, Queued | Started | Ended)]
     assert [(type(m).__name__, m.id, getattr(m, "position", 0)) for m in moves] == [
-        ("Started", 1, 0),
         ("Queued", 2, 1),
         ("Queued", 3, 2),
+        ("Started", 1, 0),
         ("Ended", 1, 0),
-        ("Started", 2, 0),
         ("Queued", 3, 1),
+        ("Started", 2, 0),
         ("Ended", 2, 0),
         ("Started", 3, 0),
         ("Ended", 3, 0),
     ]
+
+
+def test_who_has_a_place_and_waits_for_the_prompts_of_others_is_told_so_until_its_own_is_read(
+    random_model: Path,
+) -> None:
+    bench = Bench(random_model, sequences=2)
+    bench.engine.handle(ask(1, "x" * 1200, system="", max_tokens=1))
+    bench.engine.handle(ask(2, "y" * 1200, system="", max_tokens=1))
+    bench.run()
+    starts = [(told.id, told.reading) for told in bench.told if isinstance(told, Started)]
+    assert starts == [(1, True), (2, False), (2, True)]
 
 
 def test_a_cancelled_request_says_nothing_more_and_frees_its_place(random_model: Path) -> None:

@@ -90,7 +90,9 @@ class LimitsSection(Section):
     """How long each phase of an answer may take; the fields of `agentd.generation.Limits`."""
 
     load: Positive = _key(300.0, "how long reading the model into memory may take", unit="s")
-    first_token: Positive = _key(120.0, "how long the first token of an answer may take", unit="s")
+    first_token: Positive = _key(
+        120.0, "how long the first token of an answer may take once its prompt is being read", unit="s"
+    )
     idle: Positive = _key(60.0, "how long it may take from one token to the next", unit="s")
     turn: Positive = _key(600.0, "how long a whole turn may take", unit="s")
 

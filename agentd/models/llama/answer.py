@@ -15,7 +15,9 @@ class ChildDied(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """The request waits no longer."""
+    """The request has a sequence; `reading` its prompt has begun, else that waits for the prompts of others."""
+
+    reading: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,6 +92,8 @@ class Engine:
         self._cache = Cache(driver, self._scheduler, spill)
         self._guesses = guess and not driver.whole_only
         self._requests: dict[int, _Request] = {}
+        self._unread: dict[int, bool] = {}
+        """Requests that were placed and of whose prompts nothing was read yet, and whether they were told so."""
         self._rate: float | None = None
         self._told = -math.inf
 
@@ -175,6 +177,7 @@ class Engine:
         if outcome == "done":
             self._learn_rate(spans, self._clock() - start)
             self._scheduler.decoded(spans)
+            self._tell_started(spans)
             self._cache.store_marks(spans)
             self._sample(spans)
         elif outcome == "full":
@@ -204,7 +207,20 @@ class Engine:
         self._cache.place(placement)
         self._requests[placement.job.id].position = 0
         self._told = -math.inf  # the first words of an answer go out at once
-        self._outbox.send(Started(id=placement.job.id))
+        self._unread[placement.job.id] = False
+
+    def _tell_started(self, spans: Sequence[Span]) -> None:
+        """Only once its prompt is being read can the time to the first token of an answer be judged."""
+        if not self._unread:
+            return
+        read = {self._scheduler.job_of(span).id for span in spans}
+        for number, told in list(self._unread.items()):
+            if number in read:
+                del self._unread[number]
+                self._outbox.send(Started(id=number, reading=True))
+            elif not told:
+                self._unread[number] = True
+                self._outbox.send(Started(id=number, reading=False))
 
     def _tell_positions(self) -> None:
         for position, job in enumerate(self._scheduler.waiting, start=1):
@@ -299,5 +315,6 @@ class Engine:
 
     def _end(self, request: _Request) -> None:
         self._scheduler.end(request.job)
+        self._unread.pop(request.job.id, None)
         request.sampler.free()
         del self._requests[request.job.id]

@@ -199,7 +199,7 @@ class _Reader:
             match item:
                 case TextDelta() | ReasoningDelta() | ToolCallDelta() | Working():
                     self._limit, self._problem = limits.idle, "said nothing more"
-                case QueuePosition():
+                case QueuePosition() | Placed(reading=False):
                     self._limit = limits.turn
                 case Placed():
                     self._limit, self._problem = limits.first_token, "did not begin to answer"

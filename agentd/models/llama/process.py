@@ -231,7 +231,7 @@ class Process:
             case Queued():
                 answer.put(QueuePosition(position=message.position))
             case Started():
-                answer.put(Placed())
+                answer.put(Placed(reading=message.reading))
             case Counted():
                 answer.put(Tokens(count=message.tokens))
             case OpenedEmbedder():

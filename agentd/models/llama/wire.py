@@ -169,10 +169,11 @@ class Queued(_Message):
 
 
 class Started(_Message):
-    """The request has a sequence of its own and its prompt is being read."""
+    """The request has a sequence of its own; `reading` its prompt has begun, else that waits for those of others."""
 
     type: Literal["started"] = "started"
     id: int
+    reading: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
