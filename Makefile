@@ -32,6 +32,7 @@ prove: $(VENV)/tested
 
 bench: $(VENV)/tested
 	@$(BIN)/python -m bench.delivery
+	@$(BIN)/python -m bench.engine
 
 # pip's own progress is shown; llama-cpp-python is compiled once (some minutes) and then comes from pip's cache.
 $(VENV)/pip:
