@@ -9,7 +9,8 @@ shared_prefix_ttft_16   the same, the worst time to a first token
 no_prefix_tps_N         N chats with nothing in common
 second_turn_ttft        the first token of the second answer of a conversation
 quoting_tps             an answer that quotes its prompt, beside the same without guesses
-overhead_us             Python and messages between processes for each token, beside 60 microseconds
+overhead_us             Python and messages between processes for each token, beside 60 microseconds; with the
+                        smaller model in both forms: what a large one leaves of the processor's caches is its own cost
 
 Rows that are only shown, among others:
 
@@ -61,7 +62,10 @@ QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, quotes=5, overhead_tokens=100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
+    """`random` and `quoting` are of the shape of the plan, `small` always of the smaller one."""
+
     random: Path
+    small: Path
     quoting: Path
     server: Path
     threads: int
@@ -196,7 +200,7 @@ def overhead(plan: Plan, setting: Setting) -> list[Row]:
     rows, worst = [], 0.0
     for count in (4, 16):
         rounds = [
-            engine_overhead.per_token(setting.random, chats=count, tokens=plan.overhead_tokens)
+            engine_overhead.per_token(setting.small, chats=count, tokens=plan.overhead_tokens)
             for _ in range(plan.rounds)
         ]
         child = shown(f"overhead_us_child_{count}", "us", [child for child, _ in rounds])
@@ -299,8 +303,15 @@ def panels(plan: Plan, measured: Sequence[Row]) -> list[Panel]:
 
 def run(plan: Plan, place: Path, server: Path, threads: int, picture: Path | None) -> list[Row]:
     """Everything; prints the table and draws the picture, if there is to be one."""
-    setting = Setting(random=place / "random.gguf", quoting=place / "quoting.gguf", server=server, threads=threads)
+    setting = Setting(
+        random=place / "random.gguf",
+        small=place / "small.gguf",
+        quoting=place / "quoting.gguf",
+        server=server,
+        threads=threads,
+    )
     write_random_model(setting.random, plan.shape)
+    write_random_model(setting.small, SMALL)
     write_quoting_model(setting.quoting, plan.shape, words(plan.quote))
     found = [*rows(plan, asyncio.run(measure(plan, setting))), *overhead(plan, setting), _divergence(plan, setting)]
     print(table(found))

@@ -1,9 +1,9 @@
 """Which sequence gets which tokens of the next batch; pure, and every decision about the cache is made here.
 
-A job is a request with its tokens so far; a slot is one sequence of llama.cpp's cache with the tokens that it holds. In
-each step every job that generates gets its one new token, and what room is left goes to prompts: the more urgent
-first, then the older. A job starts from the longest beginning that any slot holds, busy or not, or that was stored
-outside of the cache. Sessions take turns: one with many jobs does not hold up one with few.
+A job is a request with its tokens so far; a slot is one sequence of llama.cpp's cache with the tokens that it holds. A
+step gives every job that generates its one new token; the next one goes on with prompts, if there are any: the more
+urgent first, then the older. A job starts from the longest beginning that any slot holds, busy or not, or that was
+stored outside of the cache. Sessions take turns: one with many jobs does not hold up one with few.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from agentd.models.llama.pool import Left, Pool, Slot, common
 
 BATCH = 512
 """Tokens of a step at most."""
-TILE, LEAST = 64, 16
-"""A step with prompts has whole tiles of tokens, and at least so many of prompts: llama.cpp's attention on processors
-takes 64 tokens at once, and half as many cost the same behind a long beginning."""
+TILE = 64
+"""Tokens that llama.cpp's attention on processors takes at once: fewer of a prompt cost as much behind a long
+beginning, and one answer among them makes it look at all that the cache holds."""
 WORTH_WAITING = 32
 """Tokens: how much longer a beginning that is being decoded must be than one that is there, to wait for it."""
 WORTH_RESTORING = 32
@@ -28,7 +28,7 @@ HEADROOM = 64
 YIELD = 16
 """How many later jobs go first for each job that the same session has already."""
 LAG = 4
-"""Background work has its part in one of so many steps while anything else runs."""
+"""Background work has its part in one of so many steps while anything else runs; its prompts in half of these."""
 
 
 def no_guess(job: Job, most: int) -> Sequence[int]:
@@ -46,6 +46,7 @@ class Scheduler:
         self._running: list[Job] = []
         self._jobs: dict[int, Job] = {}
         self._next_order = self._now = 0
+        self._answered = False
 
     @property
     def waiting(self) -> Sequence[Job]:
@@ -211,41 +212,33 @@ class Scheduler:
     # --- A step ------------------------------------------------------------------------------------------------------
 
     def plan(self, *, alone: int, together: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
-        """The next batch of `alone` tokens, or `together` where answers go on; prompts get what these leave of it.
+        """The next batch: up to `alone` tokens of prompts, or `together` where answers wait for these.
 
-        Those who generate may add `guesses` guessed tokens altogether, fewer beside a prompt.
+        Answers and prompts take turns, because together each would cost more. Those who generate may add `guesses`
+        guessed tokens altogether.
         """
         self._now += 1
         answers: list[Job] = []
         prompts: list[Job] = []
         for job in self._in_this_step():
             (prompts if job.pending > 1 else answers).append(job)
-        if prompts:
-            guesses = min(guesses, together // 2)
-        spans: list[Span] = []
-        used = 0
-        for job in answers:
-            span = self._next(job, guess, guesses)
-            spans.append(span)
-            guesses -= span.guessed
-            used += 1 + span.guessed
-        room = self._room(used, together if spans else alone)
-        for job in prompts:
-            if room > 0:
-                spans.append(self._prompt(job, room))
-                room -= len(spans[-1].tokens)
-        return spans
-
-    def _room(self, used: int, limit: int) -> int:
-        """Tokens for prompts, which fill the batch to whole tiles and always get a few."""
-        least = LEAST + -(used + LEAST) % TILE
-        most = (limit // TILE) * TILE - used
-        return min(max(least, most), BATCH - used)
+        if answers and prompts:
+            self._answered = not self._answered
+            if not self._answered:
+                return self._prompts(prompts, together)
+        return self._answers(answers, guess, guesses) if answers else self._prompts(prompts, alone)
 
     def _in_this_step(self) -> list[Job]:
         """All that run, but background work not each time beside others."""
         others = [job for job in self._running if job.priority != "background"]
         return others if others and self._now % LAG else self._running
+
+    def _answers(self, jobs: Sequence[Job], guess: Guess, guesses: int) -> list[Span]:
+        spans: list[Span] = []
+        for job in jobs:
+            spans.append(self._next(job, guess, guesses))
+            guesses -= spans[-1].guessed
+        return spans
 
     def _next(self, job: Job, guess: Guess, guesses: int) -> Span:
         slot = self._slot_of(job)
@@ -254,10 +247,23 @@ class Scheduler:
         guessed = guess(job, most) if most > 0 else ()
         return Span(slot=slot.number, start=start, tokens=[job.tokens[-1], *guessed], last=True, guessed=len(guessed))
 
+    def _prompts(self, jobs: Sequence[Job], most: int) -> list[Span]:
+        room = max(TILE, most // TILE * TILE)
+        spans: list[Span] = []
+        for job in jobs:
+            spans.append(self._prompt(job, room))
+            room -= len(spans[-1].tokens)
+            if room <= 0 or not spans[-1].last:
+                break
+        return spans
+
     def _prompt(self, job: Job, most: int) -> Span:
+        """What of a prompt is not a whole tile comes first, where the least stands before it."""
         slot = self._slot_of(job)
-        start = len(slot.tokens)
-        end = min([start + most, len(job.tokens), *(mark for mark in job.marks if mark > start)])
+        start, left = len(slot.tokens), job.pending
+        odd = left % TILE if most % TILE == 0 and left > most else 0
+        size = min(left, most - TILE + odd if odd else most)
+        end = min([start + size, *(mark for mark in job.marks if mark > start)])
         return Span(slot=slot.number, start=start, tokens=job.tokens[start:end], last=end == len(job.tokens))
 
     def decoded(self, spans: Sequence[Span]) -> None:
