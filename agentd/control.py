@@ -21,6 +21,8 @@ LISTED = 50
 REMEMBERED = 20
 """How many messages back /good and /bad look for an answer."""
 TITLE_WIDTH = 40
+NO_MODEL = "none"
+"""Instead of a file, takes /model back to no language model of this machine."""
 COLUMNS = 78
 """What fits on the narrowest terminal that is common, next to a margin."""
 
@@ -155,16 +157,17 @@ class DaemonControl:
 
     async def _model(self, request: _Request) -> CommandReply:
         if request.argument:
-            return CommandReply(text=await self._choose_model(Path(request.argument)))
+            chosen = None if request.argument == NO_MODEL else Path(request.argument)
+            return CommandReply(text=await self._choose_model(chosen))
         model = (await self._status.snapshot())["model"]
         return CommandReply(
             text=f"{model['name']} answers: {model['note']}\n"
             "To choose another one: `agentd model list` shows some, `agentd model use NAME` chooses one for good; "
-            "/model PATH.gguf uses one until agentd ends."
+            "/model PATH.gguf uses one until agentd ends, /model none uses none."
         )
 
-    async def _choose_model(self, path: Path) -> str:
-        if not path.is_absolute():
+    async def _choose_model(self, path: Path | None) -> str:
+        if path is not None and not path.is_absolute():
             raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory.")
         if self._models is None:
             raise UsageError("this daemon cannot change its model while it runs; set `[model] path` and restart it.")

@@ -511,8 +511,11 @@ class DeliveryDesk(Protocol):
 class ModelChoice(Protocol):
     """A model can be chosen while the daemon runs."""
 
-    async def use(self, path: Path) -> str:
-        """Answer with the model in this GGUF file from now on; what a person is told. `ModelError` if it cannot."""
+    async def use(self, path: Path | None) -> str:
+        """Answer with the model in this GGUF file from now on, with None without one in a file; what a person is told.
+
+        `ModelError` if it cannot, and then nothing has changed.
+        """
         ...
 
 

@@ -33,7 +33,7 @@ def _wrapped(line: str, columns: int, indent: int) -> list[str]:
 
 def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     daemon, documents, model, turns = (status[key] for key in ("daemon", "documents", "model", "turns"))
-    where = f"pid {daemon['pid']}"
+    where = "no daemon runs" if daemon["pid"] is None else f"pid {daemon['pid']}"
     if daemon["in_process"]:
         here = daemon["pid"] == os.getpid()
         where = "in this process; no daemon runs" if here else f"in a chat or another command, {where}"

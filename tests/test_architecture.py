@@ -35,6 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.retrieval",
             "agentd.sessions",
             "agentd.status",
+            "agentd.status_at_rest",
             "agentd.store",
             "agentd.summary",
             "agentd.supervisor",
@@ -82,6 +83,17 @@ BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.retrieval": frozenset({"agentd.store"}),
     "agentd.sessions": frozenset({"agentd.store"}),
     "agentd.status": frozenset({"agentd.supervisor"}),
+    "agentd.status_at_rest": frozenset(
+        {
+            "agentd.lock",
+            "agentd.models",
+            "agentd.pending",
+            "agentd.retrieval",
+            "agentd.status",
+            "agentd.store",
+            "agentd.supervisor",
+        }
+    ),
     "agentd.summary": frozenset({"agentd.store", "agentd.window"}),
     "agentd.turn": frozenset({"agentd.tools", "agentd.window"}),
     "agentd.status_text": frozenset({"agentd.delivery"}),
@@ -106,6 +118,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.delivery",
             "agentd.letters",
             "agentd.models",
+            "agentd.status_at_rest",
             "agentd.status_text",
             "agentd.paths",
             "agentd.plain",

@@ -12,6 +12,8 @@ import pytest
 
 from agentd.cli.ask import source_lines
 from agentd.events import Citation
+from tests.daemons import DaemonProcess
+from tests.house import status_until
 
 DOCUMENT = """# Notes
 
@@ -126,6 +128,40 @@ async def test_two_questions_at_once_on_one_state_directory_both_get_answers(sta
 
     answers = await asyncio.gather(*(ask() for _ in range(4)))
     assert all(b"third working day" in answer for answer in answers)
+
+
+async def asked(state: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return await asyncio.to_thread(agentd, state, "ask", *arguments)
+
+
+async def test_an_answer_that_takes_too_long_is_found_in_the_chat(tmp_path: Path) -> None:
+    gives_up = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gives_up.wait()
+        writer.close()
+
+    silent = await asyncio.start_server(connected, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/v1"
+    remote = ("--set", f"model.remote.base_url={address}", "--set", "model.remote.retries=0")
+    async with silent, DaemonProcess(tmp_path / "s", *remote) as daemon:
+        done = await asked(tmp_path / "s", "--timeout", "2", "--set", "agent.concurrency=2", "Hello?")
+        async with daemon.client() as client:
+            await status_until(client, "turns", running=1)
+            gives_up.set()
+            await status_until(client, "pending", unanswered=0, undelivered=0)
+            opened = await client.open("last", history=10)
+    assert done.returncode == 124 and done.stdout == b""
+    unused, late = done.stderr.decode().splitlines()
+    assert "--set is not used for agent.concurrency;" in unused
+    assert late == "agentd: no answer within 2 s; `agentd chat -c` shows it later."
+    assert [line.role for line in opened.history] == ["user", "assistant"]
+
+
+def test_a_question_that_nobody_took_in_time_is_to_be_asked_again(state: Path) -> None:
+    done = agentd(state, "ask", "--timeout", "0.001", "Hello?")
+    assert done.returncode == 124
+    assert done.stderr == b"agentd: no answer within 0.001 s; the question was not taken yet; ask again.\n"
 
 
 def test_a_closed_pipe_ends_quietly(state: Path) -> None:

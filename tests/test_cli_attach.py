@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from agentd.cli import attach as module
+from agentd.cli import main
 from agentd.cli.attach import attached, served
-from agentd.errors import Unreachable, UsageError
+from agentd.errors import StateError, Unreachable, UsageError
 from agentd.lock import StateLock
 from agentd.testing.gguf import write_random_model
 from tests.daemons import DaemonProcess
@@ -66,3 +72,68 @@ async def test_a_model_cannot_be_forced_on_a_daemon_that_runs(tmp_path: Path) ->
         with pytest.raises(UsageError, match="/model"):
             async with attached(given, name="test"):
                 pass
+
+
+async def test_settings_that_a_daemon_does_not_take_are_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = options(tmp_path / "s")
+    given.set = [("agent.concurrency", "2"), ("daemon.grace", "1"), ("daemon.grace", "2")]
+    async with DaemonProcess(tmp_path / "s"):
+        for _ in range(2):
+            async with attached(given, name="test"):
+                pass
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "not used for agent.concurrency, daemon.grace; " in told
+
+
+NOBODY = 65534
+COMMANDS = (
+    ["ask", "hi"],
+    ["chat", "--plain"],
+    ["status"],
+    ["ingest", "/etc/hostname"],
+    ["delivery", "list"],
+    ["model", "list"],
+    ["model", "use", "small"],
+)
+
+
+def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of another user: the interpreter imports all that it may need before it gives its rights up."""
+    code = (
+        "import importlib, os, sys, agentd.cli as cli\n"
+        "for module, _ in cli.COMMANDS.values(): importlib.import_module(module)\n"
+        "import agentd.cli.model_pull, agentd.letters, agentd.status_at_rest, channels.terminal.channel\n"
+        "import workers.agent, workers.delivery\n"
+        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("below", ["", "further/down"])
+def test_a_state_directory_of_somebody_else_is_told_in_one_sentence(arguments: list[str], below: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        state = Path(folder, "state")
+        state.mkdir(mode=0o700)
+        done = as_nobody(*arguments, "--state-dir", str(state / below))
+    assert done.returncode == StateError.exit_code
+    assert done.stderr.startswith("agentd: ") and done.stderr.count("\n") == 1
+    assert "Permission denied" in done.stderr and str(state) in done.stderr
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_a_state_directory_that_is_a_file_is_told_as_one(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    state = tmp_path / "s"
+    state.touch()
+    assert main([*arguments, "--state-dir", str(state)]) == StateError.exit_code
+    told = f"agentd: the state directory {state} is a file; name a directory with --state-dir.\n"
+    assert capsys.readouterr().err == told

@@ -75,3 +75,23 @@ def test_show_of_a_wrong_configuration_is_its_problems(file: Path, capsys: pytes
     file.write_text("[[[")
     assert main(["config", "show"]) == 78
     assert capsys.readouterr().err.startswith(f"agentd: {file}:1:")
+
+
+def test_check_names_what_does_not_come_from_the_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[daemon]\ngrace = 3\n")
+    assert main(["config", "check", "--set", "agent.concurrency=8"]) == 0
+    assert capsys.readouterr().out == f"ok: {file} and --set agent.concurrency\n"
+
+
+def test_check_without_a_file_says_what_is_no_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AGENTD_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("agentd.paths.SYSTEM_CONFIG", tmp_path / "none.toml")
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr().out == "ok: no configuration file, all defaults\n"
+    monkeypatch.setenv("AGENTD_DAEMON__GRACE", "3")
+    assert main(["config", "check", "--set", "agent.concurrency=8"]) == 0
+    told = capsys.readouterr().out
+    assert told == "ok: no configuration file, all defaults but AGENTD_DAEMON__GRACE, --set agent.concurrency\n"

@@ -169,3 +169,10 @@ async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_rest
         told = capsys.readouterr()
         assert "from the next start on" in told.out
         assert f"pid {daemon.process.pid}), and small answers until it ends" in told.err
+        async with daemon.client() as client:
+            with pytest.raises(ModelError):
+                await client.command(f"/model {state}/no-such/small.gguf")
+            status = await client.get("status")
+            assert status["model"]["name"] == "small" and status["problems"] == []
+            assert (await client.command("/model none"))[0].startswith("extractive answers from now on")
+            assert (await client.get("status"))["model"]["name"] == "extractive"

@@ -47,9 +47,9 @@ async def test_commands_of_the_daemon_are_sent_as_typed_and_paths_are_made_absol
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with house(tmp_path) as h:
-        for line in ("/status", "/model", "/model a.gguf", "/good  well done"):
+        for line in ("/status", "/model", "/model a.gguf", "/model none", "/good  well done"):
             assert await h.actions.perform(line)
-        assert h.server.commands == ["/status", "/model", f"/model {tmp_path}/a.gguf", "/good well done"]
+        assert h.server.commands == ["/status", "/model", f"/model {tmp_path}/a.gguf", "/model none", "/good well done"]
         assert h.shown == [f"note: done: {command}" for command in h.server.commands]
 
 

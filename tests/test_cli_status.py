@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from agentd.pending import PendingDirectory
+from tests.builders import inbound, outbound
 from tests.daemons import DaemonProcess
 
 
@@ -18,9 +20,23 @@ def status(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_daemon_it_says_so_and_that_there_is_no_language_model(tmp_path: Path) -> None:
     done = status(tmp_path / "s")
     assert done.returncode == 0 and done.stderr == ""
-    assert "in this process" in done.stdout
+    assert "no daemon runs" in done.stdout
     assert "no language model is configured" in done.stdout
     assert "well" in done.stdout.splitlines()[-1]
+
+
+async def test_without_a_daemon_it_looks_and_answers_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    asked, answered = inbound("Hello?"), inbound("And?")
+    async with PendingDirectory(state) as pending:
+        for event in (asked, answered):
+            await pending.accept(event)
+        await pending.answer(outbound(answered))
+    before = {path: path.read_bytes() for path in (state / "pending").iterdir()}
+    figures = json.loads(status(state, "--json").stdout)
+    assert figures["daemon"]["pid"] is None and not figures["daemon"]["in_process"]
+    assert (figures["pending"]["unanswered"], figures["pending"]["undelivered"]) == (1, 1)
+    assert {path: path.read_bytes() for path in (state / "pending").iterdir()} == before
 
 
 async def test_beside_a_daemon_it_is_the_daemons(tmp_path: Path) -> None:

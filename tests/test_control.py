@@ -45,7 +45,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.running = ""
-        self.used: list[Path] = []
+        self.used: list[Path | None] = []
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         return session_id == self.running
@@ -59,7 +59,10 @@ class Parts:
     async def snapshot(self) -> Mapping[str, Any]:
         return STATUS
 
-    async def use(self, path: Path) -> str:
+    async def use(self, path: Path | None) -> str:
+        if path is None:
+            self.used.append(None)
+            return "extractive answers from now on"
         if path.suffix != ".gguf":
             raise ModelError(f"{path} is no GGUF file.")
         self.used.append(path)
@@ -182,7 +185,8 @@ async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) 
         assert told.startswith("tiny answers: ready\n")
         assert "`agentd model use NAME`" in told and "/model PATH.gguf" in told
         assert await h.say("/model /models/big.gguf") == "big answers from now on"
-        assert h.parts.used == [Path("/models/big.gguf")]
+        assert await h.say("/model none") == "extractive answers from now on"
+        assert h.parts.used == [Path("/models/big.gguf"), None]
         with pytest.raises(ModelError, match="no GGUF"):
             await h.say("/model /etc/passwd")
         with pytest.raises(UsageError, match="not an absolute path"):

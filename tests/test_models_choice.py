@@ -18,18 +18,19 @@ REQUEST = ModelRequest(messages=(Message(role="user", parts=(TextPart(text="one 
 
 
 class FileModel(ScriptedModel):
-    """A scripted model that is loaded and closed like one with weights; a file called "broken" cannot be."""
+    """A scripted model that is loaded and closed like one with weights."""
 
-    def __init__(self, path: Path, told: Callable[[State, str], None]) -> None:
+    def __init__(self, path: Path, told: Callable[[State, str], None], broken: bool) -> None:
         super().__init__()
         self.name = path.stem
+        self.broken = broken
         self.told = told
         self.closed = asyncio.Event()
 
     async def start(self) -> int:
         self.told("loading", "")
         await asyncio.sleep(0)
-        if self.name == "broken":
+        if self.broken:
             self.told("failed", "not a GGUF file")
             raise ModelError("not a GGUF file")
         self.told("ready", "")
@@ -42,12 +43,13 @@ class FileModel(ScriptedModel):
 class House:
     def __init__(self) -> None:
         self.first = ScriptedModel()
+        self.fails = {"broken.gguf"}
         self.made: list[FileModel] = []
         self.told: list[tuple[str, State]] = []
         self.chosen = ChosenModel(self.first, self.build, lambda name, state, _: self.told.append((name, state)))
 
     def build(self, path: Path, told: Callable[[State, str], None]) -> FileModel:
-        self.made.append(FileModel(path, told))
+        self.made.append(FileModel(path, told, str(path) in self.fails))
         return self.made[-1]
 
 
@@ -74,6 +76,30 @@ async def test_a_model_that_cannot_be_loaded_leaves_the_earlier_one_in_place() -
         await house.chosen.use(Path("broken.gguf"))
     assert house.chosen.name == "scripted" and house.chosen.problem == ""
     assert house.made[0].closed.is_set()
+
+
+async def test_a_refused_file_of_the_same_name_leaves_the_state_of_the_one_that_answers() -> None:
+    house = House()
+    house.fails = {"/new/small.gguf"}
+    await house.chosen.use(Path("/old/small.gguf"))
+    with pytest.raises(ModelError, match="not a GGUF"):
+        await house.chosen.use(Path("/new/small.gguf"))
+    assert (house.chosen.name, house.chosen.state, house.chosen.problem) == ("small", "ready", "")
+    assert ("small", "failed") not in house.told
+    house.made[0].told("failed", "it crashed")
+    assert house.chosen.problem == "it crashed" and house.told[-1] == ("small", "failed")
+    await house.chosen.close()
+
+
+async def test_the_model_can_be_left_and_is_closed_when_its_answers_have_ended() -> None:
+    house = House()
+    await house.chosen.use(Path("small.gguf"))
+    assert "agentd model use none" in await house.chosen.use(None)
+    assert (house.chosen.chosen, house.chosen.name, house.chosen.problem) == (False, "", "")
+    async with asyncio.timeout(5):
+        await house.made[0].closed.wait()
+    await house.chosen.use(None)
+    await house.chosen.close()
 
 
 async def test_an_answer_that_runs_ends_with_the_model_that_began_it() -> None:

@@ -156,6 +156,21 @@ LANGUAGES = {
     ),
 }
 
+OWN_PAGES = Path(__file__).parent.parent / "docs"
+ABOUT_AGENTD = {
+    "What is a turn?": "turn: one message and all that it causes, up to its final answer. [1]",
+    "What is a session?": "session: one conversation of one principal",
+    "What does agentd do?": "answers your questions from your own documents",
+    "What is agentd?": "agentd is a daemon that lets you talk to a local AI agent",
+    "How do I install agentd?": "`make chat`",
+    "Where are the conversations stored?": "stored in the file `agentd.db`",
+    "Can I lose a message?": "You cannot lose a message that agentd has accepted",
+    "How do I add my own documents?": "`agentd ingest PATH`",
+    "Does agentd need the internet?": "needs no network",
+    "What happens to a message when the daemon is killed?": "a message that it has accepted is not lost",
+}
+UNRELATED = ["2+2?", "What is 17 * 23?", "What is the capital of France?", "Sum this up", "TL;DR"]
+
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
@@ -218,6 +233,17 @@ async def test_what_the_documents_do_not_hold_is_not_answered(store: Store, tmp_
     assert {question: text for question, text in answers.items() if "do not say" not in text} == {}
 
 
+async def test_agentds_own_pages_answer_what_a_new_user_asks(store: Store) -> None:
+    documents = DocumentIngest(store, SystemClock())
+    async for _ in documents.ingest(sorted(OWN_PAGES.glob("*.md")), OWNER):
+        pass
+    answers = {question: await ask(store, question) for question in ABOUT_AGENTD}
+    wrong = {question: text for question, text in answers.items() if ABOUT_AGENTD[question] not in text.split("\n")[0]}
+    assert wrong == {}
+    assert not any(set("│─┌└▲◄") & set(text) for text in answers.values())
+    assert [await ask(store, question) for question in UNRELATED] == [NO_ANSWER] * len(UNRELATED)
+
+
 @pytest.mark.parametrize("question", LANGUAGES)
 async def test_questions_are_answered_in_many_languages(store: Store, tmp_path: Path, question: str) -> None:
     others = {f"other{n}": page for n, (page, _) in enumerate(LANGUAGES.values())}
@@ -257,15 +283,27 @@ async def test_a_text_that_comes_with_the_question_is_a_source_of_its_own() -> N
     assert await said("The rent is 400.\n\nHow high is the rent?") == "The rent is 400. (the text given)"
 
 
-async def test_documents_are_cited_beside_the_text_given() -> None:
-    place = passage(2, "The deadline for taxes is the last day of July.")
-    text, cited = answer(f"{GIVEN}\n\nWhat is the deadline?", [passage(1, "Owls hunt."), place])
-    assert "14 June at noon. (the text given)" in text and "last day of July. [1]" in text
-    assert cited == (2,)
+async def test_documents_are_not_asked_where_the_text_given_answers() -> None:
+    place = passage(1, "Stopping has two deadlines. The deadline is the last day of July.")
+    wanted = "The deadline is 14 June at noon. (the text given)", ()
+    assert answer(f"{GIVEN}\n\nWhat is the deadline?", [place]) == wanted
 
 
-async def test_what_a_text_given_does_not_hold_is_said() -> None:
-    assert await said(f"{GIVEN}\n\nSummarise this") == NOT_GIVEN
+async def test_documents_answer_what_the_text_given_does_not() -> None:
+    text, cited = answer(f"{GIVEN}\n\nWhere do seals sleep?", [passage(2, "Seals sleep on the ice.")])
+    assert (text, cited) == ("Seals sleep on the ice. [1]", (2,))
+
+
+@pytest.mark.parametrize("wish", ["Summarise this", "Sum this up", "sum it up for me", "TL;DR", "give me the gist"])
+async def test_only_a_language_model_can_sum_a_text_up(wish: str) -> None:
+    place = passage(1, "The sums of a batch are rounded up. In summary, give it what it needs.")
+    assert await said(f"{GIVEN}\n\n{wish}", [place]) == NOT_GIVEN
+    assert await said(wish, [place]) == NO_ANSWER
+
+
+async def test_sums_are_not_looked_for_in_documents() -> None:
+    place = passage(1, "An action prints its help where none is given (exit code 2). A 2 is a number.")
+    assert await said("2+2?", [place]) == NO_ANSWER
 
 
 def test_a_message_is_divided_into_its_question_and_the_text_given() -> None:

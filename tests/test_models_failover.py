@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
+from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut, UsageError
 from agentd.generation import (
     Delta,
     Finish,
@@ -46,12 +46,14 @@ class Named(ScriptedModel):
 
 
 class FileModel(Named):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, told: Callable[[State, str], None]) -> None:
         super().__init__(path.stem)
+        self.told = told
         self.closed = False
 
     async def start(self) -> int:
         if self.name == "broken":
+            self.told("failed", "not a GGUF file")
             raise ModelError("not a GGUF file")
         return 1
 
@@ -69,7 +71,7 @@ class House:
         self.model = FailoverModel(roles, self.local, self.tell, clock=lambda: self.now)
 
     def build(self, path: Path, told: Callable[[State, str], None]) -> FileModel:
-        self.made.append(FileModel(path))
+        self.made.append(FileModel(path, told))
         return self.made[-1]
 
     def tell(self, name: str, state: State, reason: str) -> None:
@@ -205,12 +207,37 @@ async def test_a_model_that_is_chosen_while_it_runs_comes_before_all_others() ->
     await house.model.close()
 
 
+async def test_without_the_chosen_model_the_next_one_answers_unless_there_is_none() -> None:
+    house = House(local=Named(""), extractive=Named("sentences"))
+    await house.model.use(Path("/m/small.gguf"))
+    assert (await house.model.use(None)).startswith("sentences answers from now on")
+    assert await house.answer() == [TextDelta(text="sentences"), Finish(reason="stop")]
+    alone = House(local=Named(""))
+    await alone.model.use(Path("/m/small.gguf"))
+    with pytest.raises(UsageError, match=r"model\.order"):
+        await alone.model.use(None)
+    assert (await alone.answer())[0] == TextDelta(text="small")
+    await house.model.close()
+    await alone.model.close()
+
+
+async def test_a_new_choice_need_not_rest_for_an_earlier_one() -> None:
+    house = House(local=Named(""), extractive=Named("sentences"))
+    await house.model.use(Path("/m/small.gguf"))
+    house.model._failed("local", DOWN)
+    assert house.model.problem == "the server is down"
+    await house.model.use(Path("/m/other.gguf"))
+    assert house.model.problem == "" and (await house.answer())[0] == TextDelta(text="other")
+    await house.model.close()
+
+
 async def test_a_local_model_that_cannot_be_loaded_is_a_problem_and_others_answer() -> None:
     house = House(local=Named(""), extractive=Named("sentences"))
     house.model.begin(Path("/m/broken.gguf"))
-    house.local.states["broken"] = ("failed", "not a GGUF file")
+    async with asyncio.timeout(5):
+        while house.model.state != "failed":  # noqa: ASYNC110 - the state is what a person polls
+            await asyncio.sleep(0)
     assert (house.model.name, house.model.state, house.model.problem) == ("broken", "failed", "not a GGUF file")
-    await asyncio.sleep(0)
     await house.model.close()
 
 

@@ -99,3 +99,58 @@ def test_a_german_compound_counts_in_part() -> None:
 def test_chinese_sentences_are_compared_by_pairs_of_characters() -> None:
     place = passage(1, "服务启动很快。守护进程被杀死后，已接受的消息不会丢失。日志每周轮换。", title="可靠性")
     assert texts(best("守护进程被杀死时，消息会丢失吗？", [place])) == [["守护进程被杀死后，已接受的消息不会丢失。"]]
+
+
+DIAGRAM = """
+ ┌────▼─────┐  turn    ┌─────────────┐
+ │ channel  ├─────────►│ AgentWorker │
+ └──────────┘          └─────────────┘
+"""
+
+
+def test_drawings_are_no_sentences() -> None:
+    boxed = "│ A turn is one message and all that it causes │"
+    for text in (DIAGRAM, boxed, "+-------+    +-------+\n| turn  | -> | agent |\n+-------+    +-------+"):
+        assert best("What is a turn?", [passage(1, text)]) == []
+
+
+def test_code_is_no_sentence_even_where_its_fence_is_in_another_passage() -> None:
+    assert best("What is a turn?", [passage(1, "```\nturn the wheel\n```")]) == []
+    assert best("What is a turn?", [passage(1, "turn the wheel\nturn it again\n```")]) == []
+    closed = "A turn is a question and its answer.\n\n```\n```"
+    assert texts(best("What is a turn?", [passage(1, closed)])) == [["A turn is a question and its answer."]]
+
+
+WORDS = """
+| word | meaning |
+|---|---|
+| turn | one message and all that it causes |
+| dead letter | what was given up |
+| `/turns` | lists the turns |
+"""
+
+
+def test_a_row_that_is_called_what_was_asked_for_defines_it() -> None:
+    place = passage(2, WORDS, heading="Words")
+    other = passage(1, "Each turn runs alone. `agent.concurrency` says how many turns run.", heading="Running turns")
+    assert texts(best("What is a turn?", [other, place]))[0] == ["turn: one message and all that it causes"]
+    assert texts(best("what's a dead letter", [other, place])) == [["dead letter: what was given up"]]
+
+
+def test_a_sentence_about_what_was_asked_for_comes_before_one_that_mentions_it() -> None:
+    text = "Stopping has two deadlines. A message without a deadline waits. The deadline is the last day of July."
+    assert texts(best("What is the deadline?", [passage(1, text)])) == [["The deadline is the last day of July."]]
+
+
+def test_a_row_is_not_said_beside_a_sentence_that_answers() -> None:
+    table = passage(1, "| package | why |\n|---|---|\n| numpy | what is stored of conversations, in batches |")
+    sentence = passage(2, "All conversations are stored in one file.")
+    question = "Where are the conversations stored?"
+    assert texts(best(question, [table, sentence])) == [["All conversations are stored in one file."]]
+    assert texts(best(question, [table])) == [["numpy: what is stored of conversations, in batches"]]
+
+
+def test_everyday_synonyms_answer() -> None:
+    place = passage(1, "Our dentist is Dr. Okafor, telephone 210 44 17. The rent is due on the first.")
+    said = [["Our dentist is Dr. Okafor, telephone 210 44 17."]]
+    assert texts(best("What is the phone number of the dentist?", [place])) == said

@@ -93,3 +93,11 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file")
     with pytest.raises(StateError, match="models cannot be written"):
         Shelf(tmp_path).choose(Path("/m.gguf"))
+
+
+def test_a_shelf_that_cannot_be_read_is_told_in_one_sentence(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.directory.write_text("a file in the place of the directory")
+    for look in (shelf.models, lambda: shelf.find("a")):
+        with pytest.raises(StateError, match=r"models cannot be read: Not a directory"):
+            look()

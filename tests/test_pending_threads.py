@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
@@ -17,6 +19,16 @@ async def test_work_returns_or_raises_what_it_would_have_here() -> None:
         await threads.run(lambda: 1 // 0)
     assert await threads.run(threading.get_ident) != threading.get_ident()
     threads.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this way to schedule")
+async def test_they_push_no_other_thread_off_its_processor() -> None:
+    threads, here = Threads(1, "t"), os.sched_getscheduler(0)
+    try:
+        assert await threads.run(lambda: os.sched_getscheduler(0)) == os.SCHED_BATCH
+        assert os.sched_getscheduler(0) == here
+    finally:
+        threads.close()
 
 
 async def test_no_more_than_so_many_run_at_once_and_all_of_them_do() -> None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TextIO
 
 from agentd import protocol
@@ -70,7 +71,7 @@ def read_question(argument: str | None) -> str:
 
 
 async def _ask(options: argparse.Namespace, question: str) -> int:
-    message_id = new_message_id()
+    offer = _Offer(question=question, message_id=new_message_id())
     session = "last" if options.last else options.session
     output = _Output(options.output, sys.stdout)
     try:
@@ -80,18 +81,29 @@ async def _ask(options: argparse.Namespace, question: str) -> int:
                     async with attached(options, name="agentd ask") as client:
                         opened = await client.open(session)
                         session = opened.session
-                        return await _once(client, session, message_id, question, output)
+                        return await _once(client, session, offer, output)
                 except (Disconnected, Stopping):
                     if not offers_left:
                         raise
                     output.restart()
     except TimeoutError:
-        raise TimedOut(f"no answer within {options.timeout:g} s; `agentd ask -c` shows it later.") from None
+        what_next = "`agentd chat -c` shows it later" if offer.accepted else "the question was not taken yet; ask again"
+        raise TimedOut(f"no answer within {options.timeout:g} s; {what_next}.") from None
     raise AssertionError("unreachable")
 
 
-async def _once(client: Client, session: str, message_id: str, question: str, output: _Output) -> int:
-    accepted = await client.post(session, question, message_id=message_id, reply="request")
+@dataclass(kw_only=True, slots=True)
+class _Offer:
+    """The question, its id for every time that it is offered, and whether the daemon said that it has it."""
+
+    question: str
+    message_id: str
+    accepted: bool = False
+
+
+async def _once(client: Client, session: str, offer: _Offer, output: _Output) -> int:
+    accepted = await client.post(session, offer.question, message_id=offer.message_id, reply="request")
+    offer.accepted = True
     async for message in client.messages():
         if isinstance(message, protocol.Answer) and accepted.turn in (message.turn, *message.answers):
             output.answer(message)

@@ -6,9 +6,10 @@ import argparse
 import asyncio
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,9 +35,31 @@ async def attached(
     """Connect to a running daemon; where none runs, run one in this process until the block ends.
 
     A daemon that is expected to come back by itself is given `patience` seconds before.
+    """
 
-    Two commands at once agree by the state directory's lock: the one that gets it runs the daemon, the other one
-    connects to it. `Unreachable` names the process that holds the lock and does not answer.
+    @asynccontextmanager
+    async def own(settings: Settings, state_dir: Path) -> AsyncIterator[Client]:
+        async with in_process(settings, state_dir) as socket:
+            async with await Client.connect(socket, name=name, acks=acks) as client:
+                yield client
+
+    async with running_or(options, own, name=name, acks=acks, patience=patience) as client:
+        yield client
+
+
+@asynccontextmanager
+async def running_or(
+    options: argparse.Namespace,
+    alone: Callable[[Settings, Path], AbstractAsyncContextManager[T]],
+    *,
+    name: str,
+    acks: bool = False,
+    patience: float = 0.0,
+) -> AsyncIterator[Client | T]:
+    """A client of the running daemon; where none runs, what `alone` makes under the lock of the state directory.
+
+    Two commands at once agree by that lock: the one that gets it goes on alone, the other one waits for it or connects
+    to its daemon. `Unreachable` names the process that holds the lock and does not answer.
     """
     settings, state_dir = load_settings(options)
     began = time.monotonic()
@@ -45,15 +68,15 @@ async def attached(
         if (client := await running_client(state_dir, name, acks)) is not None:
             async with client:
                 _refuse_model(options, client)
+                _tell_unused(options, client)
                 yield client
             return
         if time.monotonic() < began + patience:
             await asyncio.sleep(POLL_SECONDS)
             continue
         try:
-            async with in_process(settings, state_dir) as socket:
-                async with await Client.connect(socket, name=name, acks=acks) as client:
-                    yield client
+            async with alone(settings, state_dir) as found:
+                yield found
             return
         except StateInUse as error:
             if time.monotonic() > deadline:
@@ -84,13 +107,25 @@ def _refuse_model(options: argparse.Namespace, client: Client) -> None:
         )
 
 
+def _tell_unused(options: argparse.Namespace, client: Client) -> None:
+    """Say once for these options that the daemon does not take them."""
+    keys = ", ".join(dict.fromkeys(key for key, _ in options.set))
+    if not keys or getattr(options, "told_unused", False):
+        return
+    options.told_unused = True
+    print(
+        f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own settings, so --set is not used"
+        f" for {keys}; stop it first, or set that in its configuration.",
+        file=sys.stderr,
+    )
+
+
 async def running_client(state_dir: Path, name: str, acks: bool) -> Client | None:
     for path in socket_candidates(os.environ, state_dir):
-        if path.exists():
-            try:
-                return await Client.connect(path, name=name, acks=acks)
-            except Unreachable as error:
-                logging.getLogger(__name__).debug("%s", error)
+        try:
+            return await Client.connect(path, name=name, acks=acks)
+        except Unreachable as error:
+            logging.getLogger(__name__).debug("%s", error)
     return None
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from agentd import config, paths
-from agentd.errors import ConfigError, ModelError
+from agentd.errors import ConfigError, ModelError, StateError
 
 
 def model_option(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +31,21 @@ def _checked_model(path: Path) -> Path:
 def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """The settings and the absolute state directory; `ConfigError` names every problem.
 
-    `options.set` is a list of (key, text); of a key that is set twice the last one holds.
+    `StateError` where there is something else in the place of that directory; whether it can be used is for those to
+    find out who use it. `options.set` is a list of (key, text); of a key that is set twice the last one holds.
     """
     overrides = dict(options.set)
     if (model := getattr(options, "model", None)) is not None:
         overrides["model.path"] = str(_checked_model(model.expanduser().absolute()))
     settings = config.load(os.environ, config=paths.config_file(os.environ, options.config), overrides=overrides)
-    return settings, paths.state_dir(os.environ, options.state_dir)
+    return settings, _no_file(paths.state_dir(os.environ, options.state_dir))
+
+
+def _no_file(path: Path) -> Path:
+    try:
+        in_place = path.is_dir() or not path.exists()
+    except OSError:  # What we may not look at, may be a directory.
+        return path
+    if not in_place:
+        raise StateError(f"the state directory {path} is a file; name a directory with --state-dir.")
+    return path

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from agentd import paths
 from agentd.cli.common import load_settings
 from agentd.config import Shown, origins
+from agentd.config.settings import DEFAULT
 
 ACTIONS = ("check", "show")
 
@@ -30,12 +32,20 @@ def run(options: argparse.Namespace) -> int:
         from agentd.daemon import channel_builders
 
         channel_builders(settings)
-        print(f"ok: {paths.config_file(os.environ, options.config) or 'no configuration file, all defaults'}")
+        print(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
         print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in origins(settings)}, indent=2))
     else:
         print("\n".join(lines(origins(settings))))
     return 0
+
+
+def _sources(file: Path | None, rows: list[Shown]) -> str:
+    """What the values come from: the file, and every variable and option."""
+    given = [row.origin for row in rows if row.origin != DEFAULT and not (file and row.origin.startswith(str(file)))]
+    if file is not None:
+        return " and ".join([str(file), *([", ".join(given)] if given else [])])
+    return "no configuration file, all defaults" + (f" but {', '.join(given)}" if given else "")
 
 
 def lines(rows: list[Shown]) -> list[str]:

@@ -6,16 +6,17 @@ import argparse
 import asyncio
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
-from agentd.cli import attach
-from agentd.cli.common import load_settings
+from agentd.cli.attach import running_or
+from agentd.client import Client
+from agentd.config import Settings
 from agentd.delivery.decisions import duration
-from agentd.errors import StateInUse, Unreachable, UsageError
+from agentd.errors import UsageError
 from agentd.events import OWNER
 from agentd.plain import plain
 
@@ -113,26 +114,13 @@ async def _decide(ask: _Ask, options: argparse.Namespace) -> Mapping[str, Any]:
 @asynccontextmanager
 async def _desk(options: argparse.Namespace) -> AsyncIterator[_Ask]:
     """The running daemon; where none runs, its state directory, in which nothing moves meanwhile."""
-    from agentd.letters import letters_at_rest
+    from agentd.letters import Letters, letters_at_rest
 
-    settings, state_dir = load_settings(options)
-    deadline = time.monotonic() + attach.ATTACH_SECONDS
-    while True:
-        if (client := await attach.running_client(state_dir, "agentd delivery", False)) is not None:
-            async with client:
-                yield client.delivery
-            return
-        try:
-            async with letters_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs) as letters:
-                yield partial(letters.tell, OWNER)
-            return
-        except StateInUse as error:
-            if time.monotonic() > deadline:
-                raise Unreachable(
-                    f"process {error.pid} holds {state_dir} but does not answer on its socket; "
-                    "look at its log, or stop it."
-                ) from None
-            await asyncio.sleep(attach.POLL_SECONDS)
+    def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[Letters]:
+        return letters_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs)
+
+    async with running_or(options, at_rest, name="agentd delivery") as found:
+        yield found.delivery if isinstance(found, Client) else partial(found.tell, OWNER)
 
 
 # --- what a person reads ---------------------------------------------------------------------------------------------

@@ -110,8 +110,8 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     """Machine and models as JSON values; sizes and memory are bytes, memory is None where it is not known."""
     context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
     best = recommended(available=available, threads=threads, context=context)
-    chosen = settings.model.path or shelf.chosen()
     here = {model.name: model for model in shelf.models()}
+    chosen = settings.model.path or shelf.chosen()
     rows = [
         {
             "name": model.name,
@@ -196,7 +196,8 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
         if (answering := asyncio.run(_answering(state_dir))) is not None:
             pid, model = answering
             print(
-                f"warning: agentd runs (pid {pid}), and {model} answers until it ends; restart it to change that now",
+                f"warning: agentd runs (pid {pid}), and {model} answers until it ends;"
+                " /model none in `agentd chat` changes that now",
                 file=sys.stderr,
             )
     elif told:

@@ -7,9 +7,15 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from agentd.cli.attach import served
+from agentd.cli.attach import ATTEMPTS, running_or
+from agentd.client import Client, Disconnected
+from agentd.config import Settings
+from agentd.errors import Stopping
 from agentd.plain import plain
 from agentd.status_text import status_lines
 
@@ -29,4 +35,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _status(options: argparse.Namespace) -> dict[str, Any]:
-    return await served(options, lambda client: client.get("status"), name="agentd status")
+    """Of the daemon that runs, else of the state directory; asked again where the daemon stopped in the middle."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            async with running_or(options, _at_rest, name="agentd status") as found:
+                return await found.get("status") if isinstance(found, Client) else found
+        except (Disconnected, Stopping):
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+@asynccontextmanager
+async def _at_rest(settings: Settings, state_dir: Path) -> AsyncIterator[dict[str, Any]]:
+    from agentd.status_at_rest import status_at_rest
+
+    yield dict(await status_at_rest(settings, state_dir))

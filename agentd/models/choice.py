@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -29,6 +30,14 @@ class Loadable(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Condition:
+    """How one model is; another one may have the same name."""
+
+    state: State = "ready"
+    reason: str = ""
+
+
 class ChosenModel:
     """Implements `ports.ChatModel` with the model of the moment, and `ports.ModelChoice`.
 
@@ -44,7 +53,7 @@ class ChosenModel:
         self._tell = tell
         self._streams: dict[ChatModel, int] = {} if first is None else {first: 0}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.states: dict[str, tuple[State, str]] = {}
+        self._condition = _Condition()
 
     @property
     def chosen(self) -> bool:
@@ -66,29 +75,34 @@ class ChosenModel:
     @property
     def problem(self) -> str:
         """Why the model of the moment cannot answer; "" while it can."""
-        state, reason = self.states.get(self.name, ("ready", ""))
-        return reason if state == "failed" else ""
+        return self._condition.reason if self.state == "failed" else ""
 
     @property
     def state(self) -> State:
-        return self.states.get(self.name, ("ready", ""))[0]
+        return self._condition.state
 
     def begin(self, path: Path) -> None:
         """Answer with this file from now on, and load it in the background; what is wrong with it is its state."""
-        model = self._made(path)
-        self._take(model)
+        model, condition = self._made(path)
+        self._take(model, condition)
         self._own(self._load(model), f"load {model.name}")
 
-    async def use(self, path: Path) -> str:
-        """Load this file, then answer with it; the earlier model goes on where this fails (`ModelError`)."""
-        model = self._made(path)
+    async def use(self, path: Path | None) -> str:
+        """Load this file, then answer with it; the earlier model goes on where this fails (`ModelError`).
+
+        None: there is no model any more, once the answers that run have ended.
+        """
+        if path is None:
+            self._take(None, _Condition())
+            return "no model in a file is used any more; to keep that after a restart: `agentd model use none`."
+        model, condition = self._made(path)
         try:
             if isinstance(model, Loadable):
                 await model.start()
         except BaseException:
             await _close(model)
             raise
-        self._take(model)
+        self._take(model, condition)
         return f"{model.name} answers from now on; to keep it after a restart: `agentd model use {path}`."
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
@@ -126,20 +140,23 @@ class ChosenModel:
             self._streams[model] -= 1
             self._retire(model)
 
-    def _made(self, path: Path) -> ChatModel:
-        name = path.stem
+    def _made(self, path: Path) -> tuple[ChatModel, _Condition]:
+        name, condition = path.stem, _Condition()
 
         def told(state: State, reason: str) -> None:
-            self.states[name] = (state, reason)
+            condition.state, condition.reason = state, reason
             if state == "ready" and reason:
                 log.warning("model %s: %s", name, reason)
+            if state == "failed" and condition is not self._condition:
+                return  # The choice is refused, and who chose is told; the one that answers may have the same name.
             self._tell(name, state, reason)
 
-        return self._build(path, told)
+        return self._build(path, told), condition
 
-    def _take(self, model: ChatModel) -> None:
-        earlier, self._model = self._model, model
-        self._streams.setdefault(model, 0)
+    def _take(self, model: ChatModel | None, condition: _Condition) -> None:
+        earlier, self._model, self._condition = self._model, model, condition
+        if model is not None:
+            self._streams.setdefault(model, 0)
         if earlier is not None:
             self._retire(earlier)
 

@@ -25,7 +25,7 @@ from agentd.generation import (
 )
 from agentd.language import is_ended, is_question, joined
 from agentd.models.sentences import Sentence, best
-from agentd.models.smalltalk import is_small_talk, lacks_topic
+from agentd.models.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.prompt import estimate_tokens, render_passage
 
 _WITHOUT = (
@@ -51,7 +51,7 @@ GIVEN = "(the text given)"
 LONGEST_QUESTION = 1000
 """Characters of a paragraph that may be the question to the text around it."""
 GIVEN_ANSWERS = 0.3
-"""What the best sentence of a text given must cover of the question: whoever gives a text wants to hear of it."""
+"""What the best sentence of a text given must cover of the question, where no document answers better."""
 _PIECES = re.compile(r"\s*\S+|\s+\Z")
 _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 """Code, which is kept, or something in a document's own words that would read as a citation of ours."""
@@ -153,11 +153,13 @@ def answer(message: str, passages: Sequence[Passage]) -> tuple[str, tuple[int, .
     "" and nothing where none answers.
     """
     question, given = divided(message)
-    if lacks_topic(question):
+    if lacks_topic(question) or asks_summary(question) or is_arithmetic(question):
         return "", ()
-    groups = best(question, [*_given(given), *passages])
-    if not groups and given:
-        groups = best(question, _given(given), answers=GIVEN_ANSWERS) or best(message, passages)
+    text = _given(given)
+    # Whoever gives a text wants to hear of it: documents are for what it does not say.
+    groups = best(question, text) or best(question, passages)
+    if not groups and text:
+        groups = best(question, text, answers=GIVEN_ANSWERS) or best(message, passages)
     cited = tuple(dict.fromkeys(group[0].passage for group in groups if group[0].passage))
     numbers = {passage: f"[{n}]" for n, passage in enumerate(cited, start=1)}
     return "\n\n".join(_cited(group, numbers) for group in groups), cited

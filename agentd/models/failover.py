@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
+from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut, UsageError
 from agentd.generation import (
     Delta,
     HandedOver,
@@ -103,12 +103,15 @@ class FailoverModel:
         """Load this file in the background, as the local model."""
         self._local.begin(path)
 
-    async def use(self, path: Path) -> str:
-        """See `ports.ModelChoice`."""
-        said = await self._local.use(path)
+    async def use(self, path: Path | None) -> str:
+        """See `ports.ModelChoice`. `UsageError` for None where no other model could answer."""
         others = {role: model for role, model in self._models.items() if role != LOCAL}
+        if path is None and not others:
+            raise UsageError("model.order names `local` alone, so without a language model nobody could answer.")
+        said = await self._local.use(path)
         self._models = {LOCAL: self._local, **others}
-        return said
+        self._resting.pop(LOCAL, None)
+        return said if path is not None else f"{self.name} answers from now on; {said}"
 
     async def context(self, limits: Limits) -> int | None:
         """Of the model that will be asked first; one that does not load in time comes after the others for a while."""

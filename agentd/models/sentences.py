@@ -2,7 +2,8 @@
 
 A sentence is as good as the part of the question's informative words that it covers, each weighed by its rarity among
 the sentences (inverse document frequency, Spärck Jones 1972). What stands in the headings above it counts less than its
-own words, and a question, a very long or a very short sentence is worth less than another.
+own words; a question, a row of a table, a very long or a very short sentence is worth less than another, and one that
+is about exactly what was asked for ("A turn is ...") more. Code and drawings are no sentences.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Literal
 from agentd.events import Passage
 from agentd.language import content_words, focus, introduces, is_question, language_of, sentences, stem, stems
 from agentd.markup import Block, blocks
+from agentd.models.definitions import defines
+from agentd.models.synonyms import alternatives
 from agentd.stopwords import FRAME_WORDS
 
 SENTENCES = 4
@@ -28,12 +31,23 @@ ANSWERS = 0.5
 """What the best sentence must cover of a question, unless the caller says otherwise."""
 NEAR = 0.6
 """A further sentence must be at least this good, in parts of the best."""
+ROW, NEAR_ROW = 0.85, 0.9
+"""What a row is worth beside a sentence, and how good a further row must be: a row without its table says little."""
+DEFINITION, NEAR_DEFINITION = 1.0, 0.85
+"""What is added where a sentence is about exactly what was asked for, and how good a further one must be beside it."""
 HEADING, TITLE, BEFORE, COMPOUND = 0.75, 0.5, 0.5, 0.6
 """What a word of the question counts in the heading, the title, the sentence before, or only within a longer word."""
 ALIKE = 0.6
 """Sentences that share more than this part of their words say the same."""
 SHORT, LONG = 15, 300
 """Characters; outside them a sentence is worth less."""
+LETTERS = 0.6
+"""The part of the visible characters, marks of code aside, that are letters or digits where something is said."""
+_MARK = re.compile(r"[^\w\s`]|_")
+_DRAWN = re.compile("[\u2500-\u25ff]")
+"""Lines, blocks and arrow heads of which diagrams and folder trees are drawn."""
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_EMPTY = Block(kind="code", text="```\n\n```")
 _POINTS_BACK = re.compile(
     r"(?:It|This|That|These|Those|They|Then|Otherwise|So|Er|Sie|Es|Dies|Diese|Dann|Sonst|Он|Она|Они|Это|Тогда)\b|[它这此]"
 )
@@ -68,8 +82,7 @@ def best(question: str, passages: Sequence[Passage], *, answers: float = ANSWERS
     ranked = sorted((s for s in candidates if s.kind != "code"), key=lambda s: (-judge.score(s), s.n))
     if not ranked or judge.coverage(ranked[0]) < answers:
         return []
-    limit = NEAR * judge.score(ranked[0])
-    picked = _distinct([sentence for sentence in ranked if judge.score(sentence) >= limit])
+    picked = _distinct(judge.near(ranked))
     return _groups(picked, candidates)
 
 
@@ -89,7 +102,7 @@ def _sentences(passages: Sequence[Passage], language: str) -> Iterator[Sentence]
     for passage in passages:
         title = frozenset(stems(passage.title, language))
         heading = frozenset(stems(passage.heading, language))
-        for block in blocks(passage.text):
+        for block in _whole(passage.text):
             if block.kind == "heading":
                 heading = frozenset(stems(f"{passage.heading} {block.text}", language))
                 continue
@@ -110,10 +123,28 @@ def _sentences(passages: Sequence[Passage], language: str) -> Iterator[Sentence]
                 )
 
 
+def _whole(text: str) -> Sequence[Block]:
+    """The blocks of a passage; none where it is the end of a block of code whose beginning is in another passage."""
+    found = blocks(text)
+    closes = bool(found) and found[-1] == _EMPTY and len(_FENCE.findall(text)) % 2 == 1
+    return () if closes else found
+
+
 def _split(block: Block) -> list[str]:
-    if block.kind in ("code", "row"):
+    if block.kind == "code":
+        return [block.text]
+    if not _is_said(block.text):
+        return []
+    if block.kind == "row":
         return [block.text]
     return [block.text[start:end] for start, end in sentences(block.text)]
+
+
+def _is_said(text: str) -> bool:
+    """Whether a text consists of words rather than of lines and marks."""
+    visible = len("".join(text.split())) - text.count("`")
+    drawn = not text.isascii() and _DRAWN.search(text)
+    return not drawn and visible - len(_MARK.findall(text)) >= LETTERS * visible
 
 
 # --- Judgement -------------------------------------------------------------------------------------------------------
@@ -121,8 +152,13 @@ def _split(block: Block) -> list[str]:
 
 class _Judge:
     def __init__(self, terms: Sequence[str], candidates: Sequence[Sentence], language: str) -> None:
-        frequency = Counter(term for sentence in candidates for term in sentence.stems)
+        self._same = {term: alternatives(term, language) for term in terms}
+        frequency = Counter(
+            term for sentence in candidates for term, same in self._same.items() if not same.isdisjoint(sentence.stems)
+        )
         self._weights = {term: math.log(1 + (len(candidates) + 1) / (frequency[term] + 0.5)) for term in terms}
+        self._language = language
+        self._scores: dict[int, float] = {}
         self._total = sum(self._weights.values()) or 1.0
         self._compounds = language in ("german", "dutch")
         self._first = {sentence.passage: sentence.n for sentence in reversed(candidates)}
@@ -132,21 +168,40 @@ class _Judge:
         return self._sum(lambda term: max(self._own(term, sentence), _around(term, sentence)))
 
     def score(self, sentence: Sentence) -> float:
+        """How well the sentence answers, reckoned once."""
+        if sentence.n not in self._scores:
+            self._scores[sentence.n] = self._score(sentence)
+        return self._scores[sentence.n]
+
+    def _score(self, sentence: Sentence) -> float:
         own = self._sum(lambda term: self._own(term, sentence))
         # A section whose heading is what was asked for answers as a whole.
         headed = self._sum(lambda term: float(term in sentence.heading))
         value = self.coverage(sentence) + (own + headed) / 2
         value *= _length_factor(sentence.text)
+        if sentence.kind == "row":
+            value *= ROW
+        if own == 1.0 and self._defines(sentence):
+            value += DEFINITION
         if is_question(sentence.text):
             value /= 2
         # Of equals the earlier: in the better passage, and there nearer to its beginning.
         return value - 0.01 * sentence.passage - 0.002 * (sentence.n - self._first[sentence.passage])
 
+    def near(self, ranked: Sequence[Sentence]) -> list[Sentence]:
+        """Those that are good enough to be said beside the best one, the first."""
+        best = self.score(ranked[0])
+        prose, row = (NEAR_DEFINITION, NEAR_DEFINITION) if self._defines(ranked[0]) else (NEAR, NEAR_ROW)
+        return [s for s in ranked if self.score(s) >= (row if s.kind == "row" else prose) * best]
+
+    def _defines(self, sentence: Sentence) -> bool:
+        return defines(sentence.text, sentence.kind, self._weights, self._language)
+
     def _sum(self, part: Callable[[str], float]) -> float:
         return sum(weight * part(term) for term, weight in self._weights.items()) / self._total
 
     def _own(self, term: str, sentence: Sentence) -> float:
-        if term in sentence.stems:
+        if not self._same[term].isdisjoint(sentence.stems):
             return 1.0
         within = self._compounds and len(term) >= 5 and any(term in word for word in sentence.stems)
         return COMPOUND if within else 0.0

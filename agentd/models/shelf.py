@@ -68,13 +68,18 @@ class Shelf:
         return self.directory / PARTIAL
 
     def models(self) -> list[Shelved]:
-        """All of them, by name."""
-        found = sorted(self.directory.glob(f"*{SUFFIX}")) if self.directory.is_dir() else []
-        return [self._shelved(path) for path in found if path.is_file()]
+        """All of them, by name; `StateError` where they cannot be looked at, here as in `get` and `find`."""
+        with _told(self.directory, "read"):
+            try:
+                names = sorted(name for name in os.listdir(self.directory) if name.endswith(SUFFIX))
+            except FileNotFoundError:
+                return []
+            return [self._shelved(path) for path in map(self.directory.joinpath, names) if path.is_file()]
 
     def get(self, name: str) -> Shelved | None:
         path = self._path(check_name(name))
-        return self._shelved(path) if path.is_file() else None
+        with _told(self.directory, "read"):
+            return self._shelved(path) if path.is_file() else None
 
     def find(self, name: str) -> Shelved:
         """`NotFound` suggests the nearest name."""
@@ -87,7 +92,7 @@ class Shelf:
     def place(self, whole: Path, name: str, record: Record) -> Path:
         """Move a whole file to its place, in the stead of an earlier one, and record it."""
         path = self._path(check_name(name))
-        with _told(self.directory):
+        with _told(self.directory, "written"):
             self._record_path(path).unlink(missing_ok=True)
             os.replace(whole, path)
             self._write(self._record_path(path), record.model_dump(mode="json"))
@@ -98,7 +103,7 @@ class Shelf:
         model = self.find(name)
         if self.chosen() == model.path:
             raise UsageError(f"{name} is the chosen model; choose another first: `agentd model use NAME`, or `none`.")
-        with _told(self.directory):
+        with _told(self.directory, "written"):
             model.path.unlink()
             self._record_path(model.path).unlink(missing_ok=True)
         return model
@@ -116,7 +121,7 @@ class Shelf:
 
     def choose(self, path: Path | None) -> None:
         """Keep the choice, durably; None forgets it. A file on the shelf is named so that the shelf can be moved."""
-        with _told(self.directory):
+        with _told(self.directory, "written"):
             if path is None:
                 (self.directory / CHOSEN).unlink(missing_ok=True)
                 return
@@ -156,10 +161,10 @@ class Shelf:
 
 
 @contextmanager
-def _told(directory: Path) -> Iterator[None]:
+def _told(directory: Path, done: str) -> Iterator[None]:
     """Turns an error of the disk into one that names the directory."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StateError(f"{directory} cannot be written: {reason}; look at its owner and its space.") from None
+        raise StateError(f"{directory} cannot be {done}: {reason}; look at its owner and its space.") from None

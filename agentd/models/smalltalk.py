@@ -1,6 +1,11 @@
-"""Whether a message only greets, thanks or asks who answers: documents that are found for it are found by chance."""
+"""Whether a message is no question to documents: it greets, thanks, asks who answers, for a sum or for a summary.
+
+What is found in documents for such a message is found by chance.
+"""
 
 from __future__ import annotations
+
+import re
 
 from agentd.language import language_of, words
 from agentd.stopwords import STOP_WORDS
@@ -25,6 +30,24 @@ _TALK = frozenset(
 )
 _YOU = frozenset("you du tu vous tú usted você jij je ты вы 你是 是谁".split())
 
+_SUMMARY = frozenset(
+    """
+    summarize summarise summarized summarised summary sum tl tldr gist recap condense shorten abstract
+    zusammenfassen zusammenfassung fasse kurzfassung résume résumer résumé resume resumir resumen resuma riassumi
+    riassunto resumo samenvatten samenvatting резюме кратко
+    """.split()
+)
+_SUMMED = frozenset(
+    """
+    up dr give make write get need want quick quickly short brief briefly key main points bullet line lines one two
+    three few sentence sentences word words text document page article notes meeting minutes mail email message letter
+    file report log please thanks
+    zusammen kurz text dokument seite brief
+    """.split()
+)
+"""What may stand beside a word for a summary without being what it should be about."""
+_ARITHMETIC = re.compile(r"\d\s*[+*\u00d7\u00f7^=]\s*\d|\d\s+[-/]\s+\d")
+
 
 def lacks_topic(message: str) -> bool:
     """True where every word is a greeting, thanks, or one that stands in any sentence."""
@@ -36,3 +59,31 @@ def lacks_topic(message: str) -> bool:
 def is_small_talk(message: str) -> bool:
     """True where a message lacks a topic and is meant for whoever answers."""
     return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(message))
+
+
+def asks_summary(message: str) -> bool:
+    """True where a message wants a text in short, whatever it is about: "Summarize this", "TL;DR", "give me the gist".
+
+    "Summarize the chapter about owls" is not such a message: it has a topic.
+    """
+    said = words(message)
+    if not any(word in _SUMMARY for word in said) or _is_the_sum(said):
+        return False
+    stop = STOP_WORDS.get(language_of(message), frozenset()) | STOP_WORDS["english"]
+    return len(said) <= 2 * LONGEST and all(word in _SUMMARY or word in _SUMMED or word in stop for word in said)
+
+
+def _is_the_sum(said: list[str]) -> bool:
+    """ "What is the sum?" asks for a number that may stand in the text."""
+    return "sum" in said and "up" not in said
+
+
+def is_arithmetic(message: str) -> bool:
+    """True where a message has nothing but numbers to look for, and they are to be reckoned with or are single digits.
+
+    Years, dates and codes are looked for like words.
+    """
+    stop = STOP_WORDS.get(language_of(message), STOP_WORDS["english"])
+    asked = [word for word in words(message) if word not in stop and word not in _TALK]
+    numbers = bool(asked) and all(word.isdigit() for word in asked)
+    return numbers and (_ARITHMETIC.search(message) is not None or all(len(word) == 1 for word in asked))
