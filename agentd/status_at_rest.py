@@ -1,0 +1,105 @@
+"""The figures of a state directory that no daemon uses: it is only looked at, nothing is answered or delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agentd.clock import SystemClock
+from agentd.config import Settings
+from agentd.config.sections import ModelSection
+from agentd.conversation import Conversations
+from agentd.delivery import ChannelLanes
+from agentd.errors import ModelError
+from agentd.lock import StateLock
+from agentd.models.failover import NO_MODEL
+from agentd.models.llama import files
+from agentd.models.shelf import Shelf
+from agentd.pending import PendingDirectory
+from agentd.retrieval.ingest import DocumentIngest
+from agentd.status import DaemonStatus
+from agentd.store import Store, load_migrations
+from agentd.supervisor import ChannelState
+
+NOT_LOADED = "used when agentd runs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Model:
+    """The model that would be asked first."""
+
+    name: str
+    state: str = NOT_LOADED
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Delivery:
+    """No worker delivers, so that nothing is known of a channel; `deferred` counts addresses, as a worker does."""
+
+    deferred: int
+    channels: Mapping[str, ChannelLanes] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
+
+    def stats(self) -> _Delivery:
+        return self
+
+
+class _NoChannels:
+    states: Mapping[str, ChannelState] = {}
+
+
+async def status_at_rest(settings: Settings, state_dir: Path) -> Mapping[str, Any]:
+    """What `ports.Status` tells, with `daemon.pid` None. Nothing moves meanwhile.
+
+    Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
+    """
+    clock = SystemClock()
+    with StateLock(state_dir):
+        async with (
+            PendingDirectory(
+                state_dir,
+                clock=clock,
+                allow_network_fs=settings.pending.allow_network_fs,
+                min_free_bytes=settings.pending.min_free_bytes,
+            ) as pending,
+            Store(state_dir / "documents.db", load_migrations("agentd.retrieval")) as documents,
+        ):
+            now = clock.now()
+            waiting = (entry for entry in pending.entries().values() if entry.outbound_id and entry.not_before)
+            deferred = {entry.lane for entry in waiting if entry.not_before and entry.not_before > now}
+            status = DaemonStatus(
+                state_dir=state_dir,
+                in_process=False,
+                pending=pending,
+                conversations=Conversations(),
+                documents=DocumentIngest(documents, clock),
+                model=_model(settings.model, Shelf(state_dir)),
+                supervisor=_NoChannels(),
+                delivery=_Delivery(deferred=len(deferred)),
+            )
+            figures = await status.snapshot()
+    return {**figures, "daemon": {**figures["daemon"], "pid": None}}
+
+
+def _model(options: ModelSection, shelf: Shelf) -> _Model:
+    path = options.path or shelf.chosen()
+    for role in options.order:
+        match role:
+            case "remote" if options.remote.base_url is not None:
+                return _Model(name=options.remote.name or options.remote.base_url)
+            case "local" if path is not None:
+                return _Model(name=path.stem, problem=_problem(path))
+            case "extractive":
+                return _Model(name="extractive")
+    return _Model(name="none", problem=NO_MODEL)
+
+
+def _problem(path: Path) -> str:
+    try:
+        files.inspect(path)
+    except ModelError as error:
+        return str(error)
+    return ""

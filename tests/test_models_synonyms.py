@@ -1,0 +1,17 @@
+"""Everyday words that say the same are taken for each other, all others only for themselves."""
+
+from __future__ import annotations
+
+from agentd.language import stem
+from agentd.models.synonyms import alternatives
+
+
+def test_a_telephone_is_a_phone_and_a_mobile() -> None:
+    same = alternatives(stem("phones", "english"), "english")
+    assert {stem("telephone", "english"), stem("mobile", "english"), "tel"} <= same
+    assert stem("handy", "german") in alternatives(stem("telefonnummer", "german"), "german")
+
+
+def test_any_other_word_is_itself() -> None:
+    assert alternatives("turn", "english") == {"turn"}
+    assert alternatives("", "english") == {""}
