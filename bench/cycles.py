@@ -12,9 +12,9 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,13 +130,19 @@ async def in_sessions(sessions: Sequence[str], cycle: Callable[[str], Awaitable[
     await asyncio.gather(*(follow(session_id) for session_id in sessions))
 
 
+@contextmanager
+def _kept_directory(place: Path) -> Iterator[str]:
+    """Whoever made `place` removes it: an ext4 without a journal makes files slowly after many were deleted."""
+    yield tempfile.mkdtemp(dir=place)
+
+
 # --- ours ------------------------------------------------------------------------------------------------------------
 
 
 async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ran:
     """publish (accept) → transaction → publish (answer) → ack, with the parts that the daemon uses."""
     questions = Questions()
-    with tempfile.TemporaryDirectory(dir=place) as directory:
+    with _kept_directory(place) as directory:
         state, disk, commits = Path(directory), SlowFiles(delay), SlowFiles(delay)
         async with (
             PendingDirectory(state, disk, clock=questions.clock, threads=THREADS) as pending,
@@ -206,7 +212,7 @@ async def naive(place: Path, concurrent: int, seconds: float, delay: float) -> R
     """The same questions and answers over a bus of the naive shape, without database, directory syncs and acks."""
     questions = Questions()
     ended: dict[str, asyncio.Future[None]] = {}
-    with tempfile.TemporaryDirectory(dir=place) as directory:
+    with _kept_directory(place) as directory:
         bus = NaiveBus(Path(directory), SlowFiles(delay))
 
         async def agent(event: InboundEvent | OutboundEvent) -> None:
@@ -285,7 +291,7 @@ def raw(place: Path, concurrent: int, seconds: float, delay: float, commits_per_
                     watch.advance(1.0)
                     watch.lap(began)
 
-    with tempfile.TemporaryDirectory(dir=place) as directory, ThreadPoolExecutor(THREADS) as pool:
+    with _kept_directory(place) as directory, ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(work, directory) for _ in range(min(concurrent, THREADS))]:
             done.result()
     return Ran(per_second=watch.per_second, latencies=watch.latencies)
