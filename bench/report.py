@@ -110,4 +110,5 @@ def _bars(axis: Any, panel: Panel) -> None:
     if panel.logarithmic:
         axis.set_yscale("log")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, frameon=False)
+    # Below, where it can hide no bar.
+    axis.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
