@@ -35,12 +35,12 @@ from agentd.models.llama.wire import (
 )
 
 TOGETHER = 256
-"""Tokens of a step that reads a prompt beside running answers: it slows them down and does not freeze them."""
+"""Tokens of a step that reads one prompt beside running answers: it slows them down and does not freeze them."""
 GUESSES = 64
 """Guessed tokens of all answers in a step."""
 ALONE_SECONDS, TOGETHER_SECONDS = 1.0, 0.5
-"""How long a step may take on a machine that is slower than that, with answers that wait or without; a cancel waits
-for one step."""
+"""How long a step may take on a machine that is slower than that: with nobody or many who wait for it, and where
+answers wait for one prompt; a cancel waits for one step."""
 FEWEST = 32
 """What a step may have at least, and before anything is known about the machine."""
 GATHER_SECONDS = 0.01

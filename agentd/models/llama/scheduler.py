@@ -17,8 +17,10 @@ from agentd.models.llama.pool import Left, Pool, Slot, common
 BATCH = 512
 """Tokens of a step at most."""
 TILE = 64
-"""Tokens that llama.cpp's attention on processors takes at once: fewer of a prompt cost as much behind a long
-beginning, and one answer among them makes it look at all that the cache holds."""
+"""Tokens that llama.cpp's attention on processors takes at once: fewer of a prompt cost as much, which tells behind a
+long beginning, and one answer among them makes it look at all that the cache holds."""
+LONG = 512
+"""Tokens of a beginning behind which a prompt is read in whole tiles."""
 WORTH_WAITING = 32
 """Tokens: how much longer a beginning that is being decoded must be than one that is there, to wait for it."""
 WORTH_RESTORING = 32
@@ -212,10 +214,11 @@ class Scheduler:
     # --- A step ------------------------------------------------------------------------------------------------------
 
     def plan(self, *, alone: int, together: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
-        """The next batch: up to `alone` tokens of prompts, or `together` where answers wait for these.
+        """The next batch: up to `alone` tokens of prompts, or `together` where answers wait for a single one.
 
-        Answers and prompts take turns, because together each would cost more. Those who generate may add `guesses`
-        guessed tokens altogether.
+        Answers and prompts take turns, because together each would cost more. Where several prompts are read, the
+        answers pause longer: they take fewer steps of few tokens each, which cost the most. Those who generate may add
+        `guesses` guessed tokens altogether.
         """
         self._now += 1
         answers: list[Job] = []
@@ -225,7 +228,7 @@ class Scheduler:
         if answers and prompts:
             self._answered = not self._answered
             if not self._answered:
-                return self._prompts(prompts, together)
+                return self._prompts(prompts, together if len(prompts) == 1 else alone)
         return self._answers(answers, guess, guesses) if answers else self._prompts(prompts, alone)
 
     def _in_this_step(self) -> list[Job]:
@@ -258,11 +261,13 @@ class Scheduler:
         return spans
 
     def _prompt(self, job: Job, most: int) -> Span:
-        """What of a prompt is not a whole tile comes first, where the least stands before it."""
+        """Behind a long beginning in whole tiles, after what of it is not one."""
         slot = self._slot_of(job)
         start, left = len(slot.tokens), job.pending
-        odd = left % TILE if most % TILE == 0 and left > most else 0
-        size = min(left, most - TILE + odd if odd else most)
+        size = min(left, most)
+        if start >= LONG and left > most >= TILE:
+            odd = left % TILE
+            size = most // TILE * TILE - (TILE - odd if odd else 0)
         end = min([start + size, *(mark for mark in job.marks if mark > start)])
         return Span(slot=slot.number, start=start, tokens=job.tokens[start:end], last=end == len(job.tokens))
 
