@@ -6,20 +6,24 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
-from agentd.ports import Gap
+from agentd.ports import Gap, Pending
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class _Accepts(Protocol):
-    async def accept(self, event: InboundEvent | OutboundEvent) -> None: ...
-
-    async def answer(self, event: OutboundEvent) -> None: ...
+@dataclass(slots=True, eq=False)
+class _Publication:
+    event: InboundEvent | OutboundEvent
+    handed_on: asyncio.Future[None]
+    stored: bool = False
+    refused: bool = False
 
 
 def merge_chunks(earlier: Event, later: Event) -> Event | None:
@@ -89,11 +93,12 @@ class EventBus:
     Reducers are plain functions that keep a state which may never lag behind (the conversations, the feed).
     """
 
-    def __init__(self, pending: _Accepts, reducers: Sequence[Callable[[Event], None]] = ()) -> None:
+    def __init__(self, pending: Pending, reducers: Sequence[Callable[[Event], None]] = ()) -> None:
         self._pending = pending
         self._reducers = tuple(reducers)
         self._readers: list[tuple[tuple[type[Event], ...], Reader[Event]]] = []
-        self._tails: dict[str, asyncio.Task[None]] = {}
+        self._publications: dict[str, deque[_Publication]] = {}
+        """Session -> what was published and not yet handed on, in order."""
 
     def subscribe(self, *types: type[Event], name: str, size: int = 256) -> Reader[Event]:
         """Events of these types from now on; none given means all. `name` is for the log."""
@@ -115,31 +120,33 @@ class EventBus:
         if not isinstance(event, InboundEvent | OutboundEvent):
             self.announce(event)
             return
-        before = self._tails.get(event.session_id)
-        task = asyncio.create_task(self._publish_durable(event, before), name=f"publish {event.id}")
-        self._tails[event.session_id] = task
-        task.add_done_callback(lambda done: self._forget(event.session_id, done))
-        await asyncio.shield(task)
+        publication = _Publication(event, asyncio.get_running_loop().create_future())
+        self._publications.setdefault(event.session_id, deque()).append(publication)
+        self._pending.begin(event, partial(self._ended, publication))
+        await publication.handed_on
 
-    def _forget(self, session_id: str, done: asyncio.Task[None]) -> None:
-        if self._tails.get(session_id) is done:
-            del self._tails[session_id]
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.debug("publish failed: %s", error)  # the caller, if it is still there, has it too
-
-    async def settled(self) -> None:
-        """Wait for every publish that has begun."""
-        while self._tails:
-            await asyncio.wait(list(self._tails.values()))
-
-    async def _publish_durable(self, event: InboundEvent | OutboundEvent, before: asyncio.Task[None] | None) -> None:
-        if isinstance(event, OutboundEvent) and event.answers:
-            await self._pending.answer(event)
+    def _ended(self, publication: _Publication, error: BaseException | None) -> None:
+        if error is None:
+            publication.stored = True
         else:
-            await self._pending.accept(event)
-        if before is not None and not before.done():
-            await asyncio.wait([before])
-        self.announce(event)
+            publication.refused = True
+            if publication.handed_on.done():
+                log.debug("a publish failed, and nobody waits for it: %s", error)
+            else:
+                publication.handed_on.set_exception(error)
+        self._hand_on(publication.event.session_id)
+
+    def _hand_on(self, session_id: str) -> None:
+        """What is stored, up to the first that is not yet."""
+        waiting = self._publications[session_id]
+        while waiting and (waiting[0].stored or waiting[0].refused):
+            first = waiting.popleft()
+            if first.stored:
+                self.announce(first.event)
+                if not first.handed_on.done():
+                    first.handed_on.set_result(None)
+        if not waiting:
+            del self._publications[session_id]
 
     def announce(self, event: Event) -> None:
         """Hand on at once what need not be durable, or already is; for callers that cannot wait."""

@@ -75,6 +75,10 @@ class Entry:
     """When a person took it back out of the dead letters: its age counts from then."""
 
 
+Ended = Callable[[BaseException | None], None]
+"""What came of a move: None when it is durable, else why it is not."""
+
+
 class Pending(Protocol):
     """The five moves of the pending directory; each is durable when it returns; `NotAccepted` or `StateError`."""
 
@@ -84,6 +88,13 @@ class Pending(Protocol):
 
     async def answer(self, event: OutboundEvent) -> None:
         """The files of the turns that it answers become this one."""
+        ...
+
+    def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
+        """Accept or answer, whichever the event asks for, also where nobody waits; `ended` is called once, on the loop.
+
+        It may be called before this returns.
+        """
         ...
 
     async def ack(self, turn_id: str) -> None:

@@ -10,27 +10,32 @@ import pytest
 from agentd.bus import EventBus, Reader, merge_chunks
 from agentd.errors import NotAccepted
 from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
-from agentd.ports import Gap
+from agentd.ports import Ended, Gap
+from agentd.testing.pending import MemoryPending
 from tests.builders import chunk, inbound, outbound
 
 
-class Disk:
-    """Accepts when it is told to, so that tests decide in which order writes end."""
+class Disk(MemoryPending):
+    """Ends writes when it is told to, so that tests decide in which order."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.stored: list[str] = []
-        self.gates: dict[str, asyncio.Event] = {}
+        self.slow: set[str] = set()
         self.broken: set[str] = set()
+        self._writes: dict[str, Ended] = {}
 
-    async def accept(self, event: InboundEvent | OutboundEvent) -> None:
-        if event.id in self.gates:
-            await self.gates[event.id].wait()
-        if event.id in self.broken:
-            raise NotAccepted("the disk is full")
-        self.stored.append(event.id)
+    def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
+        self._writes[event.id] = ended
+        if event.id not in self.slow:
+            self.end(event.id)
 
-    async def answer(self, event: OutboundEvent) -> None:
-        await self.accept(event)
+    def end(self, event_id: str) -> None:
+        if event_id in self.broken:
+            self._writes.pop(event_id)(NotAccepted("the disk is full"))
+        else:
+            self.stored.append(event_id)
+            self._writes.pop(event_id)(None)
 
 
 async def collect(reader: Reader[Event], count: int) -> list[Event | Gap]:
@@ -48,11 +53,11 @@ async def test_a_durable_event_is_stored_before_anybody_is_told() -> None:
     told: list[Event] = []
     bus = EventBus(disk, reducers=[told.append])
     event = inbound()
-    disk.gates[event.id] = asyncio.Event()
+    disk.slow.add(event.id)
     publish = asyncio.create_task(bus.publish(event), name="publish")
     await asyncio.sleep(0)
     assert not told and not disk.stored
-    disk.gates[event.id].set()
+    disk.end(event.id)
     await publish
     assert disk.stored == [event.id] and told == [event]
 
@@ -73,13 +78,34 @@ async def test_events_of_one_session_are_handed_on_in_order_whichever_write_ends
     told: list[Event] = []
     bus = EventBus(disk, reducers=[told.append])
     slow, quick, other = inbound(), inbound(), inbound(session_id="00000000000000bb-00000000")
-    disk.gates[slow.id] = asyncio.Event()
+    disk.slow.add(slow.id)
     tasks = [asyncio.create_task(bus.publish(e), name="publish") for e in (slow, quick, other)]
     await tasks[2]
     assert told == [other]
-    disk.gates[slow.id].set()
+    disk.end(slow.id)
     await asyncio.gather(*tasks)
     assert told == [other, slow, quick]
+
+
+async def test_a_refusal_is_told_at_once_and_holds_up_nothing_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    told: list[Event] = []
+    bus = EventBus(disk, reducers=[told.append])
+    slow, refused, later = inbound(), inbound(), inbound()
+    disk.slow |= {slow.id, later.id}
+    disk.broken |= {refused.id, later.id}
+    first = asyncio.create_task(bus.publish(slow), name="publish")
+    with pytest.raises(NotAccepted, match="the disk is full"):
+        await bus.publish(refused)
+    left = asyncio.create_task(bus.publish(later), name="publish")
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.wait([left])
+    disk.end(later.id)
+    assert not told
+    disk.end(slow.id)
+    await first
+    assert told == [slow]
 
 
 async def test_a_publish_that_has_begun_completes_when_its_caller_is_cancelled() -> None:
@@ -87,14 +113,13 @@ async def test_a_publish_that_has_begun_completes_when_its_caller_is_cancelled()
     told: list[Event] = []
     bus = EventBus(disk, reducers=[told.append])
     event = inbound()
-    disk.gates[event.id] = asyncio.Event()
+    disk.slow.add(event.id)
     publish = asyncio.create_task(bus.publish(event), name="publish")
     await asyncio.sleep(0)
     publish.cancel()
     with pytest.raises(asyncio.CancelledError):
         await publish
-    disk.gates[event.id].set()
-    await bus.settled()
+    disk.end(event.id)
     assert told == [event]
 
 

@@ -114,7 +114,9 @@ async def test_messages_of_a_session_are_answered_one_at_a_time_in_order() -> No
     house = House()
     house.model.gate.clear()
     async with house.running():
-        for text in ("one", "two", "three"):
+        await house.bus.publish(inbound("one"))
+        await house.until(lambda: house.model.most_running == 1)
+        for text in ("two", "three"):
             await house.bus.publish(inbound(text))
         await house.until(lambda: len(house.of(TurnQueued)) == 2)
         assert [e.position for e in house.events if isinstance(e, TurnQueued)] == [1, 2]

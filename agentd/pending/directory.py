@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,11 +28,12 @@ from agentd.pending.dead import DeadLetter, DeadLetters, damaged
 from agentd.pending.disk import Disk
 from agentd.pending.file import Damaged, header_of
 from agentd.pending.index import Index
+from agentd.pending.lanes import Lanes, Move
 from agentd.pending.log import Line, event_id_of
 from agentd.pending.moves import Layout, Moves
 from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
-from agentd.ports import Clock, Entry
+from agentd.ports import Clock, Ended, Entry
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +86,7 @@ class PendingDirectory:
         self._dead = DeadLetters(self._layout, self._files)
         self._moves = Moves(self._layout, self._files, self._disk, ())
         self._index = Index({})
-        self._tails: dict[str, asyncio.Task[object]] = {}
-        self._running: set[asyncio.Task[object]] = set()
+        self._lanes = Lanes(self._threads, self._wrote)
         self._probe: asyncio.Task[None] | None = None
         self._closing = False
         self.last_id = NO_ID
@@ -115,10 +115,7 @@ class PendingDirectory:
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.wait([self._probe])
-        if self._running:
-            _, stuck = await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
-            for task in stuck:
-                log.error("the move '%s' did not end within %g s; leaving it behind", task.get_name(), CLOSE_SECONDS)
+        await self.settled()
         self._threads.close()
 
     def _open(self) -> Recovered:
@@ -165,59 +162,90 @@ class PendingDirectory:
 
     # --- the moves ---
 
+    def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
+        try:
+            move = self._answer(event) if isinstance(event, OutboundEvent) and event.answers else self._accept(event)
+        except AgentdError as error:
+            ended(error)
+        else:
+            self._lanes.begin(move, ended)
+
     async def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        await self._lanes.make(self._accept(event))
+
+    def _accept(self, event: InboundEvent | OutboundEvent) -> Move:
         name = header_of(event).name
         if not is_id(name):
             raise NotAccepted(f"{name!r} is not an id of ours; ids come from agentd.ids.")
 
-        async def move() -> None:
+        def prepare() -> Callable[[], None]:
             if name in self._index:
                 raise NotAccepted(f"{name} is pending already; give every event an id of its own.")
-            await self._write(NotAccepted, "the message was not stored", self._moves.accept, event)
-            self._index.put(header_of(event).entry(), event)
+            return partial(self._moves.accept, event)
 
-        await self._in_turn("accept", (name,), move)
+        return Move(
+            what="accept",
+            names=(name,),
+            failure=NotAccepted,
+            told="the message was not stored",
+            prepare=prepare,
+            apply=lambda: self._index.put(header_of(event).entry(), event),
+        )
 
     async def answer(self, event: OutboundEvent) -> None:
+        await self._lanes.make(self._answer(event))
+
+    def _answer(self, event: OutboundEvent) -> Move:
         names = tuple(dict.fromkeys((event.turn_id, *event.answers)))
         if not event.answers or not all(map(is_id, (event.id, *names))):
             raise StateError(f"{event.id} does not say which turns it answers; a notice is accepted instead.")
 
-        async def move() -> None:
+        def prepare() -> Callable[[], None] | None:
             before = self._index.get(event.turn_id)
             if before is not None and before.outbound_id:
                 if before.outbound_id == event.id:
-                    return
+                    return None
                 raise StateError(f"{event.turn_id} has its answer {before.outbound_id} already; it stays as it is.")
-            await self._write(StateError, f"the answer {event.id} was not stored", self._moves.answer, event)
+            return partial(self._moves.answer, event)
+
+        def apply() -> None:
             for name in names:
                 self._index.remove(name)
             self._index.put(header_of(event).entry(), event)
 
-        await self._in_turn("answer", names, move)
+        told = f"the answer {event.id} was not stored"
+        return Move(what="answer", names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
 
     async def ack(self, turn_id: str) -> None:
-        async def move() -> None:
+        def prepare() -> Callable[[], None]:
             self._entry(turn_id)
-            await self._write(StateError, f"the end of {turn_id} was not noted", self._moves.ack, turn_id)
-            self._index.remove(turn_id)
+            return partial(self._moves.ack, turn_id)
 
-        await self._in_turn("ack", (turn_id,), move)
+        await self._make(
+            "ack",
+            turn_id,
+            told=f"the end of {turn_id} was not noted",
+            prepare=prepare,
+            apply=lambda: self._index.remove(turn_id),
+        )
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
         notice_name = () if notice is None else (header_of(notice).name,)
+        noticed = False
 
-        async def move() -> None:
-            entry, time = self._entry(turn_id), self._clock.now()
+        def prepare() -> Callable[[], None]:
+            nonlocal noticed
+            event_id, time = event_id_of(self._entry(turn_id)), self._clock.now()
             noticed = any(name in self._index for name in notice_name)
-            work = partial(self._moves.bury, noticed=noticed)
-            what = f"{turn_id} was not buried"
-            await self._write(StateError, what, work, turn_id, event_id_of(entry), reason, time, notice)
+            return partial(self._moves.bury, turn_id, event_id, reason, time, notice, noticed=noticed)
+
+        def apply() -> None:
             self._index.remove(turn_id)
             if notice is not None and not noticed:
                 self._index.put(header_of(notice).entry(), notice)
 
-        await self._in_turn("bury", (turn_id, *notice_name), move)
+        told = f"{turn_id} was not buried"
+        await self._make("bury", turn_id, *notice_name, told=told, prepare=prepare, apply=apply)
 
     # --- the log beside an event ---
 
@@ -254,15 +282,20 @@ class PendingDirectory:
     async def _note(
         self, what: str, turn_id: str, line_for: Callable[[Entry], Line | None], *, durable: bool = True
     ) -> None:
-        async def move() -> None:
+        entry: Entry
+        line: Line | None
+
+        def prepare() -> Callable[[], None] | None:
+            nonlocal entry, line
             entry = self._entry(turn_id)
             line = line_for(entry)
+            return None if line is None else partial(self._moves.append, entry, line, durable=durable)
+
+        def apply() -> None:
             if line is not None:
-                work = partial(self._moves.append, durable=durable)
-                await self._write(StateError, f"'{what}' of {turn_id} was not noted", work, entry, line)
                 pending_log.apply(entry, line)
 
-        await self._in_turn(what, (turn_id,), move)
+        await self._make(what, turn_id, told=f"'{what}' of {turn_id} was not noted", prepare=prepare, apply=apply)
 
     # --- dead letters ---
 
@@ -285,24 +318,22 @@ class PendingDirectory:
         """Pending again, with all its attempts before it; parts that were confirmed are not sent again."""
         entry = await self._read(f"the dead letter {dead_id}", self._dead.entry, dead_id, self._clock.now())
 
-        async def move() -> Entry:
+        def prepare() -> Callable[[], None]:
             if entry.id in self._index:
                 raise StateError(f"the turn {entry.id} is pending; its dead letter {dead_id} can wait until it is not.")
-            await self._write(StateError, f"{dead_id} is not pending again", self._moves.retry, dead_id, entry)
-            self._index.put(entry)
-            return entry
+            return partial(self._moves.retry, dead_id, entry)
 
-        return await self._in_turn("retry", (entry.id, dead_id), move)
+        told = f"{dead_id} is not pending again"
+        await self._make("retry", entry.id, dead_id, told=told, prepare=prepare, apply=lambda: self._index.put(entry))
+        return entry
 
     async def drop(self, dead_id: str) -> None:
         """Delete a dead letter for good; `NotFound` where there is none."""
         if not is_id(dead_id):
             raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
-
-        async def move() -> None:
-            await self._write(StateError, f"{dead_id} was not dropped", self._moves.drop, dead_id)
-
-        await self._in_turn("drop", (dead_id,), move)
+        told = f"{dead_id} was not dropped"
+        work = partial(self._moves.drop, dead_id)
+        await self._make("drop", dead_id, told=told, prepare=lambda: work, apply=lambda: None)
 
     async def purge(self, older_than: timedelta) -> int:
         """Drop what was given up longer ago than that; how many there were. Letters without a time stay."""
@@ -320,47 +351,25 @@ class PendingDirectory:
             raise StateError(f"{turn_id} is not pending: it was acked or buried before.")
         return entry
 
-    async def _in_turn(self, what: str, names: tuple[str, ...], move: Callable[[], Awaitable[R]]) -> R:
-        """After the earlier moves of these names, and to its end even if the caller is cancelled."""
-        before = {task for name in names if (task := self._tails.get(name)) is not None}
-
-        async def follow() -> R:
-            if before:
-                await asyncio.wait(before)
-            return await move()
-
-        task = asyncio.create_task(follow(), name=f"{what} {names[0]}")
-        for name in names:
-            self._tails[name] = task
-        self._running.add(task)
-        task.add_done_callback(partial(self._ended, names))
-        return await asyncio.shield(task)
-
-    def _ended(self, names: tuple[str, ...], task: asyncio.Task[object]) -> None:
-        self._running.discard(task)
-        for name in names:
-            if self._tails.get(name) is task:
-                del self._tails[name]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.debug("%s failed: %s", task.get_name(), error)  # the caller, if it is still there, has it too
-
-    async def _write(
+    async def _make(
         self,
-        failure: type[AgentdError],
         what: str,
-        work: Callable[P, R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        try:
-            return await self._threads.run(partial(work, *args, **kwargs))
-        except OSError as error:
-            raise failure(f"{what}: {explain(error)}.") from error
-        except ValueError as error:
-            raise failure(f"{what}: its text is not valid Unicode ({error}).") from error
-        finally:
-            if self._disk.problem and self._probe is None and not self._closing:
-                self._probe = asyncio.create_task(self._ask_again(), name="probe of the disk")
+        *names: str,
+        told: str,
+        prepare: Callable[[], Callable[[], None] | None],
+        apply: Callable[[], None],
+    ) -> None:
+        move = Move(what=what, names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
+        await self._lanes.make(move)
+
+    async def settled(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Wait for the moves that are under way, whether or not their callers still do."""
+        for move in await self._lanes.settled(seconds):
+            log.error("the move '%s' did not end within %g s", move, seconds)
+
+    def _wrote(self) -> None:
+        if self._disk.problem and self._probe is None and not self._closing:
+            self._probe = asyncio.create_task(self._ask_again(), name="probe of the disk")
 
     async def _read(self, what: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:

@@ -27,7 +27,7 @@ R = TypeVar("R")
 @dataclass(slots=True, eq=False)
 class _Job(Generic[R]):
     work: Callable[[], R]
-    ended: asyncio.Future[None]
+    ended: Callable[[R | None, BaseException | None], None]
     value: R | None = None
     error: BaseException | None = None
 
@@ -60,20 +60,33 @@ class Threads:
 
     async def run(self, work: Callable[[], R]) -> R:
         """What `work` returns or raises in a thread; RuntimeError after `close`."""
+        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+        def ended(value: R | None, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if error is None:
+                done.set_result(cast(R, value))
+            elif isinstance(error, StopIteration):
+                # A future cannot carry it: its caller would wait for ever.
+                done.set_exception(RuntimeError("the work raised StopIteration"))
+            else:
+                done.set_exception(error)
+
+        self.start(work, ended)
+        return await done
+
+    def start(self, work: Callable[[], R], ended: Callable[[R | None, BaseException | None], None]) -> None:
+        """`ended` is called on this event loop with what `work` returned, or with what it raised."""
         if self._closed:
             raise RuntimeError(f"the {self._name} threads are closed")
-        loop = asyncio.get_running_loop()
-        job = _Job(work, loop.create_future())
         self._unended += 1
         if len(self._threads) < min(self._unended, self._count):
+            loop = asyncio.get_running_loop()
             thread = Thread(target=self._serve, args=(loop,), name=f"{self._name} {len(self._threads)}")
             self._threads.append(thread)
             thread.start()
-        self._jobs.put(job)
-        await job.ended
-        if job.error is not None:
-            raise job.error
-        return cast(R, job.value)
+        self._jobs.put(_Job(work, ended))
 
     def close(self) -> None:
         """Every thread ends after the work that it has, which nobody waits for here."""
@@ -86,7 +99,7 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             try:
                 job.value = job.work()
-            # Raised again in the caller's task.
+            # Told to who asked for it.
             except BaseException as error:
                 job.error = error
             self._ended.append(job)
@@ -104,5 +117,7 @@ class Threads:
         while self._ended:
             job = self._ended.popleft()
             self._unended -= 1
-            if not job.ended.done():
-                job.ended.set_result(None)
+            try:
+                job.ended(job.value, job.error)
+            except Exception:
+                log.exception("%s: what came of a piece of work was not taken", self._name)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.ports import Entry
+from agentd.ports import Ended, Entry
 
 Move = Literal["accept", "answer", "ack", "defer", "bury", "started", "held", "parked", "sending", "part_done", "load"]
 
@@ -54,13 +54,31 @@ class MemoryPending:
         self._entry("load", turn_id)
         return self._events[turn_id]
 
+    def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
+        try:
+            if isinstance(event, OutboundEvent) and event.answers:
+                self._answer(event)
+            else:
+                self._accept(event)
+        # Told to who asked for it.
+        except Exception as error:
+            ended(error)
+        else:
+            ended(None)
+
     async def accept(self, event: InboundEvent | OutboundEvent) -> None:
+        self._accept(event)
+
+    async def answer(self, event: OutboundEvent) -> None:
+        self._answer(event)
+
+    def _accept(self, event: InboundEvent | OutboundEvent) -> None:
         self._called("accept", event.id)
         if event.id in self._entries:
             raise NotAccepted(f"{event.id} is pending already: give every event an id of its own")
         self._insert(event.id, event)
 
-    async def answer(self, event: OutboundEvent) -> None:
+    def _answer(self, event: OutboundEvent) -> None:
         self._called("answer", event.turn_id)
         for turn_id in event.answers:
             if turn_id != event.turn_id:

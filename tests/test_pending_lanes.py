@@ -1,0 +1,145 @@
+"""Lanes: order within a turn, none between turns, and every move told what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from agentd.errors import NotAccepted, StateError
+from agentd.pending.lanes import Lanes, Move
+from agentd.pending.threads import Threads
+
+
+@pytest.fixture
+async def threads() -> AsyncIterator[Threads]:
+    opened = Threads(4, "lanes")
+    yield opened
+    opened.close()
+
+
+def move(
+    work: Callable[[], object] | None = lambda: None,
+    *names: str,
+    prepare: Callable[[], Callable[[], object] | None] | None = None,
+    apply: Callable[[], None] = lambda: None,
+) -> Move:
+    return Move(
+        what="try",
+        names=names or ("turn",),
+        failure=NotAccepted,
+        told="it was not stored",
+        prepare=prepare or (lambda: work),
+        apply=apply,
+    )
+
+
+def nothing() -> None:
+    pass
+
+
+async def test_a_move_waits_for_the_earlier_ones_of_all_its_turns(threads: Threads) -> None:
+    lanes, order, go = Lanes(threads, nothing), list[str](), threading.Event()
+
+    def held(name: str) -> Callable[[], None]:
+        def work() -> None:
+            assert go.wait(10)
+            order.append(name)
+
+        return work
+
+    moves = [
+        asyncio.create_task(lanes.make(found), name="move")
+        for found in (
+            move(held("a"), "a"),
+            move(held("b"), "b"),
+            move(lambda: order.append("both"), "a", "b"),
+            move(lambda: order.append("after"), "b", "a", "b"),
+        )
+    ]
+    await lanes.make(move(lambda: order.append("other"), "c"))
+    assert order == ["other"]
+    go.set()
+    await asyncio.gather(*moves)
+    assert sorted(order[1:3]) == ["a", "b"] and order[3:] == ["both", "after"]
+
+
+async def test_what_is_prepared_sees_what_the_move_before_it_applied(threads: Threads) -> None:
+    lanes, seen, state = Lanes(threads, nothing), list[int](), [0]
+
+    def add() -> None:
+        state[0] += 1
+
+    def look() -> Callable[[], object]:
+        seen.append(state[0])
+        return nothing
+
+    await asyncio.gather(*(lanes.make(move(prepare=look, apply=add)) for _ in range(5)))
+    assert seen == [0, 1, 2, 3, 4]
+
+
+async def test_a_long_row_of_moves_that_cannot_be_made_ends(threads: Threads) -> None:
+    lanes, go = Lanes(threads, nothing), threading.Event()
+
+    def refuse() -> None:
+        raise StateError("it is gone")
+
+    first = asyncio.create_task(lanes.make(move(lambda: go.wait(10))), name="first")
+    await asyncio.sleep(0)
+    rest = [asyncio.create_task(lanes.make(move(prepare=refuse)), name="rest") for _ in range(3000)]
+    await asyncio.sleep(0)
+    go.set()
+    await first
+    assert all(isinstance(error, StateError) for error in await asyncio.gather(*rest, return_exceptions=True))
+
+
+async def test_errors_of_the_disk_are_explained_and_others_stay_as_they_are(threads: Threads) -> None:
+    told = list[str]()
+    lanes = Lanes(threads, lambda: told.append("wrote"))
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def mangled() -> None:
+        "\ud800".encode()
+
+    def broken() -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(NotAccepted, match=r"it was not stored: .*space") as caught:
+        await lanes.make(move(full))
+    assert isinstance(caught.value.__cause__, OSError)
+    with pytest.raises(NotAccepted, match="not valid Unicode"):
+        await lanes.make(move(mangled))
+    with pytest.raises(KeyError):
+        await lanes.make(move(broken))
+    with pytest.raises(KeyError):
+        await lanes.make(move(apply=broken))
+    assert told == ["wrote"] * 4
+    assert await lanes.settled(1) == []
+
+
+async def test_a_move_with_nothing_to_do_takes_no_thread(threads: Threads) -> None:
+    lanes, told = Lanes(threads, nothing), list[BaseException | None]()
+    lanes.begin(move(None), told.append)
+    assert told == [None]
+
+
+async def test_what_has_not_ended_in_time_is_named(threads: Threads) -> None:
+    lanes, go = Lanes(threads, nothing), threading.Event()
+    task = asyncio.create_task(lanes.make(move(lambda: go.wait(10), "stuck")), name="stuck")
+    await asyncio.sleep(0)
+    assert await lanes.settled(0.01) == ["try stuck"]
+    go.set()
+    assert await lanes.settled(10) == []
+    await task
+
+
+async def test_after_the_threads_were_closed_a_move_is_refused(threads: Threads) -> None:
+    lanes = Lanes(threads, nothing)
+    threads.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await lanes.make(move())
