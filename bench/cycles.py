@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.sessions import Sessions
 from agentd.store import Store, load_migrations
-from bench.disk import SlowFiles
+from bench.disk import SlowFiles, fresh_directory
 
 QUESTION, ANSWER = "q" * 1024, "a" * 1024
 THREADS = 32
@@ -130,47 +129,40 @@ async def in_sessions(sessions: Sequence[str], cycle: Callable[[str], Awaitable[
     await asyncio.gather(*(follow(session_id) for session_id in sessions))
 
 
-@contextmanager
-def _kept_directory(place: Path) -> Iterator[str]:
-    """Whoever made `place` removes it: an ext4 without a journal makes files slowly after many were deleted."""
-    yield tempfile.mkdtemp(dir=place)
-
-
 # --- ours ------------------------------------------------------------------------------------------------------------
 
 
 async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ran:
     """publish (accept) → transaction → publish (answer) → ack, with the parts that the daemon uses."""
     questions = Questions()
-    with _kept_directory(place) as directory:
-        state, disk, commits = Path(directory), SlowFiles(delay), SlowFiles(delay)
-        async with (
-            PendingDirectory(state, disk, clock=questions.clock, threads=THREADS) as pending,
-            Store(state / "agentd.db", load_migrations("agentd"), on_commit=commits.wait) as store,
-        ):
-            turns, bus = Sessions(store, questions.ids, questions.clock), EventBus(pending)
-            sessions = [info.id for info in await asyncio.gather(*(turns.open(OWNER, None) for _ in range(concurrent)))]
+    state, disk, commits = fresh_directory(place), SlowFiles(delay), SlowFiles(delay)
+    async with (
+        PendingDirectory(state, disk, clock=questions.clock, threads=THREADS) as pending,
+        Store(state / "agentd.db", load_migrations("agentd"), on_commit=commits.wait) as store,
+    ):
+        turns, bus = Sessions(store, questions.ids, questions.clock), EventBus(pending)
+        sessions = [info.id for info in await asyncio.gather(*(turns.open(OWNER, None) for _ in range(concurrent)))]
 
-            async def cycle(session_id: str) -> None:
-                asked = questions.ask(session_id)
-                await bus.publish(asked)
-                watch.advance(0.25)
-                outbound = questions.answer(asked)
-                await turns.finish([asked], outbound)
-                watch.advance(0.25)
-                await bus.publish(outbound)
-                watch.advance(0.25)
-                await pending.ack(asked.turn_id)
-                watch.advance(0.25)
-                ended.append(asked.turn_id)
+        async def cycle(session_id: str) -> None:
+            asked = questions.ask(session_id)
+            await bus.publish(asked)
+            watch.advance(0.25)
+            outbound = questions.answer(asked)
+            await turns.finish([asked], outbound)
+            watch.advance(0.25)
+            await bus.publish(outbound)
+            watch.advance(0.25)
+            await pending.ack(asked.turn_id)
+            watch.advance(0.25)
+            ended.append(asked.turn_id)
 
-            ended: list[str] = []
-            disk.syncs = commits.syncs = 0
-            watch = Stopwatch(seconds)
-            await in_sessions(sessions, cycle, watch)
-            ran = Ran(per_second=watch.per_second, latencies=watch.latencies)
-            ran.syncs_per_cycle, ran.commits_per_cycle = disk.syncs / len(ended), commits.syncs / len(ended)
-            return ran
+        ended: list[str] = []
+        disk.syncs = commits.syncs = 0
+        watch = Stopwatch(seconds)
+        await in_sessions(sessions, cycle, watch)
+        ran = Ran(per_second=watch.per_second, latencies=watch.latencies)
+        ran.syncs_per_cycle, ran.commits_per_cycle = disk.syncs / len(ended), commits.syncs / len(ended)
+        return ran
 
 
 # --- a bus of the naive shape ----------------------------------------------------------------------------------------
@@ -212,37 +204,34 @@ async def naive(place: Path, concurrent: int, seconds: float, delay: float) -> R
     """The same questions and answers over a bus of the naive shape, without database, directory syncs and acks."""
     questions = Questions()
     ended: dict[str, asyncio.Future[None]] = {}
-    with _kept_directory(place) as directory:
-        bus = NaiveBus(Path(directory), SlowFiles(delay))
+    bus = NaiveBus(fresh_directory(place), SlowFiles(delay))
 
-        async def agent(event: InboundEvent | OutboundEvent) -> None:
-            if isinstance(event, InboundEvent):
-                bus.publish(questions.answer(event))
+    async def agent(event: InboundEvent | OutboundEvent) -> None:
+        if isinstance(event, InboundEvent):
+            bus.publish(questions.answer(event))
 
-        async def channel(event: InboundEvent | OutboundEvent) -> None:
-            if isinstance(event, OutboundEvent):
-                ended.pop(event.turn_id).set_result(None)
+    async def channel(event: InboundEvent | OutboundEvent) -> None:
+        if isinstance(event, OutboundEvent):
+            ended.pop(event.turn_id).set_result(None)
 
-        async def cycle(session_id: str) -> None:
-            asked = questions.ask(session_id)
-            done = ended[asked.turn_id] = asyncio.get_running_loop().create_future()
-            bus.publish(asked)
-            await done
+    async def cycle(session_id: str) -> None:
+        asked = questions.ask(session_id)
+        done = ended[asked.turn_id] = asyncio.get_running_loop().create_future()
+        bus.publish(asked)
+        await done
 
-        bus.subscribers += [agent, channel]
-        consumer = asyncio.create_task(bus.run(), name="naive bus")
-        watch = Stopwatch(seconds)
-        bus.persisted = lambda: watch.advance(0.5)
-        async with (
-            _cancelled(consumer),
-            _cancelled(
-                asyncio.create_task(
-                    in_sessions([f"s{n}" for n in range(concurrent)], cycle, watch), name="naive sessions"
-                )
-            ),
-        ):
-            await asyncio.sleep(watch.left)
-        return Ran(per_second=watch.per_second, latencies=watch.latencies)
+    bus.subscribers += [agent, channel]
+    consumer = asyncio.create_task(bus.run(), name="naive bus")
+    watch = Stopwatch(seconds)
+    bus.persisted = lambda: watch.advance(0.5)
+    async with (
+        _cancelled(consumer),
+        _cancelled(
+            asyncio.create_task(in_sessions([f"s{n}" for n in range(concurrent)], cycle, watch), name="naive sessions")
+        ),
+    ):
+        await asyncio.sleep(watch.left)
+    return Ran(per_second=watch.per_second, latencies=watch.latencies)
 
 
 @asynccontextmanager
@@ -281,8 +270,8 @@ def raw(place: Path, concurrent: int, seconds: float, delay: float, commits_per_
             committed -= due
         return (*plan, int(sum(plan) / min(1.0, commits_per_cycle))) if due else plan
 
-    def work(directory: str) -> None:
-        with BareFile(Path(directory) / f"{next(counter)}", SlowFiles(delay)) as file:
+    def work(directory: Path) -> None:
+        with BareFile(directory / f"{next(counter)}", SlowFiles(delay)) as file:
             while watch.running:
                 began = time.perf_counter()
                 for size in syncs():
@@ -291,7 +280,8 @@ def raw(place: Path, concurrent: int, seconds: float, delay: float, commits_per_
                     watch.advance(1.0)
                     watch.lap(began)
 
-    with _kept_directory(place) as directory, ThreadPoolExecutor(THREADS) as pool:
+    directory = fresh_directory(place)
+    with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(work, directory) for _ in range(min(concurrent, THREADS))]:
             done.result()
     return Ran(per_second=watch.per_second, latencies=watch.latencies)
