@@ -27,7 +27,7 @@ from agentd.store import Store, load_migrations
 from bench.disk import SlowFiles, fresh_directory
 
 QUESTION, ANSWER = "q" * 1024, "a" * 1024
-THREADS = 32
+THREADS = 48
 """As many as the daemon uses (`pending.threads`), and as many for the bare syncs."""
 
 

@@ -215,7 +215,7 @@ class DeliverySection(Section):
 class PendingSection(Section):
     """The directory of unfinished work."""
 
-    threads: Count = _key(32, "how many writes are synced in parallel", unit="threads", le=512)
+    threads: Count = _key(48, "how many writes are synced in parallel", unit="threads", le=512)
     min_free_bytes: Whole = _key(64 * MIB, "with less free space than this, new messages are refused", unit="bytes")
     allow_network_fs: bool = _key(
         False, "work on a network file system, which may lose what it said is stored and may not lock"

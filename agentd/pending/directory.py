@@ -73,7 +73,7 @@ class PendingDirectory:
         files: Files | None = None,
         *,
         clock: Clock | None = None,
-        threads: int = 32,
+        threads: int = 48,
         min_free_bytes: int = MIN_FREE_BYTES,
         allow_network_fs: bool = False,
     ) -> None:
