@@ -12,6 +12,8 @@ import pytest
 
 from agentd.cli.ask import source_lines
 from agentd.events import Citation
+from agentd.testing.gguf import write_random_model
+from agentd.testing.openai_server import OpenAIServer, Stream
 from tests.daemons import DaemonProcess
 from tests.house import status_until
 
@@ -156,6 +158,32 @@ async def test_an_answer_that_takes_too_long_is_found_in_the_chat(tmp_path: Path
     assert "--set is not used for agent.concurrency;" in unused
     assert late == "agentd: no answer within 2 s; `agentd chat -c` shows it later."
     assert [line.role for line in opened.history] == ["user", "assistant"]
+
+
+async def test_a_daemon_that_takes_over_answers_the_question_instead_of_the_model_that_was_named(
+    tmp_path: Path,
+) -> None:
+    model = tmp_path / "small.gguf"
+    write_random_model(model)
+    never = asyncio.Event()
+    async with OpenAIServer() as server:
+        server.replies.append(Stream(steps=[never]))
+        options = (f"model.remote.base_url={server.base_url}", "daemon.grace=0")
+        asking = asyncio.create_task(
+            asked(tmp_path / "s", "--model", str(model), *(word for o in options for word in ("--set", o)), "Hello?")
+        )
+        async with asyncio.timeout(30):
+            await server.news.wait()
+        async with DaemonProcess(tmp_path / "s") as daemon:
+            done = await asking
+            pid = daemon.process.pid
+    assert done.returncode == 0 and b"without a language model" in done.stdout
+    begin = f"agentd: a daemon runs already (pid {pid}) and has its own "
+    assert done.stderr.decode().splitlines() == [
+        f"{begin}settings, so --set is not used for model.remote.base_url, daemon.grace;"
+        " stop it first, or set that in its configuration.",
+        f"{begin}model, so --model is not used; /model in `agentd chat` chooses one there.",
+    ]
 
 
 def test_a_question_that_nobody_took_in_time_is_to_be_asked_again(state: Path) -> None:

@@ -74,6 +74,29 @@ async def test_a_model_cannot_be_forced_on_a_daemon_that_runs(tmp_path: Path) ->
                 pass
 
 
+async def test_a_daemon_that_went_away_may_come_back_with_another_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACK_SECONDS", 30.0)
+    given = options(tmp_path / "s")
+    given.model = tmp_path / "small.gguf"
+    write_random_model(given.model)
+    async with attached(given, name="test"):
+        pass
+    given.model.unlink()
+
+    async def again() -> int:
+        async with attached(given, name="test") as client:
+            return client.welcome.pid
+
+    waiting = asyncio.create_task(again())
+    async with DaemonProcess(tmp_path / "s") as daemon:
+        assert await waiting == daemon.process.pid
+        assert await again() == daemon.process.pid
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "so --model is not used; " in told
+
+
 async def test_settings_that_a_daemon_does_not_take_are_named_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

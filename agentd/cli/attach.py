@@ -22,6 +22,8 @@ from agentd.paths import socket_candidates
 
 ATTACH_SECONDS = 30.0
 """How long a command waits for a daemon that is just starting or stopping."""
+BACK_SECONDS = 5.0
+"""How long a daemon that went away has to come back before one is run here: longer than systemd's RestartSec."""
 POLL_SECONDS = 0.05
 ATTEMPTS = 5
 
@@ -29,12 +31,11 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def attached(
-    options: argparse.Namespace, *, name: str, acks: bool = True, patience: float = 0.0
-) -> AsyncIterator[Client]:
+async def attached(options: argparse.Namespace, *, name: str, acks: bool = True) -> AsyncIterator[Client]:
     """Connect to a running daemon; where none runs, run one in this process until the block ends.
 
-    A daemon that is expected to come back by itself is given `patience` seconds before.
+    Only the first time is a daemon refused that cannot have the model of `--model`: later these options are for
+    whoever comes in the place of a daemon that went away, and that one is given time to come.
     """
 
     @asynccontextmanager
@@ -43,7 +44,9 @@ async def attached(
             async with await Client.connect(socket, name=name, acks=acks) as client:
                 yield client
 
+    patience = BACK_SECONDS if _had_daemon(options) else 0.0
     async with running_or(options, own, name=name, acks=acks, patience=patience) as client:
+        options.had_daemon = True
         yield client
 
 
@@ -99,8 +102,13 @@ async def served(options: argparse.Namespace, work: Callable[[Client], Awaitable
     raise AssertionError("the last attempt returns or raises")
 
 
+def _had_daemon(options: argparse.Namespace) -> bool:
+    """Whether these options had a daemon before."""
+    return getattr(options, "had_daemon", False)
+
+
 def _refuse_model(options: argparse.Namespace, client: Client) -> None:
-    if getattr(options, "model", None) is not None:
+    if getattr(options, "model", None) is not None and not _had_daemon(options):
         raise UsageError(
             f"a daemon runs already (pid {client.welcome.pid}) and has its own model; "
             "leave --model out, or choose one there with /model in `agentd chat`."
@@ -108,16 +116,18 @@ def _refuse_model(options: argparse.Namespace, client: Client) -> None:
 
 
 def _tell_unused(options: argparse.Namespace, client: Client) -> None:
-    """Say once for these options that the daemon does not take them."""
+    """Say once what the daemon does not take of these options."""
+    told: set[str] = vars(options).setdefault("told", set())
     keys = ", ".join(dict.fromkeys(key for key, _ in options.set))
-    if not keys or getattr(options, "told_unused", False):
-        return
-    options.told_unused = True
-    print(
-        f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own settings, so --set is not used"
-        f" for {keys}; stop it first, or set that in its configuration.",
-        file=sys.stderr,
-    )
+    unused = {}
+    if keys:
+        unused["--set"] = f"settings, so --set is not used for {keys}; stop it first, or set that in its configuration."
+    if getattr(options, "model", None) is not None:
+        unused["--model"] = "model, so --model is not used; /model in `agentd chat` chooses one there."
+    for option, words in unused.items():
+        if option not in told:
+            told.add(option)
+            print(f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own {words}", file=sys.stderr)
 
 
 async def running_client(state_dir: Path, name: str, acks: bool) -> Client | None:

@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -16,12 +16,10 @@ from agentd.cli.attach import attached
 from agentd.cli.common import load_settings, model_option
 from agentd.cli.ingest import show_progress, summary
 from agentd.cli.lines import read_lines, standard_lines
-from agentd.cli.repl.link import Connect, Link
+from agentd.cli.repl.link import Link
 from agentd.client import Client
 
 FIRST_QUESTION = "What happens to a message when the daemon is killed?"
-PATIENCE = 5.0
-"""Seconds that a daemon has to come back before one is run in this process: longer than systemd's RestartSec."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +52,7 @@ class _Talk(Protocol):
 
 
 def _talk(options: argparse.Namespace) -> _Talk:
-    connect = _connect(options)
+    connect = partial(attached, options, name="agentd chat")
     if options.plain or not suits_prompt(os.environ, sys.stdin, sys.stdout):
         return standard_lines(connect)
     from agentd.cli.repl.repl import Repl
@@ -67,28 +65,6 @@ def suits_prompt(environ: Mapping[str, str], stdin: TextIO, stdout: TextIO) -> b
     """Whether a person sits at a terminal that can do colours and wants them (https://no-color.org)."""
     able = environ.get("TERM", "dumb") not in ("", "dumb", "unknown") and not environ.get("NO_COLOR")
     return able and stdin.isatty() and stdout.isatty()
-
-
-def _connect(options: argparse.Namespace) -> Connect:
-    """The first time a daemon is there or not; later it is given time to come back, with whatever model it has."""
-    attempts = [(_later(options), PATIENCE), (options, 0.0)]
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Client]:
-        chosen, patience = attempts.pop() if len(attempts) > 1 else attempts[0]
-        async with attached(chosen, name="agentd chat", patience=patience) as client:
-            yield client
-
-    return connect
-
-
-def _later(options: argparse.Namespace) -> argparse.Namespace:
-    """The same options, but a daemon that has another model is no error."""
-    later = argparse.Namespace(**vars(options))
-    if later.model is not None:
-        later.set = [*later.set, ("model.path", str(later.model.expanduser().absolute()))]
-        later.model = None
-    return later
 
 
 def own_documents() -> list[Path]:

@@ -36,7 +36,9 @@ def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """
     overrides = dict(options.set)
     if (model := getattr(options, "model", None)) is not None:
-        overrides["model.path"] = str(_checked_model(model.expanduser().absolute()))
+        path = model.expanduser().absolute()
+        # Who has a daemon already goes on with it, whatever has become of the file since.
+        overrides["model.path"] = str(path if getattr(options, "had_daemon", False) else _checked_model(path))
     settings = config.load(os.environ, config=paths.config_file(os.environ, options.config), overrides=overrides)
     return settings, _no_file(paths.state_dir(os.environ, options.state_dir))
 
