@@ -38,37 +38,6 @@ def agentd_model(state_dir: Path, *arguments: str) -> int:
     return main(["model", *arguments, "--state-dir", str(state_dir)])
 
 
-def test_the_list_shows_what_is_here_what_can_be_had_and_what_fits(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shelved(tmp_path)
-    (Shelf(tmp_path).directory / "broken.gguf").write_text("x")
-    assert agentd_model(tmp_path, "list") == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
-    assert lines["small"].endswith("here") and "MB" in lines["small"]
-    assert "cannot be used" in lines["broken"]
-    assert lines["granite-4.1-3b"].endswith("recommended here") and "Apache-2.0" in lines["granite-4.1-3b"]
-    assert lines["qwen3-8b"].endswith("more than is free here")
-    assert "agentd model pull granite-4.1-3b --use" in lines["No"]
-
-
-def test_the_list_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = shelved(tmp_path)
-    Shelf(tmp_path).choose(path)
-    assert agentd_model(tmp_path, "list", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["machine"] == {"available_memory": 4 * GIB, "free_threads": 3, "context": 8192}
-    assert told["recommended"] == "granite-4.1-3b" and told["chosen"] == str(path)
-    (small,) = [model for model in told["models"] if model["here"]]
-    assert small["chosen"] and small["size"] == path.stat().st_size < small["memory"]
-
-
-def test_a_chosen_model_that_lies_elsewhere_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Shelf(tmp_path).choose(Path("/elsewhere/m.gguf"))
-    agentd_model(tmp_path, "list")
-    assert "The chosen model is /elsewhere/m.gguf." in capsys.readouterr().out
-
-
 def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +65,7 @@ def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
         (["use", "x", "--replace"], "--replace is for pull"),
         (["bench", "x", "--rounds", "0"], "--rounds must be"),
         (["bench"], "no model is chosen"),
+        (["info"], "no model is chosen"),
         (["remove", "../x"], "cannot be a model's name"),
     ],
 )
@@ -130,6 +100,20 @@ def test_a_file_anywhere_can_be_chosen_and_a_broken_one_cannot(
     assert agentd_model(tmp_path, "use", str(other)) == ModelError.exit_code
     assert Shelf(tmp_path).chosen() == mine
     capsys.readouterr()
+
+
+def test_a_chosen_file_elsewhere_is_known_by_its_name_and_never_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shelved(tmp_path / "elsewhere").rename(tmp_path / "mine.gguf")
+    assert agentd_model(tmp_path, "use", str(mine)) == 0
+    capsys.readouterr()
+    for named in ([], ["mine"]):
+        assert agentd_model(tmp_path, "info", *named, "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["name"], told["path"], told["architecture"]) == ("mine", str(mine), "llama")
+    assert agentd_model(tmp_path, "remove", "mine") == UsageError.exit_code
+    assert f"{mine} lies outside of" in capsys.readouterr().err and mine.exists()
 
 
 def test_what_keeps_a_choice_from_answering_is_said(

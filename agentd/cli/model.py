@@ -7,15 +7,13 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from agentd.cli.common import load_settings
+from agentd.cli.model_names import by_name, chosen_name, path_of
 from agentd.config import Settings
 from agentd.errors import ModelError, UsageError
-from agentd.models.catalogue import entries, recommended
 from agentd.models.llama import files, machine
-from agentd.models.shelf import Shelf
-from agentd.models.sources import SUFFIX
+from agentd.models.shelf import Shelf, Shelved
 from agentd.plain import plain
 
 ACTIONS = ("list", "pull", "use", "info", "remove", "bench")
@@ -50,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     shelf = Shelf(state_dir)
     match options.action:
         case "list":
+            from agentd.cli.model_list import list_lines, listed
+
             rows = listed(shelf, settings)
             print(json.dumps(rows, indent=2) if options.json else "\n".join(map(plain, list_lines(rows))))
         case "pull":
@@ -59,26 +59,28 @@ def run(options: argparse.Namespace) -> int:
             if options.use:
                 choose(settings, state_dir, shelf, path)
         case "use":
-            wanted = None if options.target == NONE else path_of(shelf, options.target)
+            wanted = None if options.target == NONE else path_of(shelf, settings, options.target)
             choose(settings, state_dir, shelf, wanted)
         case "info":
             from agentd.cli.model_info import info_lines, known
 
-            facts = known(shelf, options.target, settings)
+            name = options.target or chosen_name(shelf, settings, action="info")
+            facts = known(shelf, name, settings)
             print(json.dumps(facts, indent=2) if options.json else "\n".join(map(plain, info_lines(facts))))
         case "remove":
-            gone = shelf.remove(options.target)
+            gone = _remove(shelf, settings, options.target)
             print(f"{gone.name} is removed; {files.readable(gone.size)} are free again")
         case _:
             from agentd.cli.model_bench import bench_model
 
-            bench_model(options, settings, _to_measure(options, settings, shelf))
+            name = options.target or chosen_name(shelf, settings, action="bench")
+            bench_model(options, settings, path_of(shelf, settings, name))
     return 0
 
 
 def _check(options: argparse.Namespace) -> None:
     action = options.action
-    if action in ("pull", "use", "info", "remove") and not options.target:
+    if action in ("pull", "use", "remove") and not options.target:
         raise UsageError(f"`agentd model {action}` needs a model; `agentd model list` shows them.")
     if action == "list" and options.target:
         raise UsageError("`agentd model list` takes no name; `agentd model info NAME` tells all of one.")
@@ -89,95 +91,12 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--rounds must be from 1 to 100.")
 
 
-def path_of(shelf: Shelf, model: str) -> Path:
-    """The file of a name, or of a path of its own."""
-    if "/" in model or model.endswith(SUFFIX) or model.startswith("~"):
-        return Path(model).expanduser().absolute()
-    return shelf.find(model).path
-
-
-def _to_measure(options: argparse.Namespace, settings: Settings, shelf: Shelf) -> Path:
-    path = path_of(shelf, options.target) if options.target else settings.model.path or shelf.chosen()
-    if path is None:
-        raise UsageError("no model is chosen; name one: `agentd model bench NAME`.")
-    return path
-
-
-# --- list ------------------------------------------------------------------------------------------------------------
-
-
-def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
-    """Machine and models as JSON values; sizes and memory are bytes, memory is None where it is not known."""
-    context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
-    best = recommended(available=available, threads=threads, context=context)
-    here = {model.name: model for model in shelf.models()}
-    chosen = settings.model.path or shelf.chosen()
-    rows = [
-        {
-            "name": model.name,
-            "here": True,
-            "chosen": model.path == chosen,
-            "size": model.size,
-            "memory": _memory(model.path, context),
-            "licence": model.record.licence if model.record else "",
-            "why": next((entry.why for entry in entries() if entry.name == model.name), ""),
-        }
-        for model in here.values()
-    ] + [
-        {
-            "name": entry.name,
-            "here": False,
-            "chosen": False,
-            "size": entry.size,
-            "memory": entry.memory(context),
-            "licence": entry.licence,
-            "why": entry.why,
-        }
-        for entry in entries()
-        if entry.name not in here
-    ]
-    return {
-        "machine": {"available_memory": available, "free_threads": threads, "context": context},
-        "models": rows,
-        "chosen": str(chosen) if chosen else None,
-        "recommended": best.name,
-    }
-
-
-def _memory(path: Path, context: int) -> int | None:
-    try:
-        return files.memory_of(files.inspect(path), context=context)
-    except ModelError:
-        return None
-
-
-def list_lines(rows: dict[str, Any]) -> list[str]:
-    """A table, and what to do next."""
-    available, best = rows["machine"]["available_memory"], rows["recommended"]
-    cells = [("", "NAME", "SIZE", "MEMORY", "LICENCE", "")]
-    for row in rows["models"]:
-        memory = row["memory"]
-        notes = ["chosen" if row["chosen"] else "here"] if row["here"] else []
-        if memory is None:
-            notes.append("cannot be used; `agentd model info` says why")
-        elif available is not None and memory > available:
-            notes.append("more than is free here")
-        if row["name"] == best:
-            notes.append("recommended here")
-        size, needed = files.readable(row["size"]), files.readable(memory) if memory else "?"
-        cells.append(("*" if row["chosen"] else "", row["name"], size, needed, row["licence"], ", ".join(notes)))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-    free = f"{files.readable(available)} of memory" if available is not None else "an unknown amount of memory"
-    cores = rows["machine"]["free_threads"]
-    lines.append(
-        f"\nMemory is for a context of {rows['machine']['context']} tokens; {free} and {cores} cores are free."
-    )
-    if rows["chosen"] is None:
-        lines.append(f"No model is chosen. `agentd model pull {best} --use` gets the recommended one.")
-    elif not any(row["chosen"] for row in rows["models"]):
-        lines.append(f"The chosen model is {rows['chosen']}.")
-    return lines
+def _remove(shelf: Shelf, settings: Settings, name: str) -> Shelved:
+    """Delete a model of the shelf; `UsageError` for a file of somebody's own."""
+    path = by_name(shelf, settings).get(name)
+    if path is not None and path.parent != shelf.directory:
+        raise UsageError(f"{path} lies outside of {shelf.directory}; agentd removes no file there.")
+    return shelf.remove(name)
 
 
 # --- use -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.cli.model import path_of
+from agentd.cli.model_names import path_of
 from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.catalogue import entries
@@ -19,7 +19,7 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
     entry = next((entry for entry in entries() if entry.name == model), None)
     if entry is not None:
         facts |= {"catalogue": f"{entry.repo}/{entry.file}", "why": entry.why, "facts from": ", ".join(entry.sources)}
-    path = None if entry is not None and shelf.get(model) is None else path_of(shelf, model)
+    path = None if entry is not None and shelf.get(model) is None else path_of(shelf, settings, model)
     if path is None:
         assert entry is not None
         used = _used(settings, entry.context)

@@ -1,0 +1,45 @@
+"""The models on this machine by the names that `agentd model list` shows, also one that was chosen by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agentd.config import Settings
+from agentd.errors import UsageError
+from agentd.models.catalogue import entries
+from agentd.models.shelf import Shelf
+from agentd.models.sources import SUFFIX
+
+
+def chosen_file(shelf: Shelf, settings: Settings) -> Path | None:
+    """The file that a daemon answers with when it starts: a path in the settings comes before a choice."""
+    return settings.model.path or shelf.chosen()
+
+
+def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
+    """The models on the shelf and the chosen file, wherever that lies and whether it is still there or not.
+
+    The chosen file has a name without its folder, too, unless a model of the list has that name.
+    """
+    files = {model.name: model.path for model in shelf.models()}
+    chosen = chosen_file(shelf, settings)
+    if chosen is not None and chosen not in files.values():
+        taken = {*files, *(entry.name for entry in entries())}
+        files[str(chosen) if chosen.stem in taken else chosen.stem] = chosen
+    return files
+
+
+def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
+    """The file of a name, or of a path of its own; `NotFound` suggests the nearest name."""
+    if "/" in model or model.endswith(SUFFIX) or model.startswith("~"):
+        return Path(model).expanduser().absolute()
+    return by_name(shelf, settings).get(model) or shelf.find(model).path
+
+
+def chosen_name(shelf: Shelf, settings: Settings, *, action: str) -> str:
+    """The name of the chosen model; `UsageError` where none is."""
+    chosen = chosen_file(shelf, settings)
+    for name, path in by_name(shelf, settings).items():
+        if path == chosen:
+            return name
+    raise UsageError(f"no model is chosen; name one: `agentd model {action} NAME`.")

@@ -1,0 +1,78 @@
+"""`agentd model list`: what is here, what can be had, what fits, and which one is used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentd.cli import main
+from agentd.models.shelf import Shelf
+from agentd.testing.gguf import chain, write_table_model
+
+GIB = 1024**3
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many free cores and so much memory, whatever the tests run on."""
+    monkeypatch.setattr("agentd.models.llama.machine.available_memory", lambda: 4 * GIB)
+    monkeypatch.setattr("agentd.models.llama.machine.free_threads", lambda: 3)
+    monkeypatch.setenv("AGENTD_CONFIG", "/dev/null")
+
+
+def shelved(state_dir: Path, name: str = "small") -> Path:
+    """A model that was put on the shelf by hand."""
+    path = Shelf(state_dir).directory / f"{name}.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table_model(path, chain("\n", " hello", " there"))
+    return path
+
+
+def agentd_model(state_dir: Path, *arguments: str) -> int:
+    return main(["model", *arguments, "--state-dir", str(state_dir)])
+
+
+def test_the_list_shows_what_is_here_what_can_be_had_and_what_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelved(tmp_path)
+    (Shelf(tmp_path).directory / "broken.gguf").write_text("x")
+    assert agentd_model(tmp_path, "list") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert lines["small"].endswith("here") and "MB" in lines["small"]
+    assert "cannot be used" in lines["broken"]
+    assert lines["granite-4.1-3b"].endswith("recommended here") and "Apache-2.0" in lines["granite-4.1-3b"]
+    assert lines["qwen3-8b"].endswith("more than is free here")
+    assert "agentd model pull granite-4.1-3b --use" in lines["No"]
+
+
+def test_the_list_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = shelved(tmp_path)
+    Shelf(tmp_path).choose(path)
+    assert agentd_model(tmp_path, "list", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["machine"] == {"available_memory": 4 * GIB, "free_threads": 3, "context": 8192}
+    assert told["recommended"] == "granite-4.1-3b" and told["chosen"] == str(path)
+    (small,) = [model for model in told["models"] if model["here"]]
+    assert small["chosen"] and small["size"] == path.stat().st_size < small["memory"]
+
+
+def test_a_chosen_model_that_lies_elsewhere_has_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = shelved(tmp_path / "elsewhere").rename(tmp_path / "mine.gguf")
+    Shelf(tmp_path).choose(mine)
+    agentd_model(tmp_path, "list")
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line for line in lines if line.startswith("*")]
+    assert row.split()[1] == "mine" and row.endswith("chosen") and "MB" in row
+    assert lines[-1] == f"The chosen model is {mine}."
+
+
+def test_a_chosen_model_that_is_gone_says_so_in_its_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Shelf(tmp_path).choose(Path("/elsewhere/m.gguf"))
+    agentd_model(tmp_path, "list")
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line for line in lines if line.startswith("*")]
+    assert row.split()[1:4] == ["m", "?", "?"]
+    assert row.endswith("chosen, cannot be used; `agentd model info` says why")

@@ -1,0 +1,49 @@
+"""The names of models on this machine: every one of them leads to its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.model_names import by_name, chosen_name, path_of
+from agentd.config import Settings
+from agentd.config.sections import ModelSection
+from agentd.errors import NotFound, UsageError
+from agentd.models.shelf import Shelf
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    """With one model, `small`."""
+    shelf = Shelf(tmp_path)
+    shelf.directory.mkdir()
+    (shelf.directory / "small.gguf").touch()
+    return shelf
+
+
+def test_a_chosen_file_elsewhere_has_a_name_of_its_own(shelf: Shelf) -> None:
+    shelf.choose(Path("/m/mine.gguf"))
+    assert path_of(shelf, Settings(), "mine") == Path("/m/mine.gguf")
+    assert chosen_name(shelf, Settings(), action="info") == "mine"
+
+
+@pytest.mark.parametrize("name", ["small", "qwen3-4b"])
+def test_a_name_that_is_taken_is_not_given_again(shelf: Shelf, name: str) -> None:
+    shelf.choose(Path(f"/m/{name}.gguf"))
+    assert set(by_name(shelf, Settings())) == {"small", f"/m/{name}.gguf"}
+    assert path_of(shelf, Settings(), f"/m/{name}.gguf") == Path(f"/m/{name}.gguf")
+
+
+def test_the_path_of_the_settings_comes_before_the_choice(shelf: Shelf) -> None:
+    shelf.choose(Path("/m/mine.gguf"))
+    settings = Settings(model=ModelSection(path=shelf.directory / "small.gguf"))
+    assert by_name(shelf, settings) == {"small": shelf.directory / "small.gguf"}
+    assert chosen_name(shelf, settings, action="info") == "small"
+
+
+def test_what_is_not_here_is_told(shelf: Shelf) -> None:
+    with pytest.raises(UsageError, match="agentd model info NAME"):
+        chosen_name(shelf, Settings(), action="info")
+    with pytest.raises(NotFound, match="did you mean small"):
+        path_of(shelf, Settings(), "smal")
