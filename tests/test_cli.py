@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import agentd
 from agentd import cli
-from agentd.cli import COMMANDS, EXIT_CODES, main
+from agentd.cli import COMMANDS, EXIT_CODES, ask, main
 from agentd.errors import AgentdError, ConfigError, ModelError, TimedOut, Unreachable, UsageError
 
 HEAVY = {"pydantic", "pydantic_settings", "asyncio", "sqlite3", "logging", "importlib.metadata", "typing_extensions"}
@@ -61,11 +62,19 @@ def test_help_lists_the_commands_in_order_and_the_exit_codes() -> None:
         assert f"  {code:>3}  {meaning}\n" in text
 
 
-def test_the_exit_codes_of_errors_are_in_the_table() -> None:
+def test_the_table_of_exit_codes_has_what_errors_end_with_and_nothing_else() -> None:
     def kinds(error: type[AgentdError]) -> set[type[AgentdError]]:
         return {error}.union(*map(kinds, error.__subclasses__()))
 
-    assert {error.exit_code for error in kinds(AgentdError)} <= set(EXIT_CODES)
+    errors = {error.exit_code for error in kinds(AgentdError)}
+    assert set(EXIT_CODES) == errors | {0, cli.INTERRUPTED, cli.BROKEN_PIPE}
+    assert set(ask.EXIT_CODES.values()) <= errors
+
+
+def test_the_documentation_has_the_same_exit_codes() -> None:
+    page = Path(agentd.__file__).parents[1].joinpath("docs", "commands.md").read_text()
+    table = re.findall(r"^\| (\d+) \| (.+) \|$", page.partition("## Exit codes")[2], re.M)
+    assert [(int(code), meaning) for code, meaning in table] == list(EXIT_CODES.items())
 
 
 def test_every_command_has_its_file() -> None:

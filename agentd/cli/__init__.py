@@ -29,15 +29,15 @@ A file with `ACTIONS` needs one of them as its first argument; without any argum
 """
 
 EXIT_CODES = {
-    0: "ok",
-    1: "it failed; standard error says why",
+    0: "done",
+    1: "failure, which standard error explains; ingest: files were skipped; delivery: some letters stay as they were",
     2: "wrong usage",
     3: "no daemon can be reached",
-    4: "an approval is needed, and nobody can be asked",
-    5: "the model could not answer",
-    78: "the configuration is wrong, or the state is from a newer agentd",
+    5: "a model could not answer, be loaded, be measured or be downloaded",
+    78: "the configuration or the file of --model is wrong, or the state is from a newer agentd",
     124: "it took too long",
     130: "interrupted",
+    141: "whoever reads standard output left",
 }
 WITH_VALUE = ("--config", "--state-dir", "--set")
 """Options of every command; each takes a value."""
