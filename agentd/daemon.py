@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from agentd import __version__
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.config import Settings, check_channels
+from agentd.config import Settings, config_error, table_problems, unknown_channels
 from agentd.control import DaemonControl
 from agentd.conversation import Conversations
 from agentd.delivery import Policy
@@ -83,6 +83,7 @@ class Daemon:
         self._state_dir = state_dir
         self._sockets = sockets
         self._in_process = channels is not None
+        check_channels(settings, channels)
         builders = channel_builders(settings)
         self._builders = {name: builders[name] for name in channels or builders}
         self._house: _House | None = None
@@ -166,12 +167,11 @@ async def end(tasks: Sequence[asyncio.Task[None]], limit: float) -> None:
 
 
 def channel_builders(settings: Settings) -> dict[str, str]:
-    """The channels to run and what builds each; `ConfigError` for a section of an unknown channel."""
+    """The channels to run, and what builds each."""
     builders = dict(CHANNELS)
     for name, table in settings.channels.items():
         if isinstance(build := table.get("build"), str):
             builders[name] = build
-    check_channels(settings, builders)
     return builders
 
 
@@ -182,6 +182,33 @@ def channel_builder(name: str, builder: str) -> Callable[[Offers], Channel]:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"channels.{name}.build names {builder!r}, which cannot be imported: {error}.") from None
     return build
+
+
+def check_channels(settings: Settings, names: Collection[str] | None = None) -> None:
+    """`ConfigError` that tells all that `channel_problems` finds."""
+    if problems := channel_problems(settings, names):
+        raise config_error(problems)
+
+
+def channel_problems(settings: Settings, names: Collection[str] | None = None) -> list[str]:
+    """What is wrong in the channels' tables: unknown channels, and of these (None: all) what a channel's module says.
+
+    A module names the pydantic model of its channel's table as `SETTINGS`; without one the channel looks itself.
+    """
+    builders = channel_builders(settings)
+    problems = unknown_channels(settings, builders)
+    for name in settings.channels:
+        if name not in builders or (names is not None and name not in names):
+            continue
+        try:
+            channel_builder(name, builders[name])
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        module = importlib.import_module(builders[name].partition(":")[0])
+        if (model := getattr(module, "SETTINGS", None)) is not None:
+            problems += table_problems(settings, name, model)
+    return problems
 
 
 class _House:

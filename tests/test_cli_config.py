@@ -45,6 +45,14 @@ def test_check_knows_which_channels_there_are(file: Path, capsys: pytest.Capture
     assert f"{file}:1: unknown channel terminl; did you mean channels.terminal?" in capsys.readouterr().err
 
 
+def test_check_tells_the_problems_of_channels_with_the_others(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[daemon]\ngrace = 'x'\n[channels.terminal]\ncolour = 1\n[channels.terminl]\n")
+    assert main(["config", "check"]) == 78
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "agentd: 3 settings are wrong:"
+    assert [line.split(" ")[2] for line in lines] == [f"{file}:{n}:" for n in (2, 5, 4)]
+
+
 def test_show_is_toml_with_origins_and_without_secrets(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text('[agent]\nconcurrency = 3\n[channels.x]\ntoken = "s3cret"\nhost = "höst"\nlist = [{ a = true }]\n')
     assert main(["config", "show", "--set", 'model.sampling.stop=["a\\"b"]']) == 0

@@ -14,11 +14,11 @@ from agentd.config.settings import (
     MASK,
     KnownKey,
     Settings,
-    channel_settings,
-    check_channels,
     known_keys,
     load,
     origins,
+    table_problems,
+    unknown_channels,
 )
 from agentd.errors import ConfigError
 
@@ -126,25 +126,21 @@ class Telegram(BaseModel):
     chats: tuple[int, ...] = ()
 
 
-def test_a_channel_reads_its_own_table(file: Path) -> None:
-    file.write_text("[channels.telegram]\nchats = [1, 2]\n")
+def test_a_channels_own_table_is_right_without_what_builds_it(file: Path) -> None:
+    file.write_text('[channels.telegram]\nchats = [1, 2]\nbuild = "mine:build"\n')
     environ = {"AGENTD_CHANNELS__TELEGRAM__TOKEN": "12345", "AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS": "5"}
-    own = channel_settings(load(environ, config=file), "telegram", Telegram)
-    assert (own.token.get_secret_value(), own.poll_seconds, own.chats) == ("12345", 5, (1, 2))
+    assert table_problems(load(environ, config=file), "telegram", Telegram) == []
 
 
 def test_what_is_wrong_in_a_channels_table_is_told_with_its_place_and_without_its_value(file: Path) -> None:
     file.write_text(f'[channels.telegram]\ntokne = "{TOKEN}"\nchats = ["{TOKEN}"]\n')
     settings = load({"AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS": TOKEN}, config=file)
-    with pytest.raises(ConfigError) as raised:
-        channel_settings(settings, "telegram", Telegram)
-    assert str(raised.value).splitlines() == [
-        "4 settings are wrong:",
-        f"  {file}:2: channels.telegram.token is required.",
-        "  AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS: channels.telegram.poll_seconds should be a valid integer, "
+    assert table_problems(settings, "telegram", Telegram) == [
+        f"{file}:2: channels.telegram.token is required.",
+        "AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS: channels.telegram.poll_seconds should be a valid integer, "
         "unable to parse string as an integer.",
-        f"  {file}:3: channels.telegram.chats.0 should be a valid integer, unable to parse string as an integer.",
-        f"  {file}:2: unknown key channels.telegram.tokne; did you mean channels.telegram.token?",
+        f"{file}:3: channels.telegram.chats.0 should be a valid integer, unable to parse string as an integer.",
+        f"{file}:2: unknown key channels.telegram.tokne; did you mean channels.telegram.token?",
     ]
 
 
@@ -152,16 +148,32 @@ def test_a_channel_without_a_table_has_its_defaults() -> None:
     class Quiet(BaseModel):
         limit: int = 4
 
-    assert channel_settings(load({}), "quiet", Quiet).limit == 4
+    assert table_problems(load({}), "quiet", Quiet) == []
 
 
 def test_a_table_for_a_channel_that_does_not_exist_is_an_error(file: Path) -> None:
     file.write_text("[channels.telegrm]\nx = 1\n[channels.terminal]\n")
     settings = load({}, config=file)
+    told = f"{file}:2: unknown channel telegrm; did you mean channels.telegram?"
+    assert unknown_channels(settings, ("terminal", "telegram")) == [told]
+    assert unknown_channels(settings, ("terminal", "telegrm")) == []
+
+
+def test_problems_of_channels_are_told_with_the_others(file: Path) -> None:
+    file.write_text('[daemon]\ngrace = "x"\n[channels.telegrm]\n[channels.telegram]\ntoken = 1\nproxy.host = "h"\n')
+    seen: list[object] = []
+
+    def channels(settings: Settings) -> list[str]:
+        seen.append(settings.channels)
+        return [*unknown_channels(settings, ("telegram",)), *table_problems(settings, "telegram", Telegram)]
+
     with pytest.raises(ConfigError) as raised:
-        check_channels(settings, ("terminal", "telegram"))
-    assert str(raised.value) == f"{file}:2: unknown channel telegrm; did you mean channels.telegram?"
-    check_channels(settings, ("terminal", "telegrm"))
+        load({"AGENTD_X": ""}, config=file, channels=channels)
+    assert seen == [{"telegrm": {}, "telegram": {"token": 1, "proxy": {"host": "h"}}}]
+    first, *lines = str(raised.value).splitlines()
+    assert first == "5 settings are wrong:"
+    places = ["AGENTD_X:", *(f"{file}:{line}:" for line in (2, 3, 5, 6))]
+    assert [line.strip().split(" ")[0] for line in lines] == places
 
 
 def test_secrets_are_never_shown(file: Path) -> None:

@@ -39,8 +39,16 @@ def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
         path = model.expanduser().absolute()
         # Who has a daemon already goes on with it, whatever has become of the file since.
         overrides["model.path"] = str(path if getattr(options, "had_daemon", False) else _checked_model(path))
-    settings = config.load(os.environ, config=paths.config_file(os.environ, options.config), overrides=overrides)
+    file = paths.config_file(os.environ, options.config)
+    settings = config.load(os.environ, config=file, overrides=overrides, channels=_channel_problems)
     return settings, _no_file(paths.state_dir(os.environ, options.state_dir))
+
+
+def _channel_problems(settings: config.Settings) -> list[str]:
+    """Those of the channels' tables; only where the configuration is wrong anyway is it worth to know the channels."""
+    from agentd.daemon import channel_problems
+
+    return channel_problems(settings)
 
 
 def _no_file(path: Path) -> Path:

@@ -29,9 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings, _ = load_settings(options)
     if options.action == "check":
-        from agentd.daemon import channel_builders
+        from agentd.daemon import check_channels
 
-        channel_builders(settings)
+        check_channels(settings)
         print(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
         print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in origins(settings)}, indent=2))

@@ -1,6 +1,6 @@
 """The settings: one tree, read from options, environment and a TOML file, each value with the place it came from.
 
-settings   `Settings`, `load`, and a channel's own settings
+settings   `Settings`, `load`, and what is wrong in a channel's table
 sections   the sections of the tree: every key with its default, unit and meaning
 layers     the three places that settings are read from, and what is wrong in them
 """
@@ -8,11 +8,21 @@ layers     the three places that settings are read from, and what is wrong in th
 from agentd.config.settings import (
     Settings,
     Shown,
-    channel_settings,
-    check_channels,
+    config_error,
     known_keys,
     load,
     origins,
+    table_problems,
+    unknown_channels,
 )
 
-__all__ = ["Settings", "Shown", "channel_settings", "check_channels", "known_keys", "load", "origins"]
+__all__ = [
+    "Settings",
+    "Shown",
+    "config_error",
+    "known_keys",
+    "load",
+    "origins",
+    "table_problems",
+    "unknown_channels",
+]

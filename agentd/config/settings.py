@@ -1,17 +1,17 @@
 """One tree of settings: `load` reads it from options, environment, TOML file and defaults, in this order.
 
 Every key has a default, so an empty configuration is a whole one. All problems are told at once, each with the place
-that it came from. A channel's own settings lie under `[channels.NAME]` and are read by `channel_settings`.
+that it came from. A channel's own settings lie under `[channels.NAME]`; `table_problems` says what is wrong there.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, Field, JsonValue, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
@@ -44,8 +44,8 @@ from agentd.errors import ConfigError
 DEFAULT = "default"
 """The origin of a value that nobody gave."""
 MASK = "********"
-
-Model = TypeVar("Model", bound=BaseModel)
+BUILD = "build"
+"""The key of a channel's table that is not the channel's own: what builds it."""
 
 
 class Settings(BaseSettings):
@@ -102,12 +102,17 @@ class _Source(PydanticBaseSettingsSource):
 
 
 def load(
-    environ: Mapping[str, str], *, config: Path | None = None, overrides: Mapping[str, str] | None = None
+    environ: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    overrides: Mapping[str, str] | None = None,
+    channels: Callable[[Settings], Sequence[str]] = lambda settings: (),
 ) -> Settings:
     """The settings of `overrides` (dotted key -> text), then `environ`, then the file `config`, then the defaults.
 
     A relative path in the file begins at the file's directory, any other one at the working directory.
-    `ConfigError` names every problem: the key, where it was given, and the nearest right key for an unknown one.
+    `ConfigError` names every problem: the key, where it was given, and the nearest right key for an unknown one. Where
+    there is any, `channels` adds those of the channels' tables, which alone are in the settings that it gets.
     """
     keys = Keys([known.key for known in known_keys()])
     layers = [read_overrides(overrides or {}, keys), read_environment(environ, keys)]
@@ -120,34 +125,44 @@ def load(
     try:
         settings = Settings(_build_sources=(tuple(map(_Source, layers, bases)), {}))
     except ValidationError as error:
-        raise _config_error(problems + _explained(error, (), found, keys)) from None
-    if problems:
-        raise _config_error(problems)
+        problems += _explained(error, (), found, keys)
+        settings = _channels_alone(layers)
     settings._origins.update(found)
+    if problems:
+        raise config_error([*problems, *channels(settings)])
     return settings
 
 
-def channel_settings(settings: Settings, name: str, model: type[Model]) -> Model:
-    """The table `[channels.NAME]` as the channel's own model; its defaults where there is no such table.
+def _channels_alone(layers: Sequence[Layer]) -> Settings:
+    """The channels' tables as far as they can be read, beside the defaults of everything else."""
+    tables: dict[str, Any] = {}
+    for key, given in merged(layers).items():
+        if key[0] != OPEN_SECTION:
+            continue
+        node = tables
+        for name in key[1:-1]:
+            node = node.setdefault(name, {})
+        node.setdefault(key[-1], given.value)
+    return Settings.model_construct(channels=tables)
 
-    `ConfigError` names every problem and where it was given, but no value: it may be a secret.
-    """
+
+def table_problems(settings: Settings, name: str, model: type[BaseModel]) -> list[str]:
+    """What `model` finds wrong in the table `[channels.NAME]`, and where; no value is told: it may be a secret."""
     above = (OPEN_SECTION, name)
+    table = {key: value for key, value in settings.channels.get(name, {}).items() if key != BUILD}
     try:
-        return model.model_validate(settings.channels.get(name, {}))
+        model.model_validate(table)
     except ValidationError as error:
         keys = Keys([(*above, field) for field in model.model_fields])
-        raise _config_error(_explained(error, above, settings._origins, keys)) from None
+        return _explained(error, above, settings._origins, keys)
+    return []
 
 
-def check_channels(settings: Settings, names: Collection[str]) -> None:
-    """`ConfigError` that names every channel that is configured and not one of `names`."""
+def unknown_channels(settings: Settings, names: Collection[str]) -> list[str]:
+    """A sentence for every channel that is configured and not one of `names`."""
     keys = Keys([(OPEN_SECTION, name, "") for name in names])
     wrong = [(OPEN_SECTION, name) for name in settings.channels if name not in names]
-    if wrong:
-        raise _config_error(
-            f"{_origin(key, settings._origins)}unknown channel {key[1]}{hint(keys.nearest(key))}" for key in wrong
-        )
+    return [f"{_origin(key, settings._origins)}unknown channel {key[1]}{hint(keys.nearest(key))}" for key in wrong]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,7 +274,8 @@ def _origin(key: Key, origins: Mapping[Key, str]) -> str:
     return f"{inside[0]}: " if inside else ""
 
 
-def _config_error(problems: Iterable[str]) -> ConfigError:
+def config_error(problems: Iterable[str]) -> ConfigError:
+    """One error that tells all of them."""
     lines = list(problems)
     if len(lines) == 1:
         return ConfigError(lines[0])

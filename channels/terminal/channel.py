@@ -11,8 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from agentd.conversation import Conversations
-from agentd.errors import ConfigError, UsageError, Wait
+from agentd.errors import UsageError, Wait
 from agentd.events import Address, OutboundEvent, Sender
 from agentd.ports import (
     Control,
@@ -35,10 +37,16 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 256
 
 
+class _Nothing(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+SETTINGS = _Nothing
+"""The channel has no settings of its own."""
+
+
 def build(offers: Offers) -> TerminalChannel:
-    """The channel as the daemon builds it; it has no settings of its own."""
-    if offers.settings:
-        raise ConfigError(f"channels.terminal has no key {next(iter(offers.settings))!r}; remove it.")
+    """The channel as the daemon builds it."""
     return TerminalChannel(
         paths=offers.sockets,
         version=offers.version,
