@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import subprocess
@@ -168,6 +169,49 @@ def test_a_command_has_its_own_help(command: Command, capsys: pytest.CaptureFixt
     assert main(["try", "--help"]) == 0
     text = capsys.readouterr().out
     assert "Does nothing." in text and "--loud" in text and "--state-dir" in text
+
+
+def actions() -> list[tuple[str, str]]:
+    modules = {name: importlib.import_module(module) for name, (module, _) in COMMANDS.items()}
+    return [(name, action) for name, module in modules.items() for action in getattr(module, "ACTIONS", ())]
+
+
+def test_some_commands_have_actions() -> None:
+    assert {name for name, _ in actions()} == {"model", "delivery", "config"}
+
+
+@pytest.mark.parametrize(("name", "action"), actions())
+def test_each_action_has_its_own_help_and_the_command_lists_it(
+    name: str, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = importlib.import_module(COMMANDS[name][0]).ACTIONS[action][1]
+    assert main([name, action, "--help"]) == 0
+    own = capsys.readouterr().out
+    assert own.startswith(f"usage: agentd {name} {action} ") and line[1:] in " ".join(own.split())
+    assert "--state-dir" in own and "ACTION" not in own
+    assert main([name, "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert f"  {action} " in listed and line in listed
+    assert main([name]) == 2
+    assert capsys.readouterr() == ("", listed)
+
+
+def test_an_option_of_another_action_and_an_unknown_action_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "use", "x", "--replace"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("usage: agentd model use ") and "unrecognized arguments: --replace" in told
+    assert main(["delivery", "lst"]) == 2
+    assert capsys.readouterr().err == "agentd: there is no action 'lst'; did you mean list?\n"
+    assert main(["config", "xyzzy"]) == 2
+    assert capsys.readouterr().err == "agentd: there is no action 'xyzzy'; `agentd config --help` lists them.\n"
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_common_options_stand_anywhere_around_an_action(place: int, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["config", "show"]
+    words[place:place] = ["--set", "agent.concurrency=7"]
+    assert main([*words, "--config", "/dev/null"]) == 0
+    assert re.search(r"^agent\.concurrency = 7 +# --set", capsys.readouterr().out, re.M)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 
 from agentd.cli import main
 from agentd.cli.delivery import age, decided, listed, shown
-from agentd.errors import UsageError
 from agentd.events import Address, OutboundEvent
 from agentd.pending import PendingDirectory
 from tests.builders import inbound, outbound
@@ -58,12 +57,6 @@ async def test_without_a_daemon_the_list_moves_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in state.rglob("*-*")) == files
     found = told(state, "list")
     assert (found["pending"][0]["id"], found["dead"][0]["id"]) == (waiting.id, dead.id)
-
-
-def test_without_an_action_it_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["delivery"]) == UsageError.exit_code
-    told = capsys.readouterr()
-    assert told.out == "" and "retry: deliver or" in told.err
 
 
 def test_nothing_to_list_is_said_in_words(tmp_path: Path) -> None:

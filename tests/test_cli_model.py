@@ -60,10 +60,10 @@ def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["use"], "needs a model"),
-        (["list", "x"], "takes no name"),
-        (["use", "x", "--replace"], "--replace is for pull"),
-        (["bench", "x", "--rounds", "0"], "--rounds must be"),
+        (["use"], "required: MODEL"),
+        (["list", "x"], "unrecognized arguments: x"),
+        (["bench", "x", "--rounds", "0"], "must be from 1 to 100"),
+        (["bench", "x", "--rounds", "many"], "must be from 1 to 100"),
         (["bench"], "no model is chosen"),
         (["info"], "no model is chosen"),
         (["remove", "../x"], "cannot be a model's name"),

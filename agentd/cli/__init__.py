@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +25,8 @@ COMMANDS = {
 }
 """Command -> its file, which has `arguments(parser)` and `run(options) -> exit code`, and one line of help.
 
-A file with `ACTIONS` needs one of them as its first argument; without any argument the command prints its help.
+A file of several actions has `ACTIONS` instead of `arguments`: action -> its `arguments(parser)`, and one line of help.
+Which of them is meant is `options.action`. Without any argument such a command prints its help.
 """
 
 EXIT_CODES = {
@@ -78,57 +79,73 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _dispatch(argv: Sequence[str]) -> int:
-    before, rest = _split(argv)
     try:
-        options = _top_parser().parse_args(before)
-        if not rest:
-            _top_parser().print_help(sys.stderr)
-            return UsageError.exit_code
-        name = _known(rest[0])
+        parser = _top_parser()
+        rest, options = _before(parser, argv, argparse.Namespace())
+        name = _known(rest[0], COMMANDS, "command", "agentd")
         module = importlib.import_module(COMMANDS[name][0])
-        parser = _Parser(prog=f"agentd {name}", description=module.__doc__, allow_abbrev=False)
-        module.arguments(parser)
+        prog, about, arguments, rest = f"agentd {name}", module.__doc__, getattr(module, "arguments", None), rest[1:]
+        if arguments is None:
+            parser = _listing_parser(prog, about or "", "ACTION", module.ACTIONS)
+            rest, options = _before(parser, rest, options)
+            options.action = _known(rest[0], module.ACTIONS, "action", prog)
+            arguments, help = module.ACTIONS[options.action]
+            prog, about, rest = f"{prog} {options.action}", f"{help[0].upper()}{help[1:]}.", rest[1:]
+        parser = _Parser(prog=prog, description=about, allow_abbrev=False)
+        arguments(parser)
         _common_options(parser)
-        if len(rest) == 1 and hasattr(module, "ACTIONS"):
-            parser.print_help(sys.stderr)
-            return UsageError.exit_code
-        code: int = module.run(parser.parse_args(rest[1:], options))
+        code: int = module.run(parser.parse_args(rest, options))
     except _Exit as ended:
         return ended.code
     return code
 
 
-def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """The options before the command, and the rest, which only the command's own parser understands."""
+def _before(
+    parser: argparse.ArgumentParser, argv: Sequence[str], options: argparse.Namespace
+) -> tuple[Sequence[str], argparse.Namespace]:
+    """What comes from the first word on that is no option, and the options before it; without one, print the help."""
     n = 0
     while n < len(argv) and argv[n].startswith("-"):
         n += 2 if argv[n] in WITH_VALUE else 1
-    return argv[:n], argv[n:]
+    options = parser.parse_args(argv[:n], options)
+    if n >= len(argv):
+        parser.print_help(sys.stderr)
+        raise _Exit(UsageError.exit_code)
+    return argv[n:], options
 
 
-def _known(command: str) -> str:
-    if command in COMMANDS:
-        return command
+def _known(word: str, words: Collection[str], kind: str, prog: str) -> str:
+    if word in words:
+        return word
     import difflib
 
-    close = difflib.get_close_matches(command, COMMANDS, n=1)
-    meant = f"did you mean {close[0]}?" if close else "`agentd --help` lists them."
-    raise UsageError(f"there is no command {command!r}; {meant}")
+    close = difflib.get_close_matches(word, words, n=1)
+    meant = f"did you mean {close[0]}?" if close else f"`{prog} --help` lists them."
+    raise UsageError(f"there is no {kind} {word!r}; {meant}")
 
 
 def _top_parser() -> argparse.ArgumentParser:
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{width}}  {help}" for name, (_, help) in COMMANDS.items())
     codes = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+    about = "A local AI agent behind many channels that never loses a message."
+    parser = _listing_parser("agentd", about, "COMMAND", COMMANDS, f"\n\nexit codes:\n{codes}")
+    parser.add_argument("--version", action="version", version=f"agentd {__version__}")
+    return parser
+
+
+def _listing_parser(
+    prog: str, about: str, kind: str, words: Mapping[str, tuple[object, str]], below: str = ""
+) -> argparse.ArgumentParser:
+    """For the options before a command or an action; its help lists these."""
+    width = max(map(len, words))
+    listed = "\n".join(f"  {word:<{width}}  {help}" for word, (_, help) in words.items())
     parser = _Parser(
-        prog="agentd",
-        usage="agentd [options] COMMAND ...",
-        description="A local AI agent behind many channels that never loses a message.",
-        epilog=f"commands (each has its own --help):\n{commands}\n\nexit codes:\n{codes}",
+        prog=prog,
+        usage=f"{prog} [options] {kind} ...",
+        description=about,
+        epilog=f"{kind.lower()}s (each has its own --help):\n{listed}{below}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"agentd {__version__}")
     _common_options(parser)
     return parser
 

@@ -14,16 +14,15 @@ from agentd.cli.common import load_settings
 from agentd.config import Shown, origins
 from agentd.config.settings import DEFAULT
 
-ACTIONS = ("check", "show")
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same for programs: {key: {value, origin}}")
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action",
-        choices=ACTIONS,
-        help="check: say what is wrong (exit code 78 if anything is); show: every key, secrets masked",
-    )
-    parser.add_argument("--json", action="store_true", help="show for programs: {key: {value, origin}}")
+ACTIONS = {
+    "check": (lambda parser: None, "say what is wrong; exit code 78 if anything is"),
+    "show": (_show_arguments, "show every key with its value, secrets masked, and where that comes from"),
+}
 
 
 def run(options: argparse.Namespace) -> int:

@@ -20,8 +20,8 @@ from agentd.errors import UsageError
 from agentd.events import OWNER
 from agentd.plain import plain
 
-ACTIONS = ("list", "show", "retry", "drop")
 IDS_AT_ONCE = 500
+MOST_LISTED = 5000
 _KINDS = {"inbound": "question", "outbound": "answer"}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
@@ -30,22 +30,6 @@ class _Ask(Protocol):
     async def __call__(
         self, what: Any, ids: Sequence[str] = (), *, older_than: float | None = None, limit: int = 200
     ) -> Mapping[str, Any]: ...
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action",
-        choices=ACTIONS,
-        help="list: what is pending and what is dead; show: one event, its log and its reason; "
-        "retry: deliver or answer dead letters after all; drop: delete dead letters for good",
-    )
-    parser.add_argument("ids", nargs="*", metavar="ID", help="of events, as the list shows them")
-    parser.add_argument("--all", action="store_true", help="retry or drop all dead letters")
-    parser.add_argument(
-        "--older-than", type=age, metavar="AGE", help="of all, only those given up longer ago: 30m, 12h, 7d, 2w"
-    )
-    parser.add_argument("--limit", type=int, default=200, metavar="N", help="list at most N of each (default 200)")
-    parser.add_argument("--json", action="store_true", help="the same for programs")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,18 +45,48 @@ def age(text: str) -> float:
     return float(form[1]) * _UNITS[form[2]]
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_LISTED:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_LISTED}")
+    return int(text)
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=_count, default=200, metavar="N", help="at most N of each (default 200)")
+    _json_argument(parser)
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs=1, metavar="ID", help="of an event, as the list shows it")
+    _json_argument(parser)
+
+
+def _decide_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="of dead letters, as the list shows them")
+    parser.add_argument("--all", action="store_true", help="all dead letters")
+    parser.add_argument(
+        "--older-than", type=age, metavar="AGE", help="of all, only those given up longer ago: 30m, 12h, 7d, 2w"
+    )
+    _json_argument(parser)
+
+
+def _json_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+
+
+ACTIONS = {
+    "list": (_list_arguments, "list what is pending and what is dead"),
+    "show": (_show_arguments, "show one event, its log and its reason"),
+    "retry": (_decide_arguments, "deliver or answer dead letters after all"),
+    "drop": (_decide_arguments, "delete dead letters for good"),
+}
+
+
 def _check(options: argparse.Namespace) -> None:
-    action = options.action
-    if action == "list" and options.ids:
-        raise UsageError("`agentd delivery list` takes no ids; `agentd delivery show ID` shows one event.")
-    if action == "show" and len(options.ids) != 1:
-        raise UsageError("`agentd delivery show` takes one id; `agentd delivery list` shows them.")
-    if not 1 <= options.limit <= 5000:
-        raise UsageError("--limit must be from 1 to 5000.")
-    if action in ("list", "show") and (options.all or options.older_than is not None):
-        raise UsageError(f"--all and --older-than are for retry and drop, not for {action}.")
-    if action in ("retry", "drop") and bool(options.ids) == options.all:
-        raise UsageError(f"`agentd delivery {action}` takes ids of dead letters, or --all.")
+    if options.action not in ("retry", "drop"):
+        return
+    if bool(options.ids) == options.all:
+        raise UsageError(f"`agentd delivery {options.action}` takes ids of dead letters, or --all.")
     if options.older_than is not None and not options.all:
         raise UsageError("--older-than chooses among all dead letters; say --all too.")
 

@@ -16,34 +16,12 @@ from agentd.models.llama import files, machine
 from agentd.models.shelf import Shelf, Shelved
 from agentd.plain import plain
 
-ACTIONS = ("list", "pull", "use", "info", "remove", "bench")
 NONE = "none"
 """Chooses no model."""
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action",
-        choices=ACTIONS,
-        help="list: the models here and those to get; pull: get one; use: choose the one that answers; "
-        "info: all that is known of one; remove: delete one; bench: how fast one reads and writes here",
-    )
-    parser.add_argument(
-        "target",
-        nargs="?",
-        metavar="MODEL",
-        help="a name of the list; for use, info and bench also the path of a .gguf file; for pull also "
-        "OWNER/REPOSITORY/FILE.gguf of a hub (with @REVISION), a URL or a path; for use also `none`",
-    )
-    parser.add_argument("--use", action="store_true", help="pull: choose the model, too")
-    parser.add_argument("--name", help="pull: keep it under this name")
-    parser.add_argument("--replace", action="store_true", help="pull: in the place of another model of the same name")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="bench: how often to measure (default 3)")
-    parser.add_argument("--json", action="store_true", help="list, info and bench: the same for programs")
+MOST_ROUNDS = 100
 
 
 def run(options: argparse.Namespace) -> int:
-    _check(options)
     settings, state_dir = load_settings(options)
     shelf = Shelf(state_dir)
     match options.action:
@@ -78,17 +56,60 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace) -> None:
-    action = options.action
-    if action in ("pull", "use", "remove") and not options.target:
-        raise UsageError(f"`agentd model {action}` needs a model; `agentd model list` shows them.")
-    if action == "list" and options.target:
-        raise UsageError("`agentd model list` takes no name; `agentd model info NAME` tells all of one.")
-    for option, given in (("--use", options.use), ("--name", options.name), ("--replace", options.replace)):
-        if given and action != "pull":
-            raise UsageError(f"{option} is for pull, not for {action}.")
-    if not 1 <= options.rounds <= 100:
-        raise UsageError("--rounds must be from 1 to 100.")
+_NAME_OR_FILE = "a name of the list, or the path of a .gguf file"
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    _json_argument(parser)
+
+
+def _pull_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        metavar="MODEL",
+        help="a name of the list, OWNER/REPOSITORY/FILE.gguf of a hub (with @REVISION), a URL, or the path of a file",
+    )
+    parser.add_argument("--use", action="store_true", help="choose it, too")
+    parser.add_argument("--name", help="keep it under this name")
+    parser.add_argument("--replace", action="store_true", help="in the place of another model of the same name")
+
+
+def _use_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="MODEL", help=f"{_NAME_OR_FILE}; `{NONE}` for no model")
+
+
+def _info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", nargs="?", metavar="MODEL", help=f"{_NAME_OR_FILE}; default: the chosen one")
+    _json_argument(parser)
+
+
+def _remove_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="MODEL", help="a name of the list")
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    _info_arguments(parser)
+    parser.add_argument("--rounds", type=_rounds, default=3, metavar="N", help="how often to measure (default 3)")
+
+
+def _json_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_ROUNDS}")
+    return int(text)
+
+
+ACTIONS = {
+    "list": (_list_arguments, "list the models here and those to get"),
+    "pull": (_pull_arguments, "get a model"),
+    "use": (_use_arguments, "choose the model that answers"),
+    "info": (_info_arguments, "tell all that is known of a model, and how it would run here"),
+    "remove": (_remove_arguments, "delete a model"),
+    "bench": (_bench_arguments, "measure how fast a model reads and writes here"),
+}
 
 
 def _remove(shelf: Shelf, settings: Settings, name: str) -> Shelved:
