@@ -12,7 +12,7 @@ import pytest
 
 from agentd.cli.ask import source_lines
 from agentd.events import Citation
-from agentd.testing.gguf import write_random_model
+from agentd.testing.gguf import chain, write_random_model, write_table_model
 from agentd.testing.openai_server import OpenAIServer, Stream
 from tests.daemons import DaemonProcess
 from tests.house import status_until
@@ -78,6 +78,15 @@ def test_a_model_that_takes_over_is_named_on_standard_error(state: Path) -> None
     done = agentd(state, "ask", *nobody, "When is the rent due?")
     assert done.returncode == 0 and b"third working day" in done.stdout
     assert done.stderr.startswith(b"agentd: extractive answers instead: The model server at http://127.0.0.1:9/v1")
+
+
+def test_a_model_that_cannot_be_loaded_is_one_line_on_standard_error(state: Path, tmp_path: Path) -> None:
+    model = tmp_path / "new.gguf"
+    write_table_model(model, chain("a", "b"), architecture="llama77")
+    done = agentd(state, "ask", "--model", str(model), "When is the rent due?")
+    assert done.returncode == 0 and b"third working day" in done.stdout
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("agentd: extractive answers instead: ") and "unknown model architecture" in line
 
 
 def test_a_session_is_continued_by_c_and_by_name(state: Path) -> None:

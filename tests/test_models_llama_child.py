@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -44,7 +45,7 @@ class Child:
         self.socket.settimeout(SECONDS)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(parent)],
+                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(parent), str(logging.INFO)],
                 pass_fds=[theirs.fileno()],
                 stderr=subprocess.PIPE,
             )

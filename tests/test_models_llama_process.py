@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import ModelError
+from agentd.models.llama import process as process_module
 from agentd.models.llama.answer import ChildDied
-from agentd.models.llama.process import Process, child_environment
+from agentd.models.llama.process import MODULE, Process, child_environment
 from agentd.models.llama.wire import Count, Line, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
 
@@ -115,15 +116,62 @@ async def test_a_model_that_cannot_be_used_is_an_error_and_no_crash(load: Load, 
             await process.load(load.model_copy(update={"path": str(tmp_path / "none.gguf")}))
 
 
-async def test_native_warnings_reach_the_log(load: Load, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    caplog.set_level(logging.INFO, "agentd.models.llama.process")
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    """Level and text of what a child said."""
+    lines = [(record.levelno, record.getMessage()) for record in caplog.records if record.name == MODULE]
+    assert all(line.startswith("model process ") for _, line in lines)
+    return [(level, line.split(": ", 1)[1]) for level, line in lines]
+
+
+async def test_native_errors_reach_the_log_as_errors(
+    load: Load, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.INFO, MODULE)
     path = tmp_path / "new.gguf"
     write_table_model(path, chain("a", "b"), architecture="llama77")
     async with Process(beat=5, beats=12) as process:
         with pytest.raises(ModelError, match="unknown model architecture"):
             await process.load(load.model_copy(update={"path": str(path)}))
         await process.ended()
-    assert any("llama77" in record.getMessage() for record in caplog.records)
+    lines = told(caplog)
+    assert {level for level, _ in lines} == {logging.ERROR}
+    assert any(line.startswith("llama.cpp: ") and "llama77" in line for _, line in lines)
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+async def test_what_llama_cpp_tells_by_the_way_is_only_there_for_who_looks_for_it(
+    load: Load, caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    caplog.set_level(level, MODULE)
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+    levels = {line_level for line_level, line in told(caplog) if line.startswith("llama.cpp: ")}
+    assert levels == ({logging.DEBUG} if level == logging.DEBUG else set())
+
+
+SAYS = """
+import sys
+print("DEBUG d\\nINFO i\\nWARNING w\\nERROR e\\nGGML_ASSERT(x) failed\\n\\nCRITICAL c", end="", file=sys.stderr)
+"""
+
+
+async def test_each_line_of_a_child_has_its_own_level_and_one_without_is_a_warning(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, MODULE)
+    (tmp_path / "says.py").write_text(SAYS)
+    monkeypatch.setattr(process_module, "MODULE", "says")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with Process(beat=5, beats=12) as process:
+        assert await process.ended() == "it ended with exit code 0 (c)"
+    assert told(caplog) == [
+        (logging.DEBUG, "d"),
+        (logging.INFO, "i"),
+        (logging.WARNING, "w"),
+        (logging.ERROR, "e"),
+        (logging.WARNING, "GGML_ASSERT(x) failed"),
+        (logging.CRITICAL, "c"),
+    ]
 
 
 PARENT = """

@@ -18,6 +18,7 @@ from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.daemon import Daemon
 from agentd.errors import StateInUse, Stopping, Unreachable, UsageError
+from agentd.models.llama.process import words as model_words
 from agentd.paths import socket_candidates
 
 ATTACH_SECONDS = 30.0
@@ -143,9 +144,11 @@ async def running_client(state_dir: Path, name: str, acks: bool) -> Client | Non
 async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]:
     """Run a daemon with the terminal channel alone; gives its socket. `StateInUse` where another one runs.
 
-    Of its log only errors are shown: the person who waits for an answer is told the rest by the answer.
+    Of its log only errors are shown, and none of the model's process: the person who waits for an answer is told the
+    rest by the answer.
     """
     logging.basicConfig(level=logging.ERROR, format="agentd: %(message)s")
+    model_words.setLevel(logging.CRITICAL)
     socket = state_dir / "agentd.sock"
     daemon = Daemon(settings, state_dir, sockets=[(socket, 0o600)], channels=("terminal",))
     ready, stop = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""The child that runs the model: `python -m agentd.models.llama.child DESCRIPTOR PARENT`, started by `process`.
+"""The child that runs the model: `python -m agentd.models.llama.child DESCRIPTOR PARENT LEVEL`, started by `process`.
 
 It reads messages between two steps, and ends when its socket is closed or its parent is gone.
 """
@@ -72,9 +72,9 @@ class _Line:
 
 
 def main(arguments: list[str]) -> None:
-    descriptor, parent = (int(argument) for argument in arguments)
+    descriptor, parent, level = (int(argument) for argument in arguments)
     _end_with(parent)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
     with socket.socket(fileno=descriptor) as connection:
         line = _Line(connection)
         try:

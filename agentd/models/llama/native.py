@@ -12,17 +12,20 @@ log = logging.getLogger(__name__)
 
 native: Any = _llama_cpp
 
-_LEVELS = {3: logging.WARNING, 4: logging.ERROR}
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
+"""Of `enum ggml_log_level` (ggml.h). What it tells by the way, at every start, is for those who look for a fault."""
 _last_words: deque[str] = deque(maxlen=8)
 """llama.cpp's newest errors: its calls themselves only say that they failed."""
 
 
 def _on_log(level: int, text: bytes, _: Any) -> None:
-    line = text.decode("utf-8", "replace").strip()
-    if level in _LEVELS and line:
-        log.log(_LEVELS[level], "llama.cpp: %s", line)
-    if level == 4 and line:
-        _last_words.append(line)
+    ours = _LEVELS.get(level)
+    if ours is None or not (ours == logging.ERROR or log.isEnabledFor(ours)):
+        return
+    for line in filter(None, map(str.strip, text.decode("utf-8", "replace").splitlines())):
+        log.log(ours, "llama.cpp: %s", line)
+        if ours == logging.ERROR:
+            _last_words.append(line)
 
 
 _log_callback = native.llama_log_callback(_on_log)

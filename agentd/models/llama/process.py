@@ -46,12 +46,15 @@ from agentd.models.llama.wire import (
 )
 
 log = logging.getLogger(__name__)
-
 _Told = Queued | Started | Called | Ended | Refused | Counted | OpenedEmbedder | Embedded
 
 MODULE = "agentd.models.llama.child"
+words = logging.getLogger(MODULE)
+"""What the child says on its standard error; what ends an answer is told by that answer, too."""
 LOG_LINES, LOG_WIDTH = 500, 500
-"""The child's words that are logged: so many lines in its life, so many characters of each."""
+"""The child's words that are logged: so many lines in its life above debug level, so many characters of each."""
+_LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+"""The first word of a line that the child's own log wrote."""
 EXIT_SECONDS = 5.0
 
 _KEPT = re.compile(
@@ -101,6 +104,7 @@ class Process:
         self._answers: dict[int, Answer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._last_lines: deque[str] = deque(maxlen=5)
+        self._lines = 0
         self._unanswered = 0
         self._hung = False
 
@@ -114,6 +118,7 @@ class Process:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        level = logging.DEBUG if words.isEnabledFor(logging.DEBUG) else logging.INFO
         self._loaded: asyncio.Future[Loaded | LoadFailed] = loop.create_future()
         self._end: asyncio.Future[str] = loop.create_future()
         ours, theirs = socket.socketpair()
@@ -121,7 +126,7 @@ class Process:
             self._connection, self._line = await loop.create_unix_connection(lambda: _Line(self._take), sock=ours)
             try:
                 self._child = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid())),
+                    *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid()), str(level)),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.PIPE,
@@ -290,26 +295,29 @@ class Process:
     async def _log_words(self) -> None:
         """The child's standard error, line by line, as far as the bounds of this module go."""
         assert self._child.stderr is not None
-        held, lines = b"", 0
+        held = b""
         while data := await self._child.stderr.read(4096):
             *whole, held = (held + data).split(b"\n")
             held = held[-4096:]
             for line in whole:
-                lines += 1
-                self._log_line(line, lines)
-        if held:
-            self._log_line(held, lines + 1)
+                self._log_line(line)
+        self._log_line(held)
 
-    def _log_line(self, line: bytes, number: int) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").strip()[:LOG_WIDTH]
         if not text:
             return
-        level, _, rest = text.partition(" ")
-        known = {"INFO": logging.INFO, "WARNING": logging.INFO, "ERROR": logging.WARNING}.get(level)
-        self._last_lines.append(rest if known else text)
-        if number <= LOG_LINES:
-            log.log(known or logging.WARNING, "model process %d: %s", self._child.pid, rest if known else text)
-        elif number == LOG_LINES + 1:
+        first, _, rest = text.partition(" ")
+        level = _LEVELS.get(first, logging.WARNING)  # what has no level was written by native code that goes wrong
+        said = rest if first in _LEVELS else text
+        if level == logging.DEBUG:
+            words.debug("model process %d: %s", self._child.pid, said)
+            return
+        self._last_lines.append(said)
+        self._lines += 1
+        if self._lines <= LOG_LINES:
+            words.log(level, "model process %d: %s", self._child.pid, said)
+        elif self._lines == LOG_LINES + 1:
             log.warning("model process %d says more than %d lines; the rest is dropped", self._child.pid, LOG_LINES)
 
 
