@@ -41,3 +41,8 @@ def test_the_best_that_fits_is_recommended(memory: int, threads: int, name: str)
 def test_a_longer_context_needs_more_memory_and_unknown_memory_is_no_limit() -> None:
     assert recommended(available=4 * GB, threads=4, context=30_000).name == "qwen3-0.6b"
     assert recommended(available=None, threads=8, context=8192).name == "granite-4.1-8b"
+
+
+def test_a_model_takes_no_memory_for_more_context_than_it_has() -> None:
+    for entry in entries():
+        assert entry.memory(2**40) == entry.memory(entry.context) > entry.memory(entry.context - 1)

@@ -34,7 +34,7 @@ from agentd.models.llama.wire import (
     decode_from_child,
     encode,
 )
-from agentd.testing.gguf import chain, write_table_model
+from agentd.testing.gguf import chain, write_random_model, write_table_model
 
 SECONDS = 20
 
@@ -137,6 +137,13 @@ def test_what_the_model_lacks_is_said_when_it_is_loaded(child: Child, tmp_path: 
     loaded = next(child.messages())
     assert isinstance(loaded, Loaded) and loaded.context == 256
     assert "ChatML" in loaded.notes[0] and "256 tokens, not the 512" in loaded.notes[1]
+
+
+def test_a_context_that_the_model_does_not_have_is_no_reason_to_refuse_it(child: Child, tmp_path: Path) -> None:
+    write_random_model(tmp_path / "small.gguf", context=512)
+    child.socket.sendall(encode(load(tmp_path / "small.gguf", context=2**40)))
+    loaded = next(child.messages())
+    assert isinstance(loaded, Loaded) and loaded.context == 512
 
 
 def test_ctrl_c_at_the_terminal_is_not_for_it(child: Child, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,16 @@ def test_a_model_that_is_too_large_says_how_much_is_missing(whole: Path) -> None
     files.check_memory(gguf, context=8192, available=None)
     with pytest.raises(ModelError, match=r"needs about 0\.2 GB of memory .* but 0\.1 GB are available"):
         files.check_memory(gguf, context=8192, available=10**8)
+
+
+def test_a_model_takes_no_memory_for_more_context_than_it_has(whole: Path) -> None:
+    gguf = files.inspect(whole)
+    most = files.memory_of(gguf, context=gguf.context)
+    assert files.memory_of(gguf, context=2**40) == most
+    files.check_memory(gguf, context=2**40, available=most)
+    with pytest.raises(ModelError, match="for a context of 8192 tokens"):
+        files.check_memory(gguf, context=2**40, available=most - 1)
+    assert files.memory_of(replace(gguf, context=0), context=gguf.context + 1) > most
 
 
 def test_the_header_tells_what_a_person_wants_to_know(whole: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
     except ModelError as error:
         facts["problem"] = str(error)
     else:
-        used = _used(settings, gguf.context)
+        used = files.used_context(gguf, context=settings.model.context)
         facts |= {
             "size": files.readable(gguf.size),
             "memory": _needed(files.memory_of(gguf, context=used), used),

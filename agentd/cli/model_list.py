@@ -80,7 +80,8 @@ def list_lines(rows: dict[str, Any]) -> list[str]:
     free = f"{files.readable(available)} of memory" if available is not None else "an unknown amount of memory"
     cores = rows["machine"]["free_threads"]
     lines.append(
-        f"\nMemory is for a context of {rows['machine']['context']} tokens; {free} and {cores} cores are free."
+        f"\nMemory is for a context of {rows['machine']['context']} tokens, or a model's own where that is smaller;"
+        f" {free} and {cores} cores are free."
     )
     if rows["chosen"] is None:
         lines.append(f"No model is chosen. `agentd model pull {best} --use` gets the recommended one.")

@@ -33,8 +33,8 @@ class Entry(BaseModel):
     sources: tuple[str, ...]
 
     def memory(self, context: int) -> int:
-        """Bytes that it takes with a context of so many tokens: weights, cache and working memory."""
-        return self.size + self.cache * context + WORKING_BYTES
+        """Bytes that it takes where a context of so many tokens is set: weights, cache and working memory."""
+        return self.size + self.cache * min(context, self.context) + WORKING_BYTES
 
 
 @cache

@@ -80,21 +80,25 @@ def inspect(path: Path, *, chat: bool = True) -> Gguf:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror}; check its owner and mode.") from None
 
 
+def used_context(gguf: Gguf, *, context: int) -> int:
+    """Tokens of context that the model is given: no more than it was trained for."""
+    return min(context, gguf.context or context)
+
+
 def memory_of(gguf: Gguf, *, context: int) -> int:
-    """Bytes that the model takes with a context of so many tokens: weights, cache and working memory."""
-    return gguf.size + gguf.cache_bytes * context + WORKING_BYTES
+    """Bytes that the model takes where a context of so many tokens is set: weights, cache and working memory."""
+    return gguf.size + gguf.cache_bytes * used_context(gguf, context=context) + WORKING_BYTES
 
 
 def check_memory(gguf: Gguf, *, context: int, available: int | None) -> None:
-    """`ModelError` where the weights and the cache of `context` tokens are more than the `available` bytes."""
-    cache = gguf.cache_bytes * context
+    """`ModelError` where what the model takes with `context` tokens set is more than the `available` bytes."""
+    used = used_context(gguf, context=context)
     need = memory_of(gguf, context=context)
     if available is not None and need > available:
         raise ModelError(
             f"{gguf.path.name} needs about {readable(need)} of memory ({readable(gguf.size)} weights,"
-            f" {readable(cache)} for a context of {context} tokens), but {readable(available)} are available; choose a"
-            " smaller model, a smaller context,"
-            " or give agentd more memory."
+            f" {readable(gguf.cache_bytes * used)} for a context of {used} tokens), but {readable(available)} are"
+            " available; choose a smaller model, a smaller context, or give agentd more memory."
         )
 
 
