@@ -11,8 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from agentd.testing.http import HttpServer, Reply, Request
 
@@ -21,11 +20,11 @@ _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
-class Hub:
+class Hub(HttpServer):
     """`files` are by OWNER/REPOSITORY/FILE; the revision of a repository is a hash of what it holds."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        self._http = HttpServer(self._handle)
+        super().__init__(self._reply)
         self.files = dict(files)
         self.cut_after: list[int] = []
         """Each download breaks off after so many bytes, until the list is empty."""
@@ -52,19 +51,6 @@ class Hub:
         """Bytes of files that were sent."""
 
     @property
-    def url(self) -> str:
-        return self._http.url
-
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._http.close()
-
-    @property
     def downloads(self) -> list[Request]:
         """The requests for a file itself."""
         return [request for request in self.requests if request.method == "GET" and "/resolve/" in request.path]
@@ -74,7 +60,7 @@ class Hub:
         held = b"".join(data for name, data in sorted(self.files.items()) if name.startswith(f"{repo}/"))
         return hashlib.sha1(held, usedforsecurity=False).hexdigest()
 
-    async def _handle(self, request: Request, reply: Reply) -> None:
+    async def _reply(self, request: Request, reply: Reply) -> None:
         self.requests.append(request)
         if self.status != 200:
             await reply.send_json(self.status, {"error": "refused"}, self.headers)

@@ -12,8 +12,7 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from agentd.testing.http import HttpServer, Reply, Request
 
@@ -65,7 +64,7 @@ def tool_call(index: int, arguments: str, *, name: str = "", call_id: str = "") 
     return delta(tool_calls=[call])
 
 
-class OpenAIServer:
+class OpenAIServer(HttpServer):
     """Answers `replies` in order; without one, with the newest user message, word by word.
 
     `/tokenize` and `/apply-template` answer as llama-server and vLLM do, one token for each word, unless `counts` is
@@ -73,7 +72,7 @@ class OpenAIServer:
     """
 
     def __init__(self, *, models: Sequence[str] = ("served",), counts: bool = True) -> None:
-        self._http = HttpServer(self._handle)
+        super().__init__(self._reply)
         self._models = models
         self._counts = counts
         self.replies: deque[Refusal | Stream] = deque()
@@ -87,23 +86,9 @@ class OpenAIServer:
 
     @property
     def base_url(self) -> str:
-        return f"{self._http.url}/v1"
+        return f"{self.url}/v1"
 
-    @property
-    def abandoned(self) -> int:
-        """Requests whose client left before the reply was whole."""
-        return self._http.abandoned
-
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._http.close()
-
-    async def _handle(self, request: Request, reply: Reply) -> None:
+    async def _reply(self, request: Request, reply: Reply) -> None:
         match request.method, request.path:
             case "POST", "/v1/chat/completions":
                 await self._complete(request, reply)
