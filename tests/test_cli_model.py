@@ -149,14 +149,37 @@ async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_rest
         assert await asyncio.to_thread(agentd_model, state, "use", "other") == ModelError.exit_code
         assert Shelf(state).chosen() == path
         capsys.readouterr()
-        assert await asyncio.to_thread(agentd_model, state, "use", "none") == 0
-        told = capsys.readouterr()
-        assert "from the next start on" in told.out
-        assert f"pid {daemon.process.pid}), and small answers until it ends" in told.err
         async with daemon.client() as client:
             with pytest.raises(ModelError):
                 await client.command(f"/model {state}/no-such/small.gguf")
             status = await client.get("status")
             assert status["model"]["name"] == "small" and status["problems"] == []
-            assert (await client.command("/model none"))[0].startswith("extractive answers from now on")
-            assert (await client.get("status"))["model"]["name"] == "extractive"
+
+
+async def test_no_model_is_used_by_a_running_daemon_at_once_and_after_a_restart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "s"
+    path = shelved(state)
+    Shelf(state).choose(path)
+    async with DaemonProcess(state) as daemon:
+        assert await asyncio.to_thread(agentd_model, state, "use", "none") == 0
+        told = "no model is chosen; extractive answers from now on, and no model in a file after a restart\n"
+        assert capsys.readouterr() == (told, "")
+        assert Shelf(state).chosen() is None
+        for _ in range(2):
+            async with daemon.client() as client:
+                assert (await client.get("status"))["model"]["name"] == "extractive"
+            await daemon.end()
+            await daemon.start()
+
+
+async def test_a_daemon_that_could_not_answer_without_a_model_keeps_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "s"
+    path = shelved(state)
+    Shelf(state).choose(path)
+    async with DaemonProcess(state, "--set", 'model.order=["local"]'):
+        assert await asyncio.to_thread(agentd_model, state, "use", "none") == UsageError.exit_code
+    assert "nobody could answer" in capsys.readouterr().err and Shelf(state).chosen() == path

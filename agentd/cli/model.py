@@ -124,26 +124,12 @@ def _remove(shelf: Shelf, settings: Settings, name: str) -> Shelved:
 
 
 def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None) -> None:
-    """Tell a running daemon, then keep the choice: what the daemon cannot load is not chosen."""
-    told = ""
+    """Tell a running daemon, then keep the choice: what the daemon refuses is not chosen."""
     if path is not None:
-        gguf = files.inspect(path)
-        _warn_of_memory(gguf, settings)
-        told = asyncio.run(_tell_daemon(state_dir, path))
+        _warn_of_memory(files.inspect(path), settings)
+    answering = asyncio.run(_tell_daemon(state_dir, path))
     shelf.choose(path)
-    if path is None:
-        print("no model is chosen; from the next start on, answers are sentences of the documents")
-        if (answering := asyncio.run(_answering(state_dir))) is not None:
-            pid, model = answering
-            print(
-                f"warning: agentd runs (pid {pid}), and {model} answers until it ends;"
-                " /model none in `agentd chat` changes that now",
-                file=sys.stderr,
-            )
-    elif told:
-        print(f"{path.stem} answers from now on, and after a restart")
-    else:
-        print(f"{path.stem} is chosen; it answers from the next start on")
+    print(_done(path, answering))
     configured = settings.model.path
     if configured is not None and configured != path:
         print(
@@ -151,8 +137,21 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
             " starts; take it out there",
             file=sys.stderr,
         )
-    if "local" not in settings.model.order:
+    if path is not None and "local" not in settings.model.order:
         print("warning: model.order does not name `local`, so this model is not asked after a start", file=sys.stderr)
+
+
+def _done(path: Path | None, answering: str) -> str:
+    """What became of the choice; `answering` is the model that answers in a running daemon, "" where none runs."""
+    if path is None:
+        return (
+            f"no model is chosen; {answering} answers from now on, and no model in a file after a restart"
+            if answering
+            else "no model is chosen; from the next start on, none in a file answers"
+        )
+    if answering:
+        return f"{path.stem} answers from now on, and after a restart"
+    return f"{path.stem} is chosen; it answers from the next start on"
 
 
 def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
@@ -162,26 +161,15 @@ def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
         print(f"warning: {error}", file=sys.stderr)
 
 
-async def _answering(state_dir: Path) -> tuple[int, str] | None:
-    """The process that runs and its model; None where none runs or its answers are sentences anyway."""
-    from agentd.cli.attach import running_client
-
-    client = await running_client(state_dir, "agentd model", False)
-    if client is None:
-        return None
-    async with client:
-        model = str((await client.get("status"))["model"]["name"])
-        return None if model == "extractive" else (client.welcome.pid, model)
-
-
-async def _tell_daemon(state_dir: Path, path: Path) -> str:
-    """What the daemon says to it; "" where none runs. `AgentdError` where it cannot load the model."""
+async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
+    """The model that a running daemon answers with then; "" where none runs. `AgentdError` where it cannot do that."""
     from agentd.cli.attach import running_client
 
     client = await running_client(state_dir, "agentd model", False)
     if client is None:
         return ""
     async with client:
-        print(f"loading {path.stem} ...", file=sys.stderr)
-        said, _ = await client.command(f"/model {path}")
-        return said
+        if path is not None:
+            print(f"loading {path.stem} ...", file=sys.stderr)
+        await client.command(f"/model {path or NONE}")
+        return str((await client.get("status"))["model"]["name"])
