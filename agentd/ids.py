@@ -31,7 +31,7 @@ class IdSource:
     def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
         self._time_ns = time_ns
         self._last = 0
-        # Asking the system each time gives up the interpreter's lock, which takes long to come back beside dozens of threads.
+        # Asking the system each time gives up the interpreter's lock, which is long in coming back among many threads.
         self._random = random.Random()
 
     def next(self) -> str:
