@@ -23,7 +23,6 @@ class _Publication:
     event: InboundEvent | OutboundEvent
     handed_on: asyncio.Future[None]
     stored: bool = False
-    refused: bool = False
 
 
 def merge_chunks(earlier: Event, later: Event) -> Event | None:
@@ -126,27 +125,23 @@ class EventBus:
         await publication.handed_on
 
     def _ended(self, publication: _Publication, error: BaseException | None) -> None:
+        session_id = publication.event.session_id
+        waiting = self._publications[session_id]
         if error is None:
             publication.stored = True
         else:
-            publication.refused = True
+            waiting.remove(publication)
             if publication.handed_on.done():
                 log.debug("a publish failed, and nobody waits for it: %s", error)
             else:
                 publication.handed_on.set_exception(error)
-        self._hand_on(publication.event.session_id)
-
-    def _hand_on(self, session_id: str) -> None:
-        """What is stored, up to the first that is not yet."""
-        waiting = self._publications[session_id]
-        while waiting and (waiting[0].stored or waiting[0].refused):
+        while waiting and waiting[0].stored:
             first = waiting.popleft()
-            if first.stored:
-                self.announce(first.event)
-                if not first.handed_on.done():
-                    first.handed_on.set_result(None)
+            self.announce(first.event)
+            if not first.handed_on.done():
+                first.handed_on.set_result(None)
         if not waiting:
-            del self._publications[session_id]
+            self._publications.pop(session_id, None)
 
     def announce(self, event: Event) -> None:
         """Hand on at once what need not be durable, or already is; for callers that cannot wait."""

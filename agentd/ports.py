@@ -76,24 +76,17 @@ class Entry:
 
 
 Ended = Callable[[BaseException | None], None]
-"""What came of a move: None when it is durable, else why it is not."""
+"""Called once, on the event loop, with what came of a move: None when it is durable, else why it is not."""
 
 
 class Pending(Protocol):
-    """The five moves of the pending directory; each is durable when it returns; `NotAccepted` or `StateError`."""
-
-    async def accept(self, event: InboundEvent | OutboundEvent) -> None:
-        """ID.event appears: an inbound, or a notice, which starts as an answer."""
-        ...
-
-    async def answer(self, event: OutboundEvent) -> None:
-        """The files of the turns that it answers become this one."""
-        ...
+    """The moves of the pending directory; each is durable when it has ended; `NotAccepted` or `StateError`."""
 
     def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
-        """Accept or answer, whichever the event asks for, also where nobody waits; `ended` is called once, on the loop.
+        """Accept or answer; it goes on by itself, `ended` may be called before this returns, and this never raises.
 
-        It may be called before this returns.
+        Accept: ID.event appears, an inbound, or a notice, which starts as an answer. Answer: the files of the turns
+        that an outbound answers become this one.
         """
         ...
 

@@ -35,7 +35,7 @@ class Bench:
         assert placement is not None
         self.cache.place(placement)
         while True:
-            spans = self.scheduler.plan(alone=512, together=512)
+            spans = self.scheduler.plan(longest=512, lone=512)
             assert self.driver.decode(spans) == "done"
             self.scheduler.decoded(spans)
             self.cache.store_marks(spans)

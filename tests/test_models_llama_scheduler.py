@@ -28,10 +28,10 @@ def admit_all(scheduler: Scheduler) -> list[int]:
     return placed
 
 
-def step(scheduler: Scheduler, *, alone: int = 512, together: int = 128) -> list[Span]:
+def step(scheduler: Scheduler, *, longest: int = 512, lone: int = 128) -> list[Span]:
     """One step in which every job that may sample gets the token 7."""
     admit_all(scheduler)
-    spans = scheduler.plan(alone=alone, together=together)
+    spans = scheduler.plan(longest=longest, lone=lone)
     scheduler.decoded(spans)
     for span in spans:
         if span.last and not scheduler.sampled(found := scheduler.job_of(span), 7):
@@ -67,7 +67,7 @@ def test_the_oldest_prompt_is_read_first() -> None:
     for number in (1, 2, 3):
         scheduler.submit(job(number, prompt(number, 400)))
     admit_all(scheduler)
-    spans = scheduler.plan(alone=512, together=128)
+    spans = scheduler.plan(longest=512, lone=128)
     assert [(scheduler.job_of(span).id, len(span.tokens)) for span in spans] == [(1, 400), (2, 112)]
 
 
@@ -99,9 +99,9 @@ def test_a_job_waits_for_a_beginning_that_another_is_decoding() -> None:
     for number in (1, 2):
         scheduler.submit(job(number, system + prompt(number, 10)))
     assert admit_all(scheduler) == [1]
-    scheduler.decoded(scheduler.plan(alone=512, together=128))
+    scheduler.decoded(scheduler.plan(longest=512, lone=128))
     assert admit_all(scheduler) == []
-    scheduler.decoded(scheduler.plan(alone=512, together=128))
+    scheduler.decoded(scheduler.plan(longest=512, lone=128))
     placement = scheduler.admit()
     assert placement is not None and placement.keep == 600
 
@@ -112,7 +112,7 @@ def test_a_job_that_waited_goes_on_by_itself_when_the_other_is_cancelled() -> No
     scheduler.submit(first)
     scheduler.submit(second)
     assert admit_all(scheduler) == [1]
-    scheduler.decoded(scheduler.plan(alone=128, together=128))
+    scheduler.decoded(scheduler.plan(longest=128, lone=128))
     scheduler.end(first)
     assert admit_all(scheduler) == [2]
     assert second.cached == 128
@@ -261,7 +261,7 @@ def test_urgent_prompts_are_read_first_and_background_work_goes_on_slowly_beside
     scheduler.submit(job(1, prompt(1, 300), remaining=50, priority="background"))
     scheduler.submit(job(2, prompt(2, 600), remaining=50))
     admit_all(scheduler)
-    first = scheduler.plan(alone=512, together=128)
+    first = scheduler.plan(longest=512, lone=128)
     assert [(scheduler.job_of(span).id, len(span.tokens)) for span in first] == [(2, 512)]
     shares = [[scheduler.job_of(span).id for span in step(scheduler)] for _ in range(4 * LAG)]
     assert sum(1 in share for share in shares) == 2 and sum(2 in share for share in shares) == 4 * LAG - 2
@@ -275,7 +275,7 @@ def test_guesses_go_into_the_batch_behind_the_token_that_is_certain() -> None:
     for number in (1, 2):
         scheduler.submit(job(number, prompt(number, 10)))
     step(scheduler)
-    spans = scheduler.plan(alone=512, together=128, guess=lambda job, most: [1, 2, 3, 4][:most], guesses=6)
+    spans = scheduler.plan(longest=512, lone=128, guess=lambda job, most: [1, 2, 3, 4][:most], guesses=6)
     assert [(span.tokens, span.guessed) for span in spans] == [([7, 1, 2, 3, 4], 4), ([7, 1, 2], 2)]
 
 
@@ -283,7 +283,7 @@ def test_no_more_is_guessed_than_may_yet_be_said() -> None:
     scheduler = Scheduler(slots=1, context=4096)
     scheduler.submit(job(1, prompt(1, 10), remaining=4))
     step(scheduler)
-    (span,) = scheduler.plan(alone=512, together=128, guess=lambda job, most: [1] * most, guesses=99)
+    (span,) = scheduler.plan(longest=512, lone=128, guess=lambda job, most: [1] * most, guesses=99)
     assert span.guessed == 2
 
 
@@ -292,7 +292,7 @@ def test_what_was_guessed_wrong_is_cut_off_again(said: list[int], cut: int | Non
     scheduler = Scheduler(slots=1, context=4096)
     scheduler.submit(job(1, prompt(1, 10)))
     step(scheduler)
-    (span,) = scheduler.plan(alone=512, together=128, guess=lambda job, most: [1, 2, 3], guesses=9)
+    (span,) = scheduler.plan(longest=512, lone=128, guess=lambda job, most: [1, 2, 3], guesses=9)
     scheduler.decoded([span])
     running = scheduler.running[0]
     for token in said:
@@ -370,16 +370,14 @@ def test_behind_a_long_beginning_a_prompt_is_read_in_whole_tiles_after_what_is_o
 ) -> None:
     scheduler = Scheduler(slots=1, context=8192)
     scheduler.submit(job(1, prompt(1, length)))
-    assert [len(span.tokens) for _ in sizes for span in step(scheduler, alone=limit)] == sizes
+    assert [len(span.tokens) for _ in sizes for span in step(scheduler, longest=limit)] == sizes
 
 
 def test_what_a_prompt_that_is_read_leaves_goes_to_the_next() -> None:
     scheduler = Scheduler(slots=2, context=8192)
     for number, length in ((1, 100), (2, 200)):
         scheduler.submit(job(number, prompt(number, length)))
-    spans = [
-        [(scheduler.job_of(s).id, len(s.tokens)) for s in step(scheduler, alone=64, together=64)] for _ in range(4)
-    ]
+    spans = [[(scheduler.job_of(s).id, len(s.tokens)) for s in step(scheduler, longest=64, lone=64)] for _ in range(4)]
     assert spans == [[(1, 64)], [(1, 36), (2, 28)], [(1, 1)], [(2, 64)]]
 
 
@@ -388,7 +386,7 @@ def test_no_step_is_larger_than_it_may_be() -> None:
     for number in range(8):
         scheduler.submit(job(number, prompt(number, 530 + 61 * number)))
     while any(scheduler.running) or any(scheduler.waiting):
-        assert sum(len(span.tokens) for span in step(scheduler, alone=512, together=512)) <= 512
+        assert sum(len(span.tokens) for span in step(scheduler, longest=512, lone=512)) <= 512
 
 
 def test_answers_pause_longer_where_several_wait_for_their_first_word() -> None:
@@ -397,5 +395,41 @@ def test_answers_pause_longer_where_several_wait_for_their_first_word() -> None:
     step(scheduler)
     for number in (2, 3):
         scheduler.submit(job(number, prompt(number, 300), remaining=50))
-    sizes = [sum(len(span.tokens) for span in step(scheduler, alone=256, together=64)) for _ in range(8)]
+    sizes = [sum(len(span.tokens) for span in step(scheduler, longest=256, lone=64)) for _ in range(8)]
     assert sizes == [1, 256, 1, 256, 2, 64, 2, 24]
+
+
+@pytest.mark.parametrize("background", [1, 2, 3])
+def test_background_work_does_not_lengthen_the_pauses_of_people(background: int) -> None:
+    scheduler = Scheduler(slots=6, context=8192)
+    scheduler.submit(job(1, prompt(1, 10), remaining=200))
+    step(scheduler)
+    for number in range(2, 2 + background):
+        scheduler.submit(job(number, prompt(number, 700), priority="background"))
+    scheduler.submit(job(9, prompt(9, 900)))
+    for _ in range(100):
+        assert sum(len(span.tokens) for span in step(scheduler, longest=512, lone=64)) <= 64
+
+
+@pytest.mark.parametrize("parity", range(LAG))
+def test_background_work_goes_on_while_answers_and_prompts_take_turns(parity: int) -> None:
+    scheduler = Scheduler(slots=4, context=8192)
+    scheduler.submit(job(1, prompt(1, 10), remaining=500, priority="background"))
+    step(scheduler)
+    scheduler.submit(job(2, prompt(2, 10), remaining=500))
+    for _ in range(1 + parity):
+        step(scheduler)
+    scheduler.submit(job(3, prompt(3, 7000)))
+    steps = [[scheduler.job_of(span).id for span in step(scheduler, longest=64, lone=64)] for _ in range(100)]
+    assert all(sum(number in found for found in steps) >= 10 for number in (1, 2, 3))
+
+
+def test_what_is_left_of_a_step_goes_to_the_next_prompt_also_behind_a_long_beginning() -> None:
+    scheduler = Scheduler(slots=2, context=8192)
+    scheduler.submit(job(1, [*prompt(1, 600), 1], session="s"))
+    run(scheduler)
+    scheduler.submit(job(2, prompt(2, 100)))
+    scheduler.submit(job(3, [*prompt(1, 600), *prompt(3, 500)], session="s"))
+    admit_all(scheduler)
+    spans = scheduler.plan(longest=128, lone=128)
+    assert [(scheduler.job_of(span).id, span.start, len(span.tokens)) for span in spans] == [(2, 0, 100), (3, 600, 28)]

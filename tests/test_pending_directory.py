@@ -259,6 +259,18 @@ async def test_moves_of_one_turn_follow_each_other_and_those_of_others_do_not_wa
         assert list(opened.entries()) == [other.id]
 
 
+async def test_what_is_begun_is_an_answer_or_an_accept_and_says_what_came_of_it(opened: PendingDirectory) -> None:
+    told = list[BaseException | None]()
+    asked = inbound()
+    notice, answer, foreign = outbound(answers=()), outbound(asked), inbound().model_copy(update={"turn_id": "../x"})
+    for event in (asked, notice, answer, foreign.model_copy(update={"id": "../x"})):
+        opened.begin(event, told.append)
+    assert len(told) == 1 and isinstance(told[0], NotAccepted)
+    await until(lambda: len(told) == 4)
+    assert told[1:] == [None, None, None]
+    assert {entry.outbound_id for entry in opened.entries().values()} == {notice.id, answer.id}
+
+
 async def test_closing_waits_for_what_has_begun(tmp_path: Path) -> None:
     files, event = GatedFiles(), inbound()
     async with directory(tmp_path, files) as opened:

@@ -254,7 +254,7 @@ async def trouble(state: Path, world: World, seed: int) -> int:
                 _, others = group.split((AgentdError, asyncio.CancelledError))
                 assert others is None, group
                 refused += 1
-            await pending.settled()
+            assert await pending.settled(10) == []
     return refused
 
 

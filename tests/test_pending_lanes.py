@@ -143,3 +143,76 @@ async def test_after_the_threads_were_closed_a_move_is_refused(threads: Threads)
     threads.close()
     with pytest.raises(RuntimeError, match="closed"):
         await lanes.make(move())
+
+
+async def test_a_move_waits_for_one_that_was_begun_while_the_first_ran_and_works_still(threads: Threads) -> None:
+    lanes, order = Lanes(threads, nothing), list[str]()
+    gates = {name: threading.Event() for name in "ab"}
+
+    def held(name: str) -> Callable[[], None]:
+        def work() -> None:
+            assert gates[name].wait(10)
+            order.append(name)
+
+        return work
+
+    first = asyncio.create_task(lanes.make(move(held("a"))), name="a")
+    second = asyncio.create_task(lanes.make(move(held("b"))), name="b")
+    await asyncio.sleep(0)
+    gates["a"].set()
+    await first
+    third = asyncio.create_task(lanes.make(move(lambda: order.append("c"))), name="c")
+    await lanes.make(move(nothing, "another turn"))
+    assert order == ["a"]
+    gates["b"].set()
+    await asyncio.gather(second, third)
+    assert order == ["a", "b", "c"]
+
+
+async def test_a_move_goes_on_without_its_caller_and_its_failure_hurts_nobody(threads: Threads) -> None:
+    lanes, go, applied = Lanes(threads, nothing), threading.Event(), list[str]()
+
+    def fail() -> None:
+        assert go.wait(10)
+        raise OSError(errno.EIO, "Input/output error")
+
+    callers = [
+        asyncio.create_task(lanes.make(move(lambda: go.wait(10), "a", apply=lambda: applied.append("a"))), name="a"),
+        asyncio.create_task(lanes.make(move(fail, "b")), name="b"),
+    ]
+    await asyncio.sleep(0)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.wait(callers)
+    go.set()
+    assert await lanes.settled(10) == [] and applied == ["a"]
+
+
+async def test_waiting_has_an_end_also_where_there_is_always_a_move(threads: Threads) -> None:
+    lanes, stop = Lanes(threads, nothing), asyncio.Event()
+
+    async def one_after_another() -> None:
+        while not stop.is_set():
+            await lanes.make(move())
+
+    caller = asyncio.create_task(one_after_another(), name="caller")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert await lanes.settled(0.05) in ([], ["try turn"])
+    stop.set()
+    await caller
+
+
+async def test_who_does_not_take_what_came_of_a_move_holds_up_nobody(
+    threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = list[str]()
+    lanes = Lanes(threads, lambda: told.append("wrote"))
+
+    def broken(error: BaseException | None) -> None:
+        raise KeyError("a bug")
+
+    lanes.begin(move(), broken)
+    lanes.begin(move(None, "another"), broken)
+    assert await lanes.settled(10) == [] and told == ["wrote"]
+    assert caplog.text.count("was not taken") == 2

@@ -107,3 +107,40 @@ def test_a_loop_that_is_closed_leaves_no_thread_behind() -> None:
         if thread.name.startswith("abandoned"):
             thread.join(10)
             assert not thread.is_alive()
+
+
+async def test_a_thread_that_cannot_be_started_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, started = threading.Thread.start, list[str]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread.name)
+        start(thread)
+
+    threads = Threads(3, "few")
+    with monkeypatch.context() as patch:
+        started.append("none yet")
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await threads.run(lambda: None)
+        started.clear()
+        assert await asyncio.gather(*(threads.run(lambda n=n: n) for n in range(9))) == list(range(9))  # type: ignore[misc]
+    assert len(started) == 1 and "no further thread" in caplog.text
+    together = threading.Barrier(3, timeout=10)
+    await asyncio.gather(*(threads.run(together.wait) for _ in range(3)))
+    threads.close()
+
+
+async def test_who_does_not_take_what_came_of_the_work_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    threads = Threads(1, "test")
+
+    def broken(value: int | None, error: BaseException | None) -> None:
+        raise KeyError("a bug")
+
+    threads.start(lambda: 1, broken)
+    assert await threads.run(lambda: 2) == 2
+    assert "was not taken" in caplog.text
+    threads.close()

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from agentd.clock import SystemClock
-from agentd.errors import AgentdError, NotAccepted, NotFound, StateError
+from agentd.errors import NotAccepted, NotFound, StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.files import Files, OsFiles, explain
 from agentd.ids import NO_ID, is_id
@@ -115,7 +115,8 @@ class PendingDirectory:
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.wait([self._probe])
-        await self.settled()
+        for move in await self.settled():
+            log.error("the move '%s' did not end within %g s; leaving it behind", move, CLOSE_SECONDS)
         self._threads.close()
 
     def _open(self) -> Recovered:
@@ -165,7 +166,8 @@ class PendingDirectory:
     def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
         try:
             move = self._answer(event) if isinstance(event, OutboundEvent) and event.answers else self._accept(event)
-        except AgentdError as error:
+        # Told to who asked for it.
+        except Exception as error:
             ended(error)
         else:
             self._lanes.begin(move, ended)
@@ -362,10 +364,9 @@ class PendingDirectory:
         move = Move(what=what, names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
         await self._lanes.make(move)
 
-    async def settled(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Wait for the moves that are under way, whether or not their callers still do."""
-        for move in await self._lanes.settled(seconds):
-            log.error("the move '%s' did not end within %g s", move, seconds)
+    async def settled(self, seconds: float = CLOSE_SECONDS) -> list[str]:
+        """Wait until no move is under way, whether or not its caller still does; those that have not ended by then."""
+        return await self._lanes.settled(seconds)
 
     def _wrote(self) -> None:
         if self._disk.problem and self._probe is None and not self._closing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Move:
-    """`names` are the turns that it concerns; `failure` what is raised, with `told`, where the disk refuses.
+    """`names` are the turns that it concerns; `failure` what is raised, with `told`, where it cannot be written.
 
     `prepare` runs when the earlier moves of these turns have ended, and says what a thread is to do; it raises where
     the move cannot be made, and says None where there is nothing to do. `apply` runs when that is on the disk.
@@ -81,14 +82,12 @@ class Lanes:
             self._start(move)
 
     async def settled(self, seconds: float) -> list[str]:
-        """Wait for the moves that have begun; what has not ended after so long."""
-        while self._unended:
-            self._empty.clear()
-            try:
-                async with asyncio.timeout(seconds):
+        """Wait until no move is under way; what has not ended after so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._unended:
+                    self._empty.clear()
                     await self._empty.wait()
-            except TimeoutError:
-                break
         return [f"{move.what} {move.names[0]}" for move in self._unended]
 
     def _start(self, move: Move) -> None:
@@ -97,7 +96,7 @@ class Lanes:
             if work is not None:
                 self._threads.start(work, partial(self._worked, move))
                 return
-        # Raised again in the caller's task.
+        # Told to who asked for it.
         except Exception as error:
             self._end(move, error)
         else:
@@ -107,7 +106,7 @@ class Lanes:
         if error is None:
             try:
                 move.apply()
-            # Raised again in the caller's task.
+            # Told to who asked for it.
             except Exception as bug:
                 error = bug
         elif isinstance(error, OSError | ValueError):
@@ -127,6 +126,9 @@ class Lanes:
             later.before -= 1
             if not later.before:
                 asyncio.get_running_loop().call_soon(self._start, later)
-        move.ended(error)
         if not self._unended:
             self._empty.set()
+        try:
+            move.ended(error)
+        except Exception:
+            log.exception("what came of %s %s was not taken", move.what, move.names[0])

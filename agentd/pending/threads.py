@@ -67,9 +67,6 @@ class Threads:
                 return
             if error is None:
                 done.set_result(cast(R, value))
-            elif isinstance(error, StopIteration):
-                # A future cannot carry it: its caller would wait for ever.
-                done.set_exception(RuntimeError("the work raised StopIteration"))
             else:
                 done.set_exception(error)
 
@@ -77,16 +74,28 @@ class Threads:
         return await done
 
     def start(self, work: Callable[[], R], ended: Callable[[R | None, BaseException | None], None]) -> None:
-        """`ended` is called on this event loop with what `work` returned, or with what it raised."""
+        """`ended` is called on this event loop with what `work` returned, or with what it raised.
+
+        RuntimeError after `close`, and where not even one thread can be started.
+        """
         if self._closed:
             raise RuntimeError(f"the {self._name} threads are closed")
+        if len(self._threads) < min(self._unended + 1, self._count):
+            self._start_thread()
         self._unended += 1
-        if len(self._threads) < min(self._unended, self._count):
-            loop = asyncio.get_running_loop()
-            thread = Thread(target=self._serve, args=(loop,), name=f"{self._name} {len(self._threads)}")
-            self._threads.append(thread)
-            thread.start()
         self._jobs.put(_Job(work, ended))
+
+    def _start_thread(self) -> None:
+        loop = asyncio.get_running_loop()
+        thread = Thread(target=self._serve, args=(loop,), name=f"{self._name} {len(self._threads)}")
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                raise
+            log.warning("%s: no further thread can be started (%s); %d go on", self._name, error, len(self._threads))
+        else:
+            self._threads.append(thread)
 
     def close(self) -> None:
         """Every thread ends after the work that it has, which nobody waits for here."""
@@ -101,7 +110,8 @@ class Threads:
                 job.value = job.work()
             # Told to who asked for it.
             except BaseException as error:
-                job.error = error
+                # A future cannot carry a StopIteration: its caller would wait for ever.
+                job.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
             self._ended.append(job)
             del job
             # Appended first: whoever clears the flag looks at the queue after that.

@@ -34,13 +34,13 @@ from agentd.models.llama.wire import (
     Started,
 )
 
-TOGETHER = 256
+LONE = 256
 """Tokens of a step that reads one prompt beside running answers: it slows them down and does not freeze them."""
 GUESSES = 64
 """Guessed tokens of all answers in a step."""
-ALONE_SECONDS, TOGETHER_SECONDS = 1.0, 0.5
-"""How long a step may take on a machine that is slower than that: with nobody or many who wait for it, and where
-answers wait for one prompt; a cancel waits for one step."""
+LONGEST_SECONDS, LONE_SECONDS = 1.0, 0.5
+"""How long a step may take on a machine that is slower than that: any step, as a cancel waits for one, and a step that
+reads one prompt beside answers."""
 FEWEST = 32
 """What a step may have at least, and before anything is known about the machine."""
 GATHER_SECONDS = 0.01
@@ -188,10 +188,10 @@ class Engine:
 
     def _plan(self) -> list[Span]:
         return self._scheduler.plan(
-            alone=self._share(BATCH, ALONE_SECONDS),
-            together=self._share(TOGETHER, TOGETHER_SECONDS),
+            longest=self._share(BATCH, LONGEST_SECONDS),
+            lone=self._share(LONE, LONE_SECONDS),
             guess=self._guess,
-            guesses=self._share(GUESSES, ALONE_SECONDS) if self._guesses else 0,
+            guesses=self._share(GUESSES, LONGEST_SECONDS) if self._guesses else 0,
         )
 
     def _share(self, most: int, seconds: float) -> int:

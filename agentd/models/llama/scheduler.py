@@ -213,12 +213,12 @@ class Scheduler:
 
     # --- A step ------------------------------------------------------------------------------------------------------
 
-    def plan(self, *, alone: int, together: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
-        """The next batch: up to `alone` tokens of prompts, or `together` where answers wait for a single one.
+    def plan(self, *, longest: int, lone: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
+        """The next batch: up to `longest` tokens of prompts, or `lone` where answers wait for a single one.
 
-        Answers and prompts take turns, because together each would cost more. Where several prompts are read, the
-        answers pause longer: they take fewer steps of few tokens each, which cost the most. Those who generate may add
-        `guesses` guessed tokens altogether.
+        That is a tile at least. Answers and prompts take turns, because together each would cost more. Where several
+        prompts are read, the answers pause longer: they take fewer steps of few tokens each, which cost the most. Those
+        who generate may add `guesses` guessed tokens altogether.
         """
         self._now += 1
         answers: list[Job] = []
@@ -228,13 +228,16 @@ class Scheduler:
         if answers and prompts:
             self._answered = not self._answered
             if not self._answered:
-                return self._prompts(prompts, together if len(prompts) == 1 else alone)
-        return self._answers(answers, guess, guesses) if answers else self._prompts(prompts, alone)
+                several = sum(job.priority != "background" for job in prompts) > 1
+                return self._prompts(prompts, longest if several else lone)
+        return self._answers(answers, guess, guesses) if answers else self._prompts(prompts, longest)
 
     def _in_this_step(self) -> list[Job]:
         """All that run, but background work not each time beside others."""
         others = [job for job in self._running if job.priority != "background"]
-        return others if others and self._now % LAG else self._running
+        # Now an even step, then an odd one: where answers and prompts take turns, it has its part in both.
+        its_turn = self._now % LAG == self._now // LAG % 2
+        return self._running if its_turn or not others else others
 
     def _answers(self, jobs: Sequence[Job], guess: Guess, guesses: int) -> list[Span]:
         spans: list[Span] = []
@@ -261,7 +264,7 @@ class Scheduler:
         return spans
 
     def _prompt(self, job: Job, most: int) -> Span:
-        """Behind a long beginning in whole tiles, after what of it is not one."""
+        """Behind a long beginning in whole tiles, after what of it is not one, where there is room for them."""
         slot = self._slot_of(job)
         start, left = len(slot.tokens), job.pending
         size = min(left, most)
