@@ -116,7 +116,9 @@ async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) ->
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
+        # It may close a connection just when the next question is sent over it.
+        once = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS, limits=once) as client:
             await _ready(client, process)
             yield lambda chat: _ask_server(client, chat)
     finally:
