@@ -193,6 +193,59 @@ def test_after_a_reconnect_only_what_was_missed_is_shown() -> None:
     assert len(shown) == seen and transcript.idle
 
 
+ASIDE = "This message was put aside: `agentd delivery show t1` shows it."
+
+
+def put_aside() -> protocol.Answer:
+    return answer("t1", ASIDE, id="n-t1", answers=(), outcome="error")
+
+
+def test_a_notice_is_shown_once_around_a_reconnect_whichever_way_it_comes_first() -> None:
+    buried = opened(line("t1", "user", "Why?"), line("t1", "assistant", ASIDE))
+    transcript, shown = begun()
+    ask(transcript, "t1", "Why?")
+    transcript.reopened(buried)
+    transcript.happened(put_aside())
+    assert shown == ["asked: Why?", f"remembered assistant: {ASIDE}"] and transcript.idle
+    transcript, shown = begun()
+    ask(transcript, "t1", "Why?")
+    transcript.happened(put_aside())
+    transcript.reopened(buried)
+    assert shown == ["asked: Why?", f"error: {ASIDE}"] and transcript.idle
+    transcript, shown = begun()
+    transcript.happened(put_aside())
+    transcript.reopened(buried)
+    assert shown == [f"error: {ASIDE}"]
+
+
+def test_what_was_put_aside_is_answered_after_all_wherever_its_notice_is_shown() -> None:
+    buried = (line("t1", "user", "Why?"), line("t1", "assistant", ASIDE))
+    for opens in (True, False):
+        transcript, shown = begun()
+        if opens:
+            transcript.opened(opened(*buried))
+        else:
+            ask(transcript, "t1", "Why?")
+            transcript.reopened(opened(*buried))
+        transcript.happened(state("t1", "running", attempt=1))
+        transcript.happened(chunk("t1", 0, "Beca"))
+        transcript.happened(answer("t1", "Because."))
+        transcript.happened(answer("t1", "Because."))
+        assert shown[-1] == "answer: Because." and shown.count("answer: Because.") == 1
+        assert transcript.idle and not transcript.running
+        transcript.reopened(opened(*buried, line("t1", "user", "Why?"), line("t1", "assistant", "Because.")))
+        assert shown[-1] == "answer: Because."
+
+
+def test_an_answer_after_all_that_came_meanwhile_is_shown_from_the_history() -> None:
+    buried = (line("t1", "user", "Why?"), line("t1", "assistant", ASIDE))
+    transcript, shown = begun()
+    transcript.opened(opened(*buried))
+    transcript.reopened(opened(*buried, line("t1", "user", "Why?"), line("t1", "assistant", "Because.")))
+    transcript.happened(answer("t1", "Because."))
+    assert shown[-1] == "remembered assistant: Because." and len(shown) == 3
+
+
 def test_a_model_that_takes_over_is_named_for_good() -> None:
     transcript, shown = begun()
     ask(transcript, "t1", "Why?")

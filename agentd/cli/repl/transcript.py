@@ -62,6 +62,8 @@ class Transcript:
         self._owed: dict[str, None] = {}
         """Turns of ours whose answers were not shown."""
         self._answers, self._answered, self._ours = _Seen(), _Seen(), _Seen()
+        self._said, self._noticed = _Seen(), _Seen()
+        """What was said at the ends of turns, and turns that a notice ended: they may be answered after all."""
         self._doing = ""
 
     # --- what goes on ---
@@ -126,21 +128,31 @@ class Transcript:
         self._doing = ""
         self._waiting = dict.fromkeys(session.waiting)
         for line in session.history:
-            self._answered.add(line.turn)
+            self._end_of(line)
         self._remember(session.history)
 
     def reopened(self, session: protocol.SessionOpened) -> None:
         """The same session is followed again: only what was missed is shown."""
         self._waiting = dict.fromkeys(turn for turn in session.waiting if turn not in self._turns)
-        missed = [line for line in session.history if line.turn not in self._answered]
+        missed = [line for line in session.history if not self._is_shown(line)]
         for line in missed:
             if line.role == "user":
                 self._missed_question(line)
             else:
                 self._missed_answer(line, session.session)
         for line in missed:
-            self._answered.add(line.turn)
+            self._end_of(line)
         self._advance()
+
+    def _is_shown(self, line: protocol.Line) -> bool:
+        if line.role == "user":
+            return line.turn in self._answered or line.turn in self._noticed
+        return _saying(line) in self._said
+
+    def _end_of(self, line: protocol.Line) -> None:
+        self._answered.add(line.turn)
+        if line.role == "assistant":
+            self._said.add(_saying(line))
 
     def _missed_question(self, line: protocol.Line) -> None:
         """One of ours may be on the screen, even if the daemon's word that it has it did not arrive."""
@@ -249,9 +261,11 @@ class Transcript:
         self._answers.add(answer.id)
         if answer.outcome == "notice" or not answer.answers:
             self._notice(answer)
-        elif not all(turn_id in self._answered for turn_id in answer.answers):
+        elif _saying(answer) not in self._said:
+            # A turn that has ended before has it too: what was put aside is answered after all when it is retried.
             for turn_id in answer.answers:
-                self._turn(turn_id).answer = answer
+                self._waiting.pop(turn_id, None)
+                self._turns.setdefault(turn_id, _Turn()).answer = answer
             self._advance()
 
     def _notice(self, notice: protocol.Answer) -> None:
@@ -259,8 +273,11 @@ class Transcript:
             self._display.restarted()
         self._waiting.pop(notice.turn, None)
         self._owed.pop(notice.turn, None)
-        shown = self._display.error if notice.outcome == "error" else self._display.note
-        shown(plain(notice.text))
+        if _saying(notice) not in self._said:
+            self._said.add(_saying(notice))
+            self._noticed.add(notice.turn)
+            shown = self._display.error if notice.outcome == "error" else self._display.note
+            shown(plain(notice.text))
         self._advance()
 
     def _show_answer(self, answer: protocol.Answer) -> None:
@@ -268,10 +285,16 @@ class Transcript:
             self._turns.pop(turn_id, None)
             self._owed.pop(turn_id, None)
             self._answered.add(turn_id)
+        self._said.add(_saying(answer))
         citations = tuple(c.model_copy(update=_plain_citation(c)) for c in answer.citations)
         self._display.answered(answer.model_copy(update={"text": plain(answer.text), "citations": citations}))
         if not self._turns:
             self._doing = ""
+
+
+def _saying(said: protocol.Answer | protocol.Line) -> str:
+    """The same for an answer and for its line of the history."""
+    return f"{said.turn} {hash(said.text)}"
 
 
 def _answer_from(line: protocol.Line, session: str) -> protocol.Answer:
