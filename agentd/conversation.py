@@ -89,6 +89,10 @@ class Conversations:
     def of(self, session_id: str) -> Conversation:
         return self._states.get(session_id, IDLE)
 
+    def newest(self) -> Mapping[str, str]:
+        """The newest turn without an answer of every session that has one."""
+        return {session: max(filter(None, (state.running, *state.waiting))) for session, state in self._states.items()}
+
     def busy(self) -> Mapping[str, Conversation]:
         """Every session with a running or waiting turn."""
         return self._states

@@ -219,7 +219,13 @@ class _House:
     control: DaemonControl
 
     def __init__(
-        self, settings: Settings, pending: PendingDirectory, sessions: Sessions, documents: Store, ids: IdSource
+        self,
+        settings: Settings,
+        pending: PendingDirectory,
+        sessions: Sessions,
+        conversations: Conversations,
+        documents: Store,
+        ids: IdSource,
     ) -> None:
         self.settings = settings
         self.ids = ids
@@ -228,7 +234,7 @@ class _House:
         self.clock = SystemClock()
         self.search = KeywordSearch(documents)
         self.ingest = DocumentIngest(documents, self.clock, max_bytes=settings.retrieval.max_file_bytes)
-        self.conversations = Conversations()
+        self.conversations = conversations
         self.feed = LiveFeed()
         self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply])
         self.channels: dict[str, Channel] = {}
@@ -256,13 +262,14 @@ class _House:
             )
         )
         store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd")))
-        sessions, marks = Sessions(store, ids, clock), Marks(store, clock)
+        conversations = Conversations()
+        sessions, marks = Sessions(store, ids, clock, unanswered=conversations.newest), Marks(store, clock)
         documents = await stack.enter_async_context(
             Store(state_dir / "documents.db", load_migrations("agentd.retrieval"))
         )
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
-        house = cls(settings, pending, sessions, documents, ids)
+        house = cls(settings, pending, sessions, conversations, documents, ids)
         if model is not None:
             house.model = only(model, settings.model, house._tell_model)
         else:

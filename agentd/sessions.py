@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,23 +45,30 @@ class Sessions:
     not exist. All of them raise `StateError` or `Busy` as `Store` does.
     """
 
-    def __init__(self, store: Store, ids: IdSource, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, ids: IdSource, clock: Clock, *, unanswered: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
         self._store = store
         self._ids = ids
         self._clock = clock
+        self._unanswered = unanswered
+        """The newest question without an answer of every session that has one: a session is used once it is asked."""
 
     # --- as their principal sees them ---
 
     async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
         """A new session (None), the latest ("last"), one by id, or one by name, made when there is none.
 
-        "last" and names mean the principal's own sessions, also for the owner, who reaches the others by id. Without
-        any message yet, "last" is a new session. Raises `UsageError` for a name that cannot be one.
+        "last" and names mean the principal's own sessions, also for the owner, who reaches the others by id. "last" is
+        the one that was asked last, be it answered or not; a new one where none was. Raises `UsageError` for a name
+        that cannot be one.
         """
         if ref is None:
             return await self._make(principal, "")
         if ref == "last":
-            return await self._store.read(lambda db: _latest(db, principal)) or await self._make(principal, "")
+            unanswered = self._unanswered()
+            latest = await self._store.read(lambda db: _latest(db, principal, unanswered))
+            return latest or await self._make(principal, "")
         if is_id(ref):
             return await self._store.read(lambda db: _visible(db, principal, ref))
         name = _checked_name(ref)
@@ -299,9 +306,16 @@ def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> S
     return _info(row)
 
 
-def _latest(db: sqlite3.Connection, principal: Principal) -> SessionInfo | None:
-    query = f"{_INFO} WHERE s.newest > 0 AND {_OWN} ORDER BY s.newest DESC LIMIT 1"
-    row = db.execute(query, (principal.kind, principal.id)).fetchone()
+def _latest(db: sqlite3.Connection, principal: Principal, unanswered: Mapping[str, str]) -> SessionInfo | None:
+    """The session that was asked last; `unanswered` are questions that are not in the history yet, by session."""
+    mine = (principal.kind, principal.id)
+    row = db.execute(f"{_INFO} WHERE s.newest > 0 AND {_OWN} ORDER BY s.newest DESC LIMIT 1", mine).fetchone()
+    newest = "SELECT m.turn_id FROM sessions s JOIN messages m ON m.id = s.newest WHERE s.id = ?"
+    answered = NO_ID if row is None else db.execute(newest, (row[0],)).fetchone()[0]
+    later = ((turn, session) for session, turn in unanswered.items() if turn > answered)
+    for _, session in sorted(later, reverse=True):
+        if found := db.execute(f"{_INFO} WHERE s.id = ? AND {_OWN}", (session, *mine)).fetchone():
+            return _info(found)
     return None if row is None else _info(row)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import signal
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agentd.cli.chat import own_documents, suits_prompt
-from tests.daemons import DaemonProcess
+from tests.daemons import DEADLINE, DaemonProcess
+from tests.house import status_until
 from tests.terminal import Terminal, chat
 
 
@@ -112,3 +114,58 @@ async def test_where_no_daemon_comes_back_the_chat_runs_one_itself(
         await terminal.shows("14:25")
         terminal.type("\x04")
         assert await terminal.ends() == 0
+
+
+def dying(folder: Path, at: str = "turn") -> DaemonProcess:
+    """A daemon whose turns never end by themselves, or with `at` "" one that answers."""
+    environment = {"DYING_COUNT": str(folder / "count"), "DYING_AT": at}
+    return DaemonProcess(folder / "state", program="tests.dying_daemon", environment=environment)
+
+
+async def until_asked(folder: Path, count: int) -> None:
+    asked = folder / "count"
+    async with asyncio.timeout(DEADLINE):
+        while not asked.exists() or len(asked.read_text().splitlines()) < count:  # noqa: ASYNC110 (written elsewhere)
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_retried_is_answered_in_the_chat_that_saw_it_put_aside_and_in_one_opened_since(
+    tmp_path: Path,
+) -> None:
+    async with dying(tmp_path) as daemon, chat(tmp_path, "--session", "work") as terminal:
+        await ready(terminal)
+        terminal.enter("Why?")
+        for life in range(1, 5):
+            await until_asked(tmp_path, life)
+            if life < 4:
+                await daemon.end(signal.SIGKILL)
+                await daemon.start()
+        await daemon.end(signal.SIGKILL)
+        async with dying(tmp_path, at="") as last, last.client() as client, chat(tmp_path, "-c") as second:
+            await terminal.has_printed("was put aside")
+            await ready(second)
+            await second.has_printed("was put aside")
+            await status_until(client, "pending", unanswered=0, undelivered=0, dead=1)
+            await client.delivery("retry", older_than=0)
+            for seen in (terminal, second):
+                await seen.has_printed("You said: Why?")
+                assert seen.everything.count("You said: Why?") == 1
+                assert seen.everything.count("was put aside") == 1
+
+
+async def test_the_latest_conversation_is_the_one_that_was_asked_last_also_after_a_kill(tmp_path: Path) -> None:
+    async with dying(tmp_path, at="") as daemon, daemon.client() as client:
+        earlier = await client.open(None)
+        await client.post(earlier.session, "An earlier one?")
+        await status_until(client, "pending", unanswered=0)
+    (tmp_path / "count").unlink()
+    async with dying(tmp_path) as daemon, chat(tmp_path) as terminal:
+        await ready(terminal)
+        terminal.enter("Why?")
+        await until_asked(tmp_path, 1)
+        await daemon.end(signal.SIGKILL)
+    async with dying(tmp_path), chat(tmp_path, "-c") as terminal:
+        await ready(terminal)
+        await terminal.has_printed("a conversation without an answer yet")
+        await terminal.shows("You said:")
+        assert "An earlier one?" not in terminal.everything

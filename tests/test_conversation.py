@@ -81,4 +81,5 @@ def test_unanswered_turns_of_an_earlier_process_wait_first() -> None:
     new = inbound()
     conversations.apply(new)
     assert conversations.of(SESSION).waiting == ("a", "b", new.id)
+    assert conversations.newest() == {SESSION: max("b", new.id)}
     assert list(conversations.busy()) == [SESSION]

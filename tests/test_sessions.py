@@ -108,6 +108,23 @@ async def test_last_is_the_session_with_the_newest_message_also_when_the_clock_w
     assert (await sessions.open(OWNER, "last")).id == older
 
 
+async def test_last_is_the_session_that_was_asked_last_also_before_its_first_answer(
+    store: Store, clock: FakeClock
+) -> None:
+    unanswered: dict[str, str] = {}
+    sessions = Sessions(store, IDS, clock, unanswered=lambda: unanswered)
+    waiting = await sessions.open(OWNER, None)
+    unanswered[waiting.id] = IDS.next()
+    assert (await sessions.open(OWNER, "last")).id == waiting.id
+    unanswered[(await sessions.open(ANN, None)).id] = IDS.next()
+    unanswered[IDS.next()] = IDS.next()
+    assert (await sessions.open(OWNER, "last")).id == waiting.id, "somebody else's, or deleted"
+    newer = await talk(sessions, OWNER)
+    assert (await sessions.open(OWNER, "last")).id == newer
+    unanswered[waiting.id] = IDS.next()
+    assert (await sessions.open(OWNER, "last")).id == waiting.id
+
+
 async def test_last_without_any_message_is_a_new_session(sessions: Sessions) -> None:
     empty = await sessions.open(OWNER, None)
     assert (await sessions.open(OWNER, "last")).id != empty.id

@@ -38,7 +38,8 @@ class Repl:
     async def run(self, session: str | None) -> int:
         """Follow the session until the person leaves; the exit code."""
         opened = await self.link.follow(session)
-        name = opened.name or opened.title or "a new conversation"
+        unanswered = "a conversation without an answer yet" if opened.running or opened.waiting else ""
+        name = opened.name or opened.title or unanswered or "a new conversation"
         self._pages.note(f"{plain(name)} · /help lists the commands, Ctrl-D leaves")
         await self._pages.flush()
         tasks: list[asyncio.Task[int | None]] = [
