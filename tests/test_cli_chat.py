@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
 from agentd.cli.chat import own_documents, suits_prompt
+from agentd.testing.gguf import write_random_model
 from tests.daemons import DEADLINE, DaemonProcess
 from tests.house import status_until
 from tests.terminal import Terminal, chat
+from tests.test_llama_daemon import child_of
 
 
 class _Tty(io.StringIO):
@@ -169,3 +172,18 @@ async def test_the_latest_conversation_is_the_one_that_was_asked_last_also_after
         await terminal.has_printed("a conversation without an answer yet")
         await terminal.shows("You said:")
         assert "An earlier one?" not in terminal.everything
+
+
+async def test_what_a_daemon_in_the_chat_logs_stands_above_the_prompt(tmp_path: Path) -> None:
+    model = tmp_path / "small.gguf"
+    write_random_model(model)
+    async with chat(tmp_path, "--model", str(model), columns=200) as terminal:
+        await ready(terminal)
+        terminal.enter("/model")
+        await terminal.shows("small")
+        terminal.type("half a question")
+        await terminal.shows("> half a question")
+        os.kill(child_of(terminal.process.pid), signal.SIGKILL)
+        await terminal.shows("agentd: the process of model small is gone:")
+        await terminal.until(lambda: terminal.everything.split("\n")[-1] == "> half a question", "the prompt below it")
+        assert any(line.startswith("agentd: the process") for line in terminal.lines)

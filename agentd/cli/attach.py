@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from agentd.cli.common import load_settings
 from agentd.client import Client, Disconnected
@@ -140,6 +140,14 @@ async def running_client(state_dir: Path, name: str, acks: bool) -> Client | Non
     return None
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the moment: while a prompt is shown, that prints above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 @asynccontextmanager
 async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]:
     """Run a daemon with the terminal channel alone; gives its socket. `StateInUse` where another one runs.
@@ -147,7 +155,7 @@ async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]
     Of its log only errors are shown, and none of the model's process: the person who waits for an answer is told the
     rest by the answer.
     """
-    logging.basicConfig(level=logging.ERROR, format="agentd: %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="agentd: %(message)s", handlers=[_StandardError()])
     model_words.setLevel(logging.CRITICAL)
     socket = state_dir / "agentd.sock"
     daemon = Daemon(settings, state_dir, sockets=[(socket, 0o600)], channels=("terminal",))
