@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agentd.clock import SystemClock
@@ -54,24 +55,44 @@ class _NoChannels:
 async def status_at_rest(settings: Settings, state_dir: Path) -> Mapping[str, Any]:
     """What `ports.Status` tells, with `daemon.pid` None. Nothing moves meanwhile.
 
+    A directory that is not there yet is not made: it has the figures of an empty one, with `daemon.free_mb` None.
     Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
     """
+    if not _is_missing(state_dir):
+        return await _figures(settings, state_dir, state_dir)
+    with TemporaryDirectory() as empty:
+        figures = await _figures(settings, Path(empty), state_dir)
+    return {**figures, "daemon": {**figures["daemon"], "state_dir": str(state_dir), "free_mb": None}}
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # What we may not look at, is there.
+        return False
+    return False
+
+
+async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict[str, Any]:
+    """The figures of what is in `directory`, with the model that `state_dir` names."""
     clock = SystemClock()
-    with StateLock(state_dir):
+    with StateLock(directory):
         async with (
             PendingDirectory(
-                state_dir,
+                directory,
                 clock=clock,
                 allow_network_fs=settings.pending.allow_network_fs,
                 min_free_bytes=settings.pending.min_free_bytes,
             ) as pending,
-            Store(state_dir / "documents.db", load_migrations("agentd.retrieval")) as documents,
+            Store(directory / "documents.db", load_migrations("agentd.retrieval")) as documents,
         ):
             now = clock.now()
             waiting = (entry for entry in pending.entries().values() if entry.outbound_id and entry.not_before)
             deferred = {entry.lane for entry in waiting if entry.not_before and entry.not_before > now}
             status = DaemonStatus(
-                state_dir=state_dir,
+                state_dir=directory,
                 in_process=False,
                 pending=pending,
                 conversations=Conversations(),

@@ -38,7 +38,8 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         here = daemon["pid"] == os.getpid()
         where = "in this process; no daemon runs" if here else f"in a chat or another command, {where}"
     yield "agentd", f"{daemon['version']}, {where}"
-    yield "state", f"{daemon['state_dir']}, {daemon['free_mb']:,} MB free"
+    room = "nothing is there yet" if daemon["free_mb"] is None else f"{daemon['free_mb']:,} MB free"
+    yield "state", f"{daemon['state_dir']}, {room}"
     yield "model", f"{model['name']}: {model['note']}"
     yield "documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"
     yield "turns", f"{turns['running']} running, {turns['waiting']} waiting"

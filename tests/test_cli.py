@@ -260,6 +260,17 @@ def test_a_reader_that_leaves_ends_the_command_quietly(unbuffered: str) -> None:
     assert (result.returncode, result.stderr) == (cli.BROKEN_PIPE, b"")
 
 
+@pytest.mark.parametrize("option", ["--state-dir", "--config", "--model"])
+def test_an_option_that_names_nothing_is_wrong_usage(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for empty in ("", " "):
+        assert main(["ask", option, empty, "Hello?"]) == UsageError.exit_code
+        assert f"argument {option}: must not be empty" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_python_m_agentd_is_the_command() -> None:
     result = agentd_command("xyzzy")
     assert (result.returncode, result.stdout) == (2, "")

@@ -25,6 +25,12 @@ def test_without_a_daemon_it_says_so_and_that_there_is_no_language_model(tmp_pat
     assert "well" in done.stdout.splitlines()[-1]
 
 
+def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    done = status(tmp_path / "x" / "s")
+    assert done.returncode == 0 and f"{tmp_path}/x/s, nothing is there yet" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_without_a_daemon_it_looks_and_answers_nothing(tmp_path: Path) -> None:
     state = tmp_path / "s"
     asked, answered = inbound("Hello?"), inbound("And?")

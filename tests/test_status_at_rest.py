@@ -75,6 +75,13 @@ async def test_it_names_the_model_that_would_be_asked_and_what_is_wrong_with_it(
     assert "is not a GGUF file" in status["problems"][0]
 
 
+async def test_a_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    state = tmp_path / "x" / "s"
+    status = await status_at_rest(Settings(), state)
+    assert (status["daemon"]["state_dir"], status["daemon"]["free_mb"]) == (str(state), None)
+    assert status["problems"] == [] and list(tmp_path.iterdir()) == []
+
+
 async def test_a_directory_in_use_is_left_to_who_uses_it(tmp_path: Path) -> None:
     with StateLock(tmp_path), pytest.raises(StateInUse):
         await status_at_rest(Settings(), tmp_path)

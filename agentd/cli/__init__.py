@@ -153,8 +153,8 @@ def _listing_parser(
 def _common_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command; they may stand before or after its name, and the later value wins."""
     group = parser.add_argument_group("options of every command")
-    group.add_argument("--config", type=Path, metavar="FILE", help="read this configuration file")
-    group.add_argument("--state-dir", type=Path, metavar="DIR", help="keep everything in this directory")
+    group.add_argument("--config", type=path_option, metavar="FILE", help="read this configuration file")
+    group.add_argument("--state-dir", type=path_option, metavar="DIR", help="keep everything in this directory")
     group.add_argument(
         "--set",
         type=_assignment,
@@ -163,6 +163,13 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set one key of the configuration, as in --set model.context=4096; may be repeated",
     )
+
+
+def path_option(text: str) -> Path:
+    """The path that an option names; an empty one, as of a variable that is not set, would be the working directory."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty; give a path, or leave the option out")
+    return Path(text)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 from agentd import config, paths
+from agentd.cli import path_option
 from agentd.errors import ConfigError, ModelError, StateError
 
 
 def model_option(parser: argparse.ArgumentParser) -> None:
     """Add `--model FILE`, short for `--set model.path=FILE`."""
     parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="answer with this language model, a GGUF file (model.path)"
+        "--model", type=path_option, metavar="FILE", help="answer with this language model, a GGUF file (model.path)"
     )
 
 
