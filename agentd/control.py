@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agentd.commands import Audience, Invocation, help_text, parse
-from agentd.errors import NotFound, UsageError
+from agentd.errors import ModelError, NotFound, UsageError
 from agentd.events import Principal
 from agentd.marks import Marks, Verdict
 from agentd.ports import Clock, CommandReply, DocumentView, ModelChoice, SessionInfo, SessionView, Status
@@ -23,6 +23,7 @@ REMEMBERED = 20
 TITLE_WIDTH = 40
 NO_MODEL = "none"
 """Instead of a file, takes /model back to no language model of this machine."""
+_NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
 COLUMNS = 78
 """What fits on the narrowest terminal that is common, next to a margin."""
 
@@ -168,10 +169,15 @@ class DaemonControl:
 
     async def _choose_model(self, path: Path | None) -> str:
         if path is not None and not path.is_absolute():
-            raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory.")
+            raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory. {_NAMES}")
         if self._models is None:
             raise UsageError("this daemon cannot change its model while it runs; set `[model] path` and restart it.")
-        return await self._models.use(path)
+        try:
+            return await self._models.use(path)
+        except ModelError as error:
+            if path is None or path.suffix == ".gguf":
+                raise
+            raise ModelError(f"{error} {_NAMES}") from None
 
     async def _docs(self, request: _Request) -> CommandReply:
         if request.argument:

@@ -63,7 +63,7 @@ class Parts:
         if path is None:
             self.used.append(None)
             return "extractive answers from now on"
-        if path.suffix != ".gguf":
+        if path.suffix != ".gguf" or path.stem == "none":
             raise ModelError(f"{path} is no GGUF file.")
         self.used.append(path)
         return f"{path.stem} answers from now on"
@@ -189,7 +189,12 @@ async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) 
         assert h.parts.used == [Path("/models/big.gguf"), None]
         with pytest.raises(ModelError, match="no GGUF"):
             await h.say("/model /etc/passwd")
-        with pytest.raises(UsageError, match="not an absolute path"):
+        with pytest.raises(ModelError, match=r"no GGUF.*takes a path.*agentd model use NAME"):
+            await h.say("/model /home/me/big")
+        with pytest.raises(ModelError) as told:
+            await h.say("/model /models/none.gguf")
+        assert "takes a path" not in str(told.value)
+        with pytest.raises(UsageError, match=r"not an absolute path; .*agentd model use NAME"):
             await h.say("/model big.gguf")
         h.without_models()
         with pytest.raises(UsageError, match="cannot change its model"):

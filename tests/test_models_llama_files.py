@@ -53,7 +53,7 @@ def test_a_foreign_or_broken_file_is_named_as_what_it_is(tmp_path: Path, content
 
 
 def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no model file"):
+    with pytest.raises(ModelError, match=r"^there is no model file \S+; check its path, or choose another model\.$"):
         files.inspect(tmp_path / "none.gguf")
     with pytest.raises(ModelError, match="is not a file"):
         files.inspect(tmp_path)

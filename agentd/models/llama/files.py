@@ -69,7 +69,7 @@ def inspect(path: Path, *, chat: bool = True) -> Gguf:
     """The facts about a file that is whole and, for `chat`, can chat, as far as its header tells; else `ModelError`."""
     try:
         if not path.exists():
-            raise ModelError(f"There is no model file {path}; check the path of the model ([model] path, or --model).")
+            raise ModelError(f"there is no model file {path}; check its path, or choose another model.")
         if not path.is_file():
             raise ModelError(f"{path} is not a file; give the path of a .gguf file.")
         with path.open("rb") as file:
@@ -77,7 +77,7 @@ def inspect(path: Path, *, chat: bool = True) -> Gguf:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _inspect(path, data, chat=chat)
     except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read: {error.strerror}; check its owner and mode.") from None
+        raise ModelError(f"the model file {path} cannot be read: {error.strerror}; check its owner and mode.") from None
 
 
 def used_context(gguf: Gguf, *, context: int) -> int:
@@ -129,7 +129,7 @@ def _inspect(path: Path, data: mmap.mmap, *, chat: bool) -> Gguf:
     except (struct.error, _Short):
         end = len(data) + 1
     except (ValueError, KeyError, UnicodeDecodeError):
-        raise ModelError(f"The header of {path} is damaged; download the model again.") from None
+        raise ModelError(f"the header of {path} is damaged; download the model again.") from None
     if end > len(data):
         raise ModelError(
             f"{path} is cut off: it has {len(data)} bytes, its header promises {end} or more; download the model again."
