@@ -51,8 +51,14 @@ def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
     text = capsys.readouterr().out
     assert "Qwen/Qwen3-4B-GGUF/Qwen3-4B-Q4_K_M.gguf" in text and "https://huggingface.co/Qwen/Qwen3-4B" in text
     path.write_text("x")
-    assert agentd_model(tmp_path, "info", "small") == 0
-    assert "is not a GGUF file" in capsys.readouterr().out
+    assert agentd_model(tmp_path, "info", "small") == ModelError.exit_code
+    out, err = capsys.readouterr()
+    assert str(path) in out and "is not a GGUF file" not in out and "is not a GGUF file" in err
+    assert agentd_model(tmp_path, "info", "small", "--json") == ModelError.exit_code
+    assert "is not a GGUF file" in json.loads(capsys.readouterr().out)["problem"]
+    assert agentd_model(tmp_path, "info", str(tmp_path / "none.gguf")) == ModelError.exit_code
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("agentd: there is no model file")
     assert agentd_model(tmp_path, "info", "smal") == NotFound.exit_code
     assert "did you mean small" in capsys.readouterr().err
 

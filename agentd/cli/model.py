@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
             name = options.target or chosen_name(shelf, settings, action="info")
             facts = known(shelf, name, settings)
             print(json.dumps(facts, indent=2) if options.json else "\n".join(map(plain, info_lines(facts))))
+            if problem := facts.get("problem"):
+                raise ModelError(problem)
         case "remove":
             gone = _remove(shelf, settings, options.target)
             print(f"{gone.name} is removed; {files.readable(gone.size)} are free again")

@@ -14,7 +14,10 @@ from agentd.models.shelf import Shelf
 
 
 def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
-    """All that is known of a model, whether it is here or only in the catalogue, and how it would run."""
+    """All that is known of a model, whether it is here or only in the catalogue, and how it would run.
+
+    Of a file that is no model `problem` says why; `ModelError` where there is no file.
+    """
     facts: dict[str, Any] = {"name": model}
     entry = next((entry for entry in entries() if entry.name == model), None)
     if entry is not None:
@@ -35,6 +38,8 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
     try:
         gguf = files.inspect(path)
     except ModelError as error:
+        if not path.exists():
+            raise
         facts["problem"] = str(error)
     else:
         used = files.used_context(gguf, context=settings.model.context)
@@ -80,5 +85,7 @@ def _detected(settings: Settings, own: int) -> dict[str, Any]:
 
 
 def info_lines(facts: dict[str, Any]) -> list[str]:
-    width = max(map(len, facts))
-    return [f"{name:<{width}}  {value}" for name, value in facts.items()]
+    """A line for each fact but the problem, which is the command's error."""
+    shown = {name: value for name, value in facts.items() if name != "problem"}
+    width = max(map(len, shown))
+    return [f"{name:<{width}}  {value}" for name, value in shown.items()]
