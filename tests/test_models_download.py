@@ -123,6 +123,13 @@ async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: 
         assert h.hub.sent == len(model)
 
 
+async def test_nothing_is_said_to_be_kept_where_nothing_came(tmp_path: Path, model: bytes) -> None:
+    async with house(tmp_path, model) as h:
+        h.hub.stall_after = [0] * 20
+        with pytest.raises(ModelError, match=r"does not answer; try again later"):
+            await h.pull()
+
+
 @pytest.mark.parametrize("difference", [-1000, 1000])
 async def test_a_size_that_was_a_lie_is_an_error(tmp_path: Path, model: bytes, difference: int) -> None:
     async with house(tmp_path, model) as h:

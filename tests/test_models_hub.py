@@ -76,8 +76,22 @@ async def test_something_else_than_a_hub_is_told(tmp_path: Path, model: bytes, p
 async def test_a_hub_that_is_down_is_told(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         pass
-    with pytest.raises(ModelError, match=r"cannot be reached .* HF_ENDPOINT"):
+    with pytest.raises(ModelError, match=r"cannot be reached .*\): check the network and HF_ENDPOINT, then") as told:
         await h.pull()
+    assert "kept" not in str(told.value)
+
+
+async def test_the_hub_is_not_named_for_a_plain_url(tmp_path: Path, model: bytes) -> None:
+    async with house(tmp_path, model) as h:
+        source = WebFile(name="small", url=f"{h.hub.url}/o/r/resolve/main/small.gguf")
+        h.hub.status = 404
+        with pytest.raises(NotFound, match="has no such file; check the URL"):
+            await h.pull(source)
+    with pytest.raises(ModelError, match=r"cannot be reached .*\): check the network, then") as told:
+        await h.pull(source)
+    assert "kept" not in str(told.value)
+    with pytest.raises(ModelError, match="does not answer as a web server does"), explained("the server"):
+        raise ValueError
 
 
 async def test_offline_mode_is_kept(tmp_path: Path, model: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,8 @@ def check_space(directory: Path, needed: int) -> None:
 
 
 def _download(offer: Offer, file: FileIO, begun: int, progress: Progress) -> None:
-    with explained(offer.url):
+    # A revision is what only a hub tells.
+    with explained(offer.url, hub=bool(offer.revision), kept=lambda: os.fstat(file.fileno()).st_size > 0):
         http_get(
             offer.url,
             cast(BinaryIO, _Capped(file, offer.size)),

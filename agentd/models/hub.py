@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -55,7 +55,7 @@ class Offer:
 def hub_offer(source: HubFile, *, endpoint: str | None = None) -> Offer:
     """Ask the hub for the commit, the size and the hash of a file. `NotFound`, or `ModelError` for any other fault."""
     endpoint = endpoint or constants.ENDPOINT
-    with explained(endpoint):
+    with explained(endpoint, hub=True):
         info = HfApi(endpoint=endpoint).model_info(
             source.repo, revision=source.revision, files_metadata=True, timeout=SECONDS
         )
@@ -89,8 +89,11 @@ def web_offer(source: WebFile) -> Offer:
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Errors of the library and of the network become ours."""
+def explained(place: str, *, hub: bool = False, kept: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Errors of the library and of the network become ours.
+
+    `hub` says that the place is a hub and no other web server, `kept` whether a part of the file is here by then.
+    """
     try:
         yield
     except OfflineModeIsEnabled:
@@ -103,27 +106,32 @@ def explained(place: str) -> Iterator[None]:
     except RevisionNotFoundError:
         raise NotFound(f"{place} has no such revision of this model.") from None
     except (RepositoryNotFoundError, EntryNotFoundError):
-        raise NotFound(f"{place} has no such model; check the name (a private one needs HF_TOKEN).") from None
+        what = "model; check the name (a private one needs HF_TOKEN)" if hub else "file; check the URL"
+        raise NotFound(f"{place} has no such {what}.") from None
     except HFValidationError as error:
         raise NotFound(f"that is no name of a repository: {error}") from None
     except HfHubHTTPError as error:
+        if error.response.status_code == 404 and not hub:
+            raise NotFound(f"{place} has no such file; check the URL.") from None
         raise ModelError(f"{place} refused ({error.response.status_code}); try again later.") from None
     except httpx2.TimeoutException:
-        raise ModelError(f"{place} does not answer; what was downloaded is kept: try again later.") from None
+        raise ModelError(f"{place} does not answer; {_kept(kept)}try again later.") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, ConnectionError) as error:
-        raise ModelError(
-            f"{place} cannot be reached ({error}); what was downloaded is kept: check the network and HF_ENDPOINT,"
-            " then try again."
-        ) from None
+        what = "the network and HF_ENDPOINT" if hub else "the network"
+        said = f"; {_kept(kept)}" if kept() else ": "
+        raise ModelError(f"{place} cannot be reached ({error}){said}check {what}, then try again.") from None
     except OSError as error:
         if error.errno is None:
-            what = "sent less than it promised; what was downloaded is kept: try again."
-            raise ModelError(f"{place} {what}") from None
+            raise ModelError(f"{place} sent less than it promised; {_kept(kept)}try again.") from None
         raise StateError(f"the model cannot be stored: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{place} does not answer as a hub does ({type(error).__name__}); check HF_ENDPOINT."
-        ) from None
+        server, check = ("hub", "HF_ENDPOINT") if hub else ("web server", "the URL")
+        what = f"does not answer as a {server} does ({type(error).__name__}); check {check}."
+        raise ModelError(f"{place} {what}") from None
+
+
+def _kept(kept: Callable[[], bool]) -> str:
+    return "what was downloaded is kept: " if kept() else ""
 
 
 def _licence(tags: tuple[str, ...] | list[str]) -> str:
