@@ -47,3 +47,31 @@ def test_what_is_not_here_is_told(shelf: Shelf) -> None:
         chosen_name(shelf, Settings(), action="info")
     with pytest.raises(NotFound, match="did you mean small"):
         path_of(shelf, Settings(), "smal")
+
+
+def test_a_pull_is_suggested_only_for_what_can_be_pulled(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").touch()
+    for name, hint in {
+        "README.md": "did you mean the file ./README.md?",
+        "zebra": "`agentd model list` shows the names.",
+        "qwen3-4b": "`agentd model pull qwen3-4b` gets it.",
+        "o/r/x.gguf": "`agentd model pull o/r/x.gguf` gets it, if the hub has it.",
+    }.items():
+        with pytest.raises(NotFound) as told:
+            path_of(shelf, Settings(), name)
+        assert str(told.value) == f"there is no model {name!r} on this machine; {hint}"
+
+
+def test_a_path_of_several_folders_is_a_path_where_the_file_is_there(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "o" / "r" / "x.gguf"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert path_of(shelf, Settings(), "o/r/x.gguf") == mine
+    for path in ("./o/r/y.gguf", "r/y.gguf"):
+        assert path_of(shelf, Settings(), path) == tmp_path / path

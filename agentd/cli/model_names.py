@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from agentd.config import Settings
-from agentd.errors import UsageError
+from agentd.errors import NotFound, UsageError
 from agentd.models.catalogue import entries
 from agentd.models.shelf import Shelf
-from agentd.models.sources import SUFFIX
+from agentd.models.sources import SUFFIX, is_hub_file
 
 
 def chosen_file(shelf: Shelf, settings: Settings) -> Path | None:
@@ -30,10 +30,18 @@ def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
 
 
 def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
-    """The file of a name, or of a path of its own; `NotFound` suggests the nearest name."""
+    """The file of a name, or of a path of its own; `NotFound` suggests what was probably meant."""
+    none = f"there is no model {model!r} on this machine"
     if "/" in model or model.endswith(SUFFIX) or model.startswith("~"):
-        return Path(model).expanduser().absolute()
-    return by_name(shelf, settings).get(model) or shelf.find(model).path
+        path = Path(model).expanduser().absolute()
+        if is_hub_file(model) and not path.exists():
+            raise NotFound(f"{none}; `agentd model pull {model}` gets it, if the hub has it.")
+        return path
+    if (named := by_name(shelf, settings).get(model)) is not None:
+        return named
+    if Path(model).is_file():
+        raise NotFound(f"{none}; did you mean the file ./{model}?")
+    return shelf.find(model).path
 
 
 def chosen_name(shelf: Shelf, settings: Settings, *, action: str) -> str:

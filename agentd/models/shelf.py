@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentd.errors import NotFound, StateError, UsageError
+from agentd.models.catalogue import entries
 from agentd.models.sources import SUFFIX, check_name
 
 log = logging.getLogger(__name__)
@@ -82,11 +83,14 @@ class Shelf:
             return self._shelved(path) if path.is_file() else None
 
     def find(self, name: str) -> Shelved:
-        """`NotFound` suggests the nearest name."""
+        """`NotFound` suggests the nearest name, or how to get a model of the catalogue."""
         if (found := self.get(name)) is not None:
             return found
-        close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
-        hint = f"did you mean {close[0]}?" if close else f"`agentd model pull {name}` gets it, if there is such a one."
+        if any(name == entry.name for entry in entries()):
+            hint = f"`agentd model pull {name}` gets it."
+        else:
+            close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
+            hint = f"did you mean {close[0]}?" if close else "`agentd model list` shows the names."
         raise NotFound(f"there is no model {name!r} on this machine; {hint}")
 
     def place(self, whole: Path, name: str, record: Record) -> Path:

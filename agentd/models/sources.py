@@ -14,6 +14,7 @@ from agentd.models.catalogue import Entry
 
 SUFFIX = ".gguf"
 HUBS = ("huggingface.co", "hf.co")
+_PATHS = ("/", "./", "../", "~")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,149}")
 _PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 _HUB_FILE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+\.gguf)(?:@(?P<revision>[\w./-]+))?")
@@ -79,6 +80,11 @@ def read_source(text: str, catalogue: Sequence[Entry]) -> Source:
     return source
 
 
+def is_hub_file(text: str) -> bool:
+    """Whether a pull would ask a hub for it: OWNER/REPOSITORY/FILE.gguf."""
+    return not text.startswith(_PATHS) and _HUB_FILE.fullmatch(text) is not None
+
+
 def check_name(name: str) -> str:
     """The name under which a model is kept; `UsageError` where it could not be a file's."""
     if _NAME.fullmatch(name) is None or name.endswith(SUFFIX):
@@ -90,7 +96,7 @@ def _read(text: str) -> Source | None:
     if text.startswith(("http://", "https://")):
         return _web(text)
     path = Path(text).expanduser()
-    if text.startswith(("/", "./", "../", "~")) or (text.endswith(SUFFIX) and "/" not in text):
+    if text.startswith(_PATHS) or (text.endswith(SUFFIX) and "/" not in text):
         return LocalFile(name=_name_of(path.name), path=path.absolute())
     if match := _HUB_FILE.fullmatch(text):
         return HubFile(
