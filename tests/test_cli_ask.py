@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agentd.cli import main
 from agentd.cli.ask import source_lines
+from agentd.errors import UsageError
 from agentd.events import Citation
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 from agentd.testing.openai_server import OpenAIServer, Stream
@@ -199,6 +201,23 @@ def test_a_question_that_nobody_took_in_time_is_to_be_asked_again(state: Path) -
     done = agentd(state, "ask", "--timeout", "0.001", "Hello?")
     assert done.returncode == 124
     assert done.stderr == b"agentd: no answer within 0.001 s; the question was not taken yet; ask again.\n"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "soon"])
+def test_a_time_that_cannot_be_waited_is_wrong_usage(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "--timeout", seconds, "Hello?"]) == UsageError.exit_code
+    assert "argument --timeout: must be a number of seconds above 0" in capsys.readouterr().err
+
+
+def test_a_question_without_quotes_gets_them_in_the_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["hi", "there", "it's", "--timeout", "5"], ["--timeout", "5", "hi", "there", "it's"]):
+        assert main(["ask", *words]) == UsageError.exit_code
+        assert capsys.readouterr().err == (
+            "agentd: a question of several words needs quotes: "
+            """`agentd ask 'hi there it'"'"'s'`.\n"""
+        )
+    assert main(["ask", "--help"]) == 0
+    assert "[question]\n" in capsys.readouterr().out
 
 
 def test_a_closed_pipe_ends_quietly(state: Path) -> None:

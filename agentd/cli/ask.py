@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,15 +27,30 @@ EXIT_CODES = {"model": 5, "model_unavailable": 5, "prompt_too_long": 5, "timeout
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", nargs="?", help="what to ask; standard input, if it is not a terminal, precedes it")
+    # Of a question without quotes; the help need not know of it.
+    parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
     which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
     model_option(parser)
     parser.add_argument("--output", choices=("text", "json", "stream-json"), default="text", help="default: text")
-    parser.add_argument("--timeout", type=float, default=900.0, metavar="SECONDS", help="default: 900")
+    parser.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default: 900")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return seconds
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.more:
+        words = shlex.quote(" ".join([options.question, *options.more]))
+        raise UsageError(f"a question of several words needs quotes: `agentd ask {words}`.")
     question = read_question(options.question)
     return asyncio.run(_ask(options, question))
 
