@@ -11,6 +11,7 @@ import pytest
 from agentd.cli import main
 from agentd.config import known_keys
 from agentd.config.layers import dotted
+from agentd.testing.gguf import write_random_model
 
 
 @pytest.fixture
@@ -83,6 +84,25 @@ def test_show_of_a_wrong_configuration_is_its_problems(file: Path, capsys: pytes
     file.write_text("[[[")
     assert main(["config", "show"]) == 78
     assert capsys.readouterr().err.startswith(f"agentd: {file}:1:")
+
+
+def test_check_looks_at_the_file_of_the_model(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "small.gguf"
+    file.write_text(f'[model]\npath = "{model}"\n')
+    assert main(["config", "check"]) == 78
+    told = f"agentd: {file}:2: model.path cannot be used: there is no model file {model}; "
+    assert capsys.readouterr().err.startswith(told)
+    model.write_text("Hello")
+    assert main(["config", "check"]) == 78
+    assert f"{model} is not a GGUF file" in capsys.readouterr().err
+    assert main(["config", "check", "--set", f"model.path={file}"]) == 78
+    assert "agentd: --set model.path: model.path cannot be used: " in capsys.readouterr().err
+    assert main(["config", "show"]) == 0
+    write_random_model(model)
+    assert main(["config", "check"]) == 0
+    capsys.readouterr()
 
 
 def test_check_names_what_does_not_come_from_the_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

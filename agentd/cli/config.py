@@ -11,8 +11,9 @@ from pydantic import JsonValue
 
 from agentd import paths
 from agentd.cli.common import load_settings
-from agentd.config import Shown, origins
+from agentd.config import Settings, Shown, origins
 from agentd.config.settings import DEFAULT
+from agentd.errors import ConfigError, ModelError
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,12 +32,26 @@ def run(options: argparse.Namespace) -> int:
         from agentd.daemon import check_channels
 
         check_channels(settings)
+        _check_model(settings)
         print(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
         print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in origins(settings)}, indent=2))
     else:
         print("\n".join(lines(origins(settings))))
     return 0
+
+
+def _check_model(settings: Settings) -> None:
+    """`ConfigError` where the file of `model.path` is no model, as with --model."""
+    from agentd.models.llama import files
+
+    if settings.model.path is None:
+        return
+    try:
+        files.inspect(settings.model.path)
+    except ModelError as error:
+        origin = next(row.origin for row in origins(settings) if row.key == "model.path")
+        raise ConfigError(f"{origin}: model.path cannot be used: {error}") from None
 
 
 def _sources(file: Path | None, rows: list[Shown]) -> str:
