@@ -273,7 +273,7 @@ class _House:
         if model is not None:
             house.model = only(model, settings.model, house._tell_model)
         else:
-            extractive = ExtractiveModel(house.ingest)
+            extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
             house.model = assemble(settings.model, Shelf(state_dir), extractive, house._tell_model)
         stack.push_async_callback(house.model.close)
         turn = turn_settings(settings)

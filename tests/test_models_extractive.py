@@ -205,13 +205,15 @@ class Count:
         return self._documents, self._documents
 
 
-async def deltas(question: str, passages: Sequence[Passage] = (), documents: int = 1) -> list[Delta]:
-    model = ExtractiveModel(Count(documents))
+async def deltas(
+    question: str, passages: Sequence[Passage] = (), documents: int = 1, alone: bool = True
+) -> list[Delta]:
+    model = ExtractiveModel(Count(documents), alone=lambda: alone)
     return [delta async for delta in model.stream(request(question, passages))]
 
 
-async def said(question: str, passages: Sequence[Passage] = (), documents: int = 1) -> str:
-    found = await deltas(question, passages, documents)
+async def said(question: str, passages: Sequence[Passage] = (), documents: int = 1, alone: bool = True) -> str:
+    found = await deltas(question, passages, documents, alone)
     return "".join(delta.text for delta in found if isinstance(delta, TextDelta))
 
 
@@ -383,3 +385,16 @@ async def test_tokens_are_counted_over_the_whole_request() -> None:
 async def test_a_huge_question_is_answered() -> None:
     question = "lorem ipsum " * 90_000 + "\0\ud800"
     assert await said(question, [passage(1, "Seals sleep.")]) == NO_ANSWER
+
+
+async def test_where_it_stands_in_for_a_chosen_model_it_does_not_say_that_there_is_none() -> None:
+    for question, documents, beginning in (
+        ("Why?", 1, "The documents do not say. Ask in other words"),
+        ("Why?", 0, "The documents do not say: there are none yet."),
+        (f"{GIVEN}\n\nWhy is the moon red?", 1, "Neither the text given nor the documents say."),
+        ("Hello!", 1, "The language model cannot answer now"),
+    ):
+        told = await said(question, documents=documents, alone=False)
+        assert told.startswith(beginning)
+        assert "ithout a language model" not in told and "agentd model list" not in told
+        assert "ithout a language model" in await said(question, documents=documents)

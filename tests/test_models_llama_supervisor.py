@@ -70,7 +70,7 @@ async def test_a_crash_loop_is_refused_with_the_reason_until_it_is_forgiven(hous
         await house.kill()
     for _ in range(2):
         with pytest.raises(
-            ModelError, match=r"crashed 3 times within 60 s and is not started again for 300 s .*SIGKILL"
+            ModelError, match=r"crashed 3 times within 60 s and is not started again for 300 s .*SIGKILL.*`agentd run`"
         ):
             await house.supervisor.child()
     assert house.supervisor.state == "failed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from agentd.events import OWNER, Passage, Principal
@@ -46,6 +46,9 @@ ABOUT = (
     "This is agentd without a language model: it cannot chat, but it answers questions with sentences from your "
     "documents. `agentd ingest PATH` adds documents; `agentd model list` shows language models to choose from."
 )
+STANDING_IN = (
+    "The language model cannot answer now; until it can, questions are answered with sentences from your documents."
+)
 GIVEN = "(the text given)"
 """Cites what came with the question."""
 LONGEST_QUESTION = 1000
@@ -65,12 +68,16 @@ class _Counted(Protocol):
 
 
 class ExtractiveModel:
-    """Implements `ports.ChatModel`; `documents` tells whether there are any at all."""
+    """Implements `ports.ChatModel`; `documents` tells whether there are any at all.
+
+    `alone` says whether no language model is chosen: only then is that told, for otherwise it stands in for one.
+    """
 
     name = "extractive"
 
-    def __init__(self, documents: _Counted) -> None:
+    def __init__(self, documents: _Counted, *, alone: Callable[[], bool] = lambda: True) -> None:
         self._documents = documents
+        self._alone = alone
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """`Renumbered`, the answer word by word, then `Usage` and `Finish`."""
@@ -90,11 +97,13 @@ class ExtractiveModel:
 
     async def _no_answer(self, question: str, passages: Sequence[Passage]) -> str:
         if is_small_talk(question):
-            return ABOUT
+            return ABOUT if self._alone() else STANDING_IN
         if divided(question)[1]:
-            return NOT_GIVEN
-        documents, _ = (1, 1) if passages else await self._documents.counts(OWNER)
-        return NO_ANSWER if documents else NO_DOCUMENTS
+            said = NOT_GIVEN
+        else:
+            documents, _ = (1, 1) if passages else await self._documents.counts(OWNER)
+            said = NO_ANSWER if documents else NO_DOCUMENTS
+        return said if self._alone() else said.removesuffix(_WITHOUT).rstrip()
 
     async def count_tokens(self, request: ModelRequest) -> int:
         """By rule of thumb: nothing here has tokens."""

@@ -127,7 +127,7 @@ class Supervisor:
             error = ModelError(
                 f"{self._name} crashed {recent} times within {self._patience.window:g} s and is not started again for"
                 f" {self._patience.rest:g} s (the last time {reason}). Choose another model, or ask again later;"
-                " the log has its last words."
+                " the log of `agentd run` has its last words."
             )
             self._refused = error
             self._fail(error)
