@@ -86,9 +86,7 @@ def test_show_of_a_wrong_configuration_is_its_problems(file: Path, capsys: pytes
     assert capsys.readouterr().err.startswith(f"agentd: {file}:1:")
 
 
-def test_check_looks_at_the_file_of_the_model(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_looks_at_the_file_of_the_model(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "small.gguf"
     file.write_text(f'[model]\npath = "{model}"\n')
     assert main(["config", "check"]) == 78

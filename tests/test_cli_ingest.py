@@ -22,7 +22,7 @@ def test_a_second_run_changes_nothing_and_says_so(tmp_path: Path) -> None:
     first = ingest(tmp_path / "state", folder)
     assert (first.returncode, first.stderr) == (0, "") and first.stdout.startswith("1 added")
     second = ingest(tmp_path / "state", folder)
-    assert (second.returncode, second.stdout) == (0, "nothing changed: 1 documents are up to date\n")
+    assert (second.returncode, second.stdout) == (0, "nothing changed: 1 document is up to date\n")
 
 
 def test_files_that_cannot_be_read_are_named_and_the_rest_is_read(tmp_path: Path) -> None:

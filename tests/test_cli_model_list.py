@@ -76,3 +76,13 @@ def test_a_chosen_model_that_is_gone_says_so_in_its_row(tmp_path: Path, capsys: 
     (row,) = [line for line in lines if line.startswith("*")]
     assert row.split()[1:4] == ["m", "?", "?"]
     assert row.endswith("chosen, cannot be used; `agentd model info` says why")
+
+
+def test_one_free_core_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agentd_model(tmp_path, "list")
+    assert " of memory and 3 cores are free.\n" in capsys.readouterr().out
+    monkeypatch.setattr("agentd.models.llama.machine.free_threads", lambda: 1)
+    agentd_model(tmp_path, "list")
+    assert " of memory and 1 core are free.\n" in capsys.readouterr().out

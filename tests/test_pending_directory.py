@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -34,6 +35,15 @@ async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> Non
             assert (entry.lane, entry.outbound_id) == (event.address, "")
             assert await second.load(event.id) == event
         assert second.last_id == events[-1].id
+
+
+async def test_how_much_is_pending_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="agentd.pending")
+    for told in ("1 turn is pending", "2 turns are pending"):
+        async with directory(tmp_path) as opened:
+            await opened.accept(inbound(address=address(chat=told)))
+        async with directory(tmp_path):
+            assert told in caplog.messages
 
 
 async def test_only_the_owner_may_read(opened: PendingDirectory, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def summary(state: IngestState) -> str:
     if not (state.added or state.changed or state.removed or state.unchanged):
         return "" if state.skipped else "there was nothing to read"
     if not (state.added or state.changed or state.removed):
-        return f"nothing changed: {state.unchanged} documents are up to date"
+        documents = "1 document is" if state.unchanged == 1 else f"{state.unchanged} documents are"
+        return f"nothing changed: {documents} up to date"
     parts = [f"{state.added} added", f"{state.changed} changed", f"{state.removed} removed"]
     return f"{', '.join(parts)}, {state.unchanged} unchanged ({state.chunks} passages written)"

@@ -78,10 +78,11 @@ def list_lines(rows: dict[str, Any]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
     free = f"{files.readable(available)} of memory" if available is not None else "an unknown amount of memory"
-    cores = rows["machine"]["free_threads"]
+    threads = rows["machine"]["free_threads"]
+    cores = "1 core" if threads == 1 else f"{threads} cores"
     lines.append(
         f"\nMemory is for a context of {rows['machine']['context']} tokens, or a model's own where that is smaller;"
-        f" {free} and {cores} cores are free."
+        f" {free} and {cores} are free."
     )
     if rows["chosen"] is None:
         lines.append(f"No model is chosen. `agentd model pull {best} --use` gets the recommended one.")

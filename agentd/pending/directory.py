@@ -105,7 +105,8 @@ class PendingDirectory:
         self.last_id = found.last_id
         self.set_aside = found.set_aside
         if found.entries:
-            log.info("%d turns are pending", len(found.entries))
+            turns = "1 turn is" if len(found.entries) == 1 else f"{len(found.entries)} turns are"
+            log.info("%s pending", turns)
         return self
 
     async def __aexit__(
