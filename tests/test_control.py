@@ -191,9 +191,9 @@ async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) 
             await h.say("/model /etc/passwd")
         with pytest.raises(ModelError, match=r"no GGUF.*takes a path.*agentd model use NAME"):
             await h.say("/model /home/me/big")
-        with pytest.raises(ModelError) as told:
+        with pytest.raises(ModelError) as refused:
             await h.say("/model /models/none.gguf")
-        assert "takes a path" not in str(told.value)
+        assert "takes a path" not in str(refused.value)
         with pytest.raises(UsageError, match=r"not an absolute path; .*agentd model use NAME"):
             await h.say("/model big.gguf")
         h.without_models()
