@@ -25,7 +25,7 @@ class CountingModel:
 
     name = "counting"
 
-    def __init__(self, documents: object) -> None:
+    def __init__(self, documents: object, **_: object) -> None:
         pass
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
