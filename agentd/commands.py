@@ -16,6 +16,8 @@ from agentd.errors import UsageError
 
 Completes = Literal["nothing", "command", "session", "model", "documents"]
 """What an argument is completed with: a command's name, a session, a .gguf file, or `add` and a path."""
+NO_MODEL = "none"
+"""Instead of a file, takes /model back to no language model of this machine."""
 Audience = Literal["anyone", "owner", "terminal"]
 """Who may use a command: everybody with a session of theirs, the owner alone, or a person at a terminal of agentd's."""
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from agentd.commands import Audience, Invocation, help_text, parse
+from agentd.commands import NO_MODEL, Audience, Invocation, help_text, parse
 from agentd.errors import ModelError, NotFound, UsageError
 from agentd.events import Principal
 from agentd.marks import Marks, Verdict
@@ -21,8 +21,6 @@ LISTED = 50
 REMEMBERED = 20
 """How many messages back /good and /bad look for an answer."""
 TITLE_WIDTH = 40
-NO_MODEL = "none"
-"""Instead of a file, takes /model back to no language model of this machine."""
 _NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
 COLUMNS = 78
 """What fits on the narrowest terminal that is common, next to a margin."""

@@ -106,7 +106,7 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict
 
 
 def _model(options: ModelSection, shelf: Shelf) -> _Model:
-    path = options.path or shelf.chosen()
+    path = shelf.answering(options.path)
     for role in options.order:
         match role:
             case "remote" if options.remote.base_url is not None:

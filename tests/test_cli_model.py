@@ -8,34 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli import main
 from agentd.errors import ModelError, NotFound, UsageError
 from agentd.models.shelf import Shelf
-from agentd.testing.gguf import chain, write_table_model
 from tests.daemons import DaemonProcess
 from tests.house import next_answer
+from tests.model_house import agentd_model, shelved, small_machine
 
-GIB = 1024**3
-
-
-@pytest.fixture(autouse=True)
-def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many free cores and so much memory, whatever the tests run on."""
-    monkeypatch.setattr("agentd.models.llama.machine.available_memory", lambda: 4 * GIB)
-    monkeypatch.setattr("agentd.models.llama.machine.free_threads", lambda: 3)
-    monkeypatch.setenv("AGENTD_CONFIG", "/dev/null")
-
-
-def shelved(state_dir: Path, name: str = "small") -> Path:
-    """A model that was put on the shelf by hand."""
-    path = Shelf(state_dir).directory / f"{name}.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table_model(path, chain("\n", " hello", " there"))
-    return path
-
-
-def agentd_model(state_dir: Path, *arguments: str) -> int:
-    return main(["model", *arguments, "--state-dir", str(state_dir)])
+__all__ = ["small_machine"]
+pytestmark = pytest.mark.usefixtures("small_machine")
 
 
 def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(

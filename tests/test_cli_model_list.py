@@ -7,31 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cli import main
 from agentd.models.shelf import Shelf
-from agentd.testing.gguf import chain, write_table_model
+from tests.model_house import GIB, agentd_model, shelved, small_machine
 
-GIB = 1024**3
-
-
-@pytest.fixture(autouse=True)
-def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many free cores and so much memory, whatever the tests run on."""
-    monkeypatch.setattr("agentd.models.llama.machine.available_memory", lambda: 4 * GIB)
-    monkeypatch.setattr("agentd.models.llama.machine.free_threads", lambda: 3)
-    monkeypatch.setenv("AGENTD_CONFIG", "/dev/null")
-
-
-def shelved(state_dir: Path, name: str = "small") -> Path:
-    """A model that was put on the shelf by hand."""
-    path = Shelf(state_dir).directory / f"{name}.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table_model(path, chain("\n", " hello", " there"))
-    return path
-
-
-def agentd_model(state_dir: Path, *arguments: str) -> int:
-    return main(["model", *arguments, "--state-dir", str(state_dir)])
+__all__ = ["small_machine"]
+pytestmark = pytest.mark.usefixtures("small_machine")
 
 
 def test_the_list_shows_what_is_here_what_can_be_had_and_what_fits(

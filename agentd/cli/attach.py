@@ -29,6 +29,7 @@ POLL_SECONDS = 0.05
 ATTEMPTS = 5
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @asynccontextmanager
@@ -92,11 +93,16 @@ async def running_or(
 
 
 async def served(options: argparse.Namespace, work: Callable[[Client], Awaitable[T]], *, name: str) -> T:
-    """What `work` returns with a client; it is done again where the daemon stopped in the middle of it."""
+    """What `work` returns with a client of `attached`, as `repeated` does it."""
+    return await repeated(lambda: attached(options, name=name), work)
+
+
+async def repeated(opened: Callable[[], AbstractAsyncContextManager[T]], work: Callable[[T], Awaitable[R]]) -> R:
+    """What `work` returns with what was opened; both are done again where the daemon stopped in the middle of it."""
     for left in reversed(range(ATTEMPTS)):
         try:
-            async with attached(options, name=name) as client:
-                return await work(client)
+            async with opened() as found:
+                return await work(found)
         except (Disconnected, Stopping):
             if not left:
                 raise

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from agentd.cli.common import load_settings
 from agentd.cli.model_names import by_name, chosen_name, path_of
+from agentd.commands import NO_MODEL
 from agentd.config import Settings
 from agentd.errors import ModelError, UsageError
 from agentd.models.llama import files, machine
 from agentd.models.shelf import Shelf, Shelved
 from agentd.plain import plain
 
-NONE = "none"
-"""Chooses no model."""
 MOST_ROUNDS = 100
 
 
@@ -37,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             if options.use:
                 choose(settings, state_dir, shelf, path)
         case "use":
-            wanted = None if options.target == NONE else path_of(shelf, settings, options.target)
+            wanted = None if options.target == NO_MODEL else path_of(shelf, settings, options.target)
             choose(settings, state_dir, shelf, wanted)
         case "info":
             from agentd.cli.model_info import info_lines, known
@@ -77,7 +76,7 @@ def _pull_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _use_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODEL", help=f"{_NAME_OR_FILE}; `{NONE}` for no model")
+    parser.add_argument("target", metavar="MODEL", help=f"{_NAME_OR_FILE}; `{NO_MODEL}` for no model")
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,5 +172,5 @@ async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
     async with client:
         if path is not None:
             print(f"loading {path.stem} ...", file=sys.stderr)
-        await client.command(f"/model {path or NONE}")
+        await client.command(f"/model {path or NO_MODEL}")
         return str((await client.get("status"))["model"]["name"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agentd.cli.model_names import by_name, chosen_file
+from agentd.cli.model_names import by_name
 from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.catalogue import entries, recommended
@@ -17,7 +17,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     """Machine and models as JSON values; sizes and memory are bytes, None where they are not known."""
     context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
     best = recommended(available=available, threads=threads, context=context)
-    here, chosen = by_name(shelf, settings), chosen_file(shelf, settings)
+    here, chosen = by_name(shelf, settings), shelf.answering(settings.model.path)
     licences = {model.name: model.record.licence for model in shelf.models() if model.record}
     rows = [
         {

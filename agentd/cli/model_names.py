@@ -11,18 +11,13 @@ from agentd.models.shelf import Shelf
 from agentd.models.sources import SUFFIX, is_hub_file
 
 
-def chosen_file(shelf: Shelf, settings: Settings) -> Path | None:
-    """The file that a daemon answers with when it starts: a path in the settings comes before a choice."""
-    return settings.model.path or shelf.chosen()
-
-
 def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
     """The models on the shelf and the chosen file, wherever that lies and whether it is still there or not.
 
     The chosen file has a name without its folder, too, unless a model of the list has that name.
     """
     files = {model.name: model.path for model in shelf.models()}
-    chosen = chosen_file(shelf, settings)
+    chosen = shelf.answering(settings.model.path)
     if chosen is not None and chosen not in files.values():
         taken = {*files, *(entry.name for entry in entries())}
         files[str(chosen) if chosen.stem in taken else chosen.stem] = chosen
@@ -46,7 +41,7 @@ def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
 
 def chosen_name(shelf: Shelf, settings: Settings, *, action: str) -> str:
     """The name of the chosen model; `UsageError` where none is."""
-    chosen = chosen_file(shelf, settings)
+    chosen = shelf.answering(settings.model.path)
     for name, path in by_name(shelf, settings).items():
         if path == chosen:
             return name

@@ -12,10 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agentd.cli.attach import ATTEMPTS, running_or
-from agentd.client import Client, Disconnected
+from agentd.cli.attach import repeated, running_or
+from agentd.client import Client
 from agentd.config import Settings
-from agentd.errors import Stopping
 from agentd.plain import plain
 from agentd.status_text import status_lines
 
@@ -36,14 +35,11 @@ def run(options: argparse.Namespace) -> int:
 
 async def _status(options: argparse.Namespace) -> dict[str, Any]:
     """Of the daemon that runs, else of the state directory; asked again where the daemon stopped in the middle."""
-    for left in reversed(range(ATTEMPTS)):
-        try:
-            async with running_or(options, _at_rest, name="agentd status") as found:
-                return await found.get("status") if isinstance(found, Client) else found
-        except (Disconnected, Stopping):
-            if not left:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+
+    async def figures(found: Client | dict[str, Any]) -> dict[str, Any]:
+        return await found.get("status") if isinstance(found, Client) else found
+
+    return await repeated(lambda: running_or(options, _at_rest, name="agentd status"), figures)
 
 
 @asynccontextmanager

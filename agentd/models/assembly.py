@@ -33,7 +33,7 @@ def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: T
     if not models:
         raise ConfigError("model.order names only `remote`, but model.remote.base_url is not set; set it.")
     model = FailoverModel(models, local, tell)
-    path = options.path or shelf.chosen()
+    path = shelf.answering(options.path)
     if path is not None and LOCAL in models:
         model.begin(path)
     return model

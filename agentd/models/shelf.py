@@ -123,6 +123,10 @@ class Shelf:
             log.warning("%s cannot be read (%s); choose a model again: `agentd model use NAME`", path, error)
             return None
 
+    def answering(self, configured: Path | None) -> Path | None:
+        """The file that a daemon answers with when it starts: a path in the settings comes before a choice."""
+        return configured or self.chosen()
+
     def choose(self, path: Path | None) -> None:
         """Keep the choice, durably; None forgets it. A file on the shelf is named so that the shelf can be moved."""
         with _told(self.directory, "written"):

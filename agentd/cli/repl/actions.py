@@ -58,7 +58,7 @@ class Actions:
             self._display.note(shown if argument else f"{shown}\n\n{KEYS}")
         elif name == "docs" and argument:
             await self._add_documents(argument)
-        elif name == "model" and argument not in ("", "none"):
+        elif name == "model" and argument not in ("", commands.NO_MODEL):
             await self._ask(f"/model {_path(argument)}")
         else:
             await self._ask(f"/{name} {argument}".rstrip())
