@@ -88,6 +88,24 @@ class InboundEvent(_OfTurn):
     content_digest: str
     """Tells a repeated offer from a reused id."""
     text: str
+    documents: int | None = None
+    """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
+
+
+class TurnUsage(Record):
+    """What a turn took: tokens of all its requests, and seconds.
+
+    `cached_tokens` of the prompts were in the model's cache, so that only the rest was read. `first_text_seconds` is
+    from the start of the turn to the first word of its answer.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    read_seconds: float = 0.0
+    write_seconds: float = 0.0
+    first_text_seconds: float = 0.0
+    seconds: float = 0.0
 
 
 Outcome = Literal["answer", "interrupted", "error", "notice"]
@@ -108,6 +126,8 @@ class OutboundEvent(_OfTurn):
     citations: tuple[Citation, ...] = ()
     model: str = ""
     error_code: str = ""
+    usage: TurnUsage | None = None
+    """None if no model was asked."""
 
 
 class TurnQueued(_OfTurn):
@@ -127,6 +147,16 @@ class TurnStarted(_OfTurn):
 class DocumentsRetrieved(_OfTurn):
     type: Literal["documents_retrieved"] = "documents_retrieved"
     passages: tuple[Passage, ...]
+
+
+class PromptReading(_OfTurn):
+    """The model has read `done` of the `total` tokens of a prompt that are new to it; `seconds` are left, if known."""
+
+    type: Literal["prompt_reading"] = "prompt_reading"
+    attempt: int
+    done: int
+    total: int
+    seconds: float | None = None
 
 
 class GenerationChunk(_OfTurn):
@@ -262,6 +292,7 @@ TurnEvent = (
     | TurnQueued
     | TurnStarted
     | DocumentsRetrieved
+    | PromptReading
     | GenerationChunk
     | ToolCallRequested
     | ToolCallApproved

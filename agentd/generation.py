@@ -154,10 +154,29 @@ class Renumbered:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """The prompt is being read: `done` of the `total` tokens that the cache does not hold.
+
+    `seconds` is how long the rest takes by what is known of the model's speed, None if nothing is known.
+    """
+
+    done: int
+    total: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
+    """Tokens of a prompt, those of them that the cache held, and those of the answer; seconds for reading and writing.
+
+    Seconds are 0 for a model that does not tell them.
+    """
+
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    read_seconds: float = 0.0
+    write_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,5 +185,14 @@ class Finish:
 
 
 Delta = (
-    TextDelta | ReasoningDelta | ToolCallDelta | QueuePosition | Restarted | HandedOver | Renumbered | Usage | Finish
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | QueuePosition
+    | Reading
+    | Restarted
+    | HandedOver
+    | Renumbered
+    | Usage
+    | Finish
 )

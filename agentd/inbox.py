@@ -143,6 +143,7 @@ class DurableInbox:
             dedupe_key=key,
             content_digest=content,
             text=offer.text,
+            documents=offer.documents,
         )
         self._unfinished[key] = turn_id
         try:

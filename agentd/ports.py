@@ -172,6 +172,8 @@ class Offer:
     session_id: str
     message_id: str
     text: str
+    documents: int | None = None
+    """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -392,6 +394,34 @@ class Bounded(Protocol):
 
         Waits until the model is loaded, after which `tools` is certain too; raises like `ChatModel.stream`.
         """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How fast a model reads a prompt and writes an answer here, in tokens per second; 0 if that is not known."""
+
+    read: float
+    write: float
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A model that knows how fast it is on this machine."""
+
+    @property
+    def pace(self) -> Pace | None:
+        """None as long as nothing was measured."""
+        ...
+
+
+@runtime_checkable
+class Citer(Protocol):
+    """A model that may be told how to cite; one that is not a `Citer` is told nothing, and agentd cites for it."""
+
+    @property
+    def cites(self) -> bool:
+        """Whether it was seen to put the numbers of passages behind what it takes from them."""
         ...
 
 

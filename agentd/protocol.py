@@ -20,6 +20,7 @@ from agentd.events import (
     Event,
     GenerationChunk,
     OutboundEvent,
+    PromptReading,
     ToolCallDenied,
     ToolCallFailed,
     ToolCallRequested,
@@ -29,6 +30,7 @@ from agentd.events import (
     TurnInterrupted,
     TurnQueued,
     TurnStarted,
+    TurnUsage,
 )
 
 VERSION = 1
@@ -84,6 +86,8 @@ class Post(_Message):
     session: str
     text: str
     reply: Literal["session", "request"] = "session"
+    documents: int | None = Field(default=None, ge=0, le=100)
+    """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
 
 
 class Stop(_Message):
@@ -226,6 +230,16 @@ class Found(_Live):
     citations: tuple[Citation, ...]
 
 
+class Reading(_Live):
+    """The model has read `done` of the `total` tokens of the prompt that are new to it; `seconds` are left, if known."""
+
+    type: Literal["reading"] = "reading"
+    attempt: int
+    done: int
+    total: int
+    seconds: float | None = None
+
+
 class Chunk(_Live):
     """A piece of the answer to come; `n` is its offset in characters, so a reader sees a hole or an overlap."""
 
@@ -248,6 +262,7 @@ class Answer(_Live):
     citations: tuple[Citation, ...] = ()
     model: str = ""
     error_code: str = ""
+    usage: TurnUsage | None = None
     repeat: bool = False
 
 
@@ -307,6 +322,7 @@ ServerMessage = (
     | Accepted
     | State
     | Found
+    | Reading
     | Chunk
     | Answer
     | Truncated
@@ -361,6 +377,7 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
         citations=event.citations,
         model=event.model,
         error_code=event.error_code,
+        usage=event.usage,
         repeat=repeat,
     )
 
@@ -376,6 +393,16 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
             n=event.n,
             text=event.text,
             reasoning=event.reasoning,
+        )
+    if isinstance(event, PromptReading):
+        return Reading(
+            session=event.session_id,
+            turn=event.turn_id,
+            cursor=cursor,
+            attempt=event.attempt,
+            done=event.done,
+            total=event.total,
+            seconds=event.seconds,
         )
     if isinstance(event, DocumentsRetrieved):
         places = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)

@@ -51,6 +51,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.config",
             "agentd.conversation",
             "agentd.delivery",
+            "agentd.evidence",
             "agentd.generation",
             "agentd.language",
             "agentd.markup",
@@ -73,6 +74,7 @@ A package that is listed by its name is one room: its modules import each other 
 BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.channel_state": frozenset({"agentd.store"}),
     "agentd.control": frozenset({"agentd.marks", "agentd.sessions"}),
+    "agentd.evidence": frozenset({"agentd.language", "agentd.markup", "agentd.stopwords"}),
     "agentd.feed": frozenset({"agentd.bus"}),
     "agentd.language": frozenset({"agentd.stopwords"}),
     "agentd.letters": frozenset({"agentd.lock", "agentd.pending", "agentd.sessions", "agentd.store"}),

@@ -172,6 +172,16 @@ class ModelSection(Section):
         "memory for conversations that had to leave the model's cache, so that they need not be read again",
         unit="bytes",
     )
+    first_text: Positive = _key(
+        8.0,
+        "how soon the first text of an answer is wanted; with the speed at which the model reads on this machine, it"
+        " decides how much of the documents a prompt holds",
+        unit="s",
+    )
+    instructions: str = _key("", "what every language model is told besides: who you are, how to answer", max_length=8000)
+    tools: Literal["auto", "on", "off"] = _key(
+        "auto", "whether models are offered tools; `auto` asks a model in a file for three trial calls first"
+    )
     guess: bool = _key(
         True, "check several tokens at once where an answer quotes; it changes how fast the model answers, not what"
     )

@@ -24,8 +24,8 @@ from agentd.generation import (
     Usage,
 )
 from agentd.language import is_ended, is_question, joined
-from agentd.models.sentences import Sentence, best
-from agentd.models.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
+from agentd.evidence.sentences import Sentence, best
+from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.prompt import estimate_tokens, render_passage
 
 _WITHOUT = (

@@ -254,6 +254,7 @@ class Connection:
                 session_id=message.session,
                 message_id=message.id,
                 text=message.text,
+                documents=message.documents,
             )
         )
         await self.send(

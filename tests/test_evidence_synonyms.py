@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentd.language import stem
-from agentd.models.synonyms import alternatives
+from agentd.evidence.synonyms import alternatives
 
 
 def test_a_telephone_is_a_phone_and_a_mobile() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.models.definitions import defines
+from agentd.evidence.definitions import defines
 
 
 @pytest.mark.parametrize(

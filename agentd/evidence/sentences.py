@@ -19,8 +19,8 @@ from typing import Literal
 from agentd.events import Passage
 from agentd.language import content_words, focus, introduces, is_question, language_of, sentences, stem, stems
 from agentd.markup import Block, blocks
-from agentd.models.definitions import defines
-from agentd.models.synonyms import alternatives
+from agentd.evidence.definitions import defines
+from agentd.evidence.synonyms import alternatives
 from agentd.stopwords import FRAME_WORDS
 
 SENTENCES = 4

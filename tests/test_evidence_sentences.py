@@ -3,7 +3,7 @@
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
-from agentd.models.sentences import SENTENCES, Sentence, best, informative
+from agentd.evidence.sentences import SENTENCES, Sentence, best, informative
 from tests.builders import passage
 
 

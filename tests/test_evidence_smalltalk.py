@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.models.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
+from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 
 TALK = """
 hello | Hi there! | Thanks a lot. | Who are you? | What can you do? | good morning | help

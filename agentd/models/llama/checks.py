@@ -1,0 +1,109 @@
+"""What was found out about models on this machine, kept so that later starts cost nothing.
+
+One JSON file, `models/checks.json` of the state directory. Each finding has a kind, what it is about, and where it
+holds: on this machine, with this processor and this build of llama.cpp. A finding that was made elsewhere is not seen.
+The file is a cache: if it is lost or cannot be written, what it says is found out again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+NAME = "checks.json"
+VERSION = 1
+MOST = 500
+"""Findings that are kept; the oldest go first."""
+_PROCESSOR = re.compile(r"^(?:model name|flags|Features|CPU part)\s*:.*$", re.MULTILINE)
+
+
+@functools.cache
+def here() -> str:
+    """A digest of this machine, its processor and its build of llama.cpp: another one wherever any of them differs."""
+    found = hashlib.sha256()
+    for path in ("/etc/machine-id", "/proc/cpuinfo"):
+        try:
+            text = Path(path).read_text(errors="replace")
+        except OSError:
+            continue
+        found.update("\n".join(sorted(set(_PROCESSOR.findall(text)))).encode() if "cpuinfo" in path else text.encode())
+    found.update(f"{platform.machine()} {_build()}".encode())
+    return found.hexdigest()[:16]
+
+
+def _build() -> str:
+    """The version of llama-cpp-python and its libraries by size and time, without loading them."""
+    distribution = importlib.metadata.distribution("llama-cpp-python")
+    libraries = []
+    for file in distribution.files or ():
+        if ".so" in file.name or file.suffix in (".dylib", ".dll"):
+            state = os.stat(str(distribution.locate_file(file)))
+            libraries.append(f"{file.name} {state.st_size} {int(state.st_mtime)}")
+    return f"{distribution.version} {sorted(libraries)}"
+
+
+def of_file(path: Path) -> str:
+    """What tells a model file from another one without reading all of it."""
+    state = path.stat()
+    return f"{path.name} {state.st_size} {state.st_mtime_ns}"
+
+
+class Checks:
+    """`path` None keeps nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def get(self, kind: str, about: str) -> dict[str, Any] | None:
+        """What was found here about this, None if nothing was."""
+        found = self._read().get(_key(kind, about))
+        return found if isinstance(found, dict) else None
+
+    def put(self, kind: str, about: str, finding: dict[str, Any]) -> None:
+        findings = self._read()
+        findings.pop(_key(kind, about), None)
+        findings[_key(kind, about)] = finding
+        self._write(dict(list(findings.items())[-MOST:]))
+
+    def forget(self, kind: str, about: str) -> None:
+        findings = self._read()
+        if findings.pop(_key(kind, about), None) is not None:
+            self._write(findings)
+
+    def _read(self) -> dict[str, Any]:
+        if self._path is None:
+            return {}
+        try:
+            stored = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s cannot be read (%s); what it said is found out again", self._path, error)
+            return {}
+        fits = isinstance(stored, dict) and stored.get("version") == VERSION and isinstance(stored.get("findings"), dict)
+        return dict(stored["findings"]) if fits else {}
+
+    def _write(self, findings: dict[str, Any]) -> None:
+        if self._path is None:
+            return
+        beside = self._path.with_name(f".{NAME}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps({"version": VERSION, "findings": findings}, indent=1))
+            os.replace(beside, self._path)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._path, error.strerror or error)
+
+
+def _key(kind: str, about: str) -> str:
+    return f"{here()} {kind} {about}"

@@ -1,0 +1,64 @@
+"""What was found out about models on this machine is kept, and only believed where it was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentd.models.llama import checks
+from agentd.models.llama.checks import Checks, of_file
+
+
+def test_what_was_found_is_there_for_the_next_process(tmp_path: Path) -> None:
+    path = tmp_path / "models" / "checks.json"
+    Checks(path).put("way", "Q4_K", {"way": "fast"})
+    assert Checks(path).get("way", "Q4_K") == {"way": "fast"}
+    assert Checks(path).get("way", "Q8_0") is None
+    assert Checks(path).get("tools", "Q4_K") is None
+    Checks(path).forget("way", "Q4_K")
+    assert Checks(path).get("way", "Q4_K") is None
+
+
+def test_what_was_found_elsewhere_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checks.json"
+    Checks(path).put("way", "Q4_K", {"way": "fast"})
+    monkeypatch.setattr(checks, "here", lambda: "another machine")
+    assert Checks(path).get("way", "Q4_K") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1, "findings": []}', '{"version": 9, "findings": {}}'])
+def test_a_file_that_cannot_be_understood_says_nothing_and_is_replaced(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "checks.json"
+    path.write_text(text)
+    assert Checks(path).get("way", "Q4_K") is None
+    Checks(path).put("way", "Q4_K", {"way": "fast"})
+    assert Checks(path).get("way", "Q4_K") == {"way": "fast"}
+
+
+def test_a_place_that_cannot_be_written_keeps_nothing_and_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "models").write_text("a file")
+    Checks(tmp_path / "models" / "checks.json").put("way", "Q4_K", {})
+    assert "cannot be written" in caplog.text
+    Checks(None).put("way", "Q4_K", {})
+    assert Checks(None).get("way", "Q4_K") is None
+
+
+def test_only_so_many_findings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST", 2)
+    found = Checks(tmp_path / "checks.json")
+    for n in range(3):
+        found.put("way", str(n), {"n": n})
+    assert [found.get("way", str(n)) for n in range(3)] == [None, {"n": 1}, {"n": 2}]
+    assert len(json.loads((tmp_path / "checks.json").read_text())["findings"]) == 2
+
+
+def test_another_file_of_the_same_name_is_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"one")
+    one = of_file(path)
+    path.write_bytes(b"other")
+    assert of_file(path) != one
