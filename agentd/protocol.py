@@ -231,7 +231,7 @@ class Found(_Live):
 
 
 class Reading(_Live):
-    """The model has read `done` of the `total` tokens of the prompt that are new to it; `seconds` are left, if known."""
+    """The model has read `done` of the `total` new tokens of the prompt; `seconds` are left, if that is known."""
 
     type: Literal["reading"] = "reading"
     attempt: int
