@@ -34,6 +34,7 @@ from agentd.models.failover import FailoverModel
 from agentd.models.shelf import Shelf
 from agentd.pending import PendingDirectory
 from agentd.ports import Channel, ChatModel, Draining, Entry, Listening, Offers
+from agentd.preparation import Preparation
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.sessions import Sessions
@@ -215,6 +216,7 @@ class _House:
     """Everything that lives as long as the daemon runs."""
 
     model: FailoverModel
+    extractive: ExtractiveModel
     summaries: BackgroundSummaries
     control: DaemonControl
 
@@ -270,11 +272,12 @@ class _House:
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
         house = cls(settings, pending, sessions, conversations, documents, ids)
-        if model is not None:
-            house.model = only(model, settings.model, house._tell_model)
-        else:
-            extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
-            house.model = assemble(settings.model, Shelf(state_dir), extractive, house._tell_model)
+        house.extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
+        house.model = (
+            only(model, settings.model, house._tell_model)
+            if model is not None
+            else assemble(settings.model, Shelf(state_dir), house.extractive, house._tell_model)
+        )
         stack.push_async_callback(house.model.close)
         turn = turn_settings(settings)
         house.summaries = BackgroundSummaries(
@@ -299,7 +302,13 @@ class _House:
     def _build(self, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
         settings = self.settings
         turns = Turns(
-            documents=self.search,
+            preparation=Preparation(
+                self.search,
+                self.ingest,
+                self.sessions,
+                limit=settings.retrieval.limit,
+                first_text=settings.model.first_text,
+            ),
             model=lambda: self.model,
             sessions=self.sessions,
             bus=self.bus,
@@ -308,6 +317,7 @@ class _House:
             settings=turn_settings(settings),
             tools=built_in(documents=self.search, clock=self.clock),
             summaries=self.summaries,
+            fallback=self.extractive if "extractive" in settings.model.order else None,
         )
         self.agent = load(AGENT_WORKER)(
             bus=self.bus,
@@ -437,10 +447,10 @@ def turn_settings(settings: Settings) -> TurnSettings:
     """How turns are run, as the settings say it."""
     sampling = Sampling(**settings.model.sampling.model_dump())
     return TurnSettings(
-        passages=settings.retrieval.limit,
         prompt_tokens=max(0, settings.model.context - sampling.max_tokens - PROMPT_RESERVE),
         sampling=sampling,
         limits=Limits(**settings.model.limits.model_dump()),
+        instructions=settings.model.instructions.strip(),
     )
 
 

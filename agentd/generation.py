@@ -21,9 +21,10 @@ class TextPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassagePart:
-    """A retrieved passage with its place in the document; the model cites it as `[passage.n]`."""
+    """A retrieved passage with its place in the document; if it is `numbered`, the model cites it as `[passage.n]`."""
 
     passage: Passage
+    numbered: bool = True
     trust: Trust = "untrusted"
 
 
@@ -65,13 +66,15 @@ class ToolSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen; temperature 0 is greedy, seed None is a new one each time."""
+    """How the next token is chosen; None is what the model's makers advise, temperature 0 is greedy, and seed None is a
+    new one each time.
+    """
 
-    temperature: float = 0.7
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
     seed: int | None = None
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()

@@ -1,4 +1,8 @@
-"""One turn: retrieve, prompt, stream, call tools and stream again, answer; each step is an event on the bus."""
+"""One turn: look up, prompt, stream, call tools and stream again, answer; each step is an event on the bus.
+
+A model that writes may give what is not an answer. Then it is asked once more in the plainest words, and after that the
+extractive model answers, and says so.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentd import prompt
+from agentd.account import Account
 from agentd.errors import AgentdError, ModelError, PromptTooLong
 from agentd.events import (
     DocumentsRetrieved,
@@ -17,10 +22,12 @@ from agentd.events import (
     InboundEvent,
     OutboundEvent,
     Outcome,
-    Passage,
+    PromptReading,
     TurnHandedOver,
     TurnStarted,
 )
+from agentd.evidence.attribution import rests_on, support
+from agentd.evidence.replies import FLAWS, Flaw, flaw, is_refusal
 from agentd.generation import (
     Finish,
     HandedOver,
@@ -28,6 +35,7 @@ from agentd.generation import (
     Message,
     ModelRequest,
     Part,
+    Reading,
     ReasoningDelta,
     Renumbered,
     Restarted,
@@ -36,29 +44,50 @@ from agentd.generation import (
     TextPart,
     ToolCallDelta,
     ToolResultPart,
+    Usage,
 )
 from agentd.ids import IdSource
-from agentd.ports import Bounded, Bus, ChatModel, Clock, Documents, ToolUser
+from agentd.ports import Bounded, Bus, ChatModel, Citer, Clock, ToolUser, Writer
+from agentd.preparation import Preparation, Prepared
+from agentd.telling import Telling
 from agentd.tools.calls import CallAssembler
-from agentd.tools.execution import Execution, ToolLimits
+from agentd.tools.execution import FAILED, Execution, ToolLimits
+from agentd.tools.plain_questions import call_for, plain_answer
 from agentd.tools.registry import Tools, specs
 from agentd.tools.sources import Sources
-from agentd.window import History, Memory, Summaries, Window
+from agentd.window import NO_MEMORY, History, Memory, Summaries, Window
 
 log = logging.getLogger(__name__)
+
+DOCUMENT_TEMPERATURE = 0.0
+"""How answers from documents are sampled unless the settings say otherwise: what is written there is not a matter of
+chance.
+"""
+NOT_IN_DOCUMENTS = (
+    f"{prompt.NOT_SAID} Ask in other words, or add documents that do. What the language model itself knows, right or"
+    " wrong, it tells if you ask without documents."
+)
+REPEATED = "(The model began to repeat itself and was stopped.)"
+CUT_OFF = "(The answer reached its length limit.)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnSettings:
-    """`passages` at most are retrieved; `prompt_tokens` is what the prompt may take where the model's context is not
-    known.
-    """
+    """`prompt_tokens` is what a prompt may take if the model's context is not known; `instructions` are the user's."""
 
-    passages: int
     prompt_tokens: int
     sampling: Sampling
     limits: Limits
     tools: ToolLimits = field(default_factory=ToolLimits)
+    instructions: str = ""
+
+
+class _NoAnswer(Exception):
+    """What the model said is not an answer."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(FLAWS[flaw])
+        self.flaw = flaw
 
 
 class Turn:
@@ -68,13 +97,9 @@ class Turn:
         self._runner = runner
         self._inbound = inbound
         self._attempt = attempt
-        self._earlier = ""
-        """What was said before the last tool was called."""
-        self._round: list[str] = []
-        """What has been said since."""
-        self._length = {False: 0, True: 0}
-        """Characters said so far, of the answer and of the reasoning."""
+        self._telling = Telling(self._show)
         self._sources = Sources()
+        self._account = Account(runner.clock)
         self._model = ""
 
     async def run(self) -> OutboundEvent:
@@ -96,75 +121,160 @@ class Turn:
 
     def interrupted(self) -> OutboundEvent:
         """What was said before the turn was stopped, marked as partial."""
-        return self._outbound("interrupted", self._said)
+        return self._outbound("interrupted", self._telling.text)
 
     def _failed(self, code: str, reason: str) -> OutboundEvent:
-        said = self._said
+        said = self._telling.text
         return self._outbound("error", f"{said}\n\n{reason}" if said.strip() else reason, error_code=code)
 
-    @property
-    def _said(self) -> str:
-        return self._earlier + "".join(self._round)
-
     async def _answer(self) -> OutboundEvent:
-        inbound, runner = self._inbound, self._runner
-        model = runner.model()
+        model = self._runner.model()
         self._model = model.name
-        found = await runner.documents.search(inbound.text, inbound.principal, limit=runner.settings.passages)
-        passages = self._sources.add(found)
-        await runner.bus.publish(DocumentsRetrieved(**self._event(), passages=passages))
-        window, request = await self._open(model, passages)
-        self._sources.withdraw(window.left_out)
-        finish = await self._converse(model, window, request)
-        text = self._said
-        if not text.strip():
-            raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
-        if finish.reason == "length":
-            text += "\n\n(The answer reached its length limit.)"
+        if (worked_out := await self._work_out()) is not None:
+            return worked_out
+        prepared = await self._prepare(model)
+        if prepared.refused:
+            await self._telling.add(NOT_IN_DOCUMENTS)
+            return self._outbound("answer", NOT_IN_DOCUMENTS)
+        if not (isinstance(model, Writer) and model.writes):
+            return await self._quoted(model, prepared)
+        try:
+            return await self._written(model, prepared, plain=False)
+        except _NoAnswer as first:
+            await self._start_again(f"{model.name} gave no answer: {first}; asking in plainer words")
+        try:
+            return await self._written(model, prepared, plain=True)
+        except _NoAnswer as second:
+            return await self._fall_back(model, str(second))
+
+    async def _work_out(self) -> OutboundEvent | None:
+        """A plain sum, or the time, needs no model."""
+        call = call_for(self._inbound.text)
+        if call is None or call.tool not in self._runner.tools:
+            return None
+        (result,) = await self._execution().run([call])
+        if result.text.startswith(FAILED):
+            return None
+        text = plain_answer(call, result.text)
+        await self._telling.add(text)
         return self._outbound("answer", text)
 
-    async def _open(self, model: ChatModel, passages: Sequence[Passage]) -> tuple[Window, ModelRequest]:
-        """The first request; without tools where there is no room for them beside the question."""
+    async def _prepare(self, model: ChatModel) -> Prepared:
+        prepared = await self._runner.preparation.prepare(self._inbound, model)
+        passages = self._sources.add(prepared.passages)
+        await self._runner.bus.publish(DocumentsRetrieved(**self._event(), passages=passages))
+        return replace(prepared, passages=passages)
+
+    # --- one answer ---
+
+    async def _quoted(self, model: ChatModel, prepared: Prepared) -> OutboundEvent:
+        """What a model says that only quotes and knows what it cites."""
+        finish = await self._converse(model, prepared, plain=False)
+        await self._telling.finish()
+        text = self._telling.text
+        if not text.strip():
+            raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
+        return self._outbound("answer", f"{text}\n\n{CUT_OFF}" if finish.reason == "length" else text)
+
+    async def _written(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> OutboundEvent:
+        """What a model writes, with its sources; `_NoAnswer` if it is not an answer."""
+        telling = self._telling
+        if not (isinstance(model, Citer) and model.cites):
+            telling.mark(lambda sentence: rests_on(sentence, self._sources.passages, prepared.question))
+        finish = await self._converse(model, prepared, plain=plain)
+        note = CUT_OFF if finish.reason == "length" else ""
+        if telling.in_circles:
+            telling.cut_circle()
+            note = REPEATED
+        await telling.finish()
+        if found := self._flaw(prepared):
+            raise _NoAnswer("circles" if note == REPEATED else found)
+        if telling.marks:
+            await self._cite(prepared)
+        return self._outbound("answer", f"{telling.text}\n\n{note}" if note else telling.text)
+
+    def _flaw(self, prepared: Prepared) -> Flaw | None:
+        told = (prompt.SYSTEM, prompt.AFTER_PASSAGES, prompt.CITING, self._runner.settings.instructions)
+        return flaw(self._telling.raw, told=(*filter(None, told), self._inbound.text, prepared.question))
+
+    async def _cite(self, prepared: Prepared) -> None:
+        """Number the passages by their use, and quote the sentence that stands behind the answer."""
+        telling, passages = self._telling, self._sources.passages
+        found = None if is_refusal(telling.raw) else support(telling.raw, passages, prepared.question)
+        if found is not None and " ".join(found.text.split()) not in " ".join(telling.raw.split()):
+            await telling.add(prompt.quoted(found.text, f"[{telling.number(found.passage)}]"))
+        cited = self._sources.renumber(telling.used)
+        await self._runner.bus.publish(DocumentsRetrieved(**self._event(), passages=cited))
+
+    async def _fall_back(self, model: ChatModel, reason: str) -> OutboundEvent:
+        """The sentences of the documents, where a language model gave no answer twice."""
+        fallback = self._runner.fallback
+        if fallback is None:
+            raise ModelError(f"{model.name} gave no answer: {reason}. Ask in other words or choose another model.")
+        await self._start_again(f"{model.name} gave no answer again: {reason}")
+        await self._hand_over(HandedOver(model=fallback.name, reason=f"{model.name} gave no answer: {reason}"))
+        self._sources = Sources()
+        self._telling.unmark()
+        return await self._quoted(fallback, await self._prepare(fallback))
+
+    # --- the conversation with a model ---
+
+    async def _open(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> tuple[Window, ModelRequest]:
+        """The first request; without tools if there is no room for them beside the question."""
         runner = self._runner
         context = await model.context(runner.settings.limits) if isinstance(model, Bounded) else None
-        offered = runner.tools if isinstance(model, ToolUser) and model.tools else {}
+        offered = runner.tools if isinstance(model, ToolUser) and model.tools and not plain else {}
         try:
-            return await self._open_with(model, context, passages, offered)
+            return await self._open_with(model, context, prepared, offered, plain=plain)
         except PromptTooLong as error:
             if not offered:
                 raise
             log.warning("turn %s: %s Offering no tools.", self._inbound.turn_id, error)
-            return await self._open_with(model, context, passages, {})
+            return await self._open_with(model, context, prepared, {}, plain=plain)
 
     async def _open_with(
-        self, model: ChatModel, context: int | None, passages: Sequence[Passage], offered: Tools
+        self, model: ChatModel, context: int | None, prepared: Prepared, offered: Tools, *, plain: bool
     ) -> tuple[Window, ModelRequest]:
-        inbound, runner = self._inbound, self._runner
+        inbound, settings = self._inbound, self._runner.settings
+        sampling = settings.sampling
+        if prepared.passages and sampling.temperature is None:
+            sampling = replace(sampling, temperature=DOCUMENT_TEMPERATURE)
         request = ModelRequest(
             messages=(),
             session_id=inbound.session_id,
             turn_id=inbound.turn_id,
             tools=specs(offered),
-            sampling=runner.settings.sampling,
-            limits=runner.settings.limits,
+            sampling=sampling,
+            limits=settings.limits,
         )
-        window = Window(model, runner.memory, request, budget=runner.settings.prompt_tokens, context=context)
-        draft = prompt.Draft(question=inbound.text, passages=passages, tools=bool(offered))
+        memory = NO_MEMORY if plain else self._runner.memory
+        window = Window(model, memory, request, budget=settings.prompt_tokens, context=context)
+        draft = prompt.Draft(
+            question=prepared.question if plain else inbound.text,
+            passages=prepared.passages,
+            instructions="" if plain else settings.instructions,
+            tools=bool(offered),
+            cites=not plain and isinstance(model, Citer) and model.cites,
+        )
         return window, await window.open(draft)
 
-    async def _converse(self, model: ChatModel, window: Window, request: ModelRequest) -> Finish:
-        """Stream, run the tools that were called, and stream again until the model calls none any more."""
+    def _execution(self) -> Execution:
         runner = self._runner
-        limits = runner.settings.tools
-        calls = CallAssembler(most=limits.calls)
-        execution = Execution(
+        return Execution(
             tools=runner.tools,
-            limits=limits,
+            limits=runner.settings.tools,
             inbound=self._inbound,
             sources=self._sources,
             bus=runner.bus,
             stamp=self._event,
         )
+
+    async def _converse(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> Finish:
+        """Stream, run the tools that were called, and stream again until the model calls none any more."""
+        limits = self._runner.settings.tools
+        window, request = await self._open(model, prepared, plain=plain)
+        self._sources.withdraw(window.left_out)
+        calls, execution = CallAssembler(most=limits.calls), self._execution()
         rounds = 0
         while True:
             try:
@@ -176,20 +286,30 @@ class Turn:
                 finish = await self._stream(model, request, calls)
             if not (called := calls.take()):
                 return finish
-            if not request.tools:
-                raise ModelError(f"{model.name} called a tool where there was none to call; ask again in other words.")
+            self._check_offered(model, request, called)
+            await self._telling.finish()
             asked = Message(role="assistant", parts=(*self._spoken(), *called))
             known = {passage.n for passage in self._sources.passages}
             request = await window.extend(asked, await execution.run(called))
             self._withdraw_unseen(request, known)
-            self._earlier, self._round = self._said, []
+            self._telling.next_round()
             rounds += 1
             if rounds >= limits.rounds:
                 log.warning("turn %s called tools %d times; now it must answer", request.turn_id, rounds)
                 request = replace(request, tools=())
 
+    def _check_offered(self, model: ChatModel, request: ModelRequest, called: Sequence[Any]) -> None:
+        """A call of a tool that was not offered is not an answer."""
+        offered = {tool.name for tool in request.tools}
+        if all(call.tool in offered for call in called):
+            return
+        if isinstance(model, Writer) and model.writes:
+            raise _NoAnswer("call")
+        if not offered:
+            raise ModelError(f"{model.name} called a tool where there was none to call; ask again in other words.")
+
     def _spoken(self) -> tuple[Part, ...]:
-        text = "".join(self._round)
+        text = self._telling.raw
         return (TextPart(text=text),) if text.strip() else ()
 
     def _withdraw_unseen(self, request: ModelRequest, known: set[int]) -> None:
@@ -205,44 +325,50 @@ class Turn:
             async for delta in deltas:
                 match delta:
                     case TextDelta():
-                        await self._say(delta.text)
+                        if not await self._telling.say(delta.text):
+                            return Finish(reason="stop")
                     case ReasoningDelta():
-                        await self._chunk(delta.text, reasoning=True)
+                        await self._telling.reason(delta.text)
                     case ToolCallDelta():
                         calls.add(delta)
+                    case Reading():
+                        await self._read(delta)
                     case Restarted():
                         calls.clear()
-                        await self._restart(delta.reason)
+                        await self._start_again(delta.reason, everything=False)
                     case HandedOver():
                         await self._hand_over(delta)
                     case Renumbered():
+                        self._telling.unmark()
                         cited = self._sources.renumber(delta.passages)
                         await self._runner.bus.publish(DocumentsRetrieved(**self._event(), passages=cited))
+                    case Usage():
+                        self._account.add(delta)
                     case Finish():
                         return delta
         raise ModelError(f"{model.name} stopped in the middle of its answer; ask again.")
 
-    async def _say(self, text: str) -> None:
-        apart = "\n\n" if self._earlier and not self._round and not self._earlier.endswith("\n") else ""
-        self._earlier += apart
-        self._round.append(text)
-        await self._chunk(apart + text, reasoning=False)
+    # --- what is told meanwhile ---
 
-    async def _chunk(self, text: str, *, reasoning: bool) -> None:
-        n = self._length[reasoning]
-        self._length[reasoning] += len(text)
+    async def _show(self, n: int, text: str, reasoning: bool) -> None:
+        if not reasoning:
+            self._account.spoke()
         chunk = GenerationChunk(**self._event(), attempt=self._attempt, n=n, text=text, reasoning=reasoning)
         await self._runner.bus.publish(chunk)
 
-    async def _restart(self, reason: str) -> None:
-        """Only what was said since the last tool was called is void; clients get the rest again."""
+    async def _read(self, delta: Reading) -> None:
+        await self._runner.bus.publish(
+            PromptReading(
+                **self._event(), attempt=self._attempt, done=delta.done, total=delta.total, seconds=delta.seconds
+            )
+        )
+
+    async def _start_again(self, reason: str, *, everything: bool = True) -> None:
+        """What was said is void: all of it, or only what was said since the last tool was called."""
         log.warning("turn %s starts again: %s", self._inbound.turn_id, reason)
         self._attempt += 1
-        self._round.clear()
-        self._length = {False: 0, True: 0}
         await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt))
-        if self._earlier:
-            await self._chunk(self._earlier, reasoning=False)
+        await self._telling.restart(everything=everything)
 
     async def _hand_over(self, delta: HandedOver) -> None:
         """Told once: each round of a turn begins with the model that is preferred."""
@@ -279,6 +405,7 @@ class Turn:
             citations=citations,
             model=self._model,
             error_code=error_code,
+            usage=self._account.total(),
         )
 
 
@@ -287,9 +414,10 @@ class Turns:
     """What every turn uses; `model` gives the model that is chosen at the moment.
 
     `tools` are offered to models that can call them. Without `summaries`, what has no room in a prompt is left out.
+    `fallback` answers if a language model gives what is not an answer, twice.
     """
 
-    documents: Documents
+    preparation: Preparation
     model: Callable[[], ChatModel]
     sessions: History
     bus: Bus
@@ -299,10 +427,17 @@ class Turns:
     tools: Tools = field(default_factory=dict)
     summaries: Summaries | None = None
     cuts: prompt.Cuts = field(default_factory=prompt.Cuts)
+    fallback: ChatModel | None = None
 
     @property
     def memory(self) -> Memory:
         return Memory(history=self.sessions, summaries=self.summaries, cuts=self.cuts)
+
+    def constant(self, *, tools: bool) -> ModelRequest:
+        """What every prompt begins with, so that a model can read it before anybody asks."""
+        system = prompt.system_message(instructions=self.settings.instructions, tools=tools)
+        offered = specs(self.tools) if tools else ()
+        return ModelRequest(messages=(system,), session_id="", turn_id="", tools=offered, limits=self.settings.limits)
 
     def begin(self, inbound: InboundEvent, attempt: int) -> Turn:
         return Turn(self, inbound, attempt)

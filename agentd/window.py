@@ -75,6 +75,15 @@ class Memory:
     cuts: Cuts = field(default_factory=Cuts)
 
 
+class _NoHistory:
+    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
+        return ()
+
+
+NO_MEMORY = Memory(history=_NoHistory())
+"""For a prompt that holds nothing of the conversation."""
+
+
 class Window:
     """The requests of one turn. `request` is everything but the messages.
 
@@ -212,7 +221,7 @@ def _texts(request: ModelRequest) -> Iterator[str]:
         for part in message.parts:
             match part:
                 case PassagePart():
-                    yield render_passage(part.passage)
+                    yield render_passage(part.passage, numbered=part.numbered)
                 case ToolCallPart():
                     yield part.arguments
                 case TextPart() | ToolResultPart():

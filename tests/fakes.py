@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
 from agentd.ports import SessionInfo, StoredMessage
+from agentd.preparation import Preparation
+from agentd.window import History
 from tests.builders import TIME
 
 
@@ -80,3 +82,11 @@ class ListedDocuments:
     async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
         self.questions.append(question)
         return self.passages[:limit]
+
+    async def counts(self, principal: Principal) -> tuple[int, int]:
+        return len(self.passages), len(self.passages)
+
+
+def prepared_from(documents: ListedDocuments, history: History) -> Preparation:
+    """Looks up four of these documents at most."""
+    return Preparation(documents, documents, history, limit=4, first_text=8.0)

@@ -18,6 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"workers", "channels"}),
     frozenset(
         {
+            "agentd.account",
             "agentd.bus",
             "agentd.channel_state",
             "agentd.client",
@@ -32,6 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.models",
             "agentd.notify",
             "agentd.pending",
+            "agentd.preparation",
             "agentd.retrieval",
             "agentd.sessions",
             "agentd.status",
@@ -39,6 +41,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.store",
             "agentd.summary",
             "agentd.supervisor",
+            "agentd.telling",
             "agentd.tools",
             "agentd.turn",
             "agentd.window",
@@ -97,7 +100,10 @@ BESIDE: Mapping[str, frozenset[str]] = {
         }
     ),
     "agentd.summary": frozenset({"agentd.store", "agentd.window"}),
-    "agentd.turn": frozenset({"agentd.tools", "agentd.window"}),
+    "agentd.preparation": frozenset({"agentd.window"}),
+    "agentd.turn": frozenset(
+        {"agentd.account", "agentd.preparation", "agentd.telling", "agentd.tools", "agentd.window"}
+    ),
     "agentd.status_text": frozenset({"agentd.delivery"}),
 }
 

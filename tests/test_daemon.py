@@ -32,7 +32,7 @@ async def test_what_is_configured_reaches_the_parts() -> None:
     settings = Settings()
     assert delivery_policy(settings) == Policy()
     turns = turn_settings(settings)
-    assert turns.passages == settings.retrieval.limit
+    assert turns.instructions == settings.model.instructions
     assert 0 < turns.prompt_tokens < settings.model.context - turns.sampling.max_tokens
 
 

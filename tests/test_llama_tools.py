@@ -20,7 +20,7 @@ from agentd.tools.registry import built_in
 from agentd.turn import Turns, TurnSettings
 from tests.builders import inbound
 from tests.daemons import DEADLINE, DaemonProcess
-from tests.fakes import ListedDocuments, MemoryTurns
+from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from tests.families import HERMES
 from tests.house import next_answer, next_of
 
@@ -87,15 +87,13 @@ class House:
         self.events: list[Event] = []
         documents = ListedDocuments()
         self.turns = Turns(
-            documents=documents,
+            preparation=prepared_from(documents, MemoryTurns()),
             model=lambda: model,
             sessions=MemoryTurns(),
             bus=EventBus(MemoryPending(), [self.events.append]),
             ids=IdSource(),
             clock=SystemClock(),
-            settings=TurnSettings(
-                passages=4, prompt_tokens=1, sampling=Sampling(temperature=0, max_tokens=200), limits=Limits()
-            ),
+            settings=TurnSettings(prompt_tokens=1, sampling=Sampling(temperature=0, max_tokens=200), limits=Limits()),
             tools=built_in(documents=documents, clock=SystemClock()),
         )
 

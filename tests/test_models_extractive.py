@@ -19,7 +19,6 @@ from agentd.models.extractive import (
     NOT_GIVEN,
     ExtractiveModel,
     answer,
-    divided,
     question_of,
 )
 from agentd.ports import StoredMessage
@@ -306,15 +305,6 @@ async def test_only_a_language_model_can_sum_a_text_up(wish: str) -> None:
 async def test_sums_are_not_looked_for_in_documents() -> None:
     place = passage(1, "An action prints its help where none is given (exit code 2). A 2 is a number.")
     assert await said("2+2?", [place]) == NO_ANSWER
-
-
-def test_a_message_is_divided_into_its_question_and_the_text_given() -> None:
-    assert divided("What?\nNow?") == ("What?\nNow?", "")
-    assert divided("Text.\n \nMore.\n\nTell me more") == ("Tell me more", "Text.\n\nMore.")
-    assert divided("Why?\n\nText.") == ("Why?", "Text.")
-    assert divided("Why?\n\nText. How?") == ("Text. How?", "Why?")
-    long = f"One.\n\n{'word ' * 300}"
-    assert divided(long) == (long, "")
 
 
 async def test_the_answer_comes_word_by_word_and_ends_properly() -> None:

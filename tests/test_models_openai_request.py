@@ -67,10 +67,10 @@ def test_only_what_every_server_knows_is_sent_by_default() -> None:
         "model": "m",
         "stream": True,
         "stream_options": {"include_usage": True},
-        "temperature": 0.7,
-        "top_p": 0.95,
         "max_tokens": 9,
     }
+    chosen = completion_body(request(sampling=Sampling(temperature=0.5, top_p=0.9)), model="m", dialect="standard")
+    assert (chosen["temperature"], chosen["top_p"]) == (0.5, 0.9)
 
 
 def test_each_dialect_has_its_own_names() -> None:

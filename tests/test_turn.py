@@ -16,6 +16,7 @@ from agentd.events import (
     GenerationChunk,
     InboundEvent,
     OutboundEvent,
+    PromptReading,
     ToolCallFailed,
     ToolCallRequested,
     ToolCallSucceeded,
@@ -28,45 +29,50 @@ from agentd.generation import (
     Limits,
     ModelRequest,
     PassagePart,
+    Reading,
     ReasoningDelta,
     Renumbered,
     Restarted,
     Sampling,
     TextDelta,
+    TextPart,
     ToolCallPart,
+    Usage,
 )
 from agentd.ids import IdSource
-from agentd.ports import Documents
 from agentd.testing.model import ScriptedModel, calls, failing, in_turn, question_of, results_of, says
 from agentd.testing.pending import MemoryPending
 from agentd.tools.execution import ToolLimits
 from agentd.tools.registry import built_in
 from agentd.turn import Turns, TurnSettings
 from tests.builders import inbound, passage
-from tests.fakes import ListedDocuments, MemoryTurns
+from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 
 
 class House:
     def __init__(
         self,
         model: ScriptedModel,
-        documents: Documents | None = None,
+        documents: ListedDocuments | None = None,
         limits: Limits | None = None,
         tool_limits: ToolLimits | None = None,
+        instructions: str = "",
+        fallback: ScriptedModel | None = None,
     ) -> None:
+        self.model = model
         self.events: list[Event] = []
         self.spoke = asyncio.Event()
         self.turns = MemoryTurns()
         settings = TurnSettings(
-            passages=4,
             prompt_tokens=2000,
             sampling=Sampling(),
             limits=limits or Limits(),
             tools=tool_limits or ToolLimits(),
+            instructions=instructions,
         )
         documents = documents or ListedDocuments()
         self.runner = Turns(
-            documents=documents,
+            preparation=prepared_from(documents, self.turns),
             model=lambda: model,
             sessions=self.turns,
             bus=EventBus(MemoryPending(), [self._saw]),
@@ -74,6 +80,7 @@ class House:
             clock=SystemClock(),
             settings=settings,
             tools=built_in(documents=documents, clock=SystemClock()),
+            fallback=fallback,
         )
 
     def _saw(self, event: Event) -> None:
@@ -447,3 +454,117 @@ async def test_a_prompt_that_another_model_finds_too_long_is_made_shorter_once()
     refusing = ScriptedModel(lambda request: [PromptTooLong("too long", context=900)])
     assert (await House(refusing).run()).error_code == "prompt_too_long"
     assert len(refusing.requests) == 2
+
+
+# --- a model that writes ---------------------------------------------------------------------------------------------
+
+RENT = passage(1, "The rent of the flat is due on the third of each month.", chunk_id=1, document_id=1)
+WEATHER = passage(2, "It rained on Monday and snowed on Tuesday in the valley.", chunk_id=2, document_id=2)
+ASKED = "When is the rent of the flat due?"
+
+
+def writer(*scripts: Any, **abilities: Any) -> ScriptedModel:
+    return ScriptedModel(in_turn(*scripts), writes=True, **abilities)
+
+
+async def test_an_answer_without_marks_gets_them_and_the_sentence_that_stands_behind_it() -> None:
+    house = House(writer(says("On the third of each month.")), ListedDocuments(WEATHER, RENT))
+    answer = await house.run(inbound(ASKED))
+    assert answer.text.startswith("On the third of each month. [1]\n\n> ") and answer.text.endswith("[1]")
+    assert RENT.text in answer.text
+    assert [(c.n, c.start, c.end) for c in answer.citations] == [(1, RENT.start, RENT.end)]
+    assert "".join(text for _, _, text in house.chunks()) == answer.text
+
+
+async def test_a_model_that_was_not_seen_to_cite_is_told_nothing_of_it_and_sees_no_numbers() -> None:
+    model, citer = writer(says("On the third.")), writer(says("On the third [1]."), cites=True)
+    for one in (model, citer):
+        await House(one, ListedDocuments(RENT)).run(inbound(ASKED))
+    parts = [part for part in model.requests[0].messages[-1].parts if isinstance(part, PassagePart)]
+    assert [part.numbered for part in parts] == [False]
+    assert "bracket" not in str(model.requests[0]) and "bracket" in str(citer.requests[0])
+
+
+async def test_a_model_that_cites_is_left_to_it() -> None:
+    house = House(writer(says("On the third [1]."), cites=True), ListedDocuments(RENT))
+    assert (await house.run(inbound(ASKED))).text == "On the third [1]."
+
+
+async def test_a_question_beyond_the_documents_is_refused_at_once() -> None:
+    model = writer()
+    answer = await House(model, ListedDocuments(RENT)).run(inbound("Which king founded the university of Prague?"))
+    assert answer.outcome == "answer" and answer.text.startswith("The documents do not say.")
+    assert model.requests == [] and answer.usage is None
+
+
+CIRCLE = "He said it and she said it and then they went. " * 12
+
+
+@pytest.mark.parametrize("reply", ["[1].", "", ASKED, CIRCLE, '{"name": "search", "arguments": {}}'])
+async def test_what_is_not_an_answer_is_asked_for_once_more_in_plainer_words(reply: str) -> None:
+    house = House(writer(says(reply), says("On the third."), tools=True), ListedDocuments(RENT))
+    answer = await house.run(inbound(ASKED))
+    assert answer.text.startswith("On the third.")
+    assert [e.attempt for e in house.events if isinstance(e, TurnStarted)] == [2]
+    first, second = (house.model.requests[n] for n in (0, 1))
+    assert first.tools and not second.tools
+    assert not [text for attempt, _, text in house.chunks() if attempt == 2 and reply and reply in text]
+
+
+async def test_after_a_second_time_the_documents_themselves_answer_and_say_so() -> None:
+    fallback = ScriptedModel(lambda request: says("The rent is due on the third [1]."))
+    fallback.name = "quoting"
+    house = House(writer(says("[1]"), says("[2], [3].")), ListedDocuments(RENT), fallback=fallback)
+    answer = await house.run(inbound(ASKED))
+    assert (answer.text, answer.model) == ("The rent is due on the third [1].", "quoting")
+    (told,) = [e for e in house.events if isinstance(e, TurnHandedOver)]
+    assert told.model == "quoting" and "only gave numbers" in told.reason
+    alone = await House(writer(says("[1]"), says("[2], [3].")), ListedDocuments(RENT)).run(inbound(ASKED))
+    assert (alone.outcome, alone.error_code) == ("error", "model") and "only gave numbers" in alone.text
+
+
+async def test_a_call_of_a_tool_that_was_not_offered_is_not_an_answer() -> None:
+    model = writer(calls(("fly_to_the_moon", "{}")), says("On the third."), tools=True)
+    answer = await House(model, ListedDocuments(RENT)).run(inbound(ASKED))
+    assert answer.text.startswith("On the third.") and "moon" not in answer.text
+
+
+async def test_an_answer_that_ends_in_a_circle_keeps_what_came_before_it() -> None:
+    house = House(writer(says(f"The rent is due on the third of each month. {CIRCLE}")), ListedDocuments(RENT))
+    answer = await house.run(inbound(ASKED))
+    assert answer.text.startswith("The rent is due on the third of each month. [1]")
+    assert "began to repeat itself" in answer.text and len(answer.text) < len(CIRCLE)
+
+
+async def test_instructions_of_the_user_are_part_of_the_system_text() -> None:
+    model = writer(says("On the third."))
+    await House(model, ListedDocuments(RENT), instructions="Call me Captain.").run(inbound(ASKED))
+    (system,) = model.requests[0].messages[0].parts
+    assert isinstance(system, TextPart) and "Call me Captain." in system.text
+
+
+async def test_answers_from_documents_are_not_a_matter_of_chance() -> None:
+    model = writer(says("On the third."), says("Hello."))
+    house = House(model, ListedDocuments(RENT))
+    await house.run(inbound(ASKED))
+    await house.run(inbound("hello"))
+    assert [request.sampling.temperature for request in model.requests] == [0.0, None]
+
+
+async def test_what_was_read_and_written_is_told() -> None:
+    usage = Usage(prompt_tokens=100, cached_tokens=20, completion_tokens=5, read_seconds=2.0, write_seconds=0.5)
+    model = ScriptedModel(
+        lambda request: [Reading(done=0, total=80, seconds=2.0), TextDelta(text="Hello."), usage, Finish(reason="stop")]
+    )
+    house = House(model)
+    answer = await house.run()
+    assert answer.usage is not None and answer.usage.prompt_tokens == 100 and answer.usage.read_seconds == 2.0
+    (told,) = [e for e in house.events if isinstance(e, PromptReading)]
+    assert (told.done, told.total, told.seconds) == (0, 80, 2.0)
+
+
+def test_the_constant_beginning_is_what_every_prompt_begins_with() -> None:
+    runner = House(ScriptedModel(), instructions="Call me Captain.").runner
+    with_tools, without = runner.constant(tools=True), runner.constant(tools=False)
+    assert len(with_tools.tools) == 3 and without.tools == ()
+    assert [message.role for message in without.messages] == ["system"]

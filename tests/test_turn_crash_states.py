@@ -31,12 +31,12 @@ from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
 from agentd.turn import Turns, TurnSettings
 from tests.builders import inbound
-from tests.fakes import ListedDocuments
+from tests.fakes import ListedDocuments, prepared_from
 from tests.pending_script import ASIDE, start_up
 from workers.agent import AgentWorker
 
 LIMIT = int(os.environ.get("CRASH_LIMIT", "300"))
-SETTINGS = TurnSettings(passages=4, prompt_tokens=2000, sampling=Sampling(), limits=Limits())
+SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits())
 
 
 class Watch:
@@ -82,7 +82,7 @@ class House:
         ids, clock = IdSource(), SystemClock()
         sessions, model = Sessions(store, ids, clock), ScriptedModel()
         turns = Turns(
-            documents=ListedDocuments(),
+            preparation=prepared_from(ListedDocuments(), sessions),
             model=lambda: model,
             sessions=sessions,
             bus=self.bus,

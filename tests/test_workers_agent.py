@@ -28,11 +28,11 @@ from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.turn import Turns, TurnSettings
 from tests.builders import SESSION, address, inbound, outbound
-from tests.fakes import ListedDocuments, MemoryTurns
+from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from workers import agent as agent_module
 from workers.agent import MAX_ALONE, AgentWorker
 
-SETTINGS = TurnSettings(passages=4, prompt_tokens=2000, sampling=Sampling(), limits=Limits())
+SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits())
 
 
 class House:
@@ -46,7 +46,7 @@ class House:
         self.bus = EventBus(self.pending, [self.conversations.apply, self.saw])
         ids, clock = IdSource(), SystemClock()
         runner = Turns(
-            documents=ListedDocuments(),
+            preparation=prepared_from(ListedDocuments(), self.turns),
             model=lambda: self.model,
             sessions=self.turns,
             bus=self.bus,

@@ -74,11 +74,30 @@ class AgentSection(Section):
 class SamplingSection(Section):
     """How a language model chooses the next token; the fields of `agentd.generation.Sampling`."""
 
-    temperature: Number = _key(0.7, "how daring the choice is; 0 always takes the likeliest token", le=10)
-    top_k: Whole = _key(40, "only the likeliest so many are considered; 0 is no limit", unit="tokens")
-    top_p: Number = _key(0.95, "only the likeliest with this probability together; 1 is no limit", le=1)
-    min_p: Number = _key(0.05, "only those that are so likely, measured by the likeliest; 0 is no limit", le=1)
-    repeat_penalty: Positive = _key(1.0, "what the score of a token that was used lately is divided by; 1 is none")
+    temperature: Annotated[Number | None, BeforeValidator(_unset)] = _key(
+        None,
+        "how daring the choice is; 0 always takes the likeliest token; none is 0 for an answer from documents and else"
+        " what the model's makers advise",
+        le=10,
+    )
+    top_k: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
+        None, "only so many of the likeliest tokens are considered; 0 is no limit; none is the makers' advice"
+    )
+    top_p: Annotated[Number | None, BeforeValidator(_unset)] = _key(
+        None,
+        "only the likeliest tokens that have this probability together are considered; 1 is no limit; none is the"
+        " makers' advice",
+        le=1,
+    )
+    min_p: Annotated[Number | None, BeforeValidator(_unset)] = _key(
+        None,
+        "drop tokens below this fraction of the likeliest token's probability; 0 is no limit; none is the makers'"
+        " advice",
+        le=1,
+    )
+    repeat_penalty: Annotated[Positive | None, BeforeValidator(_unset)] = _key(
+        None, "divide the score of a token that was used lately by this; 1 is none; none is the makers' advice"
+    )
     seed: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
         None, "the same seed gives the same answer; none is a new one each time", lt=2**32 - 1
     )

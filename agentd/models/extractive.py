@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from typing import Protocol
 
 from agentd.events import OWNER, Passage, Principal
+from agentd.evidence.pasted import divided
 from agentd.evidence.sentences import Sentence, best
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.generation import (
@@ -25,7 +26,7 @@ from agentd.generation import (
     ToolCallPart,
     Usage,
 )
-from agentd.language import is_ended, is_question, joined
+from agentd.language import is_ended, joined
 from agentd.prompt import estimate_tokens, render_passage
 
 _WITHOUT = (
@@ -51,14 +52,11 @@ STANDING_IN = (
 )
 GIVEN = "(the text given)"
 """Cites what came with the question."""
-LONGEST_QUESTION = 1000
-"""Characters of a paragraph that may be the question to the text around it."""
 GIVEN_ANSWERS = 0.3
 """What the best sentence of a text given must cover of the question, where no document answers better."""
 _PIECES = re.compile(r"\s*\S+|\s+\Z")
 _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 """Code, which is kept, or something in a document's own words that would read as a citation of ours."""
-_PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 
 
 class _Counted(Protocol):
@@ -115,7 +113,7 @@ def _texts(request: ModelRequest) -> Iterator[str]:
         for part in message.parts:
             match part:
                 case PassagePart():
-                    yield render_passage(part.passage)
+                    yield render_passage(part.passage, numbered=part.numbered)
                 case ToolCallPart():
                     yield part.arguments
                 case _:
@@ -138,22 +136,6 @@ def passages_of(request: ModelRequest) -> list[Passage]:
         if isinstance(part, PassagePart)
     }
     return [found[n] for n in sorted(found)]
-
-
-def divided(message: str) -> tuple[str, str]:
-    """A message as its question and the text that is given with it, "" where there is none.
-
-    The question is the last paragraph, as `agentd ask` puts it, or the first one where only that is asked as one.
-    """
-    paragraphs = [paragraph for paragraph in _PARAGRAPHS.split(message) if paragraph.strip()]
-    if len(paragraphs) < 2:
-        return message, ""
-    first = is_question(paragraphs[0]) and not is_question(paragraphs[-1])
-    question = paragraphs[0] if first else paragraphs[-1]
-    if len(question) > LONGEST_QUESTION:
-        return message, ""
-    rest = paragraphs[1:] if first else paragraphs[:-1]
-    return question, "\n\n".join(rest)
 
 
 def answer(message: str, passages: Sequence[Passage]) -> tuple[str, tuple[int, ...]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from agentd.errors import ModelError
 from agentd.generation import Message, ModelRequest, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
+from agentd.models.llama.advice import NO_ADVICE, Advice, settled
 from agentd.models.llama.schema import check_schema
 from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall
 from agentd.prompt import render_passage
@@ -17,23 +18,23 @@ MAX_SEED = 2**32 - 2
 """llama.cpp takes the largest 32-bit number for "any seed"."""
 
 
-def generate_message(request: ModelRequest, number: int) -> Generate:
-    """`ModelError` names a setting that is out of range, or what this model cannot do."""
+def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADVICE) -> Generate:
+    """`advice` is how to sample where the request leaves it open.
+
+    `ModelError` names a setting that is out of range, or what this model cannot do.
+    """
     if request.schema is not None:
         check_schema(request.schema)
     sampling = request.sampling
-    _check(sampling)
+    chosen = settled(sampling, advice)
+    _check(sampling, chosen)
     return Generate(
         id=number,
         session=request.session_id,
         lines=_lines(request),
         tools=_tools(request),
         choice=Choice(
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            repeat_penalty=sampling.repeat_penalty,
+            **asdict(chosen),
             seed=int.from_bytes(os.urandom(4)) % MAX_SEED if sampling.seed is None else sampling.seed,
         ),
         max_tokens=sampling.max_tokens,
@@ -47,13 +48,13 @@ def count_message(request: ModelRequest, number: int) -> Count:
     return Count(id=number, lines=_lines(request), tools=_tools(request))
 
 
-def _check(sampling: Sampling) -> None:
+def _check(sampling: Sampling, chosen: Advice) -> None:
     in_range = {
-        "temperature (0 to 5)": 0 <= sampling.temperature <= 5,
-        "top_k (0, which is off, to 1000000)": 0 <= sampling.top_k <= 1_000_000,
-        "top_p (above 0, to 1)": 0 < sampling.top_p <= 1,
-        "min_p (0 to 1)": 0 <= sampling.min_p <= 1,
-        "repeat_penalty (0.1 to 10)": 0.1 <= sampling.repeat_penalty <= 10 and math.isfinite(sampling.repeat_penalty),
+        "temperature (0 to 5)": 0 <= chosen.temperature <= 5,
+        "top_k (0, which is off, to 1000000)": 0 <= chosen.top_k <= 1_000_000,
+        "top_p (above 0, to 1)": 0 < chosen.top_p <= 1,
+        "min_p (0 to 1)": 0 <= chosen.min_p <= 1,
+        "repeat_penalty (0.1 to 10)": 0.1 <= chosen.repeat_penalty <= 10,
         f"seed (0 to {MAX_SEED})": sampling.seed is None or 0 <= sampling.seed <= MAX_SEED,
         "max_tokens (1 to 1000000)": 1 <= sampling.max_tokens <= 1_000_000,
         f"stop (at most {MOST_STOPS}, each of 1 to {LONGEST_STOP} characters)": len(sampling.stop) <= MOST_STOPS
@@ -95,7 +96,7 @@ def _of_message(message: Message) -> Iterator[Line]:
 
 
 def _piece(part: TextPart | PassagePart) -> Piece:
-    text = part.text if isinstance(part, TextPart) else render_passage(part.passage)
+    text = part.text if isinstance(part, TextPart) else render_passage(part.passage, numbered=part.numbered)
     return Piece(text=clean(text), trusted=part.trust == "trusted")
 
 

@@ -79,7 +79,7 @@ def _text(part: Part) -> str:
         case TextPart():
             return _clean(part.text)
         case PassagePart():
-            return _clean(render_passage(part.passage))
+            return _clean(render_passage(part.passage, numbered=part.numbered))
         case _:
             return ""
 
@@ -91,11 +91,9 @@ def _clean(text: str) -> str:
 
 def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
     longest = "max_completion_tokens" if dialect == "openai" else "max_tokens"
-    body: dict[str, Any] = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        longest: sampling.max_tokens,
-    }
+    body: dict[str, Any] = {longest: sampling.max_tokens}
+    # What is left open is the server's to choose.
+    body |= _told(temperature=sampling.temperature, top_p=sampling.top_p)
     if sampling.seed is not None:
         body["seed"] = sampling.seed
     if sampling.stop:
@@ -103,6 +101,10 @@ def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
     if dialect in ("llama-server", "vllm"):
         penalty = "repeat_penalty" if dialect == "llama-server" else "repetition_penalty"
         # vLLM says "no limit" with -1 or, since 0.8, 0; llama-server with 0: leaving it out means another default.
-        top_k = sampling.top_k if sampling.top_k or dialect == "llama-server" else -1
-        body |= {"top_k": top_k, "min_p": sampling.min_p, penalty: sampling.repeat_penalty}
+        top_k = -1 if sampling.top_k == 0 and dialect == "vllm" else sampling.top_k
+        body |= _told(top_k=top_k, min_p=sampling.min_p, **{penalty: sampling.repeat_penalty})
     return body
+
+
+def _told(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,82 @@
+"""Marks of sources put into an answer while it streams: `[n]` behind each sentence that rests on a passage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+
+from agentd.language import sentences
+
+Rests = Callable[[str], Collection[int]]
+"""The numbers of the passages on which a sentence rests."""
+
+_OWN = re.compile(r"[ \t]*\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
+_MAY_BE_OWN = re.compile(r"[ \t]*(?:\[[\d\s,;-]*)?\Z")
+"""The end of a text that may become a mark or is only blanks."""
+_FENCE = "```"
+
+
+class Marker:
+    """Feed it an answer piece by piece; what it gives back has the marks.
+
+    Marks that the model wrote itself are dropped: it was not told which numbers there are. The first passage that is
+    used is [1], the next one [2]; `used` has their own numbers in this order. Code gets no marks.
+    """
+
+    def __init__(self, rests: Rests) -> None:
+        self.rests = rests
+        self._held = ""
+        self._said = 0
+        """Characters of `_held` that were given back already."""
+        self._code = False
+        self.used: list[int] = []
+
+    def feed(self, text: str) -> str:
+        """What is certain now; blanks behind a sentence wait for what follows them."""
+        self._held += text
+        given = ""
+        while (end := self._end()) is not None:
+            given += self._sentence(end)
+        keep = _MAY_BE_OWN.search(self._held, self._said)
+        certain = keep.start() if keep else len(self._held)
+        given += self._held[self._said : certain]
+        self._said = certain
+        return given
+
+    def finish(self) -> str:
+        """The rest, if there is no more text."""
+        if not self._code:
+            self._drop_own()
+        return self._sentence(len(self._held)) if self._held else ""
+
+    def _end(self) -> int | None:
+        """Where the first sentence ends; None as long as it may go on."""
+        if not self._code:
+            self._drop_own()
+        line = self._held.find("\n")
+        found = sentences(self._held if line < 0 else self._held[:line])
+        if len(found) > 1:
+            return found[0][1]
+        return None if line < 0 else line + 1
+
+    def _drop_own(self) -> None:
+        """Marks of the model's own; they were held back until they were whole."""
+        self._held = self._held[: self._said] + _OWN.sub("", self._held[self._said :])
+
+    def _sentence(self, end: int) -> str:
+        text, rest = self._held[:end], self._held[end:]
+        given = text[self._said :]
+        if _FENCE in text:
+            self._code = not self._code
+        elif not self._code:
+            body = given.rstrip()
+            marks = "".join(f" [{self.number(n)}]" for n in self.rests(text.strip())) if text.strip() else ""
+            given = body + marks + given[len(body) :]
+        self._held, self._said = rest, 0
+        return given
+
+    def number(self, passage: int) -> int:
+        """The number of its mark, a new one if it has none yet."""
+        if passage not in self.used:
+            self.used.append(passage)
+        return self.used.index(passage) + 1

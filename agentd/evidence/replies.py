@@ -1,0 +1,142 @@
+"""Whether what a model said is an answer at all: small models repeat themselves, their instructions, or only marks."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal
+
+Flaw = Literal["empty", "marks", "copy", "circles", "call"]
+FLAWS: dict[Flaw, str] = {
+    "empty": "it said nothing",
+    "marks": "it only gave numbers in brackets",
+    "copy": "it repeated what it was told",
+    "circles": "it went round in circles",
+    "call": "it called a tool that was not offered",
+}
+"""What each flaw is called before people."""
+
+TAIL = 1200
+"""Characters at the end of an answer in which circles are looked for."""
+STEP = 32
+"""Characters after which they are looked for again."""
+SHORTEST_CIRCLE = 60
+"""Characters that go round and round at least."""
+TURNS = 4
+"""How often a piece stands in a row before it is a circle; a short one more often."""
+LONGEST_PERIOD = TAIL // 3
+LONGEST_RULE = 300
+"""Characters of a line that is drawn of one character."""
+SENTENCE = 24
+"""Characters of a sentence that an honest answer does not repeat."""
+SAME = 3
+"""How often it may stand among the newest ones at most, less one."""
+COPIED = 24
+"""Characters that a copy has at least; fewer words are the same by chance."""
+
+_MARK = re.compile(r"\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
+_WORD = re.compile(r"\w")
+_END = re.compile(r"(?<=[.!?\n])\s+|\n+")
+_PLAIN = re.compile(r"[\W_]+")
+
+
+def flaw(reply: str, *, told: Iterable[str]) -> Flaw | None:
+    """Why a reply is not an answer; None if it may be one. `told` is what the model was told: instructions, question.
+
+    That a reply goes round in circles is found by `Circles` while it is made.
+    """
+    if not _WORD.search(reply):
+        return "empty"
+    if not _WORD.search(_MARK.sub("", reply)):
+        return "marks"
+    if is_refusal(_END.split(reply.strip(), maxsplit=1)[0]):
+        return None
+    said = _bare(reply)
+    if any(_is_copy(said, _bare(text)) for text in told):
+        return "copy"
+    return None
+
+
+_REFUSAL = re.compile(
+    r"(?:documents?|passages?|texts?|context)\b[^.!?\n]{0,40}?\b(?:do(?:es)?|did)(?: not|n't) "
+    r"(?:say|hold|contain|mention|provide|give|state|specify|include|answer)",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(reply: str) -> bool:
+    """Whether a reply says that the documents do not hold the answer, as models are told to say it."""
+    return _REFUSAL.search(reply[:300]) is not None
+
+
+def _is_copy(said: str, told: str) -> bool:
+    """The whole reply stands in what was told, or it begins with most of that."""
+    whole = len(said) >= COPIED and said in told
+    begins = len(told) >= 2 * COPIED and said.startswith(told[: max(2 * COPIED, len(told) * 2 // 3)])
+    return whole or begins
+
+
+def _bare(text: str) -> str:
+    return _PLAIN.sub(" ", _MARK.sub("", text)).strip().lower()
+
+
+class Circles:
+    """Feed it an answer piece by piece; it sees when the answer repeats itself for good.
+
+    That is the same piece of text several times in a row, or the same sentence again and again.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._looked = 0
+        self._length = 0
+        self.began: int | None = None
+        """Where the first repetition begins, in characters of the whole answer; None as long as there is none."""
+        self.first = 0
+        """Where what is repeated stood for the first time."""
+
+    def feed(self, text: str) -> bool:
+        """Whether the answer goes round in circles by now."""
+        self._text = (self._text + text)[-TAIL:]
+        self._length += len(text)
+        if self._length - self._looked >= STEP and self.began is None:
+            self._looked = self._length
+            at = _row(self._text)
+            at = _sentence(self._text) if at is None else at
+            if at is not None:
+                before = self._length - len(self._text)
+                self.first, self.began = before + at[0], before + at[1]
+        return self.began is not None
+
+
+def _row(text: str) -> tuple[int, int] | None:
+    """Where the first and the second turn of a circle at the end of the text begin."""
+    size = len(text)
+    for period in range(1, min(LONGEST_PERIOD, size // 3) + 1):
+        needed = max(SHORTEST_CIRCLE, TURNS * period if period < LONGEST_PERIOD // 2 else 3 * period)
+        if needed + period > size or text[size - needed :] != text[size - needed - period : size - period]:
+            continue
+        begin = size - needed - period
+        while begin > 0 and text[begin - 1] == text[begin - 1 + period]:
+            begin -= 1
+        if len(set(text[begin:])) == 1 and size - begin < LONGEST_RULE:
+            return None
+        return begin, begin + period
+    return None
+
+
+def _sentence(text: str) -> tuple[int, int] | None:
+    """Where a sentence that was said too often stands for the first and for the second time."""
+    seen: Counter[str] = Counter()
+    places: dict[str, list[int]] = {}
+    start = 0
+    for end in (found.end() for found in _END.finditer(text)):
+        bare = _bare(text[start:end])
+        if len(bare) >= SENTENCE:
+            seen[bare] += 1
+            if seen[bare] >= SAME:
+                return places[bare][0], places[bare][1]
+            places.setdefault(bare, []).append(start)
+        start = end
+    return None
