@@ -1,0 +1,374 @@
+"""The forms in which models write calls of tools into their text: where one begins, what it says, whether it counts.
+
+A model that was trained on marks of its own often writes something else: a fenced block of JSON, an object alone on its
+lines, the tags of another family, or the call of a function as in Python. Only what names an offered tool counts, or
+what cannot be anything but a call: a name with arguments and nothing beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agentd.evidence.loose_json import Extent, Reader, Unreadable
+
+Offered = Mapping[str, Sequence[str]]
+"""The names of the tools that a model may call, and of the arguments that each takes."""
+
+FENCE = "```"
+WRAPPERS = {
+    FENCE: FENCE,
+    "<tool_call>": "</tool_call>",
+    "<tool_calls>": "</tool_calls>",
+    "<tools>": "</tools>",
+    "<function_call>": "</function_call>",
+}
+"""What models put around calls, and what closes it."""
+_TAGS = ("<tool_call", "<tools>", "<function", "<|tool_call", "<|python_tag|>")
+"""An answer that begins so is a call, however torn."""
+
+_NAMES = ("name", "tool", "tool_name", "function", "function_name", "action")
+_ARGUMENTS = ("arguments", "parameters", "args", "params", "input", "tool_input", "action_input")
+_WITHIN = ("function", "tool_call", "tool_calls", "function_call", "calls")
+"""Keys under which a call, or several, may stand."""
+_BESIDE = frozenset({"type", "id", "call_id", "index"})
+_KEYS = frozenset({*_NAMES, *_ARGUMENTS, *_WITHIN, *_BESIDE})
+_BEFORE_NAME = ("functions.", "function.", "tools.", "tool.", "default_api.")
+
+MOST_BLANKS = 200
+"""Characters that may stand between the parts of a beginning; with more it is none."""
+_BLANKS = re.compile(rf"\s{{0,{MOST_BLANKS + 1}}}")
+_LANGUAGE = re.compile(r"[A-Za-z_]{0,16}(?=\s|\Z)")
+_BRACKETS = re.compile(rf"[\[{{\s]{{0,{MOST_BLANKS}}}")
+_TOKEN = re.compile(r"""\s{0,50}("[^"\\]{0,64}"|'[^'\\]{0,64}'|\w{1,64}|[^\w\s"'])""")
+_PARTIAL = re.compile(r"""\s{0,50}(?:"[^"\\]{0,64}|'[^'\\]{0,64}|\w{1,64})?""")
+_DOTTED = re.compile(r"[A-Za-z_][\w.]{0,100}")
+_TOOL_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
+_KEYWORD = re.compile(r"\s*(\w+)\s*=(?!=)\s*")
+_SAYS_ARGUMENTS = re.compile(r"""["']?(?:arguments|parameters)["']?\s*:""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A tool by name and its arguments, a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """A call may begin in the text: its value at `start`, and `closes` is what may stand behind it, "" for nothing."""
+
+    start: int
+    closes: str
+
+
+# --- Where a call begins ---------------------------------------------------------------------------------------------
+
+
+def opening(text: str, at: int, offered: Offered) -> Opening | Literal["no", "unsure"]:
+    """Whether a call in one of the forms begins at `at`, blanks aside; "unsure" if that takes more text."""
+    start = _skip(text, at)
+    closes = ""
+    for mark, closer in WRAPPERS.items():
+        if text.startswith(mark, start):
+            start, closes = start + len(mark), closer
+            break
+        if mark.startswith(text[start:]):
+            return "unsure" if start - at <= MOST_BLANKS else "no"
+    if closes == FENCE and (language := _LANGUAGE.match(text, start)) is not None:
+        start = language.end()
+    begins = value_begins(text, start, offered)
+    return Opening(start=_skip(text, start), closes=closes) if begins == "yes" else begins
+
+
+def value_begins(text: str, at: int, offered: Offered) -> Literal["yes", "no", "unsure"]:
+    """Whether the object, list or function call that stands at `at`, blanks aside, may be a call."""
+    start = _skip(text, at)
+    if start - at > MOST_BLANKS:
+        return "no"
+    if start == len(text):
+        return "unsure"
+    return _json_begins(text, start, offered) if text[start] in "[{" else _python_begins(text, start, offered)
+
+
+def _json_begins(text: str, at: int, offered: Offered) -> Literal["yes", "no", "unsure"]:
+    """Decided by the first keys, so that other JSON is not held back for long."""
+    brackets = _BRACKETS.match(text, at)
+    assert brackets is not None
+    if brackets.end() == len(text) and len(brackets[0]) < MOST_BLANKS:
+        return "unsure"
+    if "{" not in brackets[0]:
+        return "no"
+    tokens, more = _tokens(text, brackets.end())
+    key, colon, value, comma, second = (*tokens, *[""] * 5)[:5]
+    verdict = _first_key(key.strip("\"'"), value, offered) if colon == ":" and value else None
+    if verdict is None and comma:
+        return (
+            "yes" if comma == "," and second.strip("\"'") in (*_ARGUMENTS, *_BESIDE) else _unless(more and not second)
+        )
+    if verdict is None:
+        known = not key or key.strip("\"'") in _KEYS or key.strip("\"'") in offered
+        return _unless(more and known and colon in (":", ""))
+    return "yes" if verdict else "no"
+
+
+def _first_key(key: str, value: str, offered: Offered) -> bool | None:
+    """Whether an object is a call that begins with this key and value; None if the second key decides."""
+    if key in _WITHIN and value in ("{", "["):
+        return True
+    if key in ("arguments", "parameters") or key in offered:
+        return value == "{"
+    name = _bare_name(value.strip("\"'"))
+    if key == "type":
+        return name in ("function", "tool", "tool_call", "tool_use", "function_call")
+    if key not in _NAMES or value[:1] not in ('"', "'"):
+        return False
+    return True if name in offered else None if _TOOL_NAME.fullmatch(name) else False
+
+
+def _unless(more: bool) -> Literal["no", "unsure"]:
+    return "unsure" if more else "no"
+
+
+def _tokens(text: str, at: int) -> tuple[list[str], bool]:
+    """The first whole tokens, five at most, and whether what follows them may be the beginning of another one."""
+    found: list[str] = []
+    while len(found) < 5 and (token := _TOKEN.match(text, at)) is not None:
+        if token.end() == len(text) and (token[1][0].isalnum() or token[1][0] == "_"):
+            break
+        found.append(token[1])
+        at = token.end()
+    rest = text[at : at + MOST_BLANKS + 1]
+    return found, len(rest) <= MOST_BLANKS and _PARTIAL.fullmatch(rest) is not None
+
+
+def _python_begins(text: str, at: int, offered: Offered) -> Literal["yes", "no", "unsure"]:
+    name = _DOTTED.match(text, at)
+    if name is None:
+        return "no"
+    if name.end() == len(text):
+        begun = name[0]
+        written = (before + known for known in offered for before in ("", *_BEFORE_NAME))
+        return "unsure" if any(one.startswith(begun) for one in written) else "no"
+    return "yes" if text[name.end()] == "(" and _bare_name(name[0]) in offered else "no"
+
+
+def _skip(text: str, at: int) -> int:
+    blanks = _BLANKS.match(text, at)
+    assert blanks is not None
+    return blanks.end()
+
+
+# --- What it says ----------------------------------------------------------------------------------------------------
+
+
+def read_calls(text: str, offered: Offered, *, marked: bool = False) -> list[Call] | None:
+    """The calls that this text is: one after the other, or in a list. None if any of it is something else.
+
+    Behind a family's own mark (`marked`) every name counts, and no arguments are needed.
+    """
+    try:
+        forms = list(_forms(Reader(text), offered))
+    except (Unreadable, RecursionError):
+        return None
+    if not forms or not all(form.counts(offered, marked=marked) for form in forms):
+        return None
+    return [form.call for form in forms]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Form:
+    """`sure`: it has a name and arguments, and nothing beside them that a call has not."""
+
+    name: str
+    arguments: dict[str, Any]
+    sure: bool
+
+    @property
+    def call(self) -> Call:
+        return Call(name=self.name, arguments=json.dumps(self.arguments, ensure_ascii=False))
+
+    def counts(self, offered: Offered, *, marked: bool) -> bool:
+        return marked or self.sure or self.name in offered
+
+
+def _forms(reader: Reader, offered: Offered) -> Iterator[_Form]:
+    while reader.peek():
+        if reader.take(";") or reader.take(","):
+            continue
+        if reader.peek() in ("{", "["):
+            yield from _of_value(reader.value(), offered, 0)
+        else:
+            yield _python(reader, offered)
+
+
+def _of_value(value: Any, offered: Offered, depth: int) -> Iterator[_Form]:
+    if depth > 4:
+        raise Unreadable("calls within calls")
+    if isinstance(value, list):
+        for item in value:
+            yield from _of_value(item, offered, depth + 1)
+        return
+    if not isinstance(value, dict):
+        raise Unreadable("not an object")
+    for key in _WITHIN:
+        if isinstance(value.get(key), dict | list) and not isinstance(value.get("name"), str):
+            yield from _of_value(value[key], offered, depth + 1)
+            return
+    yield _of_object(value, offered)
+
+
+def _of_object(value: dict[str, Any], offered: Offered) -> _Form:
+    key = next((key for key in _NAMES if isinstance(value.get(key), str)), None)
+    if key is None:
+        return _of_one_key(value, offered)
+    name = _bare_name(value[key].strip())
+    if _TOOL_NAME.fullmatch(name) is None:
+        raise Unreadable("not a name")
+    rest = {other: inner for other, inner in value.items() if other != key}
+    given = next((other for other in _ARGUMENTS if other in rest), None)
+    if given is None:
+        rest = {other: inner for other, inner in rest.items() if other not in _BESIDE}
+        if rest and not set(rest) <= set(offered.get(name, ())):
+            raise Unreadable("something that is no argument")
+        return _Form(name=name, arguments=rest, sure=False)
+    arguments = _arguments(rest.pop(given), offered.get(name, ()))
+    sure = isinstance(value[given], dict) and given in ("arguments", "parameters") and set(rest) <= _BESIDE
+    return _Form(name=name, arguments=arguments, sure=sure)
+
+
+def _of_one_key(value: dict[str, Any], offered: Offered) -> _Form:
+    """`{"calculate": {"expression": "1 + 1"}}`."""
+    [(name, arguments), *more] = value.items() or [("", None)]
+    if more or name not in offered:
+        raise Unreadable("not a name")
+    return _Form(name=name, arguments=_arguments(arguments, offered[name]), sure=False)
+
+
+def _arguments(given: Any, names: Sequence[str]) -> dict[str, Any]:
+    """As an object: also what stands in a string, and what stands in the order in which the tool takes it."""
+    if isinstance(given, dict):
+        return given
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return {}
+    if isinstance(given, str):
+        return _in_string(given, names)
+    return _in_order(given if isinstance(given, list) else [given], names)
+
+
+def _in_string(text: str, names: Sequence[str]) -> dict[str, Any]:
+    try:
+        reader = Reader(text)
+        value = reader.value()
+        if isinstance(value, dict) and not reader.peek():
+            return value
+    except Unreadable:
+        pass
+    return _in_order([text], names)
+
+
+def _in_order(values: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
+    if len(values) > len(names):
+        raise Unreadable("not arguments")
+    return dict(zip(names, values, strict=False))
+
+
+def _python(reader: Reader, offered: Offered) -> _Form:
+    """`calculate(expression="1 + 1")`, `calculate("1 + 1")`, and `calculate(1 + 1)` of a tool that takes one text."""
+    reader.peek()
+    match = _DOTTED.match(reader.text, reader.at)
+    name = _bare_name(match[0]) if match else ""
+    if match is None or name not in offered or reader.text[match.end() : match.end() + 1] != "(":
+        raise Unreadable("not a call of a tool")
+    start = match.end()
+    end = Extent(start).look(reader.text)
+    inner = reader.text[start + 1 : len(reader.text) if end is None else end - 1]
+    reader.at = len(reader.text) if end is None else end
+    try:
+        arguments = _keywords(inner, offered[name])
+    except Unreadable:
+        keyword = _KEYWORD.match(inner)
+        known = keyword is not None and keyword[1] in offered[name]
+        bare = inner[keyword.end() :] if keyword is not None and known else inner
+        arguments = _in_order([bare.strip()], offered[name][:1])
+    return _Form(name=name, arguments=arguments, sure=False)
+
+
+def _keywords(inner: str, names: Sequence[str]) -> dict[str, Any]:
+    reader = Reader(inner)
+    found: dict[str, Any] = {}
+    in_order: list[Any] = []
+    while reader.peek():
+        if (keyword := _KEYWORD.match(inner, reader.at)) is not None:
+            reader.at = keyword.end()
+            found[keyword[1]] = reader.value()
+        else:
+            in_order.append(reader.value())
+        if reader.peek() and not reader.take(","):
+            raise Unreadable("not a comma")
+    return {**_in_order(in_order, names), **found}
+
+
+def _bare_name(name: str) -> str:
+    for before in _BEFORE_NAME:
+        name = name.removeprefix(before)
+    return name
+
+
+# --- Whether an answer is one ----------------------------------------------------------------------------------------
+
+
+def looks_like_call(text: str, names: Sequence[str] = ()) -> bool:
+    """Whether a whole answer is a call of a tool, or the definition of one, however torn; for where none was asked for.
+
+    A call as in Python counts if it is one of the tools in `names`.
+    """
+    said = text.strip()
+    if said.startswith(_TAGS):
+        return True
+    offered: Offered = {name: ("",) for name in names}
+    begun = opening(said, 0, offered)
+    if not isinstance(begun, Opening):
+        return False
+    extent = Extent(begun.start)
+    end = extent.look(said)
+    if end is None:
+        return said[begun.start] not in "[{" or _SAYS_ARGUMENTS.search(said, begun.start) is not None
+    value = said[begun.start : end]
+    if said[end:].strip().removeprefix(begun.closes).strip():
+        return False
+    return read_calls(value, offered) is not None or _is_definition(value) or _torn(value)
+
+
+def defines_tool(arguments: str) -> bool:
+    """Whether what stands in the place of the arguments is the schema of a tool, which the model was told and repeats."""
+    return _is_schema(_read(arguments))
+
+
+def _is_definition(value: str) -> bool:
+    found = _read(value)
+    for one in found if isinstance(found, list) else [found]:
+        inner = one.get("function", one) if isinstance(one, dict) else None
+        if not (isinstance(inner, dict) and "name" in inner and _is_schema(inner.get("parameters"))):
+            return False
+    return bool(found)
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("properties"), dict)
+
+
+def _torn(value: str) -> bool:
+    return _read(value) is None and _SAYS_ARGUMENTS.search(value) is not None
+
+
+def _read(text: str) -> Any:
+    try:
+        return Reader(text).value()
+    except (Unreadable, RecursionError):
+        return None
