@@ -4,9 +4,10 @@ import random
 
 import pytest
 
+from agentd.evidence.call_forms import Call
 from agentd.models.llama import calls as calls_module
 from agentd.models.llama.calls import CallFinder
-from agentd.models.llama.family import FAMILIES, Call
+from agentd.models.llama.family import FAMILIES
 from tests.families import OFFERED, SAMPLES, Sample
 
 NAMED = {family.name: family for family in FAMILIES}
@@ -46,7 +47,8 @@ def test_a_call_is_told_as_soon_as_it_is_closed() -> None:
 def test_a_call_without_end_becomes_text_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls_module, "LONGEST", 100)
     finder = CallFinder(NAMED["hermes"], OFFERED)
-    assert finder.feed("<tool_call>" + "x" * 101) == ["<tool_call>" + "x" * 101]
+    begun = '<tool_call>{"name": "' + "x" * 101
+    assert finder.feed(begun) == [begun]
     assert finder.feed('<tool_call>{"name": "time"}</tool_call>') == [Call(name="time", arguments="{}")]
 
 

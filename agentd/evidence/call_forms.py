@@ -346,7 +346,7 @@ def looks_like_call(text: str, names: Sequence[str] = ()) -> bool:
 
 
 def defines_tool(arguments: str) -> bool:
-    """Whether what stands in the place of the arguments is the schema of a tool, which the model was told and repeats."""
+    """Whether the arguments are the schema of a tool, which the model was told and repeats."""
     return _is_schema(_read(arguments))
 
 

@@ -1,4 +1,4 @@
-"""JSON as small models write it: single quotes, Python's words, doubled braces, a comma too many, an end that is missing.
+"""JSON as small models write it: single quotes, Python's words, doubled braces, a comma too many, a missing end.
 
 Everything here takes time that is linear in the text, and reads no deeper than `DEEPEST`.
 """

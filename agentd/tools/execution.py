@@ -28,6 +28,9 @@ from agentd.tools.sources import Sources
 
 log = logging.getLogger(__name__)
 
+FAILED = "Error: "
+"""A result that begins so says why there is none."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolLimits:
@@ -135,4 +138,4 @@ class Execution:
     async def _failed(self, call: ToolCallPart, reason: str) -> str:
         error = shortened(clean(reason), self._limits.characters)
         await self._bus.publish(ToolCallFailed(**self._stamp(), call_id=call.call_id, error=error))
-        return f"Error: {error}"
+        return f"{FAILED}{error}"
