@@ -8,7 +8,7 @@ from agentd.bus import EventBus
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from agentd.tools.execution import Execution, ToolLimits
-from agentd.tools.plain_questions import plain_question
+from agentd.tools.plain_questions import call_for, plain_answer
 from agentd.tools.registry import built_in
 from agentd.tools.sources import Sources
 from tests.builders import IDS, SESSION, TIME, inbound
@@ -64,39 +64,39 @@ def execution() -> Execution:
 
 @pytest.mark.parametrize(("message", "told"), MOMENTS.items())
 def test_time_and_day_are_told_in_one_sentence(message: str, told: str) -> None:
-    question = plain_question(message)
-    assert question is not None and question.tool == "current_time"
-    assert question.answer("Thursday, 2026-01-01 14:05:00+01:00 (CET)") == told
+    call = call_for(message)
+    assert call is not None and call.tool == "current_time"
+    assert plain_answer(call, "Thursday, 2026-01-01 14:05:00+01:00 (CET)") == told
 
 
 @pytest.mark.parametrize("message", [*NO_MOMENTS, *NO_SUMS, "1 + " * 60 + "1", "What is 3 * " + "x" * 300])
 def test_everything_else_is_left_to_the_model(message: str) -> None:
-    assert plain_question(message) is None
+    assert call_for(message) is None
 
 
 @pytest.mark.parametrize("message", SUMS)
 def test_a_sum_is_a_call_of_the_calculator(message: str) -> None:
-    question = plain_question(message)
-    assert question is not None and question.call().tool == "calculate"
+    call = call_for(message)
+    assert call is not None and call.tool == "calculate"
 
 
 @pytest.mark.parametrize(("message", "told"), QUESTIONS.items())
 async def test_the_tools_of_every_turn_answer_them(message: str, told: str) -> None:
-    question = plain_question(message)
-    assert question is not None
-    [result] = await execution().run([question.call()])
-    assert question.answer(result.text) == told
+    call = call_for(message)
+    assert call is not None
+    (result,) = await execution().run([call])
+    assert plain_answer(call, result.text) == told
 
 
 async def test_the_time_of_the_clock_is_told() -> None:
-    question = plain_question("What year is it?")
-    assert question is not None
-    [result] = await execution().run([question.call()])
-    assert question.answer(result.text) in ("It is the year 2025.", "It is the year 2026."), "as the zone has it"
+    call = call_for("What year is it?")
+    assert call is not None
+    (result,) = await execution().run([call])
+    assert plain_answer(call, result.text) in ("It is the year 2025.", "It is the year 2026."), "as the zone has it"
 
 
 def test_what_the_tool_says_otherwise_is_told_as_it_is() -> None:
-    question = plain_question("What time is it?")
-    assert question is not None
-    assert question.answer("Error: The tool took too long.") == "The tool took too long."
-    assert question.answer("noon") == "noon"
+    call = call_for("What time is it?")
+    assert call is not None
+    assert plain_answer(call, "Error: The tool took too long.") == "The tool took too long."
+    assert plain_answer(call, "noon") == "noon"

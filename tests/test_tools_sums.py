@@ -98,7 +98,7 @@ def test_a_sum_in_figures_or_words_is_understood(message: str, value: str) -> No
 def test_what_merely_has_numbers_in_it_is_no_sum(message: str) -> None:
     found = sum_of(message)
     if found is not None:  # then it is one that cannot be worked out
-        with pytest.raises(Exception, match="too early|does not belong"):
+        with pytest.raises(Exception, match=r"too early|does not belong"):
             evaluate(found.expression)
 
 

@@ -18,47 +18,43 @@ from agentd.tools.arithmetic import NoValue, evaluate
 from agentd.tools.execution import FAILED
 from agentd.tools.sums import sum_of
 
+CALL_ID = "plain-1"
 LONGEST = 200
 """Characters; a longer message is more than a plain question."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlainQuestion:
-    """A question that the `tool` answers if it is called with these `arguments`, JSON text.
+class PlainCall(ToolCallPart):
+    """The call that answers a plain question.
 
     `shown` is the sum as its asker wrote it, without the words around it.
     """
 
-    tool: str
-    arguments: str
     asks: Literal["sum", "time", "day", "year"]
     shown: str = ""
     german: bool = False
 
-    def call(self) -> ToolCallPart:
-        """The call to run."""
-        return ToolCallPart(call_id="plain-1", tool=self.tool, arguments=self.arguments)
 
-    def answer(self, result: str) -> str:
-        """What the tool gave for the call, as a sentence for the asker."""
-        if result.startswith(FAILED):
-            reason = result.removeprefix(FAILED)
-            return f"{self.shown}: {reason}" if self.shown else reason
-        return _sum_told(self, result) if self.asks == "sum" else _moment_told(self, result)
-
-
-def plain_question(message: str) -> PlainQuestion | None:
-    """The question that this message is and nothing else; None if a model should answer it."""
+def call_for(message: str) -> PlainCall | None:
+    """The call that answers this message; None if the message is anything but a plain question."""
     said = " ".join(message.split()).replace("\u2019", "'")
     if not said or len(said) > LONGEST:
         return None
     return _moment(said) or _sum(said)
 
 
+def plain_answer(call: PlainCall, result: str) -> str:
+    """What the tool gave for the call, also that there is nothing to give, as a sentence for the asker."""
+    if result.startswith(FAILED):
+        reason = result.removeprefix(FAILED)
+        return f"{call.shown}: {reason}" if call.shown else reason
+    return _sum_told(call, result) if call.asks == "sum" else _moment_told(call, result)
+
+
 # --- Sums ------------------------------------------------------------------------------------------------------------
 
 
-def _sum(said: str) -> PlainQuestion | None:
+def _sum(said: str) -> PlainCall | None:
     found = sum_of(said)
     if found is None:
         return None
@@ -69,19 +65,22 @@ def _sum(said: str) -> PlainQuestion | None:
     except ToolError:
         return None
     arguments = json.dumps({"expression": found.expression}, ensure_ascii=False)
-    return PlainQuestion(tool="calculate", arguments=arguments, asks="sum", shown=found.shown, german=found.german)
+    return PlainCall(
+        call_id=CALL_ID, tool="calculate", arguments=arguments, asks="sum", shown=found.shown, german=found.german
+    )
 
 
-def _sum_told(question: PlainQuestion, result: str) -> str:
+def _sum_told(call: PlainCall, result: str) -> str:
     value = result.removesuffix(" (rounded)")
     sign = "=" if value == result else "≈"
-    return f"{question.shown} {sign} {value.replace('.', ',') if question.german else value}"
+    return f"{call.shown} {sign} {value.replace('.', ',') if call.german else value}"
 
 
 # --- Time ------------------------------------------------------------------------------------------------------------
 
 _NOW = r"(?: (?:right )?now| at the moment| currently| today)?"
-_ENGLISH = {
+_Moment = Literal["time", "day", "year"]
+_ENGLISH: dict[_Moment, str] = {
     "time": rf"what(?:'s| is) the (?:current |present )?time{_NOW}|what time is it{_NOW}|(?:the )?current time|time now"
     r"|do you know (?:what time it is|the time)|(?:can you |could you )?tell me (?:the time|what time it is)",
     "day": r"what(?:'s| is) (?:today's date|the date today|the (?:current|present) date|today|the date right now)"
@@ -90,7 +89,7 @@ _ENGLISH = {
     r"|tell me today's date",
     "year": rf"(?:what|which) year is it{_NOW}|what(?:'s| is) the current year",
 }
-_GERMAN = {
+_GERMAN: dict[_Moment, str] = {
     "time": r"wie spät ist es(?: jetzt| gerade)?|wie ?viel uhr (?:ist es(?: jetzt| gerade)?|haben wir)"
     r"|(?:die )?aktuelle uhrzeit",
     "day": r"welche[rn] (?:wochen)?tag (?:ist|haben wir) heute|welches datum (?:ist|haben wir) heute"
@@ -108,23 +107,19 @@ _MONTHS = "Januar Februar März April Mai Juni Juli August September Oktober Nov
 _TOLD = re.compile(r"\w+, (\S+ \S+) \((.*)\)")
 
 
-def _moment(said: str) -> PlainQuestion | None:
+def _moment(said: str) -> PlainCall | None:
     for asks, german, form in _MOMENTS:
         if form.fullmatch(said):
-            return PlainQuestion(tool="current_time", arguments="{}", asks=_kind(asks), german=german)
+            return PlainCall(call_id=CALL_ID, tool="current_time", arguments="{}", asks=asks, german=german)
     return None
 
 
-def _kind(asks: str) -> Literal["time", "day", "year"]:
-    return "time" if asks == "time" else "day" if asks == "day" else "year"
-
-
-def _moment_told(question: PlainQuestion, result: str) -> str:
+def _moment_told(call: PlainCall, result: str) -> str:
     told = _TOLD.fullmatch(result)
     if told is None:
         return result
     now, zone = datetime.fromisoformat(told[1]), told[2]
-    match question.asks, question.german:
+    match call.asks, call.german:
         case "time", german:
             return f"Es ist {now:%H:%M} Uhr ({zone})." if german else f"It is {now:%H:%M} ({zone})."
         case "year", german:
