@@ -27,6 +27,8 @@ WRAPPERS = {
     "<function_call>": "</function_call>",
 }
 """What models put around calls, and what closes it."""
+BEHIND = " \t\r\n;,}]"
+"""What may stand behind a call, with or without need, and is no text."""
 _TAGS = ("<tool_call", "<tools>", "<function", "<|tool_call", "<|python_tag|>")
 """An answer that begins so is a call, however torn."""
 
@@ -36,6 +38,7 @@ _WITHIN = ("function", "tool_call", "tool_calls", "function_call", "calls")
 """Keys under which a call, or several, may stand."""
 _BESIDE = frozenset({"type", "id", "call_id", "index"})
 _KEYS = frozenset({*_NAMES, *_ARGUMENTS, *_WITHIN, *_BESIDE})
+_OF_SCHEMAS = frozenset({"type", "required", "description"})
 _BEFORE_NAME = ("functions.", "function.", "tools.", "tool.", "default_api.")
 
 MOST_BLANKS = 200
@@ -73,13 +76,15 @@ class Opening:
 def opening(text: str, at: int, offered: Offered) -> Opening | Literal["no", "unsure"]:
     """Whether a call in one of the forms begins at `at`, blanks aside; "unsure" if that takes more text."""
     start = _skip(text, at)
+    if start - at > MOST_BLANKS:
+        return "no"
     closes = ""
     for mark, closer in WRAPPERS.items():
         if text.startswith(mark, start):
             start, closes = start + len(mark), closer
             break
         if mark.startswith(text[start:]):
-            return "unsure" if start - at <= MOST_BLANKS else "no"
+            return "unsure"
     if closes == FENCE and (language := _LANGUAGE.match(text, start)) is not None:
         start = language.end()
     begins = value_begins(text, start, offered)
@@ -251,9 +256,13 @@ def _of_one_key(value: dict[str, Any], offered: Offered) -> _Form:
 
 
 def _arguments(given: Any, names: Sequence[str]) -> dict[str, Any]:
-    """As an object: also what stands in a string, and what stands in the order in which the tool takes it."""
+    """As an object: also what stands in a string, and what stands in the order in which the tool takes it.
+
+    Words of the schema that a model copies beside the arguments are left out.
+    """
     if isinstance(given, dict):
-        return given
+        copied = bool(names) and "properties" not in given and any(name in given for name in names)
+        return {key: inner for key, inner in given.items() if not copied or key in names or key not in _OF_SCHEMAS}
     if given is None or (isinstance(given, str) and not given.strip()):
         return {}
     if isinstance(given, str):
@@ -323,26 +332,29 @@ def _bare_name(name: str) -> str:
 # --- Whether an answer is one ----------------------------------------------------------------------------------------
 
 
-def looks_like_call(text: str, names: Sequence[str] = ()) -> bool:
-    """Whether a whole answer is a call of a tool, or the definition of one, however torn; for where none was asked for.
+def looks_like_call(text: str, offered: Offered | None = None) -> bool:
+    """Whether a whole answer is calls of tools, or definitions of some, however torn; for where none was asked for.
 
-    A call as in Python counts if it is one of the tools in `names`.
+    Those of `offered` are known in all forms, also as functions of Python.
     """
     said = text.strip()
     if said.startswith(_TAGS):
         return True
-    offered: Offered = {name: ("",) for name in names}
+    offered, closes = offered or {}, ""
     begun = opening(said, 0, offered)
-    if not isinstance(begun, Opening):
-        return False
-    extent = Extent(begun.start)
-    end = extent.look(said)
-    if end is None:
-        return said[begun.start] not in "[{" or _SAYS_ARGUMENTS.search(said, begun.start) is not None
-    value = said[begun.start : end]
-    if said[end:].strip().removeprefix(begun.closes).strip():
-        return False
-    return read_calls(value, offered) is not None or _is_definition(value) or _torn(value)
+    while isinstance(begun, Opening):
+        closes = begun.closes or closes
+        end = Extent(begun.start).look(said)
+        if end is None:
+            return said[begun.start] not in "[{" or _SAYS_ARGUMENTS.search(said, begun.start) is not None
+        value = said[begun.start : end]
+        if read_calls(value, offered) is None and not _is_definition(value) and not _torn(value):
+            return False
+        said = said[end:].strip(BEHIND)
+        if said in ("", closes):
+            return True
+        begun = opening(said, 0, offered)
+    return False
 
 
 def defines_tool(arguments: str) -> bool:

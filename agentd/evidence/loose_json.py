@@ -94,13 +94,14 @@ class Reader:
     def _object(self, depth: int) -> dict[str, Any]:
         self.take("{")
         if self.peek() == "{":  # a template that shows its own braces doubled makes its model write them so
-            inner = self._object(depth + 1)
+            inner = self.value(depth + 1)
+            assert isinstance(inner, dict)
             self.take("}")
             return inner
         found: dict[str, Any] = {}
         while not self._ends("}"):
-            key = self.string() if self.peek() in ('"', "'") else self.word()
-            if not key or not self.take(":"):
+            key = self.string() if self.peek() in ('"', "'") else self.word() or None
+            if key is None or not self.take(":"):
                 raise Unreadable("not a key with its value")
             found[key] = self.value(depth + 1)
             self._next("}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from agentd.evidence.call_forms import Call, Offered, Opening, opening, read_calls, value_begins
+from agentd.evidence.call_forms import BEHIND, Call, Offered, Opening, opening, read_calls, value_begins
 from agentd.evidence.loose_json import Extent
 from agentd.models.llama.family import Family, Unfinished
 from agentd.models.llama.text import tail
@@ -19,8 +19,6 @@ LONGEST = 65_536
 LONGEST_BARE = 4096
 """The same for one without a mark: everything that looks like it is held back until then."""
 _BLANKS = re.compile(r"\s{0,1000}")
-_BEHIND = " \t\r\n;,}]"
-"""What may stand behind a call, with or without need, and is no text."""
 
 
 class CallFinder:
@@ -71,7 +69,7 @@ class CallFinder:
         mark = self._held.find(self._family.opens)
         at = self._line_from(0)
         while at is not None and (mark < 0 or _first(self._held, at) < mark):
-            begins = opening(self._held, at, self._offered)
+            begins = opening(self._held, at, self._offered) if self._held[at] != "\n" else "no"
             if isinstance(begins, Opening):
                 self._open(found, at, begins)
                 return True
@@ -95,16 +93,17 @@ class CallFinder:
 
     def _pass_rest(self, last: bool) -> bool:
         """Go past what belongs to the call before; False if that may go on."""
-        self._held = self._held.lstrip(_BEHIND)
+        self._held = self._held.lstrip(BEHIND)
         if self._closes and self._held.startswith(self._closes):
-            self._held, self._closes = self._held[len(self._closes) :].lstrip(_BEHIND), ""
+            self._held, self._closes = self._held[len(self._closes) :].lstrip(BEHIND), ""
         return bool(self._held) and (last or not self._closes.startswith(self._held))
 
     def _open(self, found: list[str | Call], at: int, begins: Opening) -> None:
         self._say(found, at)
         start = begins.start - at
         self._mark, self._held = self._held[:start], self._held[start:]
-        self._marked, self._closes, self._extent = False, begins.closes, Extent(0)
+        self._marked, self._extent = False, Extent(0)
+        self._closes = begins.closes or (self._closes if self._after_call else "")
         self._step = self._value
 
     def _open_marked(self, found: list[str | Call], at: int) -> None:
