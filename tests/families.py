@@ -62,6 +62,9 @@ SAMPLES = {
         '<tool_call>{"name": "time"}</tool_call>',
         calls=(ADD, TIME),
     ),
+    "hermes, a tool that was not offered": Sample(
+        family="hermes", says='<tool_call>{"name": "weather"}</tool_call>', calls=(("weather", "{}"),)
+    ),
     "hermes, arguments as text": Sample(
         family="hermes",
         says='<tool_call>{"name": "add", "arguments": "{\\"a\\": 1}"}</tool_call>',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.evidence.call_forms import Call, Opening, defines_tool, looks_like_call, opening, read_calls
+from agentd.evidence.call_forms import Call, defines_tool, looks_like_call, read_calls
 from tests.raw_calls import OFFERED, RAW, Raw
 
 CALLS = {name: raw for name, raw in RAW.items() if raw.calls and not raw.text}
@@ -78,14 +78,3 @@ def test_what_names_no_tool_is_no_call(text: str) -> None:
 def test_behind_a_mark_every_name_counts() -> None:
     assert read_calls('{"name": "now"}', OFFERED) is None
     assert read_calls('{"name": "now"}', OFFERED, marked=True) == [Call(name="now", arguments="{}")]
-
-
-def test_a_beginning_is_decided_as_soon_as_it_can_be() -> None:
-    for size, known in enumerate(("unsure",) * 9):
-        assert opening('{"name": '[:size], 0, OFFERED) == known
-    assert opening('{"name": "calculate"', 0, OFFERED) == Opening(start=0, closes="")
-    assert opening('{"name": "Ada", "b"', 0, OFFERED) == "no"
-    assert opening("```json\n  current_time(", 0, OFFERED) == Opening(start=10, closes="```")
-    assert opening("current_t", 0, OFFERED) == "unsure"
-    assert opening("currently", 0, OFFERED) == "no"
-    assert opening("\n" * 300 + "{", 0, OFFERED) == "no"

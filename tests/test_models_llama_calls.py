@@ -109,7 +109,7 @@ def test_other_text_at_the_beginning_of_a_line_is_soon_shown(begun: str) -> None
         "\n" * 100_000,
         "calculate(" * 5000,
         "```json\n" * 5000,
-        '<tool_call>{"name": "a", ' * 4000,
+        '<tool_call>{"name": a ' * 4000,
         "<tool_call>" * 5000,
         '<tool_call>{"name": "' + "</tool_call>" * 5000,
     ],

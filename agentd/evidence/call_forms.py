@@ -1,55 +1,36 @@
-"""The forms in which models write calls of tools into their text: where one begins, what it says, whether it counts.
+"""What calls of tools say, in the forms in which models write them, and whether they count.
 
-A model that was trained on marks of its own often writes something else: a fenced block of JSON, an object alone on its
-lines, the tags of another family, or the call of a function as in Python. Only what names an offered tool counts, or
-what cannot be anything but a call: a name with arguments and nothing beside them.
+Only what names an offered tool counts, or what cannot be anything but a call: a name with arguments and nothing beside
+them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from agentd.evidence.call_openings import (
+    ARGUMENTS,
+    BESIDE,
+    DOTTED,
+    NAME,
+    NAMES,
+    WITHIN,
+    Offered,
+    Opening,
+    bare_name,
+    opening,
+)
 from agentd.evidence.loose_json import Extent, Reader, Unreadable
 
-Offered = Mapping[str, Sequence[str]]
-"""The names of the tools that a model may call, and of the arguments that each takes."""
-
-FENCE = "```"
-WRAPPERS = {
-    FENCE: FENCE,
-    "<tool_call>": "</tool_call>",
-    "<tool_calls>": "</tool_calls>",
-    "<tools>": "</tools>",
-    "<function_call>": "</function_call>",
-}
-"""What models put around calls, and what closes it."""
 BEHIND = " \t\r\n;,}]"
 """What may stand behind a call, with or without need, and is no text."""
 _TAGS = ("<tool_call", "<tools>", "<function", "<|tool_call", "<|python_tag|>")
 """An answer that begins so is a call, however torn."""
-
-_NAMES = ("name", "tool", "tool_name", "function", "function_name", "action")
-_ARGUMENTS = ("arguments", "parameters", "args", "params", "input", "tool_input", "action_input")
-_WITHIN = ("function", "tool_call", "tool_calls", "function_call", "calls")
-"""Keys under which a call, or several, may stand."""
-_BESIDE = frozenset({"type", "id", "call_id", "index"})
-_KEYS = frozenset({*_NAMES, *_ARGUMENTS, *_WITHIN, *_BESIDE})
 _OF_SCHEMAS = frozenset({"type", "required", "description"})
-_BEFORE_NAME = ("functions.", "function.", "tools.", "tool.", "default_api.")
-
-MOST_BLANKS = 200
-"""Characters that may stand between the parts of a beginning; with more it is none."""
-_BLANKS = re.compile(rf"\s{{0,{MOST_BLANKS + 1}}}")
-_LANGUAGE = re.compile(r"[A-Za-z_]{0,16}(?=\s|\Z)")
-_BRACKETS = re.compile(rf"[\[{{\s]{{0,{MOST_BLANKS}}}")
-_TOKEN = re.compile(r"""\s{0,50}("[^"\\]{0,64}"|'[^'\\]{0,64}'|\w{1,64}|[^\w\s"'])""")
-_PARTIAL = re.compile(r"""\s{0,50}(?:"[^"\\]{0,64}|'[^'\\]{0,64}|\w{1,64})?""")
-_DOTTED = re.compile(r"[A-Za-z_][\w.]{0,100}")
-_TOOL_NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 _KEYWORD = re.compile(r"\s*(\w+)\s*=(?!=)\s*")
 _SAYS_ARGUMENTS = re.compile(r"""["']?(?:arguments|parameters)["']?\s*:""")
 
@@ -60,116 +41,6 @@ class Call:
 
     name: str
     arguments: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opening:
-    """A call may begin in the text: its value at `start`, and `closes` is what may stand behind it, "" for nothing."""
-
-    start: int
-    closes: str
-
-
-# --- Where a call begins ---------------------------------------------------------------------------------------------
-
-
-def opening(text: str, at: int, offered: Offered) -> Opening | Literal["no", "unsure"]:
-    """Whether a call in one of the forms begins at `at`, blanks aside; "unsure" if that takes more text."""
-    start = _skip(text, at)
-    if start - at > MOST_BLANKS:
-        return "no"
-    closes = ""
-    for mark, closer in WRAPPERS.items():
-        if text.startswith(mark, start):
-            start, closes = start + len(mark), closer
-            break
-        if mark.startswith(text[start:]):
-            return "unsure"
-    if closes == FENCE and (language := _LANGUAGE.match(text, start)) is not None:
-        start = language.end()
-    begins = value_begins(text, start, offered)
-    return Opening(start=_skip(text, start), closes=closes) if begins == "yes" else begins
-
-
-def value_begins(text: str, at: int, offered: Offered) -> Literal["yes", "no", "unsure"]:
-    """Whether the object, list or function call that stands at `at`, blanks aside, may be a call."""
-    start = _skip(text, at)
-    if start - at > MOST_BLANKS:
-        return "no"
-    if start == len(text):
-        return "unsure"
-    return _json_begins(text, start, offered) if text[start] in "[{" else _python_begins(text, start, offered)
-
-
-def _json_begins(text: str, at: int, offered: Offered) -> Literal["yes", "no", "unsure"]:
-    """Decided by the first keys, so that other JSON is not held back for long."""
-    brackets = _BRACKETS.match(text, at)
-    assert brackets is not None
-    if brackets.end() == len(text) and len(brackets[0]) < MOST_BLANKS:
-        return "unsure"
-    if "{" not in brackets[0]:
-        return "no"
-    tokens, more = _tokens(text, brackets.end())
-    key, colon, value, comma, second = (*tokens, *[""] * 5)[:5]
-    verdict = _first_key(key.strip("\"'"), value, offered) if colon == ":" and value else None
-    if verdict is None and comma:
-        return (
-            "yes" if comma == "," and second.strip("\"'") in (*_ARGUMENTS, *_BESIDE) else _unless(more and not second)
-        )
-    if verdict is None:
-        known = not key or key.strip("\"'") in _KEYS or key.strip("\"'") in offered
-        return _unless(more and known and colon in (":", ""))
-    return "yes" if verdict else "no"
-
-
-def _first_key(key: str, value: str, offered: Offered) -> bool | None:
-    """Whether an object is a call that begins with this key and value; None if the second key decides."""
-    if key in _WITHIN and value in ("{", "["):
-        return True
-    if key in ("arguments", "parameters") or key in offered:
-        return value == "{"
-    name = _bare_name(value.strip("\"'"))
-    if key == "type":
-        return name in ("function", "tool", "tool_call", "tool_use", "function_call")
-    if key not in _NAMES or value[:1] not in ('"', "'"):
-        return False
-    return True if name in offered else None if _TOOL_NAME.fullmatch(name) else False
-
-
-def _unless(more: bool) -> Literal["no", "unsure"]:
-    return "unsure" if more else "no"
-
-
-def _tokens(text: str, at: int) -> tuple[list[str], bool]:
-    """The first whole tokens, five at most, and whether what follows them may be the beginning of another one."""
-    found: list[str] = []
-    while len(found) < 5 and (token := _TOKEN.match(text, at)) is not None:
-        if token.end() == len(text) and (token[1][0].isalnum() or token[1][0] == "_"):
-            break
-        found.append(token[1])
-        at = token.end()
-    rest = text[at : at + MOST_BLANKS + 1]
-    return found, len(rest) <= MOST_BLANKS and _PARTIAL.fullmatch(rest) is not None
-
-
-def _python_begins(text: str, at: int, offered: Offered) -> Literal["yes", "no", "unsure"]:
-    name = _DOTTED.match(text, at)
-    if name is None:
-        return "no"
-    if name.end() == len(text):
-        begun = name[0]
-        written = (before + known for known in offered for before in ("", *_BEFORE_NAME))
-        return "unsure" if any(one.startswith(begun) for one in written) else "no"
-    return "yes" if text[name.end()] == "(" and _bare_name(name[0]) in offered else "no"
-
-
-def _skip(text: str, at: int) -> int:
-    blanks = _BLANKS.match(text, at)
-    assert blanks is not None
-    return blanks.end()
-
-
-# --- What it says ----------------------------------------------------------------------------------------------------
 
 
 def read_calls(text: str, offered: Offered, *, marked: bool = False) -> list[Call] | None:
@@ -221,7 +92,7 @@ def _of_value(value: Any, offered: Offered, depth: int) -> Iterator[_Form]:
         return
     if not isinstance(value, dict):
         raise Unreadable("not an object")
-    for key in _WITHIN:
+    for key in WITHIN:
         if isinstance(value.get(key), dict | list) and not isinstance(value.get("name"), str):
             yield from _of_value(value[key], offered, depth + 1)
             return
@@ -229,21 +100,21 @@ def _of_value(value: Any, offered: Offered, depth: int) -> Iterator[_Form]:
 
 
 def _of_object(value: dict[str, Any], offered: Offered) -> _Form:
-    key = next((key for key in _NAMES if isinstance(value.get(key), str)), None)
+    key = next((key for key in NAMES if isinstance(value.get(key), str)), None)
     if key is None:
         return _of_one_key(value, offered)
-    name = _bare_name(value[key].strip())
-    if _TOOL_NAME.fullmatch(name) is None:
+    name = bare_name(value[key].strip())
+    if NAME.fullmatch(name) is None:
         raise Unreadable("not a name")
     rest = {other: inner for other, inner in value.items() if other != key}
-    given = next((other for other in _ARGUMENTS if other in rest), None)
+    given = next((other for other in ARGUMENTS if other in rest), None)
     if given is None:
-        rest = {other: inner for other, inner in rest.items() if other not in _BESIDE}
+        rest = {other: inner for other, inner in rest.items() if other not in BESIDE}
         if rest and not set(rest) <= set(offered.get(name, ())):
             raise Unreadable("something that is no argument")
         return _Form(name=name, arguments=rest, sure=False)
     arguments = _arguments(rest.pop(given), offered.get(name, ()))
-    sure = isinstance(value[given], dict) and given in ("arguments", "parameters") and set(rest) <= _BESIDE
+    sure = isinstance(value[given], dict) and given in ("arguments", "parameters") and set(rest) <= BESIDE
     return _Form(name=name, arguments=arguments, sure=sure)
 
 
@@ -290,8 +161,8 @@ def _in_order(values: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
 def _python(reader: Reader, offered: Offered) -> _Form:
     """`calculate(expression="1 + 1")`, `calculate("1 + 1")`, and `calculate(1 + 1)` of a tool that takes one text."""
     reader.peek()
-    match = _DOTTED.match(reader.text, reader.at)
-    name = _bare_name(match[0]) if match else ""
+    match = DOTTED.match(reader.text, reader.at)
+    name = bare_name(match[0]) if match else ""
     if match is None or name not in offered or reader.text[match.end() : match.end() + 1] != "(":
         raise Unreadable("not a call of a tool")
     start = match.end()
@@ -321,12 +192,6 @@ def _keywords(inner: str, names: Sequence[str]) -> dict[str, Any]:
         if reader.peek() and not reader.take(","):
             raise Unreadable("not a comma")
     return {**_in_order(in_order, names), **found}
-
-
-def _bare_name(name: str) -> str:
-    for before in _BEFORE_NAME:
-        name = name.removeprefix(before)
-    return name
 
 
 # --- Whether an answer is one ----------------------------------------------------------------------------------------

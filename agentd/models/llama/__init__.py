@@ -33,7 +33,7 @@ vocabulary   text to llama.cpp's tokens and back
     the answer:
 text         tokens' bytes to answer and reasoning
 family       how families of models write calls and reasoning: one table
-calls        finds calls in an answer while it streams, in the forms of agentd.evidence.call_forms
+calls        finds calls in an answer while it streams, also in the forms of agentd.evidence.call_openings
 grammar      a JSON schema as a grammar, tried where a crash costs nothing
 sampler      how a request chooses its tokens, within its grammar
 

@@ -1,7 +1,7 @@
 """Finds tool calls in an answer while it streams; what turns out to be none is text like the rest.
 
 A call begins behind the mark of the model's family, wherever that stands, or at the beginning of a line in one of the
-forms of `agentd.evidence.call_forms`.
+forms of `agentd.evidence.call_openings`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from agentd.evidence.call_forms import BEHIND, Call, Offered, Opening, opening, read_calls, value_begins
+from agentd.evidence.call_forms import BEHIND, Call, read_calls
+from agentd.evidence.call_openings import Offered, Opening, opening, value_begins
 from agentd.evidence.loose_json import Extent
 from agentd.models.llama.family import Family, Unfinished
 from agentd.models.llama.text import tail
@@ -121,7 +122,7 @@ class CallFinder:
         if own and rest.startswith(own):
             self._step = self._own
             return True
-        begins = value_begins(self._held, 0, self._offered)
+        begins = value_begins(self._held, 0, self._offered, marked=True)
         if not last and (begins == "unsure" or (own and own.startswith(rest))):
             return False
         if begins == "yes":
