@@ -9,11 +9,11 @@ import pytest
 from agentd.config.sections import ModelSection, RemoteSection
 from agentd.errors import ConfigError
 from agentd.generation import Limits
-from agentd.models.assembly import assemble, llama_model, only
+from agentd.models.assembly import assemble, llama_model, only, remote_model
 from agentd.models.choice import State
 from agentd.models.failover import FailoverModel
 from agentd.models.shelf import Shelf
-from agentd.ports import Bounded
+from agentd.ports import Bounded, Citer, ToolUser
 from agentd.testing.gguf import write_random_model
 from agentd.testing.model import ScriptedModel
 
@@ -76,3 +76,11 @@ async def test_the_local_model_is_loaded_as_the_settings_say(tmp_path: Path) -> 
         async with llama_model(tmp_path / "small.gguf", options, Shelf(tmp_path)) as model:
             bounded: Bounded = model
             assert await bounded.context(Limits()) == known
+
+
+def test_tools_are_offered_to_a_model_on_a_server_unless_the_settings_say_no() -> None:
+    for tools, offered in (("auto", True), ("on", True), ("off", False)):
+        options = ModelSection.model_validate({"tools": tools, "remote": {"base_url": "http://127.0.0.1:9/v1"}})
+        model = remote_model(options)
+        assert isinstance(model, ToolUser) and model.tools is offered
+        assert isinstance(model, Citer) and model.cites
