@@ -274,7 +274,7 @@ class _House:
         house = cls(settings, pending, sessions, conversations, documents, ids)
         house.extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
         house.model = (
-            only(model, settings.model, house._tell_model)
+            only(model, settings.model, Shelf(state_dir), house._tell_model)
             if model is not None
             else assemble(settings.model, Shelf(state_dir), house.extractive, house._tell_model)
         )

@@ -43,6 +43,7 @@ from agentd.generation import (
     TextDelta,
     TextPart,
     ToolCallDelta,
+    ToolCallPart,
     ToolResultPart,
     Usage,
 )
@@ -50,8 +51,8 @@ from agentd.ids import IdSource
 from agentd.ports import Bounded, Bus, ChatModel, Citer, Clock, ToolUser, Writer
 from agentd.preparation import Preparation, Prepared
 from agentd.telling import Telling
-from agentd.tools.calls import CallAssembler
-from agentd.tools.execution import FAILED, Execution, ToolLimits
+from agentd.tools.calls import CallAssembler, foreign
+from agentd.tools.execution import Execution, ToolLimits
 from agentd.tools.plain_questions import call_for, plain_answer
 from agentd.tools.registry import Tools, specs
 from agentd.tools.sources import Sources
@@ -153,8 +154,6 @@ class Turn:
         if call is None or call.tool not in self._runner.tools:
             return None
         (result,) = await self._execution().run([call])
-        if result.text.startswith(FAILED):
-            return None
         text = plain_answer(call, result.text)
         await self._telling.add(text)
         return self._outbound("answer", text)
@@ -298,10 +297,10 @@ class Turn:
                 log.warning("turn %s called tools %d times; now it must answer", request.turn_id, rounds)
                 request = replace(request, tools=())
 
-    def _check_offered(self, model: ChatModel, request: ModelRequest, called: Sequence[Any]) -> None:
+    def _check_offered(self, model: ChatModel, request: ModelRequest, called: Sequence[ToolCallPart]) -> None:
         """A call of a tool that was not offered is not an answer."""
         offered = {tool.name for tool in request.tools}
-        if all(call.tool in offered for call in called):
+        if not foreign(called, offered):
             return
         if isinstance(model, Writer) and model.writes:
             raise _NoAnswer("call")

@@ -62,6 +62,9 @@ SAMPLES = {
         '<tool_call>{"name": "time"}</tool_call>',
         calls=(ADD, TIME),
     ),
+    "hermes, a tool that was not offered": Sample(
+        family="hermes", says='<tool_call>{"name": "weather"}</tool_call>', calls=(("weather", "{}"),)
+    ),
     "hermes, arguments as text": Sample(
         family="hermes",
         says='<tool_call>{"name": "add", "arguments": "{\\"a\\": 1}"}</tool_call>',
@@ -82,8 +85,8 @@ SAMPLES = {
     ),
     "hermes, no name": Sample(
         family="hermes",
-        says='<tool_call>{"tool": "add"}</tool_call><tool_call>{"name": "time"}</tool_call>',
-        text='<tool_call>{"tool": "add"}</tool_call>',
+        says='<tool_call>{"sum": "add"}</tool_call><tool_call>{"name": "time"}</tool_call>',
+        text='<tool_call>{"sum": "add"}</tool_call>',
         calls=(TIME,),
     ),
     "hermes, a string without an end": Sample(
@@ -131,7 +134,12 @@ SAMPLES = {
         family="llama", says='<|python_tag|>{"name": "time", "parameters": {}}', calls=(TIME,)
     ),
     "llama, a tool that was not offered": Sample(
-        family="llama", says='{"name": "Ada", "parameters": {}}', text='{"name": "Ada", "parameters": {}}'
+        family="llama", says='{"name": "weather", "parameters": {}}', calls=(("weather", "{}"),)
+    ),
+    "llama, a name that is no tool's": Sample(
+        family="llama",
+        says='{"name": "Ada Lovelace", "parameters": {}}',
+        text='{"name": "Ada Lovelace", "parameters": {}}',
     ),
     "llama, other JSON": Sample(family="llama", says='{"answer": 4}', text='{"answer": 4}'),
     "llama, JSON further down": Sample(
@@ -176,4 +184,4 @@ SAMPLES = {
     "granite, no list": Sample(family="granite", says='<|tool_call|>{"name": "time", "arguments": {}}', calls=(TIME,)),
     "granite, words": Sample(family="granite", says="<|tool_call|>none", text="<|tool_call|>none"),
 }
-OFFERED = frozenset({"add", "time"})
+OFFERED = {"add": ("a", "b"), "time": ()}

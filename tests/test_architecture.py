@@ -82,6 +82,7 @@ BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.language": frozenset({"agentd.stopwords"}),
     "agentd.letters": frozenset({"agentd.lock", "agentd.pending", "agentd.sessions", "agentd.store"}),
     "agentd.marks": frozenset({"agentd.store"}),
+    "agentd.models": frozenset({"agentd.tools"}),
     "agentd.pending": frozenset({"agentd.files"}),
     "agentd.ports": frozenset({"agentd.conversation", "agentd.generation"}),
     "agentd.prompt": frozenset({"agentd.generation", "agentd.plain", "agentd.ports"}),

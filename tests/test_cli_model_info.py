@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from agentd.cli import model_info
 from agentd.cli.model_info import info_lines, known
 from agentd.config import Settings
 from agentd.config.sections import ModelSection
+from agentd.models.llama import probe
+from agentd.models.llama.checks import NAME, Checks
+from agentd.models.llama.probe import Probed
 from agentd.models.shelf import Shelf
 from agentd.testing.gguf import write_random_model
 
@@ -23,7 +27,8 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def facts(tmp_path: Path, *, context: int = 4096, **settings: object) -> dict[str, object]:
     path = tmp_path / "small.gguf"
-    write_random_model(path, context=context)
+    if not path.exists():
+        write_random_model(path, context=context)
     return known(Shelf(tmp_path), str(path), Settings(model=ModelSection.model_validate(settings)))
 
 
@@ -50,3 +55,29 @@ def test_a_model_of_the_catalogue_is_judged_before_it_is_pulled(tmp_path: Path) 
     told = known(Shelf(tmp_path), "qwen3-4b", Settings(model=ModelSection(context=65536)))
     assert told["context used"] == "32768 tokens, all that the model has (model.context is 65536)"
     assert "32768 tokens" in str(told["memory"])
+
+
+def test_what_the_trial_of_a_model_found_is_told_with_what_overrules_it(tmp_path: Path) -> None:
+    told = facts(tmp_path)
+    assert str(told["tools"]).startswith("not known yet: the model is tried out") and told["citations"] == told["tools"]
+    assert facts(tmp_path, tools="off")["tools"] == "not offered, as model.tools says"
+    keep(tmp_path, Probed(knows=True, called=2, left_alone=True, cites=True))
+    assert facts(tmp_path)["tools"] == (
+        "offered: in a trial it called 2 of 2 tools rightly, and none where none was needed;"
+        ' model.tools = "off" overrules that'
+    )
+    assert facts(tmp_path)["citations"] == "by the model"
+    keep(tmp_path, Probed(knows=True, called=1, left_alone=False, cites=False))
+    assert facts(tmp_path)["tools"] == (
+        "not offered: in a trial it called 1 of 2 tools rightly, and one where none was needed;"
+        ' model.tools = "on" overrules that'
+    )
+    assert facts(tmp_path)["citations"] == "by agentd, sentence by sentence"
+    assert facts(tmp_path, tools="on")["tools"] == "offered, as model.tools says"
+    keep(tmp_path, Probed(knows=False, called=0, left_alone=True, cites=False))
+    assert facts(tmp_path, tools="on")["tools"] == "not offered: its chat template shows no form of calls"
+
+
+def keep(folder: Path, found: Probed) -> None:
+    checks = Checks(Shelf(folder).directory / NAME)
+    checks.put(probe.KIND, probe._about(folder / "small.gguf"), dataclasses.asdict(found))

@@ -9,11 +9,11 @@ import pytest
 from agentd.config.sections import ModelSection, RemoteSection
 from agentd.errors import ConfigError
 from agentd.generation import Limits
-from agentd.models.assembly import assemble, llama_model, only
+from agentd.models.assembly import assemble, llama_model, only, remote_model
 from agentd.models.choice import State
 from agentd.models.failover import FailoverModel
 from agentd.models.shelf import Shelf
-from agentd.ports import Bounded
+from agentd.ports import Bounded, Citer, ToolUser
 from agentd.testing.gguf import write_random_model
 from agentd.testing.model import ScriptedModel
 
@@ -61,7 +61,7 @@ async def test_an_order_that_leaves_nothing_is_a_fault_of_the_configuration(tmp_
 
 
 async def test_one_model_can_take_the_place_of_all(tmp_path: Path) -> None:
-    model = only(ScriptedModel(), ModelSection(path=Path("/m/x.gguf")), tell)
+    model = only(ScriptedModel(), ModelSection(path=Path("/m/x.gguf")), Shelf(tmp_path), tell)
     assert model.name == "scripted"
     await model.close()
 
@@ -73,6 +73,14 @@ async def test_the_local_model_is_loaded_as_the_settings_say(tmp_path: Path) -> 
             {"context": context, "threads": 1, "sequences": 64, "spill_bytes": 0, "guess": False, "gpu_layers": 0}
             | {"sampling": {"max_tokens": 100}}
         )
-        async with llama_model(tmp_path / "small.gguf", options) as model:
+        async with llama_model(tmp_path / "small.gguf", options, Shelf(tmp_path)) as model:
             bounded: Bounded = model
             assert await bounded.context(Limits()) == known
+
+
+def test_tools_are_offered_to_a_model_on_a_server_unless_the_settings_say_no() -> None:
+    for tools, offered in (("auto", True), ("on", True), ("off", False)):
+        options = ModelSection.model_validate({"tools": tools, "remote": {"base_url": "http://127.0.0.1:9/v1"}})
+        model = remote_model(options)
+        assert isinstance(model, ToolUser) and model.tools is offered
+        assert isinstance(model, Citer) and model.cites

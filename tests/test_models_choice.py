@@ -135,7 +135,7 @@ async def test_the_model_of_the_settings_is_loaded_in_the_background_and_its_fau
 async def test_without_a_first_model_there_is_none_until_one_is_chosen() -> None:
     house = House()
     chosen = ChosenModel(None, house.build, lambda name, state, reason: None)
-    assert not chosen.chosen and not chosen.tools and not chosen.writes and chosen.name == ""
+    assert not chosen.chosen and not chosen.tools and not chosen.cites and not chosen.writes and chosen.name == ""
     with pytest.raises(ModelError, match="agentd model use"):
         await answer(chosen)
     await chosen.use(Path("small.gguf"))

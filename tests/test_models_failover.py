@@ -169,6 +169,15 @@ async def test_tools_are_offered_by_and_to_those_who_can_call_them() -> None:
     assert not house.model.tools, "while it rests, the other one is asked first"
 
 
+async def test_who_cites_is_known_of_the_model_that_would_be_asked() -> None:
+    big = Named("big", [DOWN])
+    big.cites = True
+    house = House(remote=big, extractive=Named("sentences"))
+    assert house.model.cites
+    await house.answer(request())
+    assert not house.model.cites
+
+
 async def test_closing_the_stream_closes_the_model_that_answers() -> None:
     sentences = Named("sentences")
     house = House(remote=Named("big", [DOWN]), extractive=sentences)

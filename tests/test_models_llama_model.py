@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -32,7 +33,9 @@ from agentd.generation import (
     Usage,
 )
 from agentd.models.llama import model as model_module
+from agentd.models.llama import probe as probe_module
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.probe import Probed
 from agentd.models.llama.supervisor import Patience
 from agentd.ports import ChatModel, ToolUser
 from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
@@ -57,13 +60,23 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
             context: int = 1024,
             sequences: int = 4,
             patience: Patience = QUICK,
+            tools: Literal["auto", "on", "off"] = "on",
+            checks: Path | None = None,
         ) -> LlamaModel:
             path = tmp_path / "tiny.gguf"
             if follows is None:
                 write_random_model(path, chat_template=chat_template, context=65536)
             else:
                 write_table_model(path, follows, chat_template=chat_template, context=65536)
-            model = LlamaModel(path, context=context, threads=1, sequences=sequences, patience=patience)
+            model = LlamaModel(
+                path,
+                context=context,
+                threads=1,
+                sequences=sequences,
+                patience=patience,
+                tools=tools,
+                checks=checks,
+            )
             return await stack.enter_async_context(model)
 
         yield make
@@ -200,7 +213,7 @@ CALLING = chain("\n", "Well:", "<tool_call>", '{"name":', ' "add",', ' "argument
 
 async def test_a_call_of_a_tool_comes_as_a_call_and_its_result_is_read_in_the_next_round(make: Make) -> None:
     model = await make(CALLING, chat_template=HERMES)
-    assert isinstance(model, ToolUser) and model.tools
+    assert isinstance(model, ToolUser) and model.tools and not model.cites
     asked = replace(ask(), tools=(ADD,))
     said = await deltas(model, asked)
     (call,) = [delta for delta in said if isinstance(delta, ToolCallDelta)]
@@ -221,6 +234,26 @@ async def test_a_model_whose_template_knows_no_tools_is_offered_none(make: Make)
     await model.start()
     assert not model.tools
     assert text_of(await deltas(model, replace(ask(), tools=(ADD,)))) == "Hello world!"
+
+
+async def test_tools_are_offered_as_the_settings_say_and_else_only_once_it_was_seen_to_use_them(make: Make) -> None:
+    for tools in ("auto", "off"):
+        model = await make(CALLING, chat_template=HERMES, tools=tools)
+        await model.start()
+        assert model.knows_tools and not model.tools and not model.cites
+
+
+async def test_a_model_that_nobody_asks_is_tried_in_the_background(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_module, "QUIET", 0.01)
+    model = await make(CALLING, chat_template=HERMES, context=4096, tools="auto", checks=tmp_path / "checks.json")
+    await model.start()
+    async with asyncio.timeout(60):
+        while model._trial.found is None:  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.01)
+    assert model._trial.found == Probed(knows=True, called=0, left_alone=False, cites=False)
+    assert not model.tools and not model.cites, "it calls `add`, whatever it is asked"
 
 
 async def test_an_answer_keeps_to_its_schema_or_there_is_none(make: Make) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from agentd.evidence.call_forms import Call
 from agentd.models.llama.calls import CallFinder
-from agentd.models.llama.family import FAMILIES, Call
+from agentd.models.llama.family import FAMILIES
 from agentd.models.llama.speech import Outbox, Speech
 from agentd.models.llama.text import Assembler, Say
 from agentd.models.llama.wire import Called, FromChild, Pong, Said
@@ -15,7 +16,7 @@ def answer(text: str) -> Say:
 
 
 def test_calls_are_looked_for_in_the_answer_and_not_in_the_reasoning() -> None:
-    speech = Speech(Assembler(), CallFinder(HERMES, {"time"}))
+    speech = Speech(Assembler(), CallFinder(HERMES, {"time": ()}))
     said = [*speech.feed(b"<think>" + TIME + b"</think>Well. " + TIME), *speech.finish()]
     assert said == [
         Say(text=TIME.decode(), reasoning=True),
@@ -32,7 +33,7 @@ def test_without_a_finder_a_call_is_text() -> None:
 
 
 def test_what_was_held_back_comes_at_the_end() -> None:
-    speech = Speech(Assembler(stop=("END",)), CallFinder(HERMES, {"time"}))
+    speech = Speech(Assembler(stop=("END",)), CallFinder(HERMES, {"time": ()}))
     assert speech.feed(b"x <tool_ca") == [answer("x ")]
     assert speech.finish() == [answer("<tool_ca")]
     assert not speech.stopped

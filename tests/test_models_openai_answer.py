@@ -108,3 +108,9 @@ def test_a_servers_words_are_found_in_every_form_of_error() -> None:
     assert error_text({"error": "no"}) == "no"
     assert error_text("no") == "no"
     assert error_text({"error": {"message": 5}}) == error_text(None) == ""
+
+
+def test_arguments_may_come_as_the_object_that_they_are() -> None:
+    call = {"index": 0, "id": "x", "function": {"name": "add", "arguments": {"a": "ä"}}}
+    said = deltas(delta(tool_calls=[call]), end("tool_calls"))
+    assert said[0] == ToolCallDelta(index=0, call_id="x", name="add", arguments='{"a": "ä"}')

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.generation import ToolCallDelta
-from agentd.tools.calls import LONGEST_ARGUMENTS, CallAssembler
+from agentd.generation import ToolCallDelta, ToolCallPart
+from agentd.tools.calls import LONGEST_ARGUMENTS, CallAssembler, foreign
 
 
 def delta(index: int = 0, call_id: str = "a", name: str = "", arguments: str = "") -> ToolCallDelta:
@@ -60,3 +60,11 @@ def test_halves_of_characters_become_question_marks() -> None:
     calls.add(delta(call_id="\ud800", name="\udfff", arguments='{"a": "\ud83d"}'))
     [call] = calls.take()
     assert (call.call_id, call.tool, call.arguments) == ("?", "?", '{"a": "?"}')
+
+
+def test_calls_of_nothing_that_was_offered_are_foreign() -> None:
+    add = ToolCallPart(call_id="1", tool="add", arguments='{"a": 1}')
+    weather = ToolCallPart(call_id="2", tool="weather", arguments="{}")
+    told = ToolCallPart(call_id="3", tool="add", arguments='{"type": "object", "properties": {"a": {}}}')
+    assert foreign([weather], {"add"}) and foreign([told], {"add"}) and foreign([add], ())
+    assert not foreign([add], {"add"}) and not foreign([add, weather], {"add"}) and not foreign([], {"add"})

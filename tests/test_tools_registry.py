@@ -25,6 +25,19 @@ def test_a_model_is_told_name_purpose_and_schema_in_one_order() -> None:
     told = specs(dict(sorted(TOOLS.items(), reverse=True)))
     assert [spec.name for spec in told] == ["calculate", "current_time", "search_documents"]
     assert told[2].parameters["required"] == ["query"]
-    assert told[2].parameters["additionalProperties"] is False
     assert all(spec.description and json.dumps(spec.parameters) for spec in told)
     assert all("description" in field for spec in told for field in spec.parameters["properties"].values())
+
+
+def test_what_is_read_with_every_prompt_is_short() -> None:
+    """About four characters are a token; the whole prompt of a greeting shall have at most 600."""
+    told = [
+        {"name": spec.name, "description": spec.description, "parameters": spec.parameters} for spec in specs(TOOLS)
+    ]
+    assert len(json.dumps(told)) < 900
+
+
+def test_no_example_stands_there_that_a_model_could_repeat_as_an_answer() -> None:
+    assert not re.search(
+        r"\d", json.dumps([[spec.description, spec.parameters] for spec in specs(TOOLS)]).replace("log10", "")
+    )

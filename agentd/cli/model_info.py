@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from agentd.cli.model_names import path_of
@@ -9,7 +10,8 @@ from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.catalogue import entries
 from agentd.models.gpu import gpu_found
-from agentd.models.llama import files, machine
+from agentd.models.llama import checks, files, machine, probe
+from agentd.models.llama.checks import Checks
 from agentd.models.shelf import Shelf
 
 
@@ -49,6 +51,7 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
             "architecture": gguf.architecture,
             "context": gguf.context or "unknown",
             "chat template": "yes" if gguf.chat_template else "none; a common one is used",
+            **_habits(shelf, path, settings.model.tools),
             **_detected(settings, gguf.context),
         }
     record = next((found.record for found in shelf.models() if found.path == path), None)
@@ -56,6 +59,19 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
         facts |= {"from": record.source, "revision": record.revision, "sha256": record.sha256}
         facts |= {"licence": record.licence or "unknown", "pulled": record.pulled.isoformat(timespec="seconds")}
     return facts
+
+
+def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
+    """What the trial of the model found, and what follows from it."""
+    found = probe.known(Checks(shelf.directory / checks.NAME), path)
+    unknown = "not known yet: the model is tried out once it runs and nobody asks, or by `agentd model check`"
+    told = {"on": "offered, as model.tools says", "off": "not offered, as model.tools says"}.get(tools, unknown)
+    if found is not None and (tools == "auto" or not found.knows):
+        advice = "" if not found.knows else f'; model.tools = "{"off" if found.tools else "on"}" overrules that'
+        told = f"{'offered' if found.tools else 'not offered'}: {found.told}{advice}"
+    if found is None:
+        return {"tools": told, "citations": unknown}
+    return {"tools": told, "citations": "by the model" if found.cites else "by agentd, sentence by sentence"}
 
 
 def _needed(memory: int, context: int) -> str:

@@ -144,7 +144,6 @@ class RemoteSection(Section):
         unit="tokens",
         ge=256,
     )
-    tools: bool = _key(True, "whether the model may be offered tools")
     concurrency: Count = _key(4, "how many answers the server makes for us at once; more wait", unit="answers")
     pin_slots: bool = _key(
         False, "keep each conversation in one slot of llama-server, which must have at least `concurrency` of them"
@@ -201,7 +200,9 @@ class ModelSection(Section):
         "", "what every language model is told besides: who you are, how to answer", max_length=8000
     )
     tools: Literal["auto", "on", "off"] = _key(
-        "auto", "whether models are offered tools; `auto` asks a model in a file for three trial calls first"
+        "auto",
+        "whether language models are offered tools; `auto` offers them to a model in a file once a short trial saw it"
+        " use them, and to one on a server always",
     )
     guess: bool = _key(
         True, "check several tokens at once where an answer quotes; it changes how fast the model answers, not what"

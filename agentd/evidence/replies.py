@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+from agentd.evidence.call_forms import looks_like_call
+
 Flaw = Literal["empty", "marks", "copy", "circles", "call"]
 FLAWS: dict[Flaw, str] = {
     "empty": "it said nothing",
     "marks": "it only gave numbers in brackets",
     "copy": "it repeated what it was told",
     "circles": "it went round in circles",
-    "call": "it called a tool that was not offered",
+    "call": "it called a tool instead of answering",
 }
 """What each flaw is called before people."""
 
@@ -50,6 +52,8 @@ def flaw(reply: str, *, told: Iterable[str]) -> Flaw | None:
         return "empty"
     if not _WORD.search(_MARK.sub("", reply)):
         return "marks"
+    if looks_like_call(reply):
+        return "call"
     if is_refusal(_END.split(reply.strip(), maxsplit=1)[0]):
         return None
     said = _bare(reply)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentd.errors import ModelError
 from agentd.generation import Delta, Limits, ModelRequest
-from agentd.ports import Bounded, ChatModel, ToolUser, Writer
+from agentd.ports import Bounded, ChatModel, Citer, ToolUser, Writer
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,10 @@ class ChosenModel:
     @property
     def tools(self) -> bool:
         return isinstance(self._model, ToolUser) and self._model.tools
+
+    @property
+    def cites(self) -> bool:
+        return isinstance(self._model, Citer) and self._model.cites
 
     @property
     def writes(self) -> bool:

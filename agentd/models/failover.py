@@ -22,7 +22,7 @@ from agentd.generation import (
     ToolCallDelta,
 )
 from agentd.models.choice import ChosenModel, State, Tell
-from agentd.ports import Bounded, ChatModel, ToolUser, Writer
+from agentd.ports import Bounded, ChatModel, Citer, ToolUser, Writer
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,11 @@ class FailoverModel:
     def tools(self) -> bool:
         model = self._first()
         return isinstance(model, ToolUser) and model.tools
+
+    @property
+    def cites(self) -> bool:
+        model = self._first()
+        return isinstance(model, Citer) and model.cites
 
     @property
     def writes(self) -> bool:

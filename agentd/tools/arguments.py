@@ -48,21 +48,29 @@ def check(model: type[BaseModel], arguments: dict[str, JsonValue]) -> BaseModel:
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of the arguments, without the titles that pydantic makes of the names."""
-    found = _untitled(model.model_json_schema())
+    """The JSON schema of the arguments with what a model needs to call: each word of it is read with every prompt.
+
+    Titles, bounds and defaults are left out; `check` tells a model that goes beyond them.
+    """
+    found = _plain(model.model_json_schema())
     assert isinstance(found, dict)
     found.pop("description", None)  # the docstring of the class is for readers of the code
     return found
 
 
-def _untitled(node: Any, *, names: bool = False) -> Any:
+_UNTOLD = frozenset(
+    "title default additionalProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum".split()
+)
+
+
+def _plain(node: Any, *, names: bool = False) -> Any:
     """`names` says that the keys of `node` are names of arguments: one of those may be called "title"."""
     if isinstance(node, list):
-        return [_untitled(item) for item in node]
+        return [_plain(item) for item in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: _untitled(value, names=key in ("properties", "$defs") and not names)
+        key: _plain(value, names=key in ("properties", "$defs") and not names)
         for key, value in node.items()
-        if names or key != "title"
+        if names or key not in _UNTOLD
     }

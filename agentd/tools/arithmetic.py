@@ -32,6 +32,10 @@ _SAME = str.maketrans(
 CONSTANTS = {"pi": Fraction(str(math.pi)), "e": Fraction(str(math.e))}
 
 
+class NoValue(ToolError):
+    """It is written as it should be, but has no value."""
+
+
 def evaluate(expression: str) -> Fraction:
     """The value; exact but for roots, logarithms and the like. `ToolError` says what is wrong and where."""
     if len(expression) > LONGEST:
@@ -179,7 +183,7 @@ def _too_large() -> ToolError:
 
 def _divisor(operator: str, value: Fraction) -> Fraction:
     if operator != "*" and not value:
-        raise ToolError("This divides by zero, which has no value.")
+        raise NoValue("This divides by zero, which has no value.")
     return value
 
 
@@ -193,7 +197,7 @@ _PRODUCTS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
     if not base and exponent < 0:
-        raise ToolError("This divides by zero, which has no value.")
+        raise NoValue("This divides by zero, which has no value.")
     if exponent.denominator == 1:
         return _whole_power(base, exponent.numerator)
     try:

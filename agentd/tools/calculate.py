@@ -11,8 +11,7 @@ from agentd.tools.arithmetic import LONGEST, evaluate, written
 
 class CalculateArguments(Arguments):
     expression: str = Field(
-        description="For example (17.5 + 3) * 12 / 7 or sqrt(2) ^ 3. Operators + - * / // % ^ with % as the remainder;"
-        " functions abs ceil cos exp floor ln log10 log2 max min round sin sqrt tan; constants pi and e.",
+        description="Numbers, + - * / ^ % (remainder), brackets, sqrt, round, log10, ln, sin, cos, pi and the like.",
         max_length=LONGEST,
     )
 
@@ -21,7 +20,7 @@ class Calculate:
     """Implements `ports.Tool`."""
 
     name = "calculate"
-    description = "Work out an arithmetic expression exactly. Use it for every calculation instead of guessing."
+    description = "Work out an arithmetic expression exactly. Use it for every calculation."
     arguments = CalculateArguments
     side_effects = False
 

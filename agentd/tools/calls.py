@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 
+from agentd.evidence.call_forms import defines_tool
 from agentd.generation import ToolCallDelta, ToolCallPart
 
 log = logging.getLogger(__name__)
@@ -11,6 +13,14 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 100
 LONGEST_ARGUMENTS = 65_536
 """Characters; more is cut off, and then is no JSON that anybody could take."""
+
+
+def foreign(calls: Sequence[ToolCallPart], offered: Collection[str]) -> bool:
+    """Whether a model that calls these means none of the tools that it was offered, or only repeats how they are told.
+
+    Then it is better asked again without tools than told what is wrong.
+    """
+    return bool(calls) and all(call.tool not in offered or defines_tool(call.arguments) for call in calls)
 
 
 class _Call:

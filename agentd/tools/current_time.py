@@ -17,7 +17,7 @@ from agentd.tools.arguments import Arguments
 class CurrentTimeArguments(Arguments):
     time_zone: str = Field(
         default="",
-        description="An IANA name such as Europe/Berlin or UTC; empty for the user's own time zone.",
+        description="IANA name; leave it out for the user's own.",
         max_length=100,
     )
 
@@ -26,7 +26,7 @@ class CurrentTime:
     """Implements `ports.Tool`; the user's own time zone is the one that this machine is set to."""
 
     name = "current_time"
-    description = "Tell the present date, weekday and time."
+    description = "Tell the present date, weekday and time of day."
     arguments = CurrentTimeArguments
     side_effects = False
 

@@ -29,7 +29,7 @@ from agentd.tools.sources import Sources
 log = logging.getLogger(__name__)
 
 FAILED = "Error: "
-"""What the result of a call that failed begins with, for the model."""
+"""A result that begins so says why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

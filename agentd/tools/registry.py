@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from agentd.generation import ToolSpec
 from agentd.ports import Clock, Documents, Tool
@@ -24,7 +24,22 @@ def built_in(*, documents: Documents, clock: Clock) -> Tools:
     }
 
 
-def specs(tools: Tools) -> tuple[ToolSpec, ...]:
+def built_in_specs() -> tuple[ToolSpec, ...]:
+    """What a model is told of the tools of `built_in`, for whoever has no documents to search."""
+    return specs({tool.name: tool for tool in (Calculate, CurrentTime, SearchDocuments)})
+
+
+class _Told(Protocol):
+    """What is told of a tool."""
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def arguments(self) -> Any: ...
+
+
+def specs(tools: Mapping[str, _Told]) -> tuple[ToolSpec, ...]:
     """In the order of their names, so that prompts begin alike whatever order the tools came in."""
     return tuple(
         ToolSpec(name=name, description=tools[name].description, parameters=schema(tools[name].arguments))

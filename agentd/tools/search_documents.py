@@ -15,7 +15,7 @@ PASSAGES = 5
 
 class SearchDocumentsArguments(Arguments):
     query: str = Field(
-        description="What to look for, as a few telling words in the language of the documents.",
+        description="A few telling words.",
         min_length=1,
         max_length=1000,
     )
@@ -25,10 +25,7 @@ class SearchDocuments:
     """Implements `ports.Tool`; finds only what the principal of the turn may read."""
 
     name = "search_documents"
-    description = (
-        "Search the user's documents when the passages that you were given do not answer the question. The result is"
-        " numbered passages; cite them like those you were given."
-    )
+    description = "Search the user's documents for more passages, if those given do not answer the question."
     arguments = SearchDocumentsArguments
     side_effects = False
 

@@ -3,6 +3,7 @@
 In the daemon's process (llama.cpp is never imported here):
 
 model        `LlamaModel`, the `ChatModel`: limits, replay and restart of requests
+probe        a short trial of what a model does with tools and passages, kept for its file
 embedder     `LlamaEmbedder`, the `Embedder`: in the child of a chat model or in one of its own
 request      a `ModelRequest` checked and turned into a message for the child
 schema       whether a grammar can promise what a JSON schema asks
@@ -32,7 +33,7 @@ vocabulary   text to llama.cpp's tokens and back
     the answer:
 text         tokens' bytes to answer and reasoning
 family       how families of models write calls and reasoning: one table
-calls        finds calls in an answer while it streams
+calls        finds calls in an answer while it streams, also in the forms of agentd.evidence.call_openings
 grammar      a JSON schema as a grammar, tried where a crash costs nothing
 sampler      how a request chooses its tokens, within its grammar
 

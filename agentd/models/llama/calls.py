@@ -1,119 +1,209 @@
-"""Finds tool calls in an answer while it streams; what turns out to be none is text like the rest."""
+"""Finds tool calls in an answer while it streams; what turns out to be none is text like the rest.
+
+A call begins behind the mark of the model's family, wherever that stands, or at the beginning of a line in one of the
+forms of `agentd.evidence.call_openings`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable
 
-from agentd.models.llama.family import Call, Family, Unfinished
+from agentd.evidence.call_forms import BEHIND, Call, read_calls
+from agentd.evidence.call_openings import Offered, Opening, opening, value_begins
+from agentd.evidence.loose_json import Extent
+from agentd.models.llama.family import Family, Unfinished
 from agentd.models.llama.text import tail
 
 LONGEST = 65_536
-"""Characters that a call may have; a longer one is text."""
-_BARE = ('{"name":', '{"type":"function"', '{"function":', '[{"name":', '[{"type":"function"', '[{"function":')
+"""Characters that a call behind a mark may have; a longer one is text."""
+LONGEST_BARE = 4096
+"""The same for one without a mark: everything that looks like it is held back until then."""
+_BLANKS = re.compile(r"\s{0,1000}")
 
 
 class CallFinder:
-    """Feed it the answer in any cut; it holds back what may yet be a call."""
+    """Feed it the answer in any cut; it holds back what may yet be a call.
 
-    def __init__(self, family: Family, offered: Collection[str]) -> None:
+    It gives also calls of tools that were not `offered`, if they are calls beyond doubt.
+    """
+
+    def __init__(self, family: Family, offered: Offered) -> None:
         self._family = family
         self._offered = offered
         self._held = ""
-        self._opened: str | None = None
-        """The mark behind which the held text is; None outside of a call."""
+        self._step: Callable[[list[str | Call], bool], bool] = self._outside
+        """Decides about the beginning of what is held; False if that takes more text."""
+        self._mark = ""
+        """What stood before the held text and is said if this is not a call."""
+        self._marked = False
+        """That was the family's own mark."""
+        self._closes = ""
+        """What may stand behind the call."""
+        self._extent = Extent(0)
         self._searched = 0
-        self._fresh = family.bare
-        """Nothing but blanks yet, so that a call may begin without its mark."""
+        self._line = True
+        """The held text begins a line."""
         self._after_call = False
         """Blanks that follow are no text."""
 
     def feed(self, text: str) -> list[str | Call]:
         """What is certain now, in order."""
         self._held += text
-        found: list[str | Call] = []
-        while self._step(found, last=False):
-            pass
-        return found
+        return self._decide(last=False)
 
     def finish(self) -> list[str | Call]:
         """The rest, when there is no more text."""
+        return self._decide(last=True)
+
+    def _decide(self, *, last: bool) -> list[str | Call]:
         found: list[str | Call] = []
-        while self._held or self._opened is not None:
-            if not self._step(found, last=True):
-                break
+        while (self._held or (last and self._mark)) and self._step(found, last):
+            pass
         return found
 
-    def _step(self, found: list[str | Call], *, last: bool) -> bool:
-        """Decide about the beginning of what is held; False where that takes more text."""
-        return self._within(found, last=last) if self._opened is not None else self._outside(found, last=last)
+    # --- Outside of a call -------------------------------------------------------------------------------------------
 
-    def _outside(self, found: list[str | Call], *, last: bool) -> bool:
-        if self._fresh:
-            verdict = _bare(self._held)
-            if verdict is None and not last:
-                return False
-            self._fresh = False
-            if verdict:
-                self._opened = ""
+    def _outside(self, found: list[str | Call], last: bool) -> bool:
+        if self._after_call and not self._pass_rest(last):
+            return False
+        mark = self._held.find(self._family.opens)
+        at = self._line_from(0)
+        while at is not None and (mark < 0 or _first(self._held, at) < mark):
+            begins = opening(self._held, at, self._offered) if self._held[at] != "\n" else "no"
+            if isinstance(begins, Opening):
+                self._open(found, at, begins)
                 return True
-        before, mark, after = self._held.partition(self._family.opens)
-        if mark:
-            self._say(found, before)
-            self._held, self._opened, self._searched = after, mark, 0
+            if begins == "unsure" and not last:
+                self._say(found, at)
+                return False
+            at = self._line_from(at + 1)
+        if mark >= 0:
+            self._open_marked(found, mark)
             return True
         keep = 0 if last else tail(self._held, (self._family.opens,))
-        self._say(found, self._held[: len(self._held) - keep])
-        self._held = self._held[len(self._held) - keep :]
+        self._say(found, len(self._held) - keep)
         return False
 
-    def _within(self, found: list[str | Call], *, last: bool) -> bool:
-        if len(self._held) > LONGEST:
-            self._give_up(found)
+    def _line_from(self, at: int) -> int | None:
+        """Where the first line begins at or behind this place of the held text."""
+        if at == 0 and self._line:
+            return 0
+        end = self._held.find("\n", max(0, at - 1))
+        return end + 1 if 0 <= end < len(self._held) - 1 else None
+
+    def _pass_rest(self, last: bool) -> bool:
+        """Go past what belongs to the call before; False if that may go on."""
+        self._held = self._held.lstrip(BEHIND)
+        if self._closes and self._held.startswith(self._closes):
+            self._held, self._closes = self._held[len(self._closes) :].lstrip(BEHIND), ""
+        return bool(self._held) and (last or not self._closes.startswith(self._held))
+
+    def _open(self, found: list[str | Call], at: int, begins: Opening) -> None:
+        self._say(found, at)
+        start = begins.start - at
+        self._mark, self._held = self._held[:start], self._held[start:]
+        self._marked, self._extent = False, Extent(0)
+        self._closes = begins.closes or (self._closes if self._after_call else "")
+        self._step = self._value
+
+    def _open_marked(self, found: list[str | Call], at: int) -> None:
+        self._say(found, at)
+        opens = self._family.opens
+        self._mark, self._held = opens, self._held[len(opens) :]
+        self._marked, self._closes, self._searched = True, self._family.closes, 0
+        self._step = self._behind_mark
+
+    # --- Within a call -----------------------------------------------------------------------------------------------
+
+    def _behind_mark(self, found: list[str | Call], last: bool) -> bool:
+        start = _first(self._held, 0)
+        own, rest = self._family.own, self._held[start:]
+        if own and rest.startswith(own):
+            self._step = self._own
             return True
+        begins = value_begins(self._held, 0, self._offered, marked=True)
+        if not last and (begins == "unsure" or (own and own.startswith(rest))):
+            return False
+        if begins == "yes":
+            self._mark, self._held = self._mark + self._held[:start], rest
+            self._extent, self._step = Extent(0), self._value
+        else:
+            self._give_up(found, 0)
+        return True
+
+    def _value(self, found: list[str | Call], last: bool) -> bool:
+        """JSON or a function's call: it ends with its last bracket."""
+        most = LONGEST if self._marked else LONGEST_BARE
+        end = self._extent.look(self._held)
+        if (end if end is not None else len(self._held)) > most:
+            self._give_up(found, most)
+            return True
+        if end is None and not last:
+            return False
+        end = len(self._held) if end is None else end
+        calls = read_calls(self._held[:end], self._offered, marked=self._marked)
+        if calls is None:
+            self._give_up(found, end)
+        else:
+            self._call(found, calls, end)
+        return True
+
+    def _own(self, found: list[str | Call], last: bool) -> bool:
+        """The family's own form: it ends with its mark, unless that stands in a string."""
         closes = self._family.closes
-        end = self._held.find(closes, self._searched) if closes and self._opened else -1
+        end = self._held.find(closes, self._searched)
+        if (end if end >= 0 else len(self._held)) > LONGEST:
+            self._give_up(found, LONGEST)
+            return True
         if end < 0 and not last:
             self._searched = max(0, len(self._held) - len(closes))
             return False
-        if end < 0:
-            end, closes = len(self._held), ""
+        whole = end < 0
+        end = len(self._held) if whole else end
         try:
-            calls = self._family.parse(self._held[:end])
+            call = self._family.parse(self._held[:end])
         except Unfinished:
-            if closes:
+            call = None
+            if not whole:
                 self._searched = end + 1
                 return True
-            calls = None
-        if calls is None or (not self._opened and any(call.name not in self._offered for call in calls)):
-            self._give_up(found)
+        if call is None:
+            self._give_up(found, end)
         else:
-            found += calls
-            self._after_call = True
-            self._held, self._opened = self._held[end + len(closes) :], None
+            self._call(found, [call], end)
         return True
 
-    def _give_up(self, found: list[str | Call]) -> None:
-        """It was no call: the mark is text, and what follows it is looked at again."""
-        assert self._opened is not None
-        self._say(found, self._opened)
-        self._opened = None
+    def _call(self, found: list[str | Call], calls: list[Call], end: int) -> None:
+        found += calls
+        self._held, self._mark = self._held[end:], ""
+        self._after_call = self._line = True
+        self._step = self._outside
 
-    def _say(self, found: list[str | Call], text: str) -> None:
-        if self._after_call:
-            text = text.lstrip()
+    def _give_up(self, found: list[str | Call], examined: int) -> None:
+        """It was no call: the mark and what was examined are text, and what follows is looked at."""
+        self._held = self._mark + self._held
+        examined += len(self._mark)
+        self._mark = self._closes = ""
+        self._step = self._outside
+        self._say(found, examined)
+        self._line = False
+
+    def _say(self, found: list[str | Call], end: int) -> None:
+        """The held text up to this place is text of the answer."""
+        text, self._held = self._held[:end], self._held[end:]
         if not text:
             return
+        self._line = text.endswith("\n")
         self._after_call = False
-        self._fresh = self._fresh and not text.strip()
         if found and isinstance(found[-1], str):
             found[-1] += text
         else:
             found.append(text)
 
 
-def _bare(text: str) -> bool | None:
-    """Whether a call without a mark begins here; None where it may yet."""
-    dense = "".join(text[:200].split())
-    if any(dense.startswith(start) for start in _BARE):
-        return True
-    return None if any(start.startswith(dense) for start in _BARE) else False
+def _first(text: str, at: int) -> int:
+    """The place of the first character that is not blank."""
+    blanks = _BLANKS.match(text, at)
+    assert blanks is not None
+    return blanks.end()

@@ -156,7 +156,8 @@ class Engine:
         stop = (*message.stop, *template.stop)
         finder = None
         if message.tools and template.tools and template.family:
-            finder = CallFinder(template.family, {tool.name for tool in message.tools})
+            offered = {tool.name: tuple(tool.parameters.get("properties", ())) for tool in message.tools}
+            finder = CallFinder(template.family, offered)
         return Speech(Assembler(stop=stop, reasoning=reasoning, think=template.think), finder)
 
     # --- A step ------------------------------------------------------------------------------------------------------

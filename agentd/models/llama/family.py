@@ -1,4 +1,4 @@
-"""How families of models write tool calls and reasoning: one table, and the parsers of what stands between the marks.
+"""How families of models write tool calls and reasoning: one table, and the parsers of the forms that are not JSON.
 
 Which family a model belongs to is read from its chat template, which shows it its own marks. The forms are those of
 the models' cards: Hermes and Qwen https://huggingface.co/NousResearch/Hermes-3-Llama-3.1-8B, Qwen3.5's tags
@@ -14,42 +14,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentd.evidence.call_forms import Call
 from agentd.models.llama.text import END_THINK, THINK
 from agentd.models.llama.wire import Piece
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """A tool by name and its arguments, a JSON object as text."""
-
-    name: str
-    arguments: str
 
 
 class Unfinished(Exception):
     """The end of the text lies within a string, so that the mark that was found there is part of it."""
 
 
-Parse = Callable[[str], "list[Call] | None"]
-"""The calls in what stands between the marks; None where it is something else; `Unfinished`."""
+Parse = Callable[[str], Call | None]
+"""The call in what stands between the marks in a family's own form; None if it is something else; `Unfinished`."""
+
+
+def _never(text: str) -> None:
+    """For families that write JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
     """`sign`, a regular expression found in a chat template, is how the family is known.
 
-    A call stands between `opens` and `closes`; without `closes` it goes on to the end of the answer. `bare` families
-    may leave `opens` out where the answer is nothing but calls; then only tools that were offered count.
+    A call stands between `opens` and `closes`, where there is such a mark. It is JSON or, if it begins with `own`, in a
+    form of the family that `parse` reads.
     """
 
     name: str
     sign: str
     opens: str
     closes: str
-    parse: Parse
     write: Callable[[Sequence[Call]], tuple[Piece, ...]]
     """Calls of earlier answers as the model itself would have written them; only the marks are trusted."""
-    bare: bool = False
+    own: str = ""
+    parse: Parse = _never
     think: tuple[str, str] = (THINK, END_THINK)
     marks: tuple[str, ...] = ()
     """Further tokens that mean something within a call."""
@@ -67,53 +64,6 @@ def family_of(template: str) -> Family | None:
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
-
-
-def parse_json(text: str) -> list[Call] | None:
-    """An object, a list of them, or several one after the other, with or without semicolons."""
-    found: list[Call] = []
-    decoder = json.JSONDecoder(strict=False, parse_constant=_no_constant)
-    at = _skip(text, 0)
-    while at < len(text):
-        try:
-            value, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            if str(error).startswith("Unterminated string"):
-                raise Unfinished from None
-            return None
-        calls = [_call(item) for item in (value if isinstance(value, list) else [value])]
-        if None in calls:
-            return None
-        found += [call for call in calls if call is not None]
-        at = _skip(text, at)
-    return found or None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n;":
-        at += 1
-    return at
-
-
-def _call(value: Any) -> Call | None:
-    """`{"name": ..., "arguments" or "parameters": {...}}`, also within `{"function": ...}`."""
-    if not isinstance(value, dict):
-        return None
-    if isinstance(value.get("function"), dict):
-        value = value["function"]
-    name, arguments = value.get("name"), value.get("arguments", value.get("parameters", {}))
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            return None
-    if not (isinstance(name, str) and name and isinstance(arguments, dict)):
-        return None
-    return Call(name=name, arguments=json.dumps(arguments, ensure_ascii=False))
 
 
 def _object(call: Call, key: str = "arguments") -> str:
@@ -150,10 +100,8 @@ _FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\s*(.*?)\s*</function>\s*", re.D
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 
 
-def parse_tagged(text: str) -> list[Call] | None:
-    """JSON, or `<function=NAME><parameter=KEY>VALUE</parameter></function>` with values that are JSON or plain text."""
-    if not text.lstrip().startswith("<function"):
-        return parse_json(text)
+def parse_tagged(text: str) -> Call | None:
+    """`<function=NAME><parameter=KEY>VALUE</parameter></function>` with values that are JSON or plain text."""
     function = _FUNCTION.fullmatch(text)
     if function is None:
         return None
@@ -165,7 +113,7 @@ def parse_tagged(text: str) -> list[Call] | None:
             return None
         arguments[parameter[1].strip()] = _value(parameter[2])
         at = parameter.end()
-    return [Call(name=function[1].strip(), arguments=json.dumps(arguments, ensure_ascii=False))]
+    return Call(name=function[1].strip(), arguments=json.dumps(arguments, ensure_ascii=False))
 
 
 def _value(text: str) -> Any:
@@ -173,6 +121,10 @@ def _value(text: str) -> Any:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 # --- Gemma -----------------------------------------------------------------------------------------------------------
@@ -184,7 +136,7 @@ _KEY = re.compile(r"\s*([^:,{}\[\]]+?)\s*:\s*")
 _DEEPEST = 64
 
 
-def parse_gemma(text: str) -> list[Call] | None:
+def parse_gemma(text: str) -> Call | None:
     """`call:NAME{KEY:VALUE,...}`, strings between `<|"|>` marks."""
     name = _NAME.match(text)
     if name is None:
@@ -196,7 +148,7 @@ def parse_gemma(text: str) -> list[Call] | None:
         return None
     if not isinstance(arguments, dict) or text[reader.at :].strip():
         return None
-    return [Call(name=name[1], arguments=json.dumps(arguments, ensure_ascii=False))]
+    return Call(name=name[1], arguments=json.dumps(arguments, ensure_ascii=False))
 
 
 class _Gemma:
@@ -296,6 +248,7 @@ FAMILIES = (
         sign=r"<\|tool_call>call:",
         opens="<|tool_call>",
         closes="<tool_call|>",
+        own="call:",
         parse=parse_gemma,
         write=_write_gemma,
         think=("<|channel>thought\n", "<channel|>"),
@@ -306,7 +259,6 @@ FAMILIES = (
         sign=r"<\|tool_call\|>",
         opens="<|tool_call|>",
         closes="",
-        parse=parse_json,
         write=_write_granite,
     ),
     Family(
@@ -314,6 +266,7 @@ FAMILIES = (
         sign=r"""<tool_call>[^<>]{0,24}?(\{\\?["']name|<function=)""",
         opens="<tool_call>",
         closes="</tool_call>",
+        own="<function=",
         parse=parse_tagged,
         write=_write_hermes,
     ),
@@ -322,9 +275,7 @@ FAMILIES = (
         sign=r'\{"name": function name',
         opens="<|python_tag|>",
         closes="",
-        parse=parse_json,
         write=_write_llama,
-        bare=True,
     ),
 )
 """Looked through in this order: what stands further up may have the signs of what stands below it."""

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from agentd.models.llama.family import Call, Family
+from agentd.evidence.call_forms import Call
+from agentd.models.llama.family import Family
 from agentd.models.llama.wire import Line, Piece, ToolCall
 
 

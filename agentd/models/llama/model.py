@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from agentd.errors import Busy, ModelError, TimedOut
 from agentd.generation import (
@@ -24,6 +24,8 @@ from agentd.generation import (
     ToolCallDelta,
 )
 from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, Tokens, Vectors, Working
+from agentd.models.llama.checks import Checks
+from agentd.models.llama.probe import Trial
 from agentd.models.llama.process import Process
 from agentd.models.llama.request import count_message, generate_message
 from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
@@ -43,7 +45,8 @@ class LlamaModel:
     it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one, `gpu_layers`
     None all layers where llama.cpp finds a GPU and else none. Conversations that have to leave the cache are kept in up
     to `spill_bytes` of memory. `guess` lets the model check several tokens at once where it quotes; that changes how
-    fast it answers, not what.
+    fast it answers, not what. What is found out about the file is kept in `checks`. `tools` "on" offers tools if the
+    model's template knows a form for calls, "off" never does, and "auto" only once the model was seen to use them.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class LlamaModel:
         sequences: int = 16,
         spill_bytes: int = SPILL_BYTES,
         guess: bool = True,
+        checks: Path | None = None,
+        tools: Literal["auto", "on", "off"] = "on",
         on_state: OnState | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -74,6 +79,8 @@ class LlamaModel:
             guess=guess,
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
+        self._offer = tools
+        self._trial = Trial(self, path, None if checks is None else Checks(checks), busy=lambda: self._open > 0)
 
     @property
     def state(self) -> ModelState | None:
@@ -86,21 +93,36 @@ class LlamaModel:
         return self._supervisor.loaded.notes if self._supervisor.loaded else ()
 
     @property
-    def tools(self) -> bool:
-        """Whether it can call tools; taken for granted until the model is loaded."""
+    def knows_tools(self) -> bool:
+        """Whether its template has a form for calls; taken for granted until the model is loaded."""
         return self._supervisor.loaded is None or self._supervisor.loaded.tools
+
+    @property
+    def tools(self) -> bool:
+        """See `ports.ToolUser`."""
+        found = self._trial.found
+        offered = self._offer == "on" or (self._offer == "auto" and found is not None and found.tools)
+        return offered and self.knows_tools
+
+    @property
+    def cites(self) -> bool:
+        """See `ports.Citer`."""
+        return self._trial.found is not None and self._trial.found.cites
 
     async def start(self) -> int:
         """Load now, also after a crash loop; the process id of the child. `ModelError` says why it cannot be used."""
         self._supervisor.forgive()
-        return (await self._supervisor.child()).pid
+        return (await self.child()).pid
 
     async def close(self) -> None:
+        await self._trial.close()
         await self._supervisor.close()
 
     async def child(self) -> Process:
         """The child process with the model loaded, for what runs beside it."""
-        return await self._supervisor.child()
+        process = await self._supervisor.child()
+        await self._trial.begin()
+        return process
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,6 +160,8 @@ class LlamaModel:
         something was.
         """
         message = generate_message(request, next(self._numbers))
+        if request.priority != "background":
+            self._trial.give_way()
         with self._place(request.priority):
             deadline = asyncio.get_running_loop().time() + request.limits.turn
             silent, aloud = 1, 1
@@ -175,7 +199,7 @@ class LlamaModel:
     async def _child(self, seconds: float) -> Process:
         try:
             async with asyncio.timeout(max(0.0, seconds)):
-                return await self._supervisor.child()
+                return await self.child()
         except TimeoutError:
             raise TimedOut(
                 f"{self.name} was not loaded within {max(0.0, seconds):g} s (the limit for loading); it may be soon:"

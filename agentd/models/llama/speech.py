@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
+from agentd.evidence.call_forms import Call
 from agentd.models.llama.calls import CallFinder
-from agentd.models.llama.family import Call
 from agentd.models.llama.text import Assembler, Say
 from agentd.models.llama.wire import Called, FromChild, Said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -27,9 +28,14 @@ def _none_is_empty(value: object) -> object:
     return () if value is None else value
 
 
+def _as_text(value: object) -> object:
+    """Some servers give the arguments as the object that they are, not as its text."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+
+
 class _Function(_Lenient):
     name: str | None = None
-    arguments: str | None = None
+    arguments: Annotated[str | None, BeforeValidator(_as_text)] = None
 
 
 class _Call(_Lenient):

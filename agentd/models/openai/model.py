@@ -38,7 +38,9 @@ NO_KEY = "none"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """Where the model is and how to treat it; the keys of `[model.remote]`. Times are in seconds, None = the request's.
+    """Where the model is and how to treat it: the keys of `[model.remote]`, and whether to offer it `tools`.
+
+    Times are in seconds, None = the request's.
 
     `context` is what the server has for one prompt and its answer, in tokens; None = unknown. At most `concurrency`
     requests run at once. With `pin_slots` each is sent to a slot of llama-server's of its own.
@@ -68,9 +70,11 @@ class _Failed(Exception):
 
 
 class OpenAIModel:
-    """Implements `ports.ChatModel`, `Bounded`, `ToolUser` and `Writer`; `close` ends its connections."""
+    """Implements `ports.ChatModel`, `Bounded`, `ToolUser`, `Citer` and `Writer`; `close` ends its connections."""
 
     writes = True
+    cites = True
+    """Who has a server has a model that follows a rule; agentd does not try it out at others' expense."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -1,0 +1,283 @@
+"""A short trial of what a model does with tools and with passages: what it was not seen to do is not asked of it.
+
+Three questions with tools on offer, one of which needs none, and one with two passages to cite from. What came of it is
+kept beside what else is known of the file, until the file or the questions change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import logging
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from agentd.errors import AgentdError, ToolError
+from agentd.events import Passage
+from agentd.evidence.call_forms import looks_like_call
+from agentd.generation import Delta, Limits, ModelRequest, Restarted, Sampling, TextDelta, ToolCallDelta, ToolSpec
+from agentd.models.llama.checks import Checks, of_file
+from agentd.prompt import Draft
+from agentd.tools.arithmetic import evaluate
+from agentd.tools.registry import built_in_specs
+
+log = logging.getLogger(__name__)
+
+KIND = "calls"
+"""Of the findings in `Checks`."""
+QUIET = 3.0
+"""Seconds without a question before the trial begins, and again after one that came in between."""
+MOST_TOKENS = 64
+SUM, TIME, GREETING = "What is 48.5 * 37 - 12?", "What time is it now?", "Say hello."
+_RESULT = "1782.5"
+_FERRY, _TICKET = (
+    "The ferry to the island leaves at 9:40 and at 14:15.",
+    "A ticket costs 12 euros; children pay half.",
+)
+_PRICE = "How much is a ticket?"
+_MARK = re.compile(r"\[(\d+)\]")
+
+
+class Tried(Protocol):
+    """What the trial needs of a model."""
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether its template can tell it of tools."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probed:
+    """What a model did: how many of two tools it `called` rightly, and whether it left them alone for a greeting.
+
+    `knows`: its template has a form for calls. `cites`: it put the number of the right passage behind what it said.
+    """
+
+    knows: bool
+    called: int
+    left_alone: bool
+    cites: bool
+
+    @property
+    def tools(self) -> bool:
+        """Whether it may be offered tools."""
+        return self.knows and self.called == 2 and self.left_alone
+
+    @property
+    def told(self) -> str:
+        """What was seen of tools, in words."""
+        if not self.knows:
+            return "its chat template shows no form of calls"
+        alone = "none" if self.left_alone else "one"
+        return f"in a trial it called {self.called} of 2 tools rightly, and {alone} where none was needed"
+
+
+async def probe(model: Tried, checks: Checks, path: Path) -> Probed:
+    """Try it now, and keep what came of it; raises like `ChatModel.stream`."""
+    found = await _try(model)
+    await asyncio.to_thread(_keep, checks, path, found)
+    log.info("%s: %s; it %s", path.name, found.told, "cites passages" if found.cites else "does not cite passages")
+    return found
+
+
+def known(checks: Checks, path: Path) -> Probed | None:
+    """What an earlier trial found of this file, None if there was none; reads from the disk."""
+    try:
+        finding = checks.get(KIND, _about(path))
+        return None if finding is None else Probed(**finding)
+    except (OSError, TypeError):
+        return None
+
+
+def _keep(checks: Checks, path: Path, found: Probed) -> None:
+    try:
+        checks.put(KIND, _about(path), dataclasses.asdict(found))
+    except OSError as error:
+        log.warning("what was seen of %s cannot be kept: %s", path.name, error)
+
+
+def _about(path: Path) -> str:
+    return f"{of_file(path)} {_digest()}"
+
+
+def _digest() -> str:
+    """Another one wherever a model is told or asked something else."""
+    asked = [repr((request.messages, request.tools)) for request in (*_tool_requests(), _citing_request())]
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
+
+
+# --- The trial -------------------------------------------------------------------------------------------------------
+
+
+async def _try(model: Tried) -> Probed:
+    called, left_alone = 0, True
+    if model.knows_tools:
+        summing, telling, greeting = _tool_requests()
+        called = int(_fits_sum(await _reply(model, summing))) + int(_fits_time(await _reply(model, telling)))
+        left_alone = _is_text(await _reply(model, greeting))
+    cites = _cites(await _reply(model, _citing_request()))
+    return Probed(knows=model.knows_tools, called=called, left_alone=left_alone, cites=cites)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reply:
+    text: str
+    calls: tuple[tuple[str, str], ...]
+
+
+def _tool_requests() -> tuple[ModelRequest, ModelRequest, ModelRequest]:
+    tools = built_in_specs()
+    summing, telling, greeting = (
+        _request(Draft(question=question, tools=True), tools) for question in (SUM, TIME, GREETING)
+    )
+    return summing, telling, greeting
+
+
+def _citing_request() -> ModelRequest:
+    place: dict[str, Any] = {"document_id": 1, "source": "island.txt", "score": 1.0}
+    passages = [
+        Passage(n=n, title="Island", chunk_id=n, start=0, end=len(text), text=text, **place)
+        for n, text in enumerate((_FERRY, _TICKET), start=1)
+    ]
+    return _request(Draft(question=_PRICE, passages=passages))
+
+
+def _request(draft: Draft, tools: tuple[ToolSpec, ...] = ()) -> ModelRequest:
+    return ModelRequest(
+        messages=draft.messages(),
+        session_id="trial",
+        turn_id="trial",
+        tools=tools,
+        sampling=Sampling(temperature=0, seed=0, max_tokens=MOST_TOKENS),
+        limits=Limits(),
+        priority="background",
+    )
+
+
+async def _reply(model: Tried, request: ModelRequest) -> _Reply:
+    text: list[str] = []
+    calls: dict[int, tuple[str, str]] = {}
+    async with aclosing(model.stream(request)) as deltas:
+        async for delta in deltas:
+            match delta:
+                case TextDelta():
+                    text.append(delta.text)
+                case ToolCallDelta():
+                    name, arguments = calls.get(delta.index, ("", ""))
+                    calls[delta.index] = (name or delta.name, arguments + delta.arguments)
+                case Restarted():
+                    text.clear()
+                    calls.clear()
+    return _Reply(text="".join(text).strip(), calls=tuple(calls.values()))
+
+
+def _fits_sum(reply: _Reply) -> bool:
+    arguments = _of_call(reply, "calculate")
+    try:
+        return arguments is not None and evaluate(str(arguments["expression"])) == evaluate(_RESULT)
+    except (ToolError, KeyError):
+        return False
+
+
+def _fits_time(reply: _Reply) -> bool:
+    """Without a time zone: none was named, so one that it gives is made up."""
+    arguments = _of_call(reply, "current_time")
+    return arguments is not None and not any(arguments.values())
+
+
+def _of_call(reply: _Reply, tool: str) -> dict[str, Any] | None:
+    """The arguments of the one call that was made, of this tool."""
+    if len(reply.calls) != 1 or reply.calls[0][0] != tool:
+        return None
+    try:
+        arguments = json.loads(reply.calls[0][1] or "{}")
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _is_text(reply: _Reply) -> bool:
+    return not reply.calls and re.search(r"\w", reply.text) is not None and not looks_like_call(reply.text)
+
+
+def _cites(reply: _Reply) -> bool:
+    """The price, in words of its own around it, and the number of the passage that tells it, and no other."""
+    said = _MARK.sub("", reply.text)
+    return set(_MARK.findall(reply.text)) == {"2"} and "12" in said and len(said.split()) >= 2
+
+
+# --- When ------------------------------------------------------------------------------------------------------------
+
+
+class Trial:
+    """Tries a model once it is loaded and nobody wants anything of it; gives way to whoever does.
+
+    `busy` says whether anybody does. Without `checks` nothing is tried.
+    """
+
+    def __init__(self, model: Tried, path: Path, checks: Checks | None, *, busy: Callable[[], bool]) -> None:
+        self._model, self._path, self._checks, self._busy = model, path, checks, busy
+        self._looked = False
+        self._task: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Task[Probed] | None = None
+        self._asked = asyncio.Event()
+        self.found: Probed | None = None
+        """None as long as nothing is known."""
+
+    async def begin(self) -> None:
+        """The model is loaded: what is known of it is known when this returns; if nothing is, it will be tried."""
+        if self._looked or self._checks is None:
+            return
+        self._looked = True
+        self.found = await asyncio.to_thread(known, self._checks, self._path)
+        if self.found is None:
+            self._task = asyncio.create_task(self._run(self._checks), name=f"trial of {self._path.stem}")
+
+    def give_way(self) -> None:
+        """Somebody asks something."""
+        self._asked.set()
+        if self._attempt is not None:
+            self._attempt.cancel()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, checks: Checks) -> None:
+        try:
+            while self.found is None:
+                await self._quiet()
+                self.found = await self._try_once(checks)
+        except AgentdError as error:
+            log.warning("%s could not be tried out: %s", self._path.name, error)
+
+    async def _quiet(self) -> None:
+        """Until nobody has asked anything for `QUIET` seconds."""
+        while True:
+            self._asked.clear()
+            try:
+                async with asyncio.timeout(QUIET):
+                    await self._asked.wait()
+            except TimeoutError:
+                if not self._busy():
+                    return
+
+    async def _try_once(self, checks: Checks) -> Probed | None:
+        """None if somebody asked something in between."""
+        self._attempt = asyncio.create_task(probe(self._model, checks, self._path), name=f"try {self._path.stem}")
+        try:
+            await asyncio.wait({self._attempt})
+            return None if self._attempt.cancelled() else self._attempt.result()
+        finally:
+            self._attempt.cancel()
+            self._attempt = None
