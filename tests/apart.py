@@ -67,14 +67,17 @@ class Copy:
         """Its exit code; a signal is a negative number."""
         self.lost = True
         self._ours.close()
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self._last_words.seek(0)
+        self._said = self._last_words.read()
+        self._last_words.close()
+        return code
 
     def _loss(self, item: pytest.Item, start: float, reason: str = "") -> pytest.TestReport:
         code = self.end()
         reason = reason or (
             f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
         )
-        self._last_words.seek(0)
         capture: Any = self._session.config.pluginmanager.getplugin("capturemanager")
         written = zip(("stdout", "stderr"), capture.read_global_capture(), strict=True)
         return pytest.TestReport(
@@ -82,7 +85,7 @@ class Copy:
             location=item.location,
             keywords={},
             outcome="failed",
-            longrepr=f"The process of this test is lost: {reason}.\n\n{self._last_words.read()}",
+            longrepr=f"The process of this test is lost: {reason}.\n\n{self._said}",
             when="call",
             sections=[(f"Captured {name}", text) for name, text in written if text],
             duration=time.time() - start,
