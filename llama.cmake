@@ -2,20 +2,22 @@
 # (CMAKE_PROJECT_INCLUDE). docs/dependencies.md says why, with figures.
 #
 # Nothing is compiled for the machine that compiles: kernels for several generations of processors lie beside each
-# other, and llama.cpp loads the best that the processor knows. Each generation costs compile time, so only those of
-# the fourteen for x86 are kept between which ggml's kernels differ by much. A plain variable counts before the cached
-# one of the same name that llama-cpp-python sets.
-set(x86_generations sse42 haswell alderlake cascadelake sapphirerapids)
+# other, and the best that the processor knows are loaded when agentd starts. Each generation costs compile time, so of
+# those that llama.cpp lists only these are kept, between which its kernels differ by much.
+set(generations
+    sse42 haswell alderlake cascadelake sapphirerapids # x86: SSE 4.2, AVX2, AVX-VNNI, AVX-512 with VNNI, AMX
+    armv8.0_1 armv8.2_2 armv8.6_1) # ARM: the base, dot products, matrices of bytes with SVE
 
 if(NOT PROJECT_NAME STREQUAL "llama_cpp")
     return()
 endif()
 
-# What only llama.cpp's own programs use, and what reads pictures and sound.
+# A plain variable counts before the cached one of the same name, which llama-cpp-python sets. These are parts that
+# only llama.cpp's own programs use, and what reads pictures and sound.
 set(LLAMA_BUILD_COMMON OFF)
 set(LLAVA_BUILD OFF)
 
-# Who compiles for this machine, or for one with a GPU of Apple's, does so as llama-cpp-python does.
+# CMAKE_ARGS=-DGGML_NATIVE=ON is for this machine alone.
 if(DEFINED CACHE{GGML_NATIVE} OR NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
     return()
 endif()
@@ -23,7 +25,7 @@ set(GGML_NATIVE OFF)
 set(GGML_BACKEND_DL ON)
 set(GGML_CPU_ALL_VARIANTS ON)
 
-# Beside the other libraries, where they find each other.
+# The kernels lie in the package, beside the other libraries; llama.cpp would put them into bin/.
 set(CMAKE_INSTALL_BINDIR llama_cpp/lib)
 set(CMAKE_INSTALL_LIBDIR llama_cpp/lib)
 set(CMAKE_INSTALL_INCLUDEDIR llama_cpp/include)
@@ -31,16 +33,16 @@ set(CMAKE_INSTALL_RPATH $ORIGIN)
 
 set(path ${CMAKE_CURRENT_SOURCE_DIR}/vendor/llama.cpp/ggml/src/CMakeLists.txt)
 file(READ ${path} listing)
-string(REGEX MATCHALL "ggml_add_cpu_backend_variant\\((x64|[a-z0-9]+ +SSE42)" calls "${listing}")
+string(REGEX MATCHALL "ggml_add_cpu_backend_variant\\((x64|[a-z0-9]+ +SSE42|armv[0-9._]+)" calls "${listing}")
 foreach(call IN LISTS calls)
-    string(REGEX REPLACE ".*\\(([a-z0-9]+).*" "\\1" generation "${call}")
-    if(generation IN_LIST x86_generations)
-        list(REMOVE_ITEM x86_generations ${generation})
+    string(REGEX REPLACE ".*\\(([a-z0-9._]+).*" "\\1" generation "${call}")
+    if(generation IN_LIST generations)
+        list(REMOVE_ITEM generations ${generation})
     else()
         string(REPLACE "${call}" "# left out: (${generation}" listing "${listing}")
     endif()
 endforeach()
-if(x86_generations)
-    message(FATAL_ERROR "This llama.cpp has no kernels for ${x86_generations}: see llama.cmake.")
+if(generations)
+    message(FATAL_ERROR "This llama.cpp has no kernels for ${generations}: see llama.cmake.")
 endif()
 file(WRITE ${path} "${listing}")
