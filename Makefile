@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-# What llama.cpp is compiled with, in a cache of its own for each such choice: pip's own does not tell them apart.
+# What llama.cpp is compiled with. CMAKE_ARGS are remembered; the wheel has a cache of its own for each choice, because
+# pip's does not tell them apart.
+CMAKE_ARGS ?= $(shell cat $(VENV)/llama 2>/dev/null)
 LLAMA_ARGS = -DCMAKE_PROJECT_INCLUDE='$(CURDIR)/llama.cmake' $(CMAKE_ARGS)
-LLAMA_CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd/llama-cpp-python-$(shell (cat llama.cmake; echo "$(CMAKE_ARGS)") | cksum | cut -d' ' -f1)
+LLAMA_CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd/llama-cpp-python-$(LLAMA_CHOICE)
+LLAMA_CHOICE = $(shell (cat llama.cmake; echo "$(CMAKE_ARGS)") | cksum | cut -d' ' -f1)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 
@@ -50,7 +53,7 @@ $(VENV)/llama: $(VENV)/pip requirements.lock llama.cmake
 	@sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(VENV)/llama.txt
 	@CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install --cache-dir "$(LLAMA_CACHE)" --require-hashes --no-deps --force-reinstall \
 		-r $(VENV)/llama.txt
-	@touch $@
+	@echo "$(CMAKE_ARGS)" > $@
 
 $(VENV)/installed: $(VENV)/llama requirements.lock pyproject.toml
 	@$(PIP) install --require-hashes -r requirements.lock
@@ -59,7 +62,7 @@ $(VENV)/installed: $(VENV)/llama requirements.lock pyproject.toml
 
 llama:
 	@rm -rf "$(LLAMA_CACHE)" $(VENV)/llama
-	@$(MAKE) --no-print-directory $(VENV)/installed
+	@$(MAKE) --no-print-directory CMAKE_ARGS="$(CMAKE_ARGS)" $(VENV)/installed
 
 $(VENV)/tested: $(VENV)/installed requirements-dev.lock
 	@$(PIP) install --require-hashes -r requirements-dev.lock
