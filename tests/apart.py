@@ -63,18 +63,17 @@ class Copy:
         config = self._session.config
         return [config.hook.pytest_report_from_serializable(config=config, data=each) for each in data]
 
-    def end(self) -> int:
-        """Its exit code; a signal is a negative number."""
+    def end(self) -> tuple[int, str]:
+        """Its exit code, a signal as a negative number, and at which lines it was lost."""
         self.lost = True
         self._ours.close()
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        self._last_words.seek(0)
-        self._said = self._last_words.read()
-        self._last_words.close()
-        return code
+        with self._last_words as file:
+            file.seek(0)
+            return code, file.read()
 
     def _loss(self, item: pytest.Item, start: float, reason: str = "") -> pytest.TestReport:
-        code = self.end()
+        code, lines = self.end()
         reason = reason or (
             f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
         )
@@ -85,7 +84,7 @@ class Copy:
             location=item.location,
             keywords={},
             outcome="failed",
-            longrepr=f"The process of this test is lost: {reason}.\n\n{self._said}",
+            longrepr=f"The process of this test is lost: {reason}.\n\n{lines}",
             when="call",
             sections=[(f"Captured {name}", text) for name, text in written if text],
             duration=time.time() - start,
