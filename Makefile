@@ -3,10 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
+# What llama.cpp is compiled with. CMAKE_ARGS are remembered; the wheel has a cache of its own for each choice, because
+# pip's does not tell them apart.
+CMAKE_ARGS ?= $(shell cat $(VENV)/llama 2>/dev/null)
+LLAMA_ARGS = -DCMAKE_PROJECT_INCLUDE='$(CURDIR)/llama.cmake' $(CMAKE_ARGS)
+LLAMA_CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd/llama-cpp-python-$(LLAMA_CHOICE)
+LLAMA_CHOICE = $(shell (cat llama.cmake; echo "$(CMAKE_ARGS)") | cksum | cut -d' ' -f1)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help chat test check prove bench lock clean
+.PHONY: help chat test check prove bench llama lock clean
 
 help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
@@ -14,6 +20,7 @@ help:
 	@echo "make check   lint and type-check"
 	@echo "make prove   power cuts, kills, crash states and faults (CUTS= KILLS= SEEDS= scale it)"
 	@echo "make bench   the benchmarks, beside their peers"
+	@echo "make llama   compile llama.cpp again (for a GPU, for this processor: docs/dependencies.md)"
 	@echo "make lock    refresh the lock files from pyproject.toml (needs uv)"
 
 chat: $(VENV)/installed
@@ -34,18 +41,28 @@ bench: $(VENV)/tested
 	@$(BIN)/python -m bench.delivery
 	@$(BIN)/python -m bench.engine
 
-# pip's own progress is shown; llama-cpp-python is compiled once (some minutes) and then comes from pip's cache.
 $(VENV)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "agentd needs Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "install python3-venv first: apt-get install python3-venv"; exit 1; }
 	@$(PIP) install --quiet --upgrade 'pip==26.3'
 	@touch $@
 
-$(VENV)/installed: $(VENV)/pip requirements.lock pyproject.toml
-	@echo "Installing agentd into $(VENV); compiling llama.cpp takes some minutes the first time."
+# pip's own progress is shown. Compiled once, and again when llama.cmake or the version changes.
+$(VENV)/llama: $(VENV)/pip requirements.lock llama.cmake
+	@echo "Installing llama.cpp into $(VENV); compiling it takes some minutes the first time."
+	@sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(VENV)/llama.txt
+	@CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install --cache-dir "$(LLAMA_CACHE)" --require-hashes --no-deps --force-reinstall \
+		-r $(VENV)/llama.txt
+	@echo "$(CMAKE_ARGS)" > $@
+
+$(VENV)/installed: $(VENV)/llama requirements.lock pyproject.toml
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --no-deps --editable .
 	@touch $@
+
+llama:
+	@rm -rf "$(LLAMA_CACHE)" $(VENV)/llama
+	@$(MAKE) --no-print-directory CMAKE_ARGS="$(CMAKE_ARGS)" $(VENV)/installed
 
 $(VENV)/tested: $(VENV)/installed requirements-dev.lock
 	@$(PIP) install --require-hashes -r requirements-dev.lock

@@ -1,14 +1,20 @@
-"""llama-server of the same source as the installed llama-cpp-python, built once and kept."""
+"""llama-server of the same source as the installed llama-cpp-python, built once and kept.
+
+It loads the kernels of the installed package, so that both compute alike; one that was compiled for this machine alone
+is matched by a llama-server that is.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 NAME = "llama-cpp-python"
@@ -20,21 +26,34 @@ FLAGS = (
     "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_OPENSSL=OFF",
 )
+WITHOUT_KERNELS = ("-DGGML_NATIVE=OFF", "-DGGML_BACKEND_DL=ON", "-DGGML_CPU=OFF")
 
 
 def llama_server() -> Path:
-    """Its path; builds it where that was not done before, which takes minutes and needs cmake and a compiler."""
+    """Its path; builds it if that was not done before, which takes minutes and needs cmake and a compiler."""
     version = importlib.metadata.version(NAME)
+    kernels = _kernels()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentd-bench"
-    built = cache / f"llama-server-{version}" / "bin" / "llama-server"
+    target = cache / f"llama-server-{version}{'' if kernels else '-native'}"
+    built = target / "bin" / "llama-server"
     if not built.exists():
         missing = [tool for tool in ("cmake", "c++") if shutil.which(tool) is None]
         if missing:
             raise SystemExit(f"llama-server cannot be built without {missing[0]}; give a built one by --llama-server.")
-        print(f"building llama-server {version} into {built.parent.parent}; this takes some minutes", flush=True)
+        print(f"building llama-server {version} into {target}; this takes some minutes", flush=True)
         with tempfile.TemporaryDirectory() as place:
-            _build(_source(Path(place), version), built.parent.parent)
+            _build(_source(Path(place), version), target, WITHOUT_KERNELS if kernels else ())
+    for kernel in kernels:  # it looks beside itself
+        (built.parent / kernel.name).unlink(missing_ok=True)
+        (built.parent / kernel.name).symlink_to(kernel)
     return built
+
+
+def _kernels() -> list[Path]:
+    """Of the installed package; none if it was compiled for this machine alone."""
+    package = importlib.util.find_spec("llama_cpp")
+    places = package.submodule_search_locations if package is not None else None
+    return [kernel for place in places or () for kernel in sorted(Path(place, "lib").glob("libggml-cpu-*.so"))]
 
 
 def _source(place: Path, version: str) -> Path:
@@ -48,8 +67,8 @@ def _source(place: Path, version: str) -> Path:
     return unpacked / "vendor" / "llama.cpp"
 
 
-def _build(source: Path, target: Path) -> None:
+def _build(source: Path, target: Path, flags: Sequence[str]) -> None:
     quiet = ("nice", "-n", "10") if shutil.which("nice") else ()
-    subprocess.run([*quiet, "cmake", "-S", str(source), "-B", str(target), *FLAGS], check=True)
+    subprocess.run([*quiet, "cmake", "-S", str(source), "-B", str(target), *FLAGS, *flags], check=True)
     jobs = str(os.cpu_count() or 1)
     subprocess.run([*quiet, "cmake", "--build", str(target), "--target", "llama-server", "-j", jobs], check=True)

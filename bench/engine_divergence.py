@@ -6,7 +6,7 @@ as likely as each other, an answer with guesses may then go another way than one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agentd.models.llama.draft import MOST
@@ -14,19 +14,28 @@ from agentd.models.llama.driver import Driver
 from agentd.models.llama.job import Span
 from agentd.models.llama.sampler import Sampler
 from agentd.models.llama.wire import Choice
+from bench.apart import Apart
 
 GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 
 
 def divergence(path: Path, text: str, *, threads: int) -> float:
     """The share of the tokens of `text`, of which the model knows nothing, at which that is so."""
+    with Apart(_compared, path, threads) as child:
+        return child.ask(text)
+
+
+def _compared(path: Path, threads: int) -> Callable[[str], float]:
     driver = Driver(path, context=8192, threads=threads, gpu_layers=0, sequences=2)
     sampler = Sampler(GREEDY, vocabulary=driver.vocabulary, before=())
-    tokens = driver.vocabulary.tokenize(text, special=False, after=1)
-    alone = _likeliest(driver, sampler, tokens, sequence=0, width=1)
-    together = _likeliest(driver, sampler, tokens, sequence=1, width=MOST)
-    sampler.free()
-    return sum(one != other for one, other in zip(alone, together, strict=True)) / len(tokens)
+
+    def compare(text: str) -> float:
+        tokens = driver.vocabulary.tokenize(text, special=False, after=1)
+        alone = _likeliest(driver, sampler, tokens, sequence=0, width=1)
+        together = _likeliest(driver, sampler, tokens, sequence=1, width=MOST)
+        return sum(one != other for one, other in zip(alone, together, strict=True)) / len(tokens)
+
+    return compare
 
 
 def _likeliest(

@@ -1,6 +1,6 @@
 """What Python and the way between the processes add to each token, in microseconds.
 
-The child's part: an engine in this process, its whole processor time less that within llama.cpp's calls;
+The child's part: an engine in a process of its own, its whole processor time less that within llama.cpp's calls;
 its messages are encoded as for the daemon. The daemon's part: the processor time that this process takes while it
 reads the same answers from a child.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from agentd.models.llama.native import native
 from agentd.models.llama.request import generate_message
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import FromChild, encode
+from bench.apart import Apart
 
 WARM_UP = 20
 """Tokens before those that are measured: what is done once is nothing that a token costs."""
@@ -30,7 +31,9 @@ CALLS = ("llama_decode", "llama_synchronize", "llama_sampler_sample")
 
 def per_token(path: Path, *, chats: int, tokens: int) -> tuple[float, float]:
     """Microseconds of the child and of the daemon, for each token of so many chats at once."""
-    return _child(path, chats, tokens), asyncio.run(_daemon(path, chats, tokens))
+    with Apart(_child, path) as child:
+        inside = child.ask((chats, tokens))
+    return inside, asyncio.run(_daemon(path, chats, tokens))
 
 
 def _question(number: int, tokens: int) -> ModelRequest:
@@ -42,7 +45,11 @@ def _question(number: int, tokens: int) -> ModelRequest:
     )
 
 
-def _child(path: Path, chats: int, tokens: int) -> float:
+def _child(path: Path) -> Callable[[tuple[int, int]], float]:
+    return lambda asked: _engine(path, *asked)
+
+
+def _engine(path: Path, chats: int, tokens: int) -> float:
     sent: list[bytes] = []
 
     def send(message: FromChild) -> None:

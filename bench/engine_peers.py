@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import llama_cpp
 
 from agentd.generation import Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
 from agentd.models.llama.model import LlamaModel
+from bench.apart import Apart
 
 TEMPERATURE = 1.0
 CONTEXT = 8192
@@ -166,34 +166,44 @@ async def _ask_server(client: httpx.AsyncClient, chat: Chat) -> Said:
 
 @asynccontextmanager
 async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
-    """The high-level `Llama`, which can have one question at a time."""
-    model = await asyncio.to_thread(
-        llama_cpp.Llama, str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False
-    )
+    """The high-level `Llama`, which can have one question at a time; it answers in a process of its own."""
     turn = asyncio.Lock()
+    with Apart(_llama, path, threads) as child:
 
-    def answer(chat: Chat) -> tuple[float, str]:
-        first, text = 0.0, ""
+        async def ask(chat: Chat) -> Said:
+            start = time.perf_counter()
+            async with turn:
+                waited = time.perf_counter() - start
+                first, text = await child.answer((chat.lines, chat.tokens, chat.temperature))
+            end = time.perf_counter() - start
+            return Said(first=waited + first, end=end, pause=0.0, tokens=chat.tokens, text=text)
+
+        yield ask
+
+
+def _llama(path: Path, threads: int) -> Callable[[tuple[Sequence[tuple[Role, str]], int, float]], tuple[float, str]]:
+    """Gives the seconds to the first text, and all of it."""
+    import llama_cpp  # here alone: the benchmark itself never loads native code
+
+    from agentd.models.llama.native import begin
+
+    begin()  # llama-cpp-python itself does not look for what was compiled for this processor
+    model = llama_cpp.Llama(str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False)
+
+    def answer(asked: tuple[Sequence[tuple[Role, str]], int, float]) -> tuple[float, str]:
+        lines, tokens, temperature = asked
+        start, first, text = time.perf_counter(), 0.0, ""
         stream = model.create_chat_completion(
-            messages=[{"role": role, "content": text} for role, text in chat.lines],  # type: ignore[misc]
-            max_tokens=chat.tokens,
-            temperature=chat.temperature,
+            messages=[{"role": role, "content": text} for role, text in lines],  # type: ignore[misc]
+            max_tokens=tokens,
+            temperature=temperature,
             repeat_penalty=1.0,
             stream=True,
         )
         for event in stream:
             said = event["choices"][0]["delta"].get("content", "")  # type: ignore[index, union-attr]
-            first = first or (time.perf_counter() if said else 0.0)
+            first = first or (time.perf_counter() - start if said else 0.0)
             text += str(said or "")
         return first, text
 
-    async def ask(chat: Chat) -> Said:
-        start = time.perf_counter()
-        async with turn:
-            first, text = await asyncio.to_thread(answer, chat)
-        return Said(first=first - start, end=time.perf_counter() - start, pause=0.0, tokens=chat.tokens, text=text)
-
-    try:
-        yield ask
-    finally:
-        model.close()
+    return answer

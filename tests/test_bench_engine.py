@@ -11,7 +11,9 @@ from bench import engine
 from bench.engine import ALONE, OURS, SERVER, Measured, Plan, Texts, chats
 from bench.engine_models import CHATML, Shape, words, write_quoting_model, write_random_model
 from bench.engine_overhead import per_token
-from bench.engine_peers import ours
+from bench.engine_peers import one_after_another, ours
+
+pytestmark = pytest.mark.native
 
 TINY = Shape(layers=1, width=128, feed_forward=128, heads=2, kv_heads=1, vocabulary=20_000)
 PLAN = Plan(chats=(1, 16), rounds=1, shape=TINY, quote=40)
@@ -42,6 +44,12 @@ async def test_a_random_model_says_as_many_words_as_it_is_asked_for(random_model
         assert speed > 0 and first > 0
         assert await engine.second_turn(ask, Texts(1)) > 0
         assert 0 < await engine.freeze(ask, Texts(2)) < 60
+
+
+async def test_the_high_level_llama_says_as_many(random_model: Path) -> None:
+    async with one_after_another(random_model, threads=1) as ask:
+        speed, first = await engine.together(ask, chats(Texts(0), 2, shared=True))
+    assert speed > 0 and 0 < first < 60
 
 
 @pytest.mark.parametrize("guess", [False, True])

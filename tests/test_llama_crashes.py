@@ -31,6 +31,8 @@ from tests import native_faults
 from tests.daemons import DaemonProcess
 from tests.house import next_answer, next_of, running
 
+pytestmark = pytest.mark.native
+
 WORDS = (" The", " answer", " is", " known", ".")
 ANSWER = "The answer is known."
 HASTY = Patience(pause=0.001, beat=0.05, beats=10)

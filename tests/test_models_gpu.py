@@ -7,6 +7,8 @@ import pytest
 from agentd.models import gpu
 from agentd.models.llama.native import finds_gpu
 
+pytestmark = pytest.mark.native
+
 
 def test_what_is_said_is_what_llama_cpp_finds() -> None:
     assert gpu.gpu_found() is finds_gpu()

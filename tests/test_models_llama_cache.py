@@ -13,6 +13,8 @@ from agentd.models.llama.spill import Spill
 from agentd.models.llama.wire import Choice
 from agentd.testing.gguf import write_random_model, write_recurrent_model
 
+pytestmark = pytest.mark.native
+
 GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 LONG = WORTH_STORING + 100
 

@@ -10,6 +10,8 @@ from agentd.errors import ModelError
 from agentd.models.llama.embedding import BATCH, Embedding
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 
+pytestmark = pytest.mark.native
+
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Embedding:

@@ -11,6 +11,8 @@ from agentd.models.llama.embeddings import LAG, Embeddings, batch
 from agentd.models.llama.wire import Embed, Embedded, FromChild, OpenedEmbedder, OpenEmbedder, Refused
 from agentd.testing.gguf import chain, write_table_model
 
+pytestmark = pytest.mark.native
+
 
 class Bench:
     def __init__(self, path: Path) -> None:

@@ -13,6 +13,8 @@ from agentd.models.llama.grammar import SECONDS, Grammars, convert
 from agentd.models.llama.vocabulary import Vocabulary
 from agentd.testing.gguf import write_random_model
 
+pytestmark = pytest.mark.native
+
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:

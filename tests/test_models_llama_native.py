@@ -8,6 +8,8 @@ import pytest
 from agentd.models.llama.native import begin, native, reason
 from agentd.testing.gguf import write_random_model
 
+pytestmark = pytest.mark.native
+
 
 def test_why_a_call_failed_is_told_once_and_everything_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     begin()

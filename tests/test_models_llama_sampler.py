@@ -11,6 +11,8 @@ from agentd.models.llama.sampler import Grammar, Sampler
 from agentd.models.llama.wire import Choice
 from agentd.testing.gguf import Followers, write_table_model
 
+pytestmark = pytest.mark.native
+
 GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 ODDS: Followers = {"a": {"b": 0.5, "c": 0.3, "d": 0.2}, "b": "c"}
 

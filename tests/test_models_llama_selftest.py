@@ -16,6 +16,8 @@ from agentd.models.llama.driver import Driver
 from agentd.models.llama.native import native
 from agentd.models.llama.sampler import Sampler
 
+pytestmark = pytest.mark.native
+
 
 @pytest.fixture(autouse=True)
 def unasked() -> Iterator[None]:

@@ -9,6 +9,8 @@ from agentd.models.llama.driver import Driver
 from agentd.models.llama.vocabulary import Vocabulary
 from agentd.testing.gguf import chain, write_table_model
 
+pytestmark = pytest.mark.native
+
 Load = Callable[..., Vocabulary]
 
 

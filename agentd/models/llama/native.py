@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from typing import Any
 
 import llama_cpp.llama_cpp as _llama_cpp
+
+from agentd.errors import ModelError
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +35,26 @@ _log_callback = native.llama_log_callback(_on_log)
 
 
 def begin() -> None:
-    """Before anything is loaded; may be repeated."""
+    """Before anything is loaded; may be repeated. `ModelError` if llama.cpp has nothing that this processor can run."""
     native.llama_log_set(_log_callback, None)
     native.llama_backend_init()
+    _load_kernels()
+
+
+def _load_kernels() -> None:
+    """Those for this processor, if they were compiled for several (llama.cmake); else they are there already.
+
+    They are asked of libllama, not of a libggml that is opened by its path: that may be a second copy, with a registry
+    of its own. llama.cpp itself would look beside the program that runs, which is Python.
+    """
+    library = native._lib
+    if library.ggml_backend_reg_count() == 0:
+        library.ggml_backend_load_all_from_path(os.fsencode(native._base_path))
+    if library.ggml_backend_reg_count() == 0:
+        raise ModelError(
+            f"llama.cpp in {native._base_path} has nothing that this processor can run; docs/dependencies.md says how"
+            " to compile it for this machine."
+        )
 
 
 def finds_gpu() -> bool:
