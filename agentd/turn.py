@@ -18,8 +18,10 @@ from agentd.events import (
     OutboundEvent,
     Outcome,
     Passage,
+    PromptReading,
     TurnHandedOver,
     TurnStarted,
+    TurnUsage,
 )
 from agentd.generation import (
     Finish,
@@ -28,6 +30,7 @@ from agentd.generation import (
     Message,
     ModelRequest,
     Part,
+    Reading,
     ReasoningDelta,
     Renumbered,
     Restarted,
@@ -36,6 +39,7 @@ from agentd.generation import (
     TextPart,
     ToolCallDelta,
     ToolResultPart,
+    Usage,
 )
 from agentd.ids import IdSource
 from agentd.ports import Bounded, Bus, ChatModel, Clock, Documents, ToolUser
@@ -76,6 +80,9 @@ class Turn:
         """Characters said so far, of the answer and of the reasoning."""
         self._sources = Sources()
         self._model = ""
+        self._began = runner.clock.monotonic()
+        self._first_text: float | None = None
+        self._usage: TurnUsage | None = None
 
     async def run(self) -> OutboundEvent:
         """The one outbound event that ends this turn, not yet published: an answer, or an error in plain words."""
@@ -206,6 +213,10 @@ class Turn:
                 match delta:
                     case TextDelta():
                         await self._say(delta.text)
+                    case Reading():
+                        await self._read(delta)
+                    case Usage():
+                        self._count(delta)
                     case ReasoningDelta():
                         await self._chunk(delta.text, reasoning=True)
                     case ToolCallDelta():
@@ -222,7 +233,27 @@ class Turn:
                         return delta
         raise ModelError(f"{model.name} stopped in the middle of its answer; ask again.")
 
+    async def _read(self, reading: Reading) -> None:
+        event = PromptReading(
+            **self._event(), attempt=self._attempt, done=reading.done, total=reading.total, seconds=reading.seconds
+        )
+        await self._runner.bus.publish(event)
+
+    def _count(self, usage: Usage) -> None:
+        counted = self._usage or TurnUsage()
+        self._usage = TurnUsage(
+            prompt_tokens=counted.prompt_tokens + usage.prompt_tokens,
+            cached_tokens=counted.cached_tokens + usage.cached_tokens,
+            completion_tokens=counted.completion_tokens + usage.completion_tokens,
+            read_seconds=counted.read_seconds + usage.read_seconds,
+            write_seconds=counted.write_seconds + usage.write_seconds,
+            first_text_seconds=self._first_text or 0.0,
+            seconds=self._runner.clock.monotonic() - self._began,
+        )
+
     async def _say(self, text: str) -> None:
+        if self._first_text is None:
+            self._first_text = self._runner.clock.monotonic() - self._began
         apart = "\n\n" if self._earlier and not self._round and not self._earlier.endswith("\n") else ""
         self._earlier += apart
         self._round.append(text)
@@ -279,6 +310,7 @@ class Turn:
             citations=citations,
             model=self._model,
             error_code=error_code,
+            usage=self._usage,
         )
 
 
