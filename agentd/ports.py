@@ -271,7 +271,14 @@ class Feed(Protocol):
     epoch: str
 
     def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Subscription[Numbered]:
-        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there."""
+        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there.
+
+        Questions come as they are asked, and only then: `questions` has those that are not answered yet.
+        """
+        ...
+
+    def questions(self, session_id: str) -> Sequence[InboundEvent]:
+        """The newest questions without an answer, oldest first; the text of a long one is cut."""
         ...
 
 

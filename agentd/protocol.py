@@ -19,6 +19,7 @@ from agentd.events import (
     DocumentsRetrieved,
     Event,
     GenerationChunk,
+    InboundEvent,
     OutboundEvent,
     PromptReading,
     ToolCallDenied,
@@ -37,6 +38,8 @@ VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_TEXT_BYTES = 1024 * 1024
 """The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
+MAX_QUESTION = 10_000
+"""Characters of a question that are told to the other clients of its session."""
 
 
 class _Message(BaseModel):
@@ -223,6 +226,17 @@ class State(_Live):
     detail: str = ""
 
 
+class Question(_Live):
+    """What a client asked, told to every client of the session; `id` is the message's own.
+
+    A client that asked it itself knows that id. A long text is cut and ends in "…"; the history has all of it.
+    """
+
+    type: Literal["question"] = "question"
+    id: str
+    text: str
+
+
 class Found(_Live):
     """The places that were found for the question."""
 
@@ -321,6 +335,7 @@ ServerMessage = (
     | SessionOpened
     | Accepted
     | State
+    | Question
     | Found
     | Reading
     | Chunk
@@ -382,7 +397,7 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
     )
 
 
-def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
+def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
     """A live event as clients get it, None for what does not concern them; answers come by delivery."""
     if isinstance(event, GenerationChunk):
         return Chunk(
@@ -404,6 +419,11 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
             total=event.total,
             seconds=event.seconds,
         )
+    if isinstance(event, InboundEvent):
+        if event.kind != "message":
+            return None
+        text = event.text if len(event.text) <= MAX_QUESTION else f"{event.text[:MAX_QUESTION]}…"
+        return Question(session=event.session_id, turn=event.turn_id, cursor=cursor, id=event.message_id, text=text)
     if isinstance(event, DocumentsRetrieved):
         places = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
         return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=places)
@@ -412,7 +432,8 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
         case TurnQueued():
             state = {"state": "queued", "position": event.position}
         case TurnStarted():
-            state = {"state": "running", "attempt": event.attempt}
+            detail = f"the answer begins again: {event.reason}" if event.reason else ""
+            state = {"state": "running", "attempt": event.attempt, "detail": detail}
         case ToolCallRequested():
             state = {"state": "tool", "detail": event.tool}
         case ToolCallSucceeded() | ToolCallFailed() | ToolCallDenied():

@@ -271,7 +271,7 @@ class Turn:
         self._attempt += 1
         self._round.clear()
         self._length = {False: 0, True: 0}
-        await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt))
+        await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt, reason=reason))
         if self._earlier:
             await self._chunk(self._earlier, reasoning=False)
 

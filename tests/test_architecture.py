@@ -62,6 +62,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.protocol",
             "agentd.status_text",
             "agentd.stopwords",
+            "agentd.usage",
         }
     ),
     frozenset({"agentd.events", "agentd.errors", "agentd.ids"}),
@@ -98,7 +99,7 @@ BESIDE: Mapping[str, frozenset[str]] = {
     ),
     "agentd.summary": frozenset({"agentd.store", "agentd.window"}),
     "agentd.turn": frozenset({"agentd.tools", "agentd.window"}),
-    "agentd.status_text": frozenset({"agentd.delivery"}),
+    "agentd.status_text": frozenset({"agentd.delivery", "agentd.usage"}),
 }
 
 ONLY: Mapping[str, frozenset[str]] = {
@@ -130,6 +131,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.errors",
             "agentd.ids",
             "agentd.notify",
+            "agentd.usage",
         }
     ),
 }

@@ -27,6 +27,7 @@ STATUS: Mapping[str, Any] = {
     "model": {"name": "tiny", "note": "ready"},
     "documents": {"documents": 2, "chunks": 30},
     "turns": {"running": 1, "waiting": 0},
+    "usage": {"answers": 0},
     "pending": {
         "unanswered": 1,
         "undelivered": 2,

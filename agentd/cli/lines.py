@@ -36,8 +36,14 @@ class PlainDisplay:
         self._shown = ""
         self._changed = asyncio.Event()
 
-    def asked(self, text: str) -> None:
-        """It was typed here, so it is on the screen already."""
+    def asked(self, text: str, *, here: bool = True) -> None:
+        """What was typed here is on the screen already."""
+        if not here:
+            print(f"> {text}", file=self._words)
+
+    def reading(self, text: str) -> None:
+        if self._words.isatty():
+            self.note(text)
 
     def draft(self, text: str) -> None:
         if not text.startswith(self._shown):

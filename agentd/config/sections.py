@@ -178,7 +178,9 @@ class ModelSection(Section):
         " decides how much of the documents a prompt holds",
         unit="s",
     )
-    instructions: str = _key("", "what every language model is told besides: who you are, how to answer", max_length=8000)
+    instructions: str = _key(
+        "", "what every language model is told besides: who you are, how to answer", max_length=8000
+    )
     tools: Literal["auto", "on", "off"] = _key(
         "auto", "whether models are offered tools; `auto` asks a model in a file for three trial calls first"
     )

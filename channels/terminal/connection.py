@@ -214,6 +214,9 @@ class Connection:
                 history=lines,
             )
         )
+        for question in self._house.feed.questions(session.id):
+            if (asked := protocol.live_message(question, None)) is not None:
+                await self.send(asked)
         if state.running and after is None:
             live = {"session": session.id, "turn": state.running, "attempt": state.attempt}
             await self.send(protocol.State(**live, state="running"))

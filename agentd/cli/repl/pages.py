@@ -94,9 +94,12 @@ class Pages:
             self._end(line.interrupted)
             self._sources(line)
 
-    def asked(self, text: str) -> None:
+    def asked(self, text: str, *, here: bool = True) -> None:
         self.commanded(text)
         self._print("\n")
+
+    def reading(self, text: str) -> None:
+        """The line above the prompt says it for as long as it takes."""
 
     def commanded(self, text: str) -> None:
         """A command that the person typed; its outcome follows."""

@@ -90,7 +90,9 @@ class Checks:
         except (OSError, ValueError, RecursionError) as error:
             log.warning("%s cannot be read (%s); what it said is found out again", self._path, error)
             return {}
-        fits = isinstance(stored, dict) and stored.get("version") == VERSION and isinstance(stored.get("findings"), dict)
+        fits = (
+            isinstance(stored, dict) and stored.get("version") == VERSION and isinstance(stored.get("findings"), dict)
+        )
         return dict(stored["findings"]) if fits else {}
 
     def _write(self, findings: dict[str, Any]) -> None:
