@@ -365,6 +365,10 @@ class DocumentView(Protocol):
         """How many documents and chunks there are."""
         ...
 
+    async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
+        """The text at a place that was cited; None if the document is gone or has changed since that time."""
+        ...
+
 
 # --- Models ----------------------------------------------------------------------------------------------------------
 
@@ -510,10 +514,14 @@ class Status(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandReply:
-    """What a command says; `session`, if any, is the one that the channel should go on with."""
+    """What a command says; `session`, if any, is the one that the channel should go on with.
+
+    `ask`, if any, is a message that the channel should now offer as if the person had sent it.
+    """
 
     text: str
     session: str = ""
+    ask: str = ""
 
 
 class Control(Protocol):

@@ -127,15 +127,26 @@ class Ingest(_Message):
 
 
 class Command(_Message):
-    """Do what a slash command says (`agentd.commands`), in a session if it needs one. `Told` answers.
+    """Do what a slash command says (`agentd.commands`), in a session if it needs one.
 
-    Its data has `text` for the person and, where the client should go on in another session, `session`.
+    `Told` answers; its data is a `CommandReply`.
     """
 
     type: Literal["command"] = "command"
     id: str
     session: str = ""
     text: str
+
+
+class CommandReply(_Message):
+    """`text` is for the person; `session`, if not empty, is the one to go on in.
+
+    `ask`, if not empty, is a message that the client should now post, as if the person had typed it.
+    """
+
+    text: str = ""
+    session: str = ""
+    ask: str = ""
 
 
 class Delivery(_Message):
@@ -245,7 +256,7 @@ class Found(_Live):
 
 
 class Reading(_Live):
-    """The model has read `done` of the `total` tokens of the prompt that are new to it; `seconds` are left, if known."""
+    """The model has read `done` of the `total` tokens of a prompt that are new to it; `seconds` are left, if known."""
 
     type: Literal["reading"] = "reading"
     attempt: int

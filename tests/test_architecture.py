@@ -32,6 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.models",
             "agentd.notify",
             "agentd.pending",
+            "agentd.recall",
             "agentd.retrieval",
             "agentd.sessions",
             "agentd.status",
@@ -74,7 +75,7 @@ A package that is listed by its name is one room: its modules import each other 
 
 BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.channel_state": frozenset({"agentd.store"}),
-    "agentd.control": frozenset({"agentd.marks", "agentd.sessions"}),
+    "agentd.control": frozenset({"agentd.marks", "agentd.recall", "agentd.sessions"}),
     "agentd.evidence": frozenset({"agentd.language", "agentd.markup", "agentd.stopwords"}),
     "agentd.feed": frozenset({"agentd.bus"}),
     "agentd.language": frozenset({"agentd.stopwords"}),

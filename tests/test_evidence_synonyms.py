@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.language import stem
 from agentd.evidence.synonyms import alternatives
+from agentd.language import stem
 
 
 def test_a_telephone_is_a_phone_and_a_mobile() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd import protocol
 from agentd.events import Citation
 from agentd.testing.server import ScriptedServer
 from tests.terminal import chat, talking
@@ -169,7 +170,7 @@ async def test_a_session_is_resumed_with_its_last_messages(tmp_path: Path) -> No
             await (await server.next_turn()).answer("To the **sea**.", citations=[CITATION])
             await terminal.shows("[1] /docs")
             other = server.session("work")
-            server.replies["/resume work"] = ("going on with work", other.id)
+            server.replies["/resume work"] = protocol.CommandReply(text="going on with work", session=other.id)
             terminal.enter("/resume work")
             await terminal.shows("going on with work")
             terminal.enter("Hello work")

@@ -17,10 +17,10 @@ from itertools import count
 from typing import Literal
 
 from agentd.events import Passage
-from agentd.language import content_words, focus, introduces, is_question, language_of, sentences, stem, stems
-from agentd.markup import Block, blocks
 from agentd.evidence.definitions import defines
 from agentd.evidence.synonyms import alternatives
+from agentd.language import content_words, focus, introduces, is_question, language_of, sentences, stem, stems
+from agentd.markup import Block, blocks
 from agentd.stopwords import FRAME_WORDS
 
 SENTENCES = 4

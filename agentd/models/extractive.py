@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from typing import Protocol
 
 from agentd.events import OWNER, Passage, Principal
+from agentd.evidence.sentences import Sentence, best
+from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.generation import (
     Delta,
     Finish,
@@ -24,8 +26,6 @@ from agentd.generation import (
     Usage,
 )
 from agentd.language import is_ended, is_question, joined
-from agentd.evidence.sentences import Sentence, best
-from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.prompt import estimate_tokens, render_passage
 
 _WITHOUT = (

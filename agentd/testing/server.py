@@ -162,7 +162,7 @@ class ScriptedServer:
         """Accepted messages by their own ids."""
         self.posts: list[protocol.Post] = []
         self.commands: list[str] = []
-        self.replies: dict[str, tuple[str, str]] = {}
+        self.replies: dict[str, protocol.CommandReply] = {}
         self.acks: list[str] = []
         self.status: dict[str, object] = {"documents": {"documents": 1, "chunks": 1}}
 
@@ -281,8 +281,8 @@ class ScriptedServer:
                 self._tell(writer, protocol.Told(re=message.id, data=self._get(message)))
             case protocol.Command():
                 self.commands.append(message.text)
-                text, session_id = self.replies.get(message.text, (f"done: {message.text}", ""))
-                self._tell(writer, protocol.Told(re=message.id, data={"text": text, "session": session_id}))
+                reply = self.replies.get(message.text) or protocol.CommandReply(text=f"done: {message.text}")
+                self._tell(writer, protocol.Told(re=message.id, data=reply.model_dump()))
             case protocol.Ingest():
                 done = dict.fromkeys(("found", "done", "added"), len(message.paths))
                 rest = dict.fromkeys(("changed", "unchanged", "removed", "chunks"), 0)

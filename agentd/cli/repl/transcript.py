@@ -190,7 +190,7 @@ class Transcript:
 
     def _remember(self, lines: tuple[protocol.Line, ...]) -> None:
         if lines:
-            self._display.remembered(tuple(_clean(line) for line in lines))
+            self._display.remembered(tuple(cleaned(line) for line in lines))
 
     def happened(self, message: protocol.ServerMessage) -> None:
         """A live message of the session."""
@@ -359,6 +359,6 @@ def _plain_citation(citation: Citation) -> dict[str, str]:
     return {name: plain(getattr(citation, name)) for name in ("title", "source", "heading")}
 
 
-def _clean(line: protocol.Line) -> protocol.Line:
+def cleaned(line: protocol.Line) -> protocol.Line:
     citations = tuple(c.model_copy(update=_plain_citation(c)) for c in line.citations)
     return line.model_copy(update={"text": plain(line.text), "citations": citations})

@@ -90,10 +90,10 @@ class Checks:
         except (OSError, ValueError, RecursionError) as error:
             log.warning("%s cannot be read (%s); what it said is found out again", self._path, error)
             return {}
-        fits = (
-            isinstance(stored, dict) and stored.get("version") == VERSION and isinstance(stored.get("findings"), dict)
-        )
-        return dict(stored["findings"]) if fits else {}
+        if not isinstance(stored, dict) or stored.get("version") != VERSION:
+            return {}
+        findings = stored.get("findings")
+        return findings if isinstance(findings, dict) else {}
 
     def _write(self, findings: dict[str, Any]) -> None:
         if self._path is None:
