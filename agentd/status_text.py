@@ -34,6 +34,8 @@ def answers_line(status: Mapping[str, Any]) -> str:
     if model["name"] == EXTRACTIVE:
         words = "no language model is chosen: answers are sentences of"
         return f"{words} {documents}" if count else f"{words} your documents, and there are none yet"
+    if any(problem.startswith(f"model {model['name']}: ") for problem in status["problems"]):
+        return f"{model['name']} cannot answer: {model['note']}"
     return f"{model['name']} answers ({model['note']}), " + (f"from {documents}" if count else "no documents")
 
 

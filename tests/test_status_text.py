@@ -73,6 +73,8 @@ def test_it_says_who_answers_from_how_many_documents() -> None:
         "no language model is chosen: answers are sentences of your documents, and there are none yet"
     )
     assert answers_line({**status(), "documents": {"documents": 0, "chunks": 0}}) == "m answers (ready), no documents"
+    broken = {**status(problems=["model m: no such file"]), "model": {"name": "m", "note": "no such file"}}
+    assert answers_line(broken) == "m cannot answer: no such file"
 
 
 def test_what_is_owed_is_told_with_its_age() -> None:

@@ -104,6 +104,8 @@ class Lines:
 
     async def run(self, session: str | None) -> int:
         """Follow the session until the input ends; the exit code."""
+        if self._prompt and (who := await self.link.who_answers()):
+            self._display.note(who)
         await self.link.follow(session)
         await self._display.flush()
         interrupts: asyncio.Queue[None] = asyncio.Queue(4)

@@ -157,6 +157,8 @@ class ScriptedServer:
         self._news = asyncio.Event()
         self.ids = IdSource()
         self.accepting = True
+        self.refusal = ""
+        """Why posts are refused; "" accepts them."""
         self.sessions: dict[str, ServedSession] = {}
         self.turns: dict[str, ServedTurn] = {}
         """Accepted messages by their own ids."""
@@ -312,6 +314,9 @@ class ScriptedServer:
     def _post(self, writer: asyncio.StreamWriter, post: protocol.Post) -> None:
         self.posts.append(post)
         if not self.accepting:
+            return
+        if self.refusal:
+            self._tell(writer, protocol.Failure(re=post.id, code="busy", message=self.refusal))
             return
         known = self.turns.get(post.id)
         if known is None:

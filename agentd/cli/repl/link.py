@@ -19,6 +19,7 @@ from agentd.cli.repl.transcript import Transcript
 from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.plain import plain
+from agentd.status_text import answers_line
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 Settled = Callable[[bool], None]
@@ -127,6 +128,11 @@ class Link:
     async def command(self, text: str) -> protocol.CommandReply:
         """What the daemon says to a slash command."""
         return await self.client.command(text, session=self.session)
+
+    async def who_answers(self) -> str:
+        """Which model answers, and from how many documents; "" where the daemon does not say."""
+        status = await self.client.get("status")
+        return plain(answers_line(status)) if "model" in status else ""
 
     async def sessions(self) -> list[dict[str, str]]:
         """The conversations there are, newest first."""
