@@ -38,6 +38,8 @@ VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_TEXT_BYTES = 1024 * 1024
 """The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
+MAX_PASSAGES = 100
+"""Passages of the documents that one question may be answered from."""
 MAX_QUESTION = 10_000
 """Characters of a question that are told to the other clients of its session."""
 
@@ -89,7 +91,7 @@ class Post(_Message):
     session: str
     text: str
     reply: Literal["session", "request"] = "session"
-    documents: int | None = Field(default=None, ge=0, le=100)
+    documents: int | None = Field(default=None, ge=0, le=MAX_PASSAGES)
     """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
 
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import TextIO
 
-from agentd.cli.ask import source_lines
+from agentd.cli.output import source_lines
 from agentd.cli.repl.actions import Actions
 from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.transcript import Transcript

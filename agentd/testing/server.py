@@ -21,7 +21,7 @@ from typing import Self
 
 from agentd import protocol
 from agentd.errors import UsageError
-from agentd.events import Citation
+from agentd.events import Citation, TurnUsage
 from agentd.ids import IdSource
 
 DEADLINE = 20.0
@@ -79,6 +79,12 @@ class ServedTurn:
         await self._started()
         await self._chunk(0, text, reasoning=True)
 
+    async def read(self, done: int, total: int, seconds: float | None = None) -> None:
+        """How far the prompt is read."""
+        await self._started()
+        reading = {**self._about(), "attempt": self.attempt, "done": done, "total": total, "seconds": seconds}
+        await self._send(protocol.Reading.model_validate(reading))
+
     async def say(self, text: str) -> None:
         """The next piece of the answer; starts the turn where it has not started."""
         await self._started()
@@ -100,6 +106,7 @@ class ServedTurn:
         citations: Sequence[Citation] = (),
         outcome: str = "answer",
         error_code: str = "",
+        usage: TurnUsage | None = None,
     ) -> protocol.Answer:
         """End the turn; without a text, with what was said."""
         text = self.said if text is None else text
@@ -113,6 +120,7 @@ class ServedTurn:
                 "text": text,
                 "citations": tuple(citations),
                 "error_code": error_code,
+                "usage": usage,
             }
         )
         now = datetime.now(UTC)
