@@ -174,8 +174,8 @@ class DaemonControl:
         model = (await self._status.snapshot())["model"]
         return CommandReply(
             text=f"{model['name']} answers: {model['note']}\n"
-            "To choose another one: `agentd model list` shows some, `agentd model use NAME` chooses one for good; "
-            "/model PATH.gguf uses one until agentd ends, /model none uses none."
+            "To choose another one: in a shell, `agentd model list` shows some, `agentd model use NAME` chooses one"
+            " for good; /model PATH.gguf uses one until agentd ends, /model none uses none."
         )
 
     async def _choose_model(self, path: Path | None) -> str:

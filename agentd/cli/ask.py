@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--documents",
         type=_passages,
         metavar="N",
-        help=f"answer from at most N passages of the documents (0 to {protocol.MAX_PASSAGES}; default: retrieval.limit)",
+        help=f"answer from so many passages of the documents at most (0 to {protocol.MAX_PASSAGES})",
     )
     documents.add_argument(
         "--no-documents",

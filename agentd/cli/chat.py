@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 import agentd
+from agentd.cli.advice import NAME, program
 from agentd.cli.attach import attached
 from agentd.cli.common import load_settings, model_option
 from agentd.cli.ingest import show_progress, summary
@@ -102,6 +103,8 @@ async def offer_documents(client: Client, declined: Path) -> None:
         print(f"Now ask, for example: {FIRST_QUESTION}")
         return
     print("/docs add PATH reads your own documents.")
+    if program() != NAME:
+        print(f"In a shell, agentd is {program()} here; `make install` puts it on your PATH.")
     if reply is not None:
         _remember(declined)
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import TextIO
 
+from agentd.cli.advice import as_typed
 from agentd.cli.output import source_lines
 from agentd.cli.repl.actions import Actions
 from agentd.cli.repl.link import Connect, Link
@@ -72,10 +73,10 @@ class PlainDisplay:
             print(f"> {line.text}" if line.role == "user" else line.text, file=self._words)
 
     def note(self, text: str) -> None:
-        print(text, file=self._words)
+        print(as_typed(text), file=self._words)
 
     def error(self, text: str) -> None:
-        print(f"agentd: {text}", file=self._words)
+        print(f"agentd: {as_typed(text)}", file=self._words)
 
     async def flush(self) -> None:
         self._answers.flush()

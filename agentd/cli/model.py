@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.model_names import by_name, chosen_name, path_of
 from agentd.commands import NO_MODEL
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
             from agentd.cli.model_list import list_lines, listed
 
             rows = listed(shelf, settings)
-            print(json.dumps(rows, indent=2) if options.json else "\n".join(map(plain, list_lines(rows))))
+            print(json.dumps(rows, indent=2) if options.json else "\n".join(map(_said, list_lines(rows))))
         case "pull":
             from agentd.cli.model_pull import pull_model
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
             name = options.target or chosen_name(shelf, settings, action="info")
             facts = known(shelf, name, settings)
-            print(json.dumps(facts, indent=2) if options.json else "\n".join(map(plain, info_lines(facts))))
+            print(json.dumps(facts, indent=2) if options.json else "\n".join(map(_said, info_lines(facts))))
             if problem := facts.get("problem"):
                 raise ModelError(problem)
         case "remove":
@@ -55,6 +56,10 @@ def run(options: argparse.Namespace) -> int:
             name = options.target or chosen_name(shelf, settings, action="bench")
             bench_model(options, settings, path_of(shelf, settings, name))
     return 0
+
+
+def _said(line: str) -> str:
+    return as_typed(plain(line))
 
 
 _NAME_OR_FILE = "a name of the list, or the path of a .gguf file"

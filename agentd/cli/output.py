@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from agentd import protocol
+from agentd.cli.advice import NAME, as_typed, program
 from agentd.events import Citation
 from agentd.plain import plain
 from agentd.usage import reading_line, usage_line
@@ -77,7 +78,7 @@ class Output:
             self.restart()
         if detail:
             self._waiting.clear()
-            print(f"agentd: {detail}", file=self._words, flush=True)
+            print(f"agentd: {as_typed(detail)}", file=self._words, flush=True)
 
     def _chunk(self, chunk: protocol.Chunk) -> None:
         if not self._live:
@@ -103,8 +104,9 @@ class Output:
             self._line(answer.model_dump_json())
         elif answer.outcome != "error":
             self._text(answer)
+            self._explain(answer)
         if answer.outcome == "error":
-            print(f"agentd: {plain(answer.text)}", file=self._words)
+            print(f"agentd: {as_typed(plain(answer.text))}", file=self._words)
         if self._usage and answer.usage is not None:
             print(usage_line(answer.usage), file=self._words)
 
@@ -115,6 +117,11 @@ class Output:
         self._write(plain(answer.text[len(self._shown) :]) + "\n")
         if answer.citations:
             self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
+
+    def _explain(self, answer: protocol.Answer) -> None:
+        """An answer is written as it is, also where it gives advice that cannot be typed like this here."""
+        if self._words.isatty() and "`agentd " in answer.text and not answer.citations and program() != NAME:
+            print(f"(agentd is {program()} here; `make install` puts it on your PATH.)", file=self._words)
 
     def _line(self, text: str) -> None:
         self._write(text + "\n")
