@@ -1,4 +1,4 @@
-"""`make install` puts a link on the PATH, overwrites nothing that is not its own, and `make uninstall` takes it away."""
+"""`make install` puts a link on the PATH and overwrites nothing of others; `make uninstall` takes it away."""
 
 from __future__ import annotations
 
