@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Protocol
 
@@ -16,6 +17,9 @@ SHOWN = 500
 REMEMBERED = 20
 """How many messages back the last question and the last answer are looked for."""
 COLUMNS, INDENT = 78, "    "
+_PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
+_SHAPED = re.compile(r"\s|[-*+|>#`~]|\d+[.)]")
+"""Begins a line of a list, a table, a quotation, a heading or code."""
 
 
 class Remembered(SessionView, Protocol):
@@ -82,5 +86,16 @@ def _in_short(line: StoredMessage) -> str:
 
 
 def _indented(text: str) -> str:
-    lines = (textwrap.wrap(line, COLUMNS - len(INDENT)) or [""] for line in text.strip().splitlines())
-    return "\n".join(f"{INDENT}{part}".rstrip() for parts in lines for part in parts)
+    """Paragraphs filled anew; lists, tables and code keep their lines, and so does all that has fenced code."""
+    if "```" in text:
+        return _kept(text.strip("\n").splitlines())
+    paragraphs = (lines.splitlines() for lines in _PARAGRAPHS.split(text.strip("\n")))
+    return "\n\n".join(_filled(lines) if not any(map(_SHAPED.match, lines)) else _kept(lines) for lines in paragraphs)
+
+
+def _filled(lines: list[str]) -> str:
+    return textwrap.fill(" ".join(lines), COLUMNS, initial_indent=INDENT, subsequent_indent=INDENT)
+
+
+def _kept(lines: list[str]) -> str:
+    return "\n".join(f"{INDENT}{line}".rstrip() for line in lines)

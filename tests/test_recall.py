@@ -90,6 +90,26 @@ async def test_the_sources_of_the_last_answer_come_with_the_text_that_was_cited(
         assert await h.recall.sources(OWNER, session) == "the last answer names no sources"
 
 
+async def test_a_passage_is_filled_anew_but_keeps_its_lists_and_code(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.md"
+    text = "A line that was\nbroken by hand.\n\n- one\n- two"
+    code = "Run this\nnow:\n\n```\nx = 1\n\ny = 2\nz = 3\n```"
+    notes.write_text(f"{text}\n\n{code}")
+    async with house(tmp_path) as h:
+        session = await h.session()
+        await h.ingest(notes)
+        place = Citation(n=1, title="N", source=str(notes), start=0, end=len(text))
+        await h.talk(session, "When?", "So [1].", citations=(place,))
+        assert await h.recall.sources(OWNER, session) == (
+            f"[1] {notes}\n    A line that was broken by hand.\n\n    - one\n    - two"
+        )
+        place = place.model_copy(update={"start": len(text) + 2, "end": len(text) + 2 + len(code)})
+        await h.talk(session, "How?", "So [1].", citations=(place,))
+        assert await h.recall.sources(OWNER, session) == (
+            f"[1] {notes}\n    Run this\n    now:\n\n    ```\n    x = 1\n\n    y = 2\n    z = 3\n    ```"
+        )
+
+
 async def test_the_last_question_and_what_its_answer_took_are_found(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         session = await h.session()
