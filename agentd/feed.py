@@ -73,7 +73,7 @@ class LiveFeed:
 
     def apply(self, event: Event) -> None:
         session_id: str | None = getattr(event, "session_id", None)
-        if session_id is None:
+        if session_id is None or (isinstance(event, InboundEvent) and event.kind != "message"):
             return
         self._n += 1
         session = self._session(session_id)

@@ -11,7 +11,7 @@ import pytest
 
 from agentd import protocol
 from agentd.errors import NotFound, UsageError
-from agentd.generation import Finish, Reading, TextDelta, Usage
+from agentd.generation import Finish, Reading, Restarted, TextDelta, Usage
 from agentd.testing.model import ScriptedModel
 from channels.terminal import connection as module
 from tests.house import next_answer, next_of, running, status_until
@@ -171,6 +171,22 @@ async def test_the_reading_of_a_prompt_and_what_an_answer_took_are_told(tmp_path
         usage = (await next_answer(client)).usage
         assert usage is not None and (usage.prompt_tokens, usage.read_seconds) == (90, 2.0)
         assert (await client.get("status"))["usage"]["completion_tokens"] == 4
+
+
+async def test_a_model_that_dies_in_mid_answer_is_told_with_the_reason(tmp_path: Path) -> None:
+    script = [
+        TextDelta(text="One w"),
+        Restarted(reason="small crashed: killed by SIGSEGV"),
+        TextDelta(text="Another way."),
+        Finish(reason="stop"),
+    ]
+    async with running(tmp_path / "s", ScriptedModel(lambda request: script)) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "hello")
+        state = await next_of(client, protocol.State, attempt=2)
+        assert isinstance(state, protocol.State)
+        assert state.detail == "the answer begins again: small crashed: killed by SIGSEGV"
+        assert (await next_answer(client)).text == "Another way."
 
 
 async def test_documents_must_be_named_by_absolute_paths(tmp_path: Path) -> None:

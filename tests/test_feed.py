@@ -74,7 +74,7 @@ async def test_questions_are_told_as_they_come_and_kept_until_they_are_answered(
     feed = LiveFeed()
     reader = feed.follow(SESSION)
     first, second = inbound("First?"), inbound("x" * (MAX_QUESTION + 9))
-    for event in (first, second):
+    for event in (inbound("/stop", kind="command"), first, second):
         feed.apply(event)
     told = [item.event for item in await read(reader, 2) if isinstance(item, Numbered)]
     assert told[0] == first and isinstance(told[1], InboundEvent) and len(told[1].text) == MAX_QUESTION + 1

@@ -28,6 +28,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     The `pace` of a model is in tokens per second: measured here, or reckoned from the model in the file `by`.
     """
     context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
+    here, chosen = by_name(shelf, settings), shelf.answering(settings.model.path)
     ran = ran_here(Checks(shelf.directory / checks.NAME))
     least_read = LEAST_TOKENS / settings.model.first_text
     best = recommended(
@@ -36,7 +37,6 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
         context=context,
         quick=lambda entry: _is_quick(_of_entry(entry, shelf, ran), least_read),
     )
-    here, chosen = by_name(shelf, settings), shelf.answering(settings.model.path)
     licences = {model.name: model.record.licence for model in shelf.models() if model.record}
     rows = [
         {
