@@ -12,10 +12,14 @@ LLAMA_CHOICE = $(shell (cat llama.cmake; echo "$(CMAKE_ARGS)") | cksum | cut -d'
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help chat test check prove bench llama lock clean
+LINKS ?= $(HOME)/.local/bin
+PROGRAM = $(abspath $(BIN)/agentd)
+
+.PHONY: help chat install uninstall test check prove bench llama lock clean
 
 help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
+	@echo "make install put agentd on your PATH, by a link in ~/.local/bin (make uninstall takes it away)"
 	@echo "make test    run the tests"
 	@echo "make check   lint and type-check"
 	@echo "make prove   power cuts, kills, crash states and faults (CUTS= KILLS= SEEDS= scale it)"
@@ -25,6 +29,23 @@ help:
 
 chat: $(VENV)/installed
 	@$(BIN)/agentd chat || [ $$? -eq 130 ]  # left with Ctrl-C
+
+install: $(VENV)/installed
+	@mkdir -p "$(LINKS)"
+	@there=$$(readlink "$(LINKS)/agentd" || echo another program); \
+	if [ -e "$(LINKS)/agentd" -o -L "$(LINKS)/agentd" ] && [ "$$there" != "$(PROGRAM)" ]; then \
+		echo "$(LINKS)/agentd is there already and is not of this folder ($$there); move it away first." >&2; exit 1; \
+	fi
+	@ln -sfn "$(PROGRAM)" "$(LINKS)/agentd"
+	@case ":$$PATH:" in \
+	*":$(LINKS):"*) echo "Type agentd, for example: agentd chat";; \
+	*)  echo "$(LINKS)/agentd is there, but that folder is not on your PATH. Type this, and add it to ~/.profile:"; \
+	    echo "    export PATH=\"$(LINKS):\$$PATH\"";; \
+	esac
+
+uninstall:
+	@if [ "$$(readlink "$(LINKS)/agentd")" = "$(PROGRAM)" ]; then rm "$(LINKS)/agentd"; echo "$(LINKS)/agentd is gone"; \
+	else echo "$(LINKS)/agentd is not a link to this folder; nothing was done"; fi
 
 test: $(VENV)/tested
 	@$(BIN)/python -m pytest

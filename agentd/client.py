@@ -126,10 +126,12 @@ class Client:
         *,
         message_id: str | None = None,
         reply: Literal["session", "request"] = "session",
+        documents: int | None = None,
     ) -> protocol.Accepted:
         """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`."""
         message_id = message_id or new_message_id()
-        return await self._ask(protocol.Post(id=message_id, session=session, text=text, reply=reply), protocol.Accepted)
+        post = protocol.Post(id=message_id, session=session, text=text, reply=reply, documents=documents)
+        return await self._ask(post, protocol.Accepted)
 
     async def stop(self, session: str) -> bool:
         """End the running turn; False when none runs."""
@@ -141,11 +143,11 @@ class Client:
         request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
         return (await self._ask(request, protocol.Told)).data
 
-    async def command(self, text: str, *, session: str = "") -> tuple[str, str]:
-        """Run a slash command: what it says, and the session to go on with ("" = the same)."""
+    async def command(self, text: str, *, session: str = "") -> protocol.CommandReply:
+        """Run a slash command."""
         request = protocol.Command(id=self._next_id(), session=session, text=text)
         data = (await self._ask(request, protocol.Told, COMMAND_SECONDS)).data
-        return str(data.get("text", "")), str(data.get("session", ""))
+        return protocol.CommandReply.model_validate(data)
 
     async def delivery(
         self,

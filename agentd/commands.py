@@ -14,10 +14,12 @@ from typing import Literal
 
 from agentd.errors import UsageError
 
-Completes = Literal["nothing", "command", "session", "model", "documents"]
-"""What an argument is completed with: a command's name, a session, a .gguf file, or `add` and a path."""
+Completes = Literal["nothing", "command", "session", "model", "documents", "switch"]
+"""What an argument is completed with: a command's name, a session, a .gguf file, `add` and a path, or on and off."""
 NO_MODEL = "none"
 """Instead of a file, takes /model back to no language model of this machine."""
+QUESTIONS, MOST_QUESTIONS = 5, 50
+"""How many questions /history shows if no number is given, and at most."""
 Audience = Literal["anyone", "owner", "terminal"]
 """Who may use a command: everybody with a session of theirs, the owner alone, or a person at a terminal of agentd's."""
 
@@ -48,6 +50,19 @@ COMMANDS = (
         completes="session",
     ),
     Command(name="stop", summary="end the running answer; what was said is kept"),
+    Command(
+        name="history",
+        arguments="[N]",
+        summary="show the last N questions of this conversation with their answers",
+    ),
+    Command(name="sources", summary="the places behind the last answer, with the text that was cited"),
+    Command(name="retry", summary="ask the last question again; the earlier answer stays"),
+    Command(
+        name="usage",
+        arguments="[on|off]",
+        summary="tokens and seconds that the last answer took; on shows that after each answer",
+        completes="switch",
+    ),
     Command(name="status", summary="is all well, and if not, what to do"),
     Command(
         name="model",
@@ -65,7 +80,9 @@ COMMANDS = (
     ),
     Command(name="good", arguments="[NOTE]", summary="mark the last answer as good"),
     Command(name="bad", arguments="[NOTE]", summary="mark the last answer as bad"),
-    Command(name="quit", summary="leave, as Ctrl-D does; a running answer is kept for you", audience="terminal"),
+    Command(
+        name="quit", summary="leave, as exit, quit and Ctrl-D do; a running answer is kept for you", audience="terminal"
+    ),
 )
 
 _BY_NAME = {command.name: command for command in COMMANDS}
@@ -94,6 +111,15 @@ def parse(text: str) -> Invocation | None:
 def unescape(text: str) -> str:
     """A message as it is meant: `//` at its beginning is one slash."""
     return text[1:] if text.startswith("//") else text
+
+
+def question_count(argument: str) -> int:
+    """How many questions /history is to show; `UsageError` for what is not such a number."""
+    if not argument:
+        return QUESTIONS
+    if not argument.isdecimal() or not 1 <= int(argument) <= MOST_QUESTIONS:
+        raise UsageError(f"/history takes a number of questions from 1 to {MOST_QUESTIONS}, not {argument!r}.")
+    return int(argument)
 
 
 def find(name: str) -> Command:

@@ -13,17 +13,14 @@ from agentd.commands import NO_MODEL, Audience, Invocation, help_text, parse
 from agentd.errors import ModelError, NotFound, UsageError
 from agentd.events import Principal
 from agentd.marks import Marks, Verdict
-from agentd.ports import Clock, CommandReply, DocumentView, ModelChoice, SessionInfo, SessionView, Status
+from agentd.ports import Clock, CommandReply, DocumentView, ModelChoice, SessionInfo, Status
+from agentd.recall import COLUMNS, Recall, Remembered
 from agentd.status_text import status_lines
 
 LISTED = 50
 """How many conversations /sessions shows, and /resume knows by number."""
-REMEMBERED = 20
-"""How many messages back /good and /bad look for an answer."""
 TITLE_WIDTH = 40
 _NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
-COLUMNS = 78
-"""What fits on the narrowest terminal that is common, next to a margin."""
 
 
 class _Stopping(Protocol):
@@ -47,7 +44,7 @@ class DaemonControl:
     def __init__(
         self,
         *,
-        sessions: SessionView,
+        sessions: Remembered,
         marks: Marks,
         inbox: _Stopping,
         documents: DocumentView,
@@ -62,12 +59,17 @@ class DaemonControl:
         self._status = status
         self._clock = clock
         self._models = models
+        self._recall = Recall(sessions, documents)
         self._actions: Mapping[str, Callable[[_Request], Awaitable[CommandReply]]] = {
             "help": self._help,
             "new": self._new,
             "sessions": self._list,
             "resume": self._resume,
             "stop": self._stop,
+            "history": self._history,
+            "sources": self._sources,
+            "retry": self._retry,
+            "usage": self._usage,
             "status": self._tell_status,
             "model": self._model,
             "docs": self._docs,
@@ -138,12 +140,23 @@ class DaemonControl:
         running = await self._inbox.stop(request.session_id, request.principal)
         return CommandReply(text="stopping; what was said is kept" if running else "nothing is running")
 
+    async def _history(self, request: _Request) -> CommandReply:
+        return CommandReply(text=await self._recall.history(request.principal, request.session_id, request.argument))
+
+    async def _sources(self, request: _Request) -> CommandReply:
+        return CommandReply(text=await self._recall.sources(request.principal, request.session_id))
+
+    async def _usage(self, request: _Request) -> CommandReply:
+        if request.argument:
+            raise UsageError("/usage on and /usage off are for `agentd chat`; /usage tells what the last answer took.")
+        return CommandReply(text=await self._recall.usage(request.principal, request.session_id))
+
+    async def _retry(self, request: _Request) -> CommandReply:
+        return CommandReply(text="", ask=await self._recall.last_question(request.principal, request.session_id))
+
     async def _mark(self, request: _Request, verdict: Verdict) -> CommandReply:
-        history = await self._sessions.history(request.principal, request.session_id, limit=REMEMBERED)
-        turn_id = next((line.turn_id for line in reversed(history) if line.role == "assistant"), "")
-        if not turn_id:
-            raise NotFound("there is no answer to mark in this conversation yet.")
-        await self._marks.set(request.principal, request.session_id, turn_id, verdict, request.argument)
+        answer = await self._recall.last_answer(request.principal, request.session_id)
+        await self._marks.set(request.principal, request.session_id, answer.turn_id, verdict, request.argument)
         return CommandReply(text=f"the last answer is marked as {verdict}")
 
     # --- the house ---
@@ -161,8 +174,8 @@ class DaemonControl:
         model = (await self._status.snapshot())["model"]
         return CommandReply(
             text=f"{model['name']} answers: {model['note']}\n"
-            "To choose another one: `agentd model list` shows some, `agentd model use NAME` chooses one for good; "
-            "/model PATH.gguf uses one until agentd ends, /model none uses none."
+            "To choose another one: in a shell, `agentd model list` shows some, `agentd model use NAME` chooses one"
+            " for good; /model PATH.gguf uses one until agentd ends, /model none uses none."
         )
 
     async def _choose_model(self, path: Path | None) -> str:

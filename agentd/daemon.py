@@ -44,6 +44,7 @@ from agentd.summary import BackgroundSummaries
 from agentd.supervisor import ChannelSupervisor
 from agentd.tools.registry import built_in
 from agentd.turn import Turns, TurnSettings
+from agentd.usage import UsageTotals
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +239,8 @@ class _House:
         self.ingest = DocumentIngest(documents, self.clock, max_bytes=settings.retrieval.max_file_bytes)
         self.conversations = conversations
         self.feed = LiveFeed()
-        self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply])
+        self.usage = UsageTotals()
+        self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply, self.usage.apply])
         self.channels: dict[str, Channel] = {}
 
     @classmethod
@@ -359,6 +361,7 @@ class _House:
             model=self.model,
             supervisor=self.supervisor,
             delivery=self.delivery,
+            usage=self.usage,
         )
         self.letters = Letters(
             self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, alone=self.inbox.alone

@@ -138,10 +138,11 @@ class TurnQueued(_OfTurn):
 
 
 class TurnStarted(_OfTurn):
-    """A turn runs; a higher attempt tells clients to drop the chunks of the earlier ones."""
+    """A turn runs; a higher attempt tells clients to drop the chunks of the earlier ones, for this `reason`."""
 
     type: Literal["turn_started"] = "turn_started"
     attempt: int
+    reason: str = ""
 
 
 class DocumentsRetrieved(_OfTurn):

@@ -6,11 +6,14 @@ import os
 from collections import OrderedDict, deque
 
 from agentd.bus import Reader, merge_chunks
-from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
+from agentd.events import Buried, Event, GenerationChunk, InboundEvent, OutboundEvent
 from agentd.ports import Numbered
+from agentd.protocol import MAX_QUESTION
 
 REPLAY_EVENTS = 512
 REPLAY_SESSIONS = 1000
+QUESTIONS = 100
+"""Questions without an answer that are kept of a session."""
 
 
 class _Session:
@@ -19,13 +22,28 @@ class _Session:
         self.forgotten = 0
         """The greatest number that is no longer in `replay`."""
         self.readers: list[Reader[Numbered]] = []
+        self.questions: OrderedDict[str, InboundEvent] = OrderedDict()
+        """The newest questions without an answer, by turn; the history has those that are answered."""
+
+    def ask(self, numbered: Numbered, question: InboundEvent) -> None:
+        """Kept apart from the replay, so that what is said of a long answer cannot push its question out."""
+        self.questions[question.turn_id] = question
+        if len(self.questions) > QUESTIONS:
+            self.questions.popitem(last=False)
+        for reader in self.readers:
+            reader.put(numbered)
 
     def add(self, numbered: Numbered) -> None:
         if len(self.replay) == self.replay.maxlen:
             self.forgotten = self.replay[0].n
         self.replay.append(numbered)
-        if isinstance(numbered.event, OutboundEvent):
-            self._drop_chunks(numbered.event)
+        match numbered.event:
+            case OutboundEvent():
+                self._drop_chunks(numbered.event)
+                for turn_id in (numbered.event.turn_id, *numbered.event.answers):
+                    self.questions.pop(turn_id, None)
+            case Buried():
+                self.questions.pop(numbered.event.dead_id, None)
         for reader in self.readers:
             reader.put(numbered)
 
@@ -55,10 +73,21 @@ class LiveFeed:
 
     def apply(self, event: Event) -> None:
         session_id: str | None = getattr(event, "session_id", None)
-        if session_id is None or isinstance(event, InboundEvent):
+        if session_id is None or (isinstance(event, InboundEvent) and event.kind != "message"):
             return
         self._n += 1
-        self._session(session_id).add(Numbered(n=self._n, event=event))
+        session = self._session(session_id)
+        if isinstance(event, InboundEvent):
+            # One more character than clients are told, so that they are told that there is more.
+            question = event.model_copy(update={"text": event.text[: MAX_QUESTION + 1]})
+            session.ask(Numbered(n=self._n, event=question), question)
+        else:
+            session.add(Numbered(n=self._n, event=event))
+
+    def questions(self, session_id: str) -> tuple[InboundEvent, ...]:
+        """The questions of a session that are not answered yet, oldest first, as far as they came in this life."""
+        session = self._sessions.get(session_id)
+        return tuple(session.questions.values()) if session else ()
 
     def _session(self, session_id: str) -> _Session:
         session = self._sessions.get(session_id)

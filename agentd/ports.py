@@ -271,7 +271,14 @@ class Feed(Protocol):
     epoch: str
 
     def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Subscription[Numbered]:
-        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there."""
+        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there.
+
+        Questions come as they are asked, and only then: `questions` has those that are not answered yet.
+        """
+        ...
+
+    def questions(self, session_id: str) -> Sequence[InboundEvent]:
+        """The newest questions without an answer, oldest first; the text of a long one is cut."""
         ...
 
 
@@ -356,6 +363,10 @@ class DocumentView(Protocol):
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         """How many documents and chunks there are."""
+        ...
+
+    async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
+        """The text at a place that was cited; None if the document is gone or has changed since that time."""
         ...
 
 
@@ -503,10 +514,14 @@ class Status(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandReply:
-    """What a command says; `session`, if any, is the one that the channel should go on with."""
+    """What a command says; `session`, if any, is the one that the channel should go on with.
+
+    `ask`, if any, is a message that the channel should now offer as if the person had sent it.
+    """
 
     text: str
     session: str = ""
+    ask: str = ""
 
 
 class Control(Protocol):

@@ -19,6 +19,7 @@ from agentd.events import (
     DocumentsRetrieved,
     Event,
     GenerationChunk,
+    InboundEvent,
     OutboundEvent,
     PromptReading,
     ToolCallDenied,
@@ -37,6 +38,10 @@ VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_TEXT_BYTES = 1024 * 1024
 """The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
+MAX_PASSAGES = 100
+"""Passages of the documents that one question may be answered from."""
+MAX_QUESTION = 10_000
+"""Characters of a question that are told to the other clients of its session."""
 
 
 class _Message(BaseModel):
@@ -86,7 +91,7 @@ class Post(_Message):
     session: str
     text: str
     reply: Literal["session", "request"] = "session"
-    documents: int | None = Field(default=None, ge=0, le=100)
+    documents: int | None = Field(default=None, ge=0, le=MAX_PASSAGES)
     """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
 
 
@@ -124,15 +129,26 @@ class Ingest(_Message):
 
 
 class Command(_Message):
-    """Do what a slash command says (`agentd.commands`), in a session if it needs one. `Told` answers.
+    """Do what a slash command says (`agentd.commands`), in a session if it needs one.
 
-    Its data has `text` for the person and, where the client should go on in another session, `session`.
+    `Told` answers; its data is a `CommandReply`.
     """
 
     type: Literal["command"] = "command"
     id: str
     session: str = ""
     text: str
+
+
+class CommandReply(_Message):
+    """`text` is for the person; `session`, if not empty, is the one to go on in.
+
+    `ask`, if not empty, is a message that the client should now post, as if the person had typed it.
+    """
+
+    text: str = ""
+    session: str = ""
+    ask: str = ""
 
 
 class Delivery(_Message):
@@ -221,6 +237,17 @@ class State(_Live):
     position: int = 0
     attempt: int = 0
     detail: str = ""
+
+
+class Question(_Live):
+    """What a client asked, told to every client of the session; `id` is the message's own.
+
+    A client that asked it itself knows that id. A long text is cut and ends in "…"; the history has all of it.
+    """
+
+    type: Literal["question"] = "question"
+    id: str
+    text: str
 
 
 class Found(_Live):
@@ -321,6 +348,7 @@ ServerMessage = (
     | SessionOpened
     | Accepted
     | State
+    | Question
     | Found
     | Reading
     | Chunk
@@ -382,7 +410,7 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
     )
 
 
-def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
+def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
     """A live event as clients get it, None for what does not concern them; answers come by delivery."""
     if isinstance(event, GenerationChunk):
         return Chunk(
@@ -404,6 +432,11 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
             total=event.total,
             seconds=event.seconds,
         )
+    if isinstance(event, InboundEvent):
+        if event.kind != "message":
+            return None
+        text = event.text if len(event.text) <= MAX_QUESTION else f"{event.text[:MAX_QUESTION]}…"
+        return Question(session=event.session_id, turn=event.turn_id, cursor=cursor, id=event.message_id, text=text)
     if isinstance(event, DocumentsRetrieved):
         places = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
         return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=places)
@@ -412,7 +445,8 @@ def live_message(event: Event, cursor: Cursor) -> ServerMessage | None:
         case TurnQueued():
             state = {"state": "queued", "position": event.position}
         case TurnStarted():
-            state = {"state": "running", "attempt": event.attempt}
+            detail = f"the answer begins again: {event.reason}" if event.reason else ""
+            state = {"state": "running", "attempt": event.attempt, "detail": detail}
         case ToolCallRequested():
             state = {"state": "tool", "detail": event.tool}
         case ToolCallSucceeded() | ToolCallFailed() | ToolCallDenied():

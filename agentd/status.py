@@ -19,6 +19,7 @@ from agentd.events import OWNER
 from agentd.ids import time_of
 from agentd.ports import DocumentView, Entry
 from agentd.supervisor import ChannelState
+from agentd.usage import UsageTotals
 
 REASONS = 10
 """Reasons of dead letters that are told apart; the most frequent first."""
@@ -98,6 +99,7 @@ class DaemonStatus:
         model: _Model,
         supervisor: _Channels,
         delivery: _Delivery,
+        usage: UsageTotals | None = None,
     ) -> None:
         self._state_dir = state_dir
         self._in_process = in_process
@@ -107,6 +109,7 @@ class DaemonStatus:
         self._model = model
         self._channels = supervisor
         self._delivery = delivery
+        self._usage = usage or UsageTotals()
 
     async def snapshot(self) -> Mapping[str, Any]:
         documents, chunks = await self._documents.counts(OWNER)
@@ -129,6 +132,7 @@ class DaemonStatus:
                 "running": sum(bool(state.running) for state in busy),
                 "waiting": sum(len(state.waiting) for state in busy),
             },
+            "usage": {"answers": self._usage.answers, **self._usage.total.model_dump()},
             "pending": {
                 "unanswered": len(entries) - len(owed),
                 "undelivered": len(owed),

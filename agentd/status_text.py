@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentd.delivery.decisions import duration
+from agentd.events import TurnUsage
+from agentd.usage import tokens_told
+
+EXTRACTIVE = "extractive"
+"""The name of the model that answers without any weights."""
 
 
 def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> list[str]:
@@ -20,6 +25,18 @@ def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> li
     width = max(len(name) for name, _ in rows)
     lines = (f"{name:<{width}}  {value}".rstrip() for name, value in rows)
     return list(lines) if columns is None else [part for line in lines for part in _wrapped(line, columns, width + 2)]
+
+
+def answers_line(status: Mapping[str, Any]) -> str:
+    """Which model answers, and from how many documents."""
+    model, count = status["model"], status["documents"]["documents"]
+    documents = "1 document" if count == 1 else f"{count:,} documents"
+    if model["name"] == EXTRACTIVE:
+        words = "no language model is chosen: answers are sentences of"
+        return f"{words} {documents}" if count else f"{words} your documents, and there are none yet"
+    if any(problem.startswith(f"model {model['name']}: ") for problem in status["problems"]):
+        return f"{model['name']} cannot answer: {model['note']}"
+    return f"{model['name']} answers ({model['note']}), " + (f"from {documents}" if count else "no documents")
 
 
 def _wrapped(line: str, columns: int, indent: int) -> list[str]:
@@ -43,12 +60,20 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "model", f"{model['name']}: {model['note']}"
     yield "documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"
     yield "turns", f"{turns['running']} running, {turns['waiting']} waiting"
+    if status["usage"]["answers"]:
+        yield "tokens", _usage(status["usage"])
     yield "pending", _pending(status["pending"])
     for reason, count in status["pending"]["dead_by_reason"].items():
         yield "", f"{count} dead: {reason}"
     for channel in status["channels"]:
         yield f"channel {channel['name']}", _channel(channel)
     yield "health", "; ".join(status["problems"]) or "well"
+
+
+def _usage(usage: Mapping[str, Any]) -> str:
+    total = TurnUsage(**{name: usage[name] for name in TurnUsage.model_fields})
+    answers = "1 answer" if usage["answers"] == 1 else f"{usage['answers']:,} answers"
+    return f"{', '.join(tokens_told(total))}, in {answers} since the start"
 
 
 def _pending(pending: Mapping[str, Any]) -> str:

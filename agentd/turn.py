@@ -366,7 +366,7 @@ class Turn:
         """What was said is void: all of it, or only what was said since the last tool was called."""
         log.warning("turn %s starts again: %s", self._inbound.turn_id, reason)
         self._attempt += 1
-        await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt))
+        await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt, reason=reason))
         await self._telling.restart(everything=everything)
 
     async def _hand_over(self, delta: HandedOver) -> None:

@@ -17,8 +17,11 @@ class RecordingDisplay:
         self.shown: list[str] = []
         self._changed = asyncio.Event()
 
-    def asked(self, text: str) -> None:
-        self.shown.append(f"asked: {text}")
+    def asked(self, text: str, *, here: bool = True) -> None:
+        self.shown.append(f"asked{'' if here else ' elsewhere'}: {text}")
+
+    def reading(self, text: str) -> None:
+        self.shown.append(f"reading: {text}")
 
     def draft(self, text: str) -> None:
         if self.shown and self.shown[-1].startswith("draft: "):

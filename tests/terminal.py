@@ -144,6 +144,13 @@ def chat(
     return Terminal(command, columns=columns, rows=rows, environment={**socket, **(environment or {})})
 
 
+def ask(folder: Path, *arguments: str, columns: int = 80) -> Terminal:
+    """`agentd ask`, as `chat` is run."""
+    command = [sys.executable, "-m", "agentd", "--state-dir", str(folder / "state"), "ask", *arguments]
+    socket = {"AGENTD_SOCKET": str(folder / "agentd.sock"), "HOME": str(folder)}
+    return Terminal(command, columns=columns, environment=socket)
+
+
 @asynccontextmanager
 async def talking(
     folder: Path, *arguments: str, columns: int = 80, rows: int = 24, environment: Mapping[str, str] | None = None

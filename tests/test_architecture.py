@@ -34,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.notify",
             "agentd.pending",
             "agentd.preparation",
+            "agentd.recall",
             "agentd.retrieval",
             "agentd.sessions",
             "agentd.status",
@@ -65,6 +66,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.protocol",
             "agentd.status_text",
             "agentd.stopwords",
+            "agentd.usage",
         }
     ),
     frozenset({"agentd.events", "agentd.errors", "agentd.ids"}),
@@ -76,7 +78,7 @@ A package that is listed by its name is one room: its modules import each other 
 
 BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.channel_state": frozenset({"agentd.store"}),
-    "agentd.control": frozenset({"agentd.marks", "agentd.sessions"}),
+    "agentd.control": frozenset({"agentd.marks", "agentd.recall", "agentd.sessions"}),
     "agentd.evidence": frozenset({"agentd.language", "agentd.markup", "agentd.stopwords"}),
     "agentd.feed": frozenset({"agentd.bus"}),
     "agentd.language": frozenset({"agentd.stopwords"}),
@@ -105,7 +107,7 @@ BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.turn": frozenset(
         {"agentd.account", "agentd.preparation", "agentd.telling", "agentd.tools", "agentd.window"}
     ),
-    "agentd.status_text": frozenset({"agentd.delivery"}),
+    "agentd.status_text": frozenset({"agentd.delivery", "agentd.usage"}),
 }
 
 ONLY: Mapping[str, frozenset[str]] = {
@@ -137,6 +139,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.errors",
             "agentd.ids",
             "agentd.notify",
+            "agentd.usage",
         }
     ),
 }

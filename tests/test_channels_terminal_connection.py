@@ -11,7 +11,7 @@ import pytest
 
 from agentd import protocol
 from agentd.errors import NotFound, UsageError
-from agentd.generation import Finish, TextDelta
+from agentd.generation import Finish, Reading, Restarted, TextDelta, Usage
 from agentd.testing.model import ScriptedModel
 from channels.terminal import connection as module
 from tests.house import next_answer, next_of, running, status_until
@@ -135,6 +135,58 @@ async def test_several_clients_of_a_session_see_the_same(tmp_path: Path) -> None
         await one.post(session, "hello")
         first, second = await next_answer(one), await next_answer(two)
         assert first == second
+
+
+async def test_clients_of_a_session_see_each_others_questions_also_who_comes_later(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.client() as one, house.client() as two:
+        assert isinstance(house.model, ScriptedModel)
+        house.model.gate.clear()
+        session = (await one.open()).session
+        await two.open(session)
+        accepted = await one.post(session, "hello", message_id="m1")
+        async with house.client() as late:
+            await late.open(session)
+            for client in (one, two, late):
+                question = await next_of(client, protocol.Question)
+                assert isinstance(question, protocol.Question)
+                assert (question.id, question.turn, question.text) == ("m1", accepted.turn, "hello")
+        house.model.gate.set()
+        await one.ack((await next_answer(one)).id)
+        async with house.client() as after:
+            opened = await after.open(session, history=1)
+            assert [line.role for line in opened.history] == ["assistant"]
+            await one.post(session, "again", message_id="m2")
+            question = await next_of(after, protocol.Question)
+            assert isinstance(question, protocol.Question) and question.id == "m2"
+
+
+async def test_the_reading_of_a_prompt_and_what_an_answer_took_are_told(tmp_path: Path) -> None:
+    took = Usage(prompt_tokens=90, cached_tokens=10, completion_tokens=4, read_seconds=2.0, write_seconds=0.5)
+    script = [Reading(done=0, total=80, seconds=2.0), TextDelta(text="read"), took, Finish(reason="stop")]
+    async with running(tmp_path / "s", ScriptedModel(lambda request: script)) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "hello")
+        reading = await next_of(client, protocol.Reading)
+        assert isinstance(reading, protocol.Reading) and (reading.done, reading.total) == (0, 80)
+        usage = (await next_answer(client)).usage
+        assert usage is not None and (usage.prompt_tokens, usage.read_seconds) == (90, 2.0)
+        assert (await client.get("status"))["usage"]["completion_tokens"] == 4
+
+
+async def test_a_model_that_dies_in_mid_answer_is_told_with_the_reason(tmp_path: Path) -> None:
+    script = [
+        TextDelta(text="One w"),
+        Restarted(reason="small crashed: killed by SIGSEGV"),
+        TextDelta(text="Another way."),
+        Finish(reason="stop"),
+    ]
+    async with running(tmp_path / "s", ScriptedModel(lambda request: script)) as house, house.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "hello")
+        state = await next_of(client, protocol.State, attempt=2)
+        assert isinstance(state, protocol.State)
+        assert state.detail == "the answer begins again: small crashed: killed by SIGSEGV"
+        assert (await next_answer(client)).text == "Another way."
 
 
 async def test_documents_must_be_named_by_absolute_paths(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from agentd.cli import main
-from agentd.cli.ask import source_lines
 from agentd.errors import UsageError
-from agentd.events import Citation
+from agentd.events import TurnUsage
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 from agentd.testing.openai_server import OpenAIServer, Stream
+from agentd.testing.server import ScriptedServer
 from tests.daemons import DaemonProcess
 from tests.house import status_until
+from tests.terminal import ask
 
 DOCUMENT = """# Notes
 
@@ -220,12 +221,49 @@ def test_a_question_without_quotes_gets_them_in_the_hint(capsys: pytest.CaptureF
     assert "[question]\n" in capsys.readouterr().out
 
 
+async def test_on_a_terminal_the_reading_of_the_prompt_is_shown_until_the_text_begins(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "agentd.sock") as server, ask(tmp_path, "--usage", "Why?") as terminal:
+        turn = await server.next_turn()
+        await turn.read(0, 2100, 42)
+        await terminal.shows("reading 2,100 tokens, about 42 s")
+        await turn.read(800, 2100, 26)
+        await terminal.shows("reading 800 of 2,100 tokens, about 26 s")
+        await turn.say("Beca")
+        await terminal.shows("Beca")
+        await terminal.hides("reading")
+        await turn.state("running", attempt=2, detail="the answer begins again: small crashed")
+        await terminal.shows("agentd: the answer begins again: small crashed")
+        turn.attempt, turn.said = 2, ""
+        await turn.say("For no rea")
+        await turn.answer("For no reason.", usage=TurnUsage(prompt_tokens=90, completion_tokens=4))
+        assert await terminal.ends() == 0
+        assert terminal.everything.split("\n") == [
+            "Beca",
+            "",
+            "agentd: the answer begins again: small crashed",
+            "For no reason.",
+            "90 tokens read, 4 written",
+        ]
+
+
+async def test_how_many_passages_a_question_is_answered_from_goes_with_it(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "agentd.sock") as server:
+        for options, documents in ((["--no-documents"], 0), (["--documents", "3"], 3), ([], None)):
+            async with ask(tmp_path, *options, "Why?") as terminal:
+                turn = await server.next_turn()
+                assert turn.post.documents == documents
+                await turn.answer("Because.")
+                assert await terminal.ends() == 0
+
+
+@pytest.mark.parametrize("number", ["-1", "101", "many"])
+def test_a_number_of_passages_that_cannot_be_is_wrong_usage(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", f"--documents={number}", "Hello?"]) == UsageError.exit_code
+    assert "must be a number from 0 to 100" in capsys.readouterr().err
+    assert main(["ask", "--documents=1", "--no-documents", "Hello?"]) == UsageError.exit_code
+
+
 def test_a_closed_pipe_ends_quietly(state: Path) -> None:
     command = f"{sys.executable} -m agentd ask 'When is the rent due?' --state-dir {state} </dev/null | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=True)
     assert done.stderr == b""
-
-
-def test_sources_are_shown_without_anything_that_controls_a_terminal() -> None:
-    citation = Citation(n=2, title="t", source="/a\x1b[31m.md", heading="H\x07", start=0, end=1)
-    assert source_lines([citation]) == ["[2] /a.md, H"]

@@ -51,10 +51,30 @@ def notes(folder: Path) -> Path:
 
 
 async def ready(terminal: Terminal) -> None:
-    """Past the offer of documents, at the prompt."""
+    """Past the offer of documents, which is made once, at the prompt."""
     await terminal.shows("[Y/n]")
     terminal.enter("n")
     await terminal.shows("Ctrl-D leaves")
+
+
+async def test_who_said_no_to_the_first_documents_is_not_asked_again(tmp_path: Path) -> None:
+    async with chat(tmp_path, columns=120) as terminal:
+        await ready(terminal)
+        await terminal.shows("/docs add PATH reads your own documents.")
+        await terminal.shows("no language model is chosen: answers are sentences of your documents, and there are none")
+        terminal.enter("exit")
+        assert await terminal.ends() == 0
+    async with chat(tmp_path) as terminal:
+        await terminal.shows("Ctrl-D leaves")
+        assert "[Y/n]" not in terminal.everything
+
+
+async def test_who_only_left_is_asked_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with chat(tmp_path) as terminal:
+            await terminal.shows("[Y/n]")
+            terminal.type("\x04")
+            await terminal.shows("/docs add PATH reads your own documents.")
 
 
 async def test_the_first_conversation_needs_no_daemon(tmp_path: Path) -> None:
@@ -146,7 +166,7 @@ async def test_what_is_retried_is_answered_in_the_chat_that_saw_it_put_aside_and
         await daemon.end(signal.SIGKILL)
         async with dying(tmp_path, at="") as last, last.client() as client, chat(tmp_path, "-c") as second:
             await terminal.has_printed("was put aside")
-            await ready(second)
+            await second.shows("Ctrl-D leaves")
             await second.has_printed("was put aside")
             await status_until(client, "pending", unanswered=0, undelivered=0, dead=1)
             await client.delivery("retry", older_than=0)
@@ -168,7 +188,6 @@ async def test_the_latest_conversation_is_the_one_that_was_asked_last_also_after
         await until_asked(tmp_path, 1)
         await daemon.end(signal.SIGKILL)
     async with dying(tmp_path), chat(tmp_path, "-c") as terminal:
-        await ready(terminal)
         await terminal.has_printed("a conversation without an answer yet")
         await terminal.shows("You said:")
         assert "An earlier one?" not in terminal.everything

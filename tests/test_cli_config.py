@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from agentd.cli import main
 from agentd.config import known_keys
 from agentd.config.layers import dotted
 from agentd.testing.gguf import write_random_model
+from tests.house import running
 
 
 @pytest.fixture
@@ -69,6 +71,30 @@ def test_show_is_toml_with_origins_and_without_secrets(file: Path, capsys: pytes
     assert shown["model"]["sampling"]["stop"] == ['a"b']
     assert shown["channels"]["x"] == {"token": "********", "host": "höst", "list": [{"a": True}]}
     assert "# model.path is not set" in text
+
+
+def test_show_says_first_which_model_answers_and_from_how_many_documents(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, notes = tmp_path / "small.gguf", tmp_path / "notes.md"
+    write_random_model(model)
+    notes.write_text("The ferry leaves at 14:25.\n")
+    state = ("--state-dir", str(tmp_path / "s"))
+    assert main(["config", "show", *state]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "# no language model is chosen: answers are sentences of your documents, and there are none yet"
+    assert main(["ingest", str(notes), *state]) == 0
+    capsys.readouterr()
+    assert main(["config", "show", *state, "--set", f"model.path={model}"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0] == "# small answers (used when agentd runs), from 1 document"
+    assert tomllib.loads(shown)["model"]["path"] == str(model)
+
+
+async def test_beside_a_daemon_show_asks_that(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path / "s"):
+        assert await asyncio.to_thread(main, ["config", "show", "--state-dir", str(tmp_path / "s")]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == "# scripted answers (ready), no documents"
 
 
 def test_show_as_json_has_every_key(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,21 @@ async def test_a_terminal_without_colours_gets_plain_lines(tmp_path: Path, envir
             assert b"\x1b" not in terminal.raw
 
 
+async def test_plain_lines_on_a_terminal_say_how_long_reading_takes_and_who_answers(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "agentd.sock") as server:
+        server.status |= {"model": {"name": "small", "note": "ready"}, "problems": []}
+        async with chat(tmp_path, "--plain") as terminal:
+            await terminal.shows("small answers (ready), from 1 document")
+            terminal.enter("Hello?")
+            turn = await server.next_turn()
+            await turn.read(0, 2100, 42)
+            await terminal.shows("reading 2,100 tokens, about 42 s")
+            await turn.answer("Hello.")
+            await terminal.shows("Hello.")
+            terminal.enter("exit")
+            assert await terminal.ends() == 0
+
+
 async def test_ctrl_c_works_in_plain_lines_too(tmp_path: Path) -> None:
     async with ScriptedServer(tmp_path / "agentd.sock") as server:
         async with chat(tmp_path, "--plain") as terminal:

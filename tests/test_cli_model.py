@@ -102,6 +102,25 @@ def test_a_chosen_file_elsewhere_is_known_by_its_name_and_never_removed(
     assert f"{mine} lies outside of" in capsys.readouterr().err and mine.exists()
 
 
+def test_a_model_that_was_chosen_once_is_listed_until_it_is_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shelved(tmp_path / "elsewhere").rename(tmp_path / "mine.gguf")
+    gone = shelved(tmp_path / "elsewhere").rename(tmp_path / "gone.gguf")
+    for path in (mine, gone):
+        assert agentd_model(tmp_path, "use", str(path)) == 0
+    assert agentd_model(tmp_path, "use", "none") == 0
+    gone.unlink()
+    capsys.readouterr()
+    assert agentd_model(tmp_path, "list") == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
+    assert rows["mine"].endswith("  here") and rows["gone"].endswith(f"was chosen once, its file is gone ({gone})")
+    for name, rest in (("mine", "stays where it is"), ("gone", "is gone already")):
+        assert agentd_model(tmp_path, "remove", name) == 0
+        assert capsys.readouterr().out == f"{name} is not listed any more; {tmp_path}/{name}.gguf {rest}\n"
+    assert mine.exists() and Shelf(tmp_path).earlier() == []
+
+
 def test_what_keeps_a_choice_from_answering_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.models.llama.checks import Checks, of_file
 from agentd.models.shelf import Shelf
 from tests.model_house import GIB, agentd_model, shelved, small_machine
 
@@ -55,7 +56,33 @@ def test_a_chosen_model_that_is_gone_says_so_in_its_row(tmp_path: Path, capsys: 
     lines = capsys.readouterr().out.splitlines()
     (row,) = [line for line in lines if line.startswith("*")]
     assert row.split()[1:4] == ["m", "?", "?"]
-    assert row.endswith("chosen, cannot be used; `agentd model info` says why")
+    assert row.endswith("chosen, its file is gone (/elsewhere/m.gguf)")
+
+
+def test_the_speed_to_expect_is_told_and_decides_what_is_recommended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agentd_model(tmp_path, "list")
+    told = capsys.readouterr().out
+    assert "READS" not in told and "is known once one has answered" in told
+    path = shelved(tmp_path)
+    kept = Checks(tmp_path / "models" / "checks.json")
+    kept.put("pace", "coder.gguf 1000000000 7 2 threads", {"read": 97.4, "write": 11.2})
+    kept.put("pace", f"{of_file(path)} 2 threads", {"read": 5000, "write": 700})
+    agentd_model(tmp_path, "list")
+    told = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in told.splitlines() if line.split()}
+    assert {"5,000/s", "700/s"} <= set(lines["small"])
+    assert {"~152/s", "~18/s"} <= set(lines["qwen3-0.6b"]) and {"~39/s", "~4.5/s"} <= set(lines["qwen3-4b"])
+    assert lines["qwen3-4b"][-2:] == ["recommended", "here"] or lines["granite-4.1-3b"][-2:] == ["recommended", "here"]
+    assert "~ is reckoned by size from coder, which ran here." in told
+    kept.put("pace", "coder.gguf 1000000000 7 2 threads", {"read": 30, "write": 3})
+    agentd_model(tmp_path, "list", "--json")
+    rows = json.loads(capsys.readouterr().out)
+    assert rows["recommended"] == "qwen3-0.6b"
+    pace = {row["name"]: row["pace"] for row in rows["models"]}
+    assert pace["qwen3-0.6b"] == {"read": 46.9, "write": 4.7, "by": "coder.gguf"}
+    assert pace["small"] == {"read": 5000.0, "write": 700.0, "by": ""}
 
 
 def test_one_free_core_is_one(

@@ -28,6 +28,14 @@ def test_a_chosen_file_elsewhere_has_a_name_of_its_own(shelf: Shelf) -> None:
     assert chosen_name(shelf, Settings(), action="info") == "mine"
 
 
+def test_what_was_chosen_before_keeps_its_name_also_when_it_is_gone(shelf: Shelf) -> None:
+    pulled = shelf.directory / "qwen3-4b.gguf"
+    for path in (Path("/m/mine.gguf"), pulled, Path("/n/mine.gguf"), None):
+        shelf.choose(path)
+    found = {"small": shelf.directory / "small.gguf", "mine": Path("/n/mine.gguf"), "qwen3-4b": pulled}
+    assert by_name(shelf, Settings()) == {**found, "/m/mine.gguf": Path("/m/mine.gguf")}
+
+
 @pytest.mark.parametrize("name", ["small", "qwen3-4b"])
 def test_a_name_that_is_taken_is_not_given_again(shelf: Shelf, name: str) -> None:
     shelf.choose(Path(f"/m/{name}.gguf"))
@@ -38,7 +46,7 @@ def test_a_name_that_is_taken_is_not_given_again(shelf: Shelf, name: str) -> Non
 def test_the_path_of_the_settings_comes_before_the_choice(shelf: Shelf) -> None:
     shelf.choose(Path("/m/mine.gguf"))
     settings = Settings(model=ModelSection(path=shelf.directory / "small.gguf"))
-    assert by_name(shelf, settings) == {"small": shelf.directory / "small.gguf"}
+    assert by_name(shelf, settings) == {"small": shelf.directory / "small.gguf", "mine": Path("/m/mine.gguf")}
     assert chosen_name(shelf, settings, action="info") == "small"
 
 
@@ -56,6 +64,9 @@ def test_a_pull_is_suggested_only_for_what_can_be_pulled(
     (tmp_path / "README.md").touch()
     for name, hint in {
         "README.md": "did you mean the file ./README.md?",
+        "Small": "did you mean small?",
+        "granite": "did you mean granite-4.1-3b? `agentd model pull granite-4.1-3b` gets it.",
+        "qwen-1.7b": "did you mean qwen3-1.7b? `agentd model pull qwen3-1.7b` gets it.",
         "zebra": "`agentd model list` shows the names.",
         "qwen3-4b": "`agentd model pull qwen3-4b` gets it.",
         "o/r/x.gguf": "`agentd model pull o/r/x.gguf` gets it, if the hub has it.",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from agentd import protocol
 from agentd.cli.repl.actions import Actions
 from agentd.cli.repl.link import Link
 from agentd.cli.repl.transcript import Transcript
 from agentd.client import Client
 from agentd.protocol import MAX_TEXT_BYTES
 from agentd.testing.server import ScriptedServer
+from tests.builders import TIME
 from tests.recording import RecordingDisplay
 
 
@@ -23,7 +26,11 @@ class House:
         self.link = link
         self.shown = display.shown
         self.progress: list[str] = []
-        self.actions = Actions(link, display, self.progress.append)
+        self.settled: list[tuple[str, bool]] = []
+        self.display = display
+        self.actions = Actions(
+            link, display, self.progress.append, lambda line, taken: self.settled.append((line, taken))
+        )
 
 
 @asynccontextmanager
@@ -56,7 +63,7 @@ async def test_commands_of_the_daemon_are_sent_as_typed_and_paths_are_made_absol
 async def test_another_session_is_followed_when_the_daemon_says_so(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         other = h.server.session("other")
-        h.server.replies["/resume other"] = ("going on", other.id)
+        h.server.replies["/resume other"] = protocol.CommandReply(text="going on", session=other.id)
         await h.actions.perform("/resume other")
         assert h.link.session == other.id
 
@@ -69,9 +76,71 @@ async def test_help_names_the_commands_and_the_keys_without_asking_the_daemon(tm
         assert h.shown[1].startswith("note: /stop\n") and h.server.commands == []
 
 
-async def test_quit_ends_the_conversation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", ["/quit", "exit", "quit", " Exit "])
+async def test_quit_ends_the_conversation(tmp_path: Path, line: str) -> None:
     async with house(tmp_path) as h:
-        assert not await h.actions.perform("/quit")
+        assert not await h.actions.perform(line)
+        assert await h.actions.perform("//quit") and await h.actions.perform("quit smoking?")
+        assert h.shown == ["asked: /quit"]
+
+
+async def test_the_history_is_shown_whole_as_when_a_conversation_is_opened(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.actions.perform("/history")
+        session = h.server.sessions[h.link.session]
+        for n in range(3):
+            session.history.append(protocol.Line(turn=f"t{n}", role="user", text=f"Q{n}\x1b[31m", time=TIME))
+            session.history.append(protocol.Line(turn=f"t{n}", role="assistant", text=f"A{n}", time=TIME))
+        await h.actions.perform("/history 2")
+        await h.actions.perform("/history some")
+        assert h.shown == [
+            "error: nothing was asked in this conversation yet.",
+            "remembered user: Q1",
+            "remembered assistant: A1",
+            "remembered user: Q2",
+            "remembered assistant: A2",
+            "error: /history takes a number of questions from 1 to 50, not 'some'.",
+        ]
+
+
+async def test_retry_posts_what_the_daemon_says_but_not_beside_a_running_answer(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.server.replies["/retry"] = protocol.CommandReply(ask="Why?")
+        await h.actions.perform("/retry")
+        await h.actions.perform("/retry")
+        assert h.shown == [
+            "asked: Why?",
+            "error: an answer is still being made; /stop ends it, and /retry asks again then.",
+        ]
+
+
+async def test_what_answers_take_is_shown_when_that_is_switched_on(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        for line in ("/usage", "/usage on", "/usage off", "/usage maybe"):
+            await h.actions.perform(line)
+        assert h.shown == [
+            "note: done: /usage",
+            "note: tokens and seconds follow each answer from now on",
+            "note: tokens and seconds are not shown any more",
+            "error: /usage takes on or off, not 'maybe'.",
+        ]
+
+
+async def test_each_line_is_settled_once_it_was_taken_or_refused(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        task = asyncio.create_task(h.link.run(), name="link")
+        for line in ("/status", "/xyz", "x" * (MAX_TEXT_BYTES + 1), "//help"):
+            await h.actions.perform(line)
+        assert [(line[:9], taken) for line, taken in h.settled] == [
+            ("/status", True),
+            ("/xyz", False),
+            ("x" * 9, False),
+        ]
+        await h.server.next_turn()
+        await h.display.until(lambda: len(h.settled) == 4)
+        assert h.settled[-1] == ("//help", True)
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def test_documents_are_read_with_progress_also_with_blanks_in_their_names(tmp_path: Path) -> None:

@@ -33,13 +33,14 @@ async def completed(text: str, source: object = sessions) -> list[str]:
 
 async def test_names_are_completed_from_the_registry() -> None:
     assert await completed("/") == [f"/{command.name}" for command in COMMANDS]
-    assert await completed("/re") == ["/resume"]
-    assert await completed("/s") == ["/sessions", "/stop", "/status"]
+    assert await completed("/re") == ["/resume", "/retry"]
+    assert await completed("/s") == ["/sessions", "/stop", "/sources", "/status"]
     assert await completed("hello /s") == [] and await completed("//s") == []
 
 
 async def test_arguments_are_completed_as_their_command_says() -> None:
-    assert await completed("/help re") == ["/help resume"]
+    assert await completed("/help res") == ["/help resume"]
+    assert await completed("/usage o") == ["/usage on", "/usage off"]
     assert await completed("/resume ") == ["/resume holiday", "/resume 00000000000000bb-00000000"]
     assert await completed("/resume recipe") == ["/resume 00000000000000bb-00000000"]
     assert await completed("/docs a") == ["/docs add "]

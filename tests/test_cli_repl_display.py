@@ -58,6 +58,22 @@ async def test_a_conversation_is_shown_whole_and_in_order(make: Callable[[], Mad
 
 
 @pytest.mark.parametrize("make", [plain_display, pages])
+async def test_what_was_asked_elsewhere_is_shown_above_its_answer(make: Callable[[], Made]) -> None:
+    display, printed = make()
+    display.asked("Theirs?", here=False)
+    await display.flush()
+    assert printed().startswith("> Theirs?\n")
+
+
+@pytest.mark.parametrize("make", [plain_display, pages])
+async def test_how_long_reading_takes_is_no_part_of_the_conversation(make: Callable[[], Made]) -> None:
+    display, printed = make()
+    display.reading("reading 2,100 tokens, about 42 s")
+    await display.flush()
+    assert printed() == ""
+
+
+@pytest.mark.parametrize("make", [plain_display, pages])
 async def test_a_draft_that_begins_anew_does_not_garble_the_answer(make: Callable[[], Made]) -> None:
     display, printed = make()
     display.draft("Something else entirely")

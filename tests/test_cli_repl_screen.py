@@ -50,6 +50,27 @@ async def test_what_was_typed_is_kept_for_the_owner_and_completed(tmp_path: Path
         await terminal.shows("remember this")
 
 
+async def test_what_was_refused_can_be_called_back_but_is_not_kept_for_later(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (server, terminal):
+        terminal.enter("/xyz")
+        await terminal.shows("there is no command /xyz")
+        server.refusal = "the queue is full"
+        terminal.enter("too much of it")
+        await terminal.shows("the queue is full")
+        server.refusal = ""
+        terminal.enter("/status")
+        await terminal.shows("done: /status")
+        server.accepting = False
+        terminal.enter("nobody has refused this")
+        await server.received(2)
+        terminal.type("\x1b[A\x1b[A\x1b[A")
+        await terminal.until(lambda: terminal.lines.count("> too much of it") == 2, "the refused line at the prompt")
+        terminal.type("\x03\x04")
+        assert await terminal.ends() == 0
+    kept = [line[1:] for line in (tmp_path / "state" / "history").read_text().splitlines() if line.startswith("+")]
+    assert kept == ["/status", "nobody has refused this"]
+
+
 async def test_the_external_editor_writes_the_message(tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho "and edited" >> "$1"\n')

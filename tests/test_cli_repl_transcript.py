@@ -7,7 +7,7 @@ from typing import Any
 
 from agentd import protocol
 from agentd.cli.repl.transcript import Transcript
-from agentd.events import Citation
+from agentd.events import Citation, TurnUsage
 from tests.builders import TIME
 from tests.recording import RecordingDisplay
 
@@ -253,6 +253,96 @@ def test_a_model_that_takes_over_is_named_for_good() -> None:
     transcript.happened(state("t1", "running", attempt=1, detail="small answers instead: \x1b[31mthe server is down"))
     assert shown == ["asked: Why?", "note: small answers instead: the server is down"]
     assert transcript.status == "small answers instead: the server is down…"
+
+
+def question(turn: str, text: str, message: str = "theirs") -> protocol.Question:
+    return protocol.Question(session=S, turn=turn, id=message, text=text)
+
+
+def test_what_is_asked_elsewhere_stands_above_its_answer_once() -> None:
+    transcript, shown = begun()
+    ask(transcript, "t1", "Mine?")
+    transcript.happened(state("t1", "running", attempt=1))
+    for _ in range(2):
+        transcript.happened(question("t2", "Theirs?\x1b[31m"))
+    transcript.happened(state("t2", "queued", position=1))
+    assert shown == ["asked: Mine?"] and transcript.status == "working… · queued, 1 waiting"
+    transcript.happened(answer("t1", "Yours."))
+    transcript.happened(state("t2", "running", attempt=1))
+    transcript.happened(chunk("t2", 0, "The"))
+    transcript.happened(answer("t2", "Theirs."))
+    assert shown == ["asked: Mine?", "answer: Yours.", "asked elsewhere: Theirs?", "answer: Theirs."]
+    transcript.happened(question("t2", "Theirs?"))
+    assert len(shown) == 4
+
+
+def test_a_question_of_ours_that_comes_back_is_not_shown_again_whenever_it_comes() -> None:
+    transcript, shown = begun()
+    transcript.typed("m-t1", "Mine?")
+    transcript.happened(question("t1", "Mine?", "m-t1"))
+    transcript.accepted(protocol.Accepted(re="m-t1", session=S, turn="t1"))
+    transcript.happened(question("t1", "Mine?", "m-t1"))
+    transcript.happened(answer("t1", "Yours."))
+    assert shown == ["asked: Mine?", "answer: Yours."]
+
+
+def test_who_comes_in_the_middle_of_an_answer_sees_its_question_and_after_a_reconnect_only_once() -> None:
+    transcript, shown = begun()
+    transcript.opened(opened())
+    transcript.happened(question("t1", "Theirs?"))
+    transcript.happened(state("t1", "running", attempt=1))
+    transcript.happened(question("t2", "More?"))
+    transcript.reopened(
+        opened(
+            line("t1", "user", "Theirs?"),
+            line("t1", "assistant", "One."),
+            line("t2", "user", "More?"),
+            line("t2", "assistant", "Two."),
+        )
+    )
+    assert shown == ["asked elsewhere: Theirs?", "answer: One.", "asked elsewhere: More?", "answer: Two."]
+
+
+def test_a_question_that_is_put_aside_is_shown_above_the_notice() -> None:
+    transcript, shown = begun()
+    transcript.happened(question("t1", "Theirs?"))
+    transcript.happened(answer("t1", "It was put aside.", answers=(), outcome="error"))
+    assert shown == ["asked elsewhere: Theirs?", "error: It was put aside."]
+
+
+def reading(done: int, *, attempt: int = 1) -> protocol.Reading:
+    seconds = (2100 - done) / 50
+    return protocol.Reading(session=S, turn="t1", attempt=attempt, done=done, total=2100, seconds=seconds)
+
+
+def test_the_status_says_how_far_the_prompt_is_read_and_its_beginning_is_shown_once() -> None:
+    transcript, shown = begun()
+    for done, status in ((0, "reading 2,100 tokens, about 42 s"), (800, "reading 800 of 2,100 tokens, about 26 s")):
+        transcript.happened(reading(done))
+        assert transcript.status == status
+    transcript.happened(reading(2100))
+    assert transcript.status == "working…"
+    transcript.happened(reading(0, attempt=2))
+    transcript.happened(reading(800, attempt=1))
+    assert transcript.status == "reading 2,100 tokens, about 42 s"
+    assert shown == ["reading: reading 2,100 tokens, about 42 s"] * 2
+
+
+def test_an_answer_that_begins_again_says_why_at_once() -> None:
+    transcript, shown = begun()
+    transcript.happened(chunk("t1", 0, "One w"))
+    transcript.happened(state("t1", "running", attempt=2, detail="the answer begins again: small crashed"))
+    assert shown == ["draft: One w", "restarted", "note: the answer begins again: small crashed"]
+
+
+def test_what_an_answer_took_is_shown_where_that_is_wanted() -> None:
+    transcript, shown = begun()
+    took = TurnUsage(prompt_tokens=90, completion_tokens=4)
+    transcript.happened(answer("t1", "One.", usage=took))
+    transcript.shows_usage = True
+    transcript.happened(answer("t2", "Two.", usage=took))
+    transcript.happened(answer("t3", "Three."))
+    assert shown == ["answer: One.", "answer: Two.", "note: 90 tokens read, 4 written", "answer: Three."]
 
 
 def test_everything_from_others_is_stripped_of_escape_sequences() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from agentd.control import DaemonControl
 from agentd.errors import ModelError, NotFound, UsageError
-from agentd.events import OWNER, Principal
+from agentd.events import OWNER, Citation, Principal, TurnUsage
 from agentd.ids import IdSource
 from agentd.marks import Marks
 from agentd.ports import IngestProgress
@@ -27,6 +28,7 @@ STATUS: Mapping[str, Any] = {
     "model": {"name": "tiny", "note": "ready"},
     "documents": {"documents": 2, "chunks": 30},
     "turns": {"running": 1, "waiting": 0},
+    "usage": {"answers": 0},
     "pending": {
         "unanswered": 1,
         "undelivered": 2,
@@ -52,6 +54,9 @@ class Parts:
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return (2, 30) if principal == OWNER else (0, 0)
+
+    async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
+        return "The text."
 
     def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
         raise NotImplementedError
@@ -173,10 +178,33 @@ async def test_good_and_bad_mark_the_last_answer(tmp_path: Path) -> None:
         history = await h.sessions.history(OWNER, session)
         assert (mark.verdict, mark.turn_id) == ("bad", history[-1].turn_id)
         empty = (await h.sessions.open(OWNER, None)).id
-        with pytest.raises(NotFound, match="no answer to mark"):
+        with pytest.raises(NotFound, match="no answer in this conversation"):
             await h.say("/good", empty)
         with pytest.raises(NotFound):
             await h.say("/good", session, GUEST)
+
+
+async def test_what_a_conversation_remembers_is_told(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        session = (await h.sessions.open(OWNER, None)).id
+        asked = inbound("Why?", session_id=session)
+        place = Citation(n=1, title="T", source="/t.md", start=0, end=9)
+        took = TurnUsage(prompt_tokens=90, completion_tokens=4)
+        await h.sessions.finish([asked], outbound(asked, "So [1].", citations=(place,), usage=took))
+        assert await h.say("/history 1", session) == "> Why?\n\nSo [1]."
+        assert await h.say("/sources", session) == "[1] /t.md\n    The text."
+        assert await h.say("/usage", session) == "90 tokens read, 4 written"
+        with pytest.raises(UsageError, match="are for `agentd chat`"):
+            await h.say("/usage on", session)
+
+
+async def test_retry_hands_the_last_question_back_to_be_asked_again(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        session = await h.talked("Why?")
+        reply = await h.control.run("/retry", OWNER, session)
+        assert (reply.text, reply.session, reply.ask) == ("", "", "Why?")
+        with pytest.raises(NotFound):
+            await h.say("/retry", session, GUEST)
 
 
 async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) -> None:

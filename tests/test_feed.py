@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from agentd.bus import Reader
-from agentd.events import GenerationChunk, OutboundEvent, TurnQueued, TurnStarted
+from agentd.events import Buried, GenerationChunk, InboundEvent, OutboundEvent, TurnQueued, TurnStarted
 from agentd.feed import REPLAY_EVENTS, REPLAY_SESSIONS, LiveFeed
 from agentd.ports import Gap, Numbered
+from agentd.protocol import MAX_QUESTION
 from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound
 
 
@@ -67,6 +68,22 @@ async def test_an_answer_voids_the_chunks_of_its_turn() -> None:
     items = await read(feed.follow(SESSION, after=(feed.epoch, 0)), 2)
     kinds = [type(item.event) for item in items if isinstance(item, Numbered)]
     assert kinds == [TurnStarted, OutboundEvent]
+
+
+async def test_questions_are_told_as_they_come_and_kept_until_they_are_answered() -> None:
+    feed = LiveFeed()
+    reader = feed.follow(SESSION)
+    first, second = inbound("First?"), inbound("x" * (MAX_QUESTION + 9))
+    for event in (inbound("/stop", kind="command"), first, second):
+        feed.apply(event)
+    told = [item.event for item in await read(reader, 2) if isinstance(item, Numbered)]
+    assert told[0] == first and isinstance(told[1], InboundEvent) and len(told[1].text) == MAX_QUESTION + 1
+    for n in range(REPLAY_EVENTS):
+        feed.apply(chunk(n, "x", turn_id=first.id))
+    assert [question.id for question in feed.questions(SESSION)] == [first.id, second.id]
+    feed.apply(outbound(first))
+    feed.apply(Buried(id=IDS.next(), time=TIME, turn_id=second.id, session_id=SESSION, dead_id=second.id, reason="r"))
+    assert feed.questions(SESSION) == () == feed.questions("another")
 
 
 async def test_a_slow_follower_gets_merged_chunks() -> None:

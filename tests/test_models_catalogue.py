@@ -38,6 +38,14 @@ def test_the_best_that_fits_is_recommended(memory: int, threads: int, name: str)
     assert recommended(available=memory, threads=threads, context=8192).name == name
 
 
+def test_what_was_measured_comes_before_the_count_of_cores() -> None:
+    def best(*quick: str) -> str:
+        return recommended(available=64 * GB, threads=2, context=8192, quick=lambda entry: entry.name in quick).name
+
+    assert best("qwen3-0.6b", "qwen3-8b") == "qwen3-8b"
+    assert best() == "qwen3-0.6b"
+
+
 def test_a_longer_context_needs_more_memory_and_unknown_memory_is_no_limit() -> None:
     assert recommended(available=4 * GB, threads=4, context=30_000).name == "qwen3-0.6b"
     assert recommended(available=None, threads=8, context=8192).name == "granite-4.1-8b"

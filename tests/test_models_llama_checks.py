@@ -17,6 +17,10 @@ def test_what_was_found_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert Checks(path).get("way", "Q4_K") == {"way": "fast"}
     assert Checks(path).get("way", "Q8_0") is None
     assert Checks(path).get("tools", "Q4_K") is None
+    Checks(path).put("way", "F16", {"way": "plain"})
+    Checks(path).put("way", "Q4_K", {"way": "fast"})
+    assert list(Checks(path).all("way").items()) == [("F16", {"way": "plain"}), ("Q4_K", {"way": "fast"})]
+    assert Checks(path).all("tools") == {}
     Checks(path).forget("way", "Q4_K")
     assert Checks(path).get("way", "Q4_K") is None
 

@@ -69,7 +69,24 @@ def test_a_choice_survives_and_the_shelf_can_be_moved(tmp_path: Path) -> None:
     assert shelf.chosen() is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "5", '{"version": 1}'])
+def test_what_was_chosen_before_is_remembered_until_it_is_forgotten_or_removed(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    mine, other = Path("/elsewhere/m.gguf"), Path("/elsewhere/o.gguf")
+    shelved = shelve(shelf, "a")
+    for path in (mine, shelved, other, mine, mine):
+        shelf.choose(path)
+    assert (shelf.chosen(), shelf.earlier()) == (mine, [other, shelved])
+    shelf.choose(None)
+    assert (shelf.chosen(), shelf.earlier()) == (None, [mine, other, shelved])
+    shelf.forget(other)
+    shelf.remove("a")
+    assert shelf.earlier() == [mine]
+    shelf.choose(mine)
+    with pytest.raises(UsageError, match="m is the chosen model; choose another first"):
+        shelf.forget(mine)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "5", '{"version": 1}', '{"path": "a", "earlier": 5}'])
 def test_a_choice_that_cannot_be_read_is_none_and_told(
     tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:

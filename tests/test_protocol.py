@@ -12,6 +12,7 @@ from agentd.events import (
     Citation,
     DocumentsRetrieved,
     Event,
+    PromptReading,
     ToolCallDenied,
     ToolCallFailed,
     ToolCallSucceeded,
@@ -71,6 +72,18 @@ def test_an_answer_carries_all_of_its_event() -> None:
     assert protocol.decode_server(protocol.encode(answer)) == answer
 
 
+def test_an_attempt_that_begins_again_says_why() -> None:
+    of = {"id": IDS.next(), "time": TIME, "turn_id": "t", "session_id": SESSION}
+    message = protocol.live_message(TurnStarted(**of, attempt=2, reason="small crashed"), None)
+    assert isinstance(message, protocol.State) and message.detail == "the answer begins again: small crashed"
+
+
+def test_a_long_question_is_cut_for_those_who_follow() -> None:
+    asked = protocol.live_message(inbound("x" * (protocol.MAX_QUESTION + 1), message_id="m1"), None)
+    assert isinstance(asked, protocol.Question) and asked.id == "m1"
+    assert asked.text == "x" * protocol.MAX_QUESTION + "…"
+
+
 def test_live_events_become_messages_and_the_rest_does_not() -> None:
     cursor = protocol.Cursor(epoch="e", n=1)
     of = {"id": IDS.next(), "time": TIME, "turn_id": "t", "session_id": SESSION}
@@ -92,5 +105,7 @@ def test_live_events_become_messages_and_the_rest_does_not() -> None:
     assert isinstance(found, protocol.Found) and found.citations[0].title == "Durability"
     piece = protocol.live_message(chunk(4, "x"), cursor)
     assert isinstance(piece, protocol.Chunk) and (piece.n, piece.text, piece.cursor) == (4, "x", cursor)
-    assert protocol.live_message(inbound(), cursor) is None
+    reading = protocol.live_message(PromptReading(**of, attempt=2, done=800, total=2100, seconds=40.0), cursor)
+    assert isinstance(reading, protocol.Reading) and (reading.done, reading.total, reading.seconds) == (800, 2100, 40.0)
+    assert protocol.live_message(inbound(kind="decision"), cursor) is None
     assert protocol.live_message(outbound(), cursor) is None

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agentd.events import Citation
+from agentd import protocol
+from agentd.cli.chat import DECLINED
+from agentd.events import Citation, TurnUsage
+from agentd.testing.model import ScriptedModel
 from agentd.testing.server import ScriptedServer
+from tests.house import running
 from tests.terminal import chat, talking
 
 CITATION = Citation(n=1, title="Durability", source="/docs/durability.md", heading="Crash", start=0, end=9)
@@ -146,6 +150,45 @@ async def test_a_message_without_a_reply_is_offered_again_with_the_same_id(tmp_p
         assert terminal.everything.count("> Do you hear me?") == 1
 
 
+async def test_the_wait_for_a_prompt_is_told_and_a_crash_in_mid_answer_at_once(tmp_path: Path) -> None:
+    async with talking(tmp_path, "--usage") as (server, terminal):
+        terminal.enter("What survives?")
+        turn = await server.next_turn()
+        await turn.read(0, 2100, 42)
+        await terminal.shows("reading 2,100 tokens, about 42 s · Ctrl-C stops")
+        await turn.read(800, 2100, 26)
+        await terminal.shows("reading 800 of 2,100 tokens, about 26 s")
+        await turn.say("A mess")
+        await terminal.shows("answering…")
+        await turn.state("running", attempt=2, detail="the answer begins again: small crashed")
+        await terminal.shows("the answer begins again: small crashed")
+        turn.attempt, turn.said = 2, ""
+        await turn.say("Every message.")
+        await turn.answer(usage=TurnUsage(prompt_tokens=90, completion_tokens=4))
+        await terminal.shows("90 tokens read, 4 written")
+        await terminal.hides("Ctrl-C stops")
+        assert "reading" not in terminal.everything
+
+
+async def test_two_chats_of_one_conversation_see_each_others_questions_once(tmp_path: Path) -> None:
+    async with running(tmp_path / "state") as house:
+        (tmp_path / "state" / DECLINED).touch()
+        async with chat(tmp_path, "--session", "work") as one, chat(tmp_path, "--session", "work") as two:
+            for terminal in (one, two):
+                await terminal.shows("Ctrl-D leaves")
+            one.enter("First question?")
+            for terminal in (one, two):
+                await terminal.shows("> First question?")
+                await terminal.until(lambda: terminal.everything.count("First question?") == 2, "its answer")  # noqa: B023
+            two.enter("Second question?")
+            for terminal in (one, two):
+                await terminal.until(lambda: terminal.everything.count("Second question?") == 2, "its answer")  # noqa: B023
+                await terminal.hides("Ctrl-C stops")
+                assert terminal.everything.count("> First question?") == 1
+                assert terminal.everything.count("> Second question?") == 1
+        assert isinstance(house.model, ScriptedModel) and len(house.model.requests) == 2
+
+
 async def test_an_answer_that_comes_again_is_acknowledged_and_not_printed(tmp_path: Path) -> None:
     async with talking(tmp_path) as (server, terminal):
         terminal.enter("Hello?")
@@ -169,7 +212,7 @@ async def test_a_session_is_resumed_with_its_last_messages(tmp_path: Path) -> No
             await (await server.next_turn()).answer("To the **sea**.", citations=[CITATION])
             await terminal.shows("[1] /docs")
             other = server.session("work")
-            server.replies["/resume work"] = ("going on with work", other.id)
+            server.replies["/resume work"] = protocol.CommandReply(text="going on with work", session=other.id)
             terminal.enter("/resume work")
             await terminal.shows("going on with work")
             terminal.enter("Hello work")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentd.status_text import status_lines
+from agentd.events import TurnUsage
+from agentd.status_text import answers_line, status_lines
 
 
 def status(**changes: Any) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "model": {"name": "m", "note": "ready"},
         "documents": {"documents": 2, "chunks": 3000},
         "turns": {"running": 0, "waiting": 0},
+        "usage": {"answers": 0, **changes.get("usage", {})},
         "pending": {**pending, **changes.get("pending", {})},
         "channels": [
             {"name": "c", "state": "connected", "reason": "", "delivery": {**delivery, **changes.get("delivery", {})}}
@@ -51,6 +53,28 @@ def test_where_nothing_is_owed_it_says_no_more_than_that() -> None:
     assert line("channel c") == "connected"
     assert line("health") == "well"
     assert line("agentd") == "1, pid 7"
+
+
+def test_what_answers_took_is_told_once_there_is_one() -> None:
+    assert not any(text.startswith("tokens") for text in status_lines(status()))
+    usage = {"prompt_tokens": 8120, "cached_tokens": 220, "completion_tokens": 640, "read_seconds": 65.3}
+    took = TurnUsage(**usage, write_seconds=58.0).model_dump()
+    assert (
+        line("tokens", usage={"answers": 12, **took})
+        == "8,120 tokens read (7,900 new) at 121/s, 640 written at 11/s, in 12 answers since the start"
+    )
+
+
+def test_it_says_who_answers_from_how_many_documents() -> None:
+    assert answers_line(status()) == "m answers (ready), from 2 documents"
+    found = {**status(), "documents": {"documents": 1, "chunks": 1}, "model": {"name": "extractive", "note": "n"}}
+    assert answers_line(found) == "no language model is chosen: answers are sentences of 1 document"
+    assert answers_line({**found, "documents": {"documents": 0, "chunks": 0}}) == (
+        "no language model is chosen: answers are sentences of your documents, and there are none yet"
+    )
+    assert answers_line({**status(), "documents": {"documents": 0, "chunks": 0}}) == "m answers (ready), no documents"
+    broken = {**status(problems=["model m: no such file"]), "model": {"name": "m", "note": "no such file"}}
+    assert answers_line(broken) == "m cannot answer: no such file"
 
 
 def test_what_is_owed_is_told_with_its_age() -> None:

@@ -69,9 +69,9 @@ async def test_a_message_for_a_busy_session_waits_and_a_stop_is_told_to_the_test
 
 async def test_commands_status_and_documents_are_answered(tmp_path: Path) -> None:
     async with ScriptedServer(tmp_path / "s") as server, await Client.connect(tmp_path / "s") as client:
-        server.replies["/new"] = ("a new one", "id")
-        assert await client.command("/new") == ("a new one", "id")
-        assert await client.command("/stop") == ("done: /stop", "")
+        server.replies["/new"] = protocol.CommandReply(text="a new one", session="id")
+        assert await client.command("/new") == protocol.CommandReply(text="a new one", session="id")
+        assert await client.command("/stop") == protocol.CommandReply(text="done: /stop")
         assert (await client.get("status"))["documents"] == {"documents": 1, "chunks": 1}
         states = [state async for state in client.ingest([tmp_path])]
         assert states[-1].finished and states[-1].added == 1

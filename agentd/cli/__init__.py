@@ -53,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except AgentdError as error:
-        print(f"agentd: {error}", file=sys.stderr)
+        from agentd.cli.advice import as_typed
+
+        print(f"agentd: {as_typed(str(error))}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -7,17 +7,14 @@ import asyncio
 import math
 import shlex
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TextIO
 
 from agentd import protocol
 from agentd.cli.attach import attached
 from agentd.cli.common import model_option
+from agentd.cli.output import Output
 from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, Stopping, TimedOut, UsageError
-from agentd.events import Citation
-from agentd.plain import plain
 
 MAX_OFFERS = 5
 """How often a question is offered again after a lost connection; the daemon knows it by its id."""
@@ -34,6 +31,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
     model_option(parser)
     parser.add_argument("--output", choices=("text", "json", "stream-json"), default="text", help="default: text")
+    documents = parser.add_mutually_exclusive_group()
+    documents.add_argument(
+        "--documents",
+        type=_passages,
+        metavar="N",
+        help=f"answer from so many passages of the documents at most (0 to {protocol.MAX_PASSAGES})",
+    )
+    documents.add_argument(
+        "--no-documents",
+        dest="documents",
+        action="store_const",
+        const=0,
+        help="look nothing up in the documents",
+    )
+    parser.add_argument("--usage", action="store_true", help="tell on standard error what the answer took")
     parser.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default: 900")
 
 
@@ -45,6 +57,12 @@ def _seconds(text: str) -> float:
     if not seconds > 0:
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return seconds
+
+
+def _passages(text: str) -> int:
+    if not text.isdecimal() or int(text) > protocol.MAX_PASSAGES:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {protocol.MAX_PASSAGES}, not {text!r}")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,9 +106,9 @@ def read_question(argument: str | None) -> str:
 
 
 async def _ask(options: argparse.Namespace, question: str) -> int:
-    offer = _Offer(question=question, message_id=new_message_id())
+    offer = _Offer(question=question, message_id=new_message_id(), documents=options.documents)
     session = "last" if options.last else options.session
-    output = _Output(options.output, sys.stdout)
+    output = Output(options.output, sys.stdout, sys.stderr, usage=options.usage)
     try:
         async with asyncio.timeout(options.timeout):
             for offers_left in reversed(range(MAX_OFFERS)):
@@ -106,6 +124,8 @@ async def _ask(options: argparse.Namespace, question: str) -> int:
     except TimeoutError:
         what_next = "`agentd chat -c` shows it later" if offer.accepted else "the question was not taken yet; ask again"
         raise TimedOut(f"no answer within {options.timeout:g} s; {what_next}.") from None
+    finally:
+        output.clear()
     raise AssertionError("unreachable")
 
 
@@ -115,11 +135,14 @@ class _Offer:
 
     question: str
     message_id: str
+    documents: int | None
     accepted: bool = False
 
 
-async def _once(client: Client, session: str, offer: _Offer, output: _Output) -> int:
-    accepted = await client.post(session, offer.question, message_id=offer.message_id, reply="request")
+async def _once(client: Client, session: str, offer: _Offer, output: Output) -> int:
+    accepted = await client.post(
+        session, offer.question, message_id=offer.message_id, reply="request", documents=offer.documents
+    )
     offer.accepted = True
     async for message in client.messages():
         if isinstance(message, protocol.Answer) and accepted.turn in (message.turn, *message.answers):
@@ -132,63 +155,4 @@ async def _once(client: Client, session: str, offer: _Offer, output: _Output) ->
 
 
 def _exit_code(answer: protocol.Answer) -> int:
-    if answer.outcome != "error":
-        return 0
-    print(f"agentd: {answer.text}", file=sys.stderr)
-    return EXIT_CODES.get(answer.error_code, AgentdError.exit_code)
-
-
-class _Output:
-    """Writes in the form that was asked for; live text only to a terminal, where somebody waits for it."""
-
-    def __init__(self, form: str, stream: TextIO) -> None:
-        self._form = form
-        self._stream = stream
-        self._live = form == "text" and stream.isatty()
-        self._shown = ""
-
-    def live(self, message: protocol.ServerMessage) -> None:
-        if self._form == "stream-json":
-            self._line(message.model_dump_json())
-        elif isinstance(message, protocol.State) and message.state == "running" and message.detail:
-            print(f"agentd: {plain(message.detail)}", file=sys.stderr)
-        elif self._live and isinstance(message, protocol.Chunk) and not message.reasoning:
-            text = message.text[max(0, len(self._shown) - message.n) :]
-            self._shown += text
-            self._write(plain(text))
-
-    def restart(self) -> None:
-        """What was shown is void."""
-        if self._shown:
-            self._write("\n")
-        self._shown = ""
-
-    def answer(self, answer: protocol.Answer) -> None:
-        if self._form != "text":
-            self._line(answer.model_dump_json())
-        elif answer.outcome != "error":
-            self._text(answer)
-
-    def _text(self, answer: protocol.Answer) -> None:
-        if not answer.text.startswith(self._shown):
-            self._write("\n\n")
-            self._shown = ""
-        self._write(plain(answer.text[len(self._shown) :]) + "\n")
-        if answer.citations:
-            self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
-
-    def _line(self, text: str) -> None:
-        self._write(text + "\n")
-
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
-
-
-def source_lines(citations: Iterable[Citation]) -> list[str]:
-    """Where an answer was found, one line for each mark."""
-    lines = []
-    for citation in citations:
-        place = f", {citation.heading}" if citation.heading else ""
-        lines.append(plain(f"[{citation.n}] {citation.source}{place}"))
-    return lines
+    return EXIT_CODES.get(answer.error_code, AgentdError.exit_code) if answer.outcome == "error" else 0

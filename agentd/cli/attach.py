@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
 
+from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.client import Client, Disconnected
 from agentd.config import Settings
@@ -134,7 +135,8 @@ def _tell_unused(options: argparse.Namespace, client: Client) -> None:
     for option, words in unused.items():
         if option not in told:
             told.add(option)
-            print(f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own {words}", file=sys.stderr)
+            said = f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own {words}"
+            print(as_typed(said), file=sys.stderr)
 
 
 async def running_client(state_dir: Path, name: str, acks: bool) -> Client | None:

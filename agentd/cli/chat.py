@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 import agentd
+from agentd.cli.advice import NAME, program
 from agentd.cli.attach import attached
 from agentd.cli.common import load_settings, model_option
 from agentd.cli.ingest import show_progress, summary
@@ -19,6 +20,8 @@ from agentd.cli.lines import read_lines, standard_lines
 from agentd.cli.repl.link import Link
 from agentd.client import Client
 
+DECLINED = "documents.declined"
+"""The file of the state directory that says that agentd's own documents were offered in vain."""
 FIRST_QUESTION = "What happens to a message when the daemon is killed?"
 
 
@@ -27,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
     which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
     model_option(parser)
+    parser.add_argument("--usage", action="store_true", help="tell behind each answer what it took (as /usage on)")
     parser.add_argument("--plain", action="store_true", help="plain lines, without colours or any escape sequence")
 
 
@@ -37,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
 async def _chat(options: argparse.Namespace) -> int:
     talk = _talk(options)
     client = await talk.link.connect()
+    talk.link.show_usage(options.usage)
     try:
-        await offer_documents(client)
+        await offer_documents(client, load_settings(options)[1] / DECLINED)
         return await talk.run("last" if options.last else options.session)
     finally:
         await talk.link.close()
@@ -75,27 +80,47 @@ def own_documents() -> list[Path]:
     return []
 
 
-async def offer_documents(client: Client) -> None:
-    """Where there are no documents yet, offer to read agentd's own, so that the first question has an answer."""
+def may_offer(declined: Path) -> bool:
+    """Whether a person is here who has not said no before."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and not declined.exists()
+
+
+async def offer_documents(client: Client, declined: Path) -> None:
+    """Where there are no documents yet, offer to read agentd's own, so that the first question has an answer.
+
+    Who says no is not asked again: that is what the file `declined` says when it is there.
+    """
     pages = own_documents()
-    if not pages or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not pages or not may_offer(declined):
         return
     if (await client.get("status"))["documents"]["documents"]:
         return
     print("There are no documents yet. No language model is needed to try agentd on some.")
     print(f"Its own documentation lies in {pages[0].parent}")
     reply = await _read_line("Read that as first documents? [Y/n] ")
-    if reply.strip().lower() in ("", "y", "yes"):
+    if reply is not None and reply.strip().lower() in ("", "y", "yes"):
         print(summary(await show_progress(client.ingest(pages))))
         print(f"Now ask, for example: {FIRST_QUESTION}")
-    else:
-        print("Read your own with `agentd ingest PATH`, or with /docs add PATH here.")
+        return
+    print("/docs add PATH reads your own documents.")
+    if program() != NAME:
+        print(f"In a shell, agentd is {program()} here; `make install` puts it on your PATH.")
+    if reply is not None:
+        _remember(declined)
 
 
-async def _read_line(prompt: str) -> str:
-    """One line from the person; "n" at the end of input."""
+def _remember(declined: Path) -> None:
+    try:
+        declined.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        declined.touch()
+    except OSError as error:
+        print(f"agentd: cannot write {declined}: {error.strerror}", file=sys.stderr)
+
+
+async def _read_line(prompt: str) -> str | None:
+    """One line from the person; None at the end of input."""
     print(prompt, end="", flush=True)
     async for line in read_lines(sys.stdin.fileno()):
         return line
     print()
-    return "n"
+    return None

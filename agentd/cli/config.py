@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from agentd import paths
+from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
 from agentd.config import Settings, Shown, origins
 from agentd.config.settings import DEFAULT
-from agentd.errors import ConfigError, ModelError
+from agentd.errors import AgentdError, ConfigError, ModelError
+from agentd.plain import plain
+from agentd.status_text import answers_line
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,7 @@ ACTIONS = {
 
 
 def run(options: argparse.Namespace) -> int:
-    settings, _ = load_settings(options)
+    settings, state_dir = load_settings(options)
     if options.action == "check":
         from agentd.daemon import check_channels
 
@@ -37,8 +41,23 @@ def run(options: argparse.Namespace) -> int:
     elif options.json:
         print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in origins(settings)}, indent=2))
     else:
+        print(f"# {plain(asyncio.run(_who_answers(settings, state_dir)))}")
         print("\n".join(lines(origins(settings))))
     return 0
+
+
+async def _who_answers(settings: Settings, state_dir: Path) -> str:
+    """Which model answers and from how many documents, in a daemon that runs or in the next one, as one line."""
+    try:
+        client = await running_client(state_dir, "agentd config", False)
+        if client is None:
+            from agentd.status_at_rest import status_at_rest
+
+            return answers_line(await status_at_rest(settings, state_dir))
+        async with client:
+            return answers_line(await client.get("status"))
+    except AgentdError as error:
+        return f"which model answers is not known: {' '.join(str(error).split())}"
 
 
 def _check_model(settings: Settings) -> None:

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import TextIO
 
-from agentd.cli.ask import source_lines
+from agentd.cli.advice import as_typed
+from agentd.cli.output import source_lines
 from agentd.cli.repl.actions import Actions
 from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.transcript import Transcript
@@ -36,8 +37,14 @@ class PlainDisplay:
         self._shown = ""
         self._changed = asyncio.Event()
 
-    def asked(self, text: str) -> None:
-        """It was typed here, so it is on the screen already."""
+    def asked(self, text: str, *, here: bool = True) -> None:
+        """What was typed here is on the screen already."""
+        if not here:
+            print(f"> {text}", file=self._words)
+
+    def reading(self, text: str) -> None:
+        if self._words.isatty():
+            self.note(text)
 
     def draft(self, text: str) -> None:
         if not text.startswith(self._shown):
@@ -66,10 +73,10 @@ class PlainDisplay:
             print(f"> {line.text}" if line.role == "user" else line.text, file=self._words)
 
     def note(self, text: str) -> None:
-        print(text, file=self._words)
+        print(as_typed(text), file=self._words)
 
     def error(self, text: str) -> None:
-        print(f"agentd: {text}", file=self._words)
+        print(f"agentd: {as_typed(text)}", file=self._words)
 
     async def flush(self) -> None:
         self._answers.flush()
@@ -98,6 +105,8 @@ class Lines:
 
     async def run(self, session: str | None) -> int:
         """Follow the session until the input ends; the exit code."""
+        if self._prompt and (who := await self.link.who_answers()):
+            self._display.note(who)
         await self.link.follow(session)
         await self._display.flush()
         interrupts: asyncio.Queue[None] = asyncio.Queue(4)

@@ -8,13 +8,14 @@ import json
 import sys
 from pathlib import Path
 
+from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.model_names import by_name, chosen_name, path_of
 from agentd.commands import NO_MODEL
 from agentd.config import Settings
 from agentd.errors import ModelError, UsageError
 from agentd.models.llama import files, machine
-from agentd.models.shelf import Shelf, Shelved
+from agentd.models.shelf import Shelf
 from agentd.plain import plain
 
 MOST_ROUNDS = 100
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
             from agentd.cli.model_list import list_lines, listed
 
             rows = listed(shelf, settings)
-            print(json.dumps(rows, indent=2) if options.json else "\n".join(map(plain, list_lines(rows))))
+            print(json.dumps(rows, indent=2) if options.json else "\n".join(map(_said, list_lines(rows))))
         case "pull":
             from agentd.cli.model_pull import pull_model
 
@@ -43,18 +44,21 @@ def run(options: argparse.Namespace) -> int:
 
             name = options.target or chosen_name(shelf, settings, action="info")
             facts = known(shelf, name, settings)
-            print(json.dumps(facts, indent=2) if options.json else "\n".join(map(plain, info_lines(facts))))
+            print(json.dumps(facts, indent=2) if options.json else "\n".join(map(_said, info_lines(facts))))
             if problem := facts.get("problem"):
                 raise ModelError(problem)
         case "remove":
-            gone = _remove(shelf, settings, options.target)
-            print(f"{gone.name} is removed; {files.readable(gone.size)} are free again")
+            print(_remove(shelf, settings, options.target))
         case _:
             from agentd.cli.model_bench import bench_model
 
             name = options.target or chosen_name(shelf, settings, action="bench")
             bench_model(options, settings, shelf, path_of(shelf, settings, name))
     return 0
+
+
+def _said(line: str) -> str:
+    return as_typed(plain(line))
 
 
 _NAME_OR_FILE = "a name of the list, or the path of a .gguf file"
@@ -113,12 +117,20 @@ ACTIONS = {
 }
 
 
-def _remove(shelf: Shelf, settings: Settings, name: str) -> Shelved:
-    """Delete a model of the shelf; `UsageError` for a file of somebody's own."""
+def _remove(shelf: Shelf, settings: Settings, name: str) -> str:
+    """Delete a model of the shelf, or only its row where there is no file of the shelf; what became of it.
+
+    `UsageError` for the one that is chosen.
+    """
     path = by_name(shelf, settings).get(name)
-    if path is not None and path.parent != shelf.directory:
+    outside = path is not None and path.parent != shelf.directory
+    if path is None or (path.is_file() and not outside):
+        gone = shelf.remove(name)
+        return f"{gone.name} is removed; {files.readable(gone.size)} are free again"
+    if path.is_file() and path == shelf.answering(settings.model.path):
         raise UsageError(f"{path} lies outside of {shelf.directory}; agentd removes no file there.")
-    return shelf.remove(name)
+    shelf.forget(path)
+    return f"{name} is not listed any more; {path} " + ("stays where it is" if path.is_file() else "is gone already")
 
 
 # --- use -------------------------------------------------------------------------------------------------------------

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from agentd.cli.model_names import by_name
 from agentd.config import Settings
 from agentd.errors import ModelError
-from agentd.models.catalogue import entries, recommended
-from agentd.models.llama import files, machine
+from agentd.models.catalogue import Entry, entries, recommended
+from agentd.models.expected import Expected, Ran, of_model, of_size, ran_here
+from agentd.models.llama import checks, files, machine
+from agentd.models.llama.checks import Checks
 from agentd.models.shelf import Shelf
+from agentd.models.sources import SUFFIX
+
+LEAST_TOKENS = 300
+"""Tokens of documents that a model must read in `model.first_text` seconds to be recommended: the best two passages."""
+LEAST_WRITE = 4.0
+"""Tokens per second that it must write: about as fast as a text is read aloud."""
 
 
 def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
-    """Machine and models as JSON values; sizes and memory are bytes, None where they are not known."""
+    """Machine and models as JSON values; sizes and memory are bytes, None where they are not known.
+
+    The `pace` of a model is in tokens per second: measured here, or reckoned from the model in the file `by`.
+    """
     context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
-    best = recommended(available=available, threads=threads, context=context)
     here, chosen = by_name(shelf, settings), shelf.answering(settings.model.path)
+    ran = ran_here(Checks(shelf.directory / checks.NAME))
+    least_read = LEAST_TOKENS / settings.model.first_text
+    best = recommended(
+        available=available,
+        threads=threads,
+        context=context,
+        quick=lambda entry: _is_quick(_of_entry(entry, shelf, ran), least_read),
+    )
     licences = {model.name: model.record.licence for model in shelf.models() if model.record}
     rows = [
         {
@@ -27,6 +46,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
             "chosen": path == chosen,
             "size": path.stat().st_size if path.is_file() else None,
             "memory": _memory(path, context),
+            "pace": _pace(of_model(path, ran)),
             "licence": licences.get(name, ""),
             "why": next((entry.why for entry in entries() if entry.name == name), ""),
         }
@@ -39,6 +59,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
             "chosen": False,
             "size": entry.size,
             "memory": entry.memory(context),
+            "pace": _pace(of_size(entry.size, ran)),
             "licence": entry.licence,
             "why": entry.why,
         }
@@ -53,6 +74,25 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _of_entry(entry: Entry, shelf: Shelf, ran: Sequence[Ran]) -> Expected | None:
+    """Of the file itself if it was pulled."""
+    pulled = shelf.get(entry.name)
+    return of_size(entry.size, ran) if pulled is None else of_model(pulled.path, ran)
+
+
+def _is_quick(expected: Expected | None, least_read: float) -> bool | None:
+    """None if that is not known; a speed of 0 is not known."""
+    if expected is None or not (expected.pace.read and expected.pace.write):
+        return None
+    return expected.pace.read >= least_read and expected.pace.write >= LEAST_WRITE
+
+
+def _pace(expected: Expected | None) -> dict[str, Any] | None:
+    if expected is None:
+        return None
+    return {"read": round(expected.pace.read, 1), "write": round(expected.pace.write, 1), "by": expected.by}
+
+
 def _memory(path: Path, context: int) -> int | None:
     try:
         return files.memory_of(files.inspect(path), context=context)
@@ -62,30 +102,76 @@ def _memory(path: Path, context: int) -> int | None:
 
 def list_lines(rows: dict[str, Any]) -> list[str]:
     """A table, and what to do next."""
+    cells = [
+        ("", "NAME", "SIZE", "MEMORY", "READS", "WRITES", "LICENCE", ""),
+        *(_cells(row, rows) for row in rows["models"]),
+    ]
+    columns = list(zip(*cells, strict=True))
+    if all(row["pace"] is None for row in rows["models"]):
+        columns = [column for column in columns if column[0] not in ("READS", "WRITES")]
+    widths = [max(map(len, column)) for column in columns]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in zip(*columns, strict=True)]
+    return [*lines, "", *_explanation(rows)]
+
+
+def _cells(row: dict[str, Any], rows: dict[str, Any]) -> tuple[str, ...]:
+    size, needed = (files.readable(of) if of is not None else "?" for of in (row["size"], row["memory"]))
+    speeds = [_speed(row["pace"], which) for which in ("read", "write")]
+    return (
+        "*" if row["chosen"] else "",
+        row["name"],
+        size,
+        needed,
+        *speeds,
+        row["licence"],
+        ", ".join(_notes(row, rows)),
+    )
+
+
+def _speed(pace: dict[str, Any] | None, which: str) -> str:
+    """Tokens per second; what is only reckoned has a tilde before it."""
+    if pace is None or not pace[which]:
+        return "?"
+    speed = pace[which]
+    return ("~" if pace["by"] else "") + (f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+
+
+def _notes(row: dict[str, Any], rows: dict[str, Any]) -> Iterator[str]:
+    memory, available = row["memory"], rows["machine"]["available_memory"]
+    if row["path"]:
+        yield "chosen" if row["chosen"] else "here" if row["here"] else "was chosen once"
+    if row["path"] and not row["here"]:
+        yield f"its file is gone ({row['path']})"
+    elif memory is None:
+        yield "cannot be used; `agentd model info` says why"
+    elif available is not None and memory > available:
+        yield "more than is free here"
+    if row["name"] == rows["recommended"]:
+        yield "recommended here"
+
+
+def _references(rows: dict[str, Any]) -> list[str]:
+    """The models by which the speeds of others are reckoned."""
+    by = (row["pace"]["by"].removesuffix(SUFFIX) for row in rows["models"] if row["pace"] is not None)
+    return sorted({name for name in by if name})
+
+
+def _explanation(rows: dict[str, Any]) -> Iterator[str]:
     available, best = rows["machine"]["available_memory"], rows["recommended"]
-    cells = [("", "NAME", "SIZE", "MEMORY", "LICENCE", "")]
-    for row in rows["models"]:
-        memory = row["memory"]
-        notes = ["chosen" if row["chosen"] else "here"] if row["path"] else []
-        if memory is None:
-            notes.append("cannot be used; `agentd model info` says why")
-        elif available is not None and memory > available:
-            notes.append("more than is free here")
-        if row["name"] == best:
-            notes.append("recommended here")
-        size, needed = (files.readable(of) if of is not None else "?" for of in (row["size"], memory))
-        cells.append(("*" if row["chosen"] else "", row["name"], size, needed, row["licence"], ", ".join(notes)))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
     free = f"{files.readable(available)} of memory" if available is not None else "an unknown amount of memory"
     threads = rows["machine"]["free_threads"]
     cores = "1 core" if threads == 1 else f"{threads} cores"
-    lines.append(
-        f"\nMemory is for a context of {rows['machine']['context']} tokens, or a model's own where that is smaller;"
+    yield (
+        f"Memory is for a context of {rows['machine']['context']} tokens, or a model's own where that is smaller;"
         f" {free} and {cores} are free."
     )
-    if rows["chosen"] is None:
-        lines.append(f"No model is chosen. `agentd model pull {best} --use` gets the recommended one.")
+    if any(row["pace"] is not None for row in rows["models"]):
+        told = "READS and WRITES are tokens per second on this machine"
+        names = _references(rows)
+        yield f"{told}; ~ is reckoned by size from {' and '.join(names)}, which ran here." if names else f"{told}."
     else:
-        lines.append(f"The chosen model is {rows['chosen']}.")
-    return lines
+        yield "How fast a model is here is known once one has answered; until then the free cores decide what suits."
+    if rows["chosen"] is None:
+        yield f"No model is chosen. `agentd model pull {best} --use` gets the recommended one."
+    else:
+        yield f"The chosen model is {rows['chosen']}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from agentd.config import Settings
@@ -12,15 +14,16 @@ from agentd.models.sources import SUFFIX, is_hub_file
 
 
 def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
-    """The models on the shelf and the chosen file, wherever that lies and whether it is still there or not.
+    """The models on the shelf and every file that was ever chosen, wherever it lies and whether it is there or not.
 
-    The chosen file has a name without its folder, too, unless a model of the list has that name.
+    Such a file has a name without its folder, too, unless a model of the list has that name.
     """
     files = {model.name: model.path for model in shelf.models()}
-    chosen = shelf.answering(settings.model.path)
-    if chosen is not None and chosen not in files.values():
-        taken = {*files, *(entry.name for entry in entries())}
-        files[str(chosen) if chosen.stem in taken else chosen.stem] = chosen
+    known = (shelf.answering(settings.model.path), shelf.chosen(), *shelf.earlier())
+    for path in known:
+        if path is not None and path not in files.values():
+            taken = {*files, *(entry.name for entry in entries() if path.parent != shelf.directory)}
+            files[str(path) if path.stem in taken else path.stem] = path
     return files
 
 
@@ -36,7 +39,22 @@ def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
         return named
     if Path(model).is_file():
         raise NotFound(f"{none}; did you mean the file ./{model}?")
-    return shelf.find(model).path
+    here, others = list(by_name(shelf, settings)), [entry.name for entry in entries()]
+    if model in others or (near := nearest(model, [*here, *others])) is None:
+        return shelf.find(model).path
+    hint = "" if near in here else f" `agentd model pull {near}` gets it."
+    raise NotFound(f"{none}; did you mean {near}?{hint}")
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """The one of these names that was probably meant: one with another case, one that has it as a part, a like one."""
+    wanted = name.lower()
+    within = [other for other in names if wanted in other.lower()]
+    if within:
+        return min(within, key=lambda other: (not other.lower().startswith(wanted), len(other)))
+    folded = {other.lower(): other for other in reversed(names)}
+    close = difflib.get_close_matches(wanted, folded, n=1)
+    return folded[close[0]] if close else None
 
 
 def chosen_name(shelf: Shelf, settings: Settings, *, action: str) -> str:

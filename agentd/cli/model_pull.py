@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from agentd.cli.advice import as_typed
 from agentd.models.catalogue import entries
 from agentd.models.download import Progress
 from agentd.models.llama.files import readable
@@ -21,7 +22,7 @@ def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:
     pulled = _with_progress(lambda progress: pull(source, shelf, progress, name=options.name, replace=options.replace))
     print("\n".join(map(plain, lines(pulled))))
     if not options.use:
-        print(f"`agentd model use {pulled.model.name}` chooses it")
+        print(as_typed(f"`agentd model use {pulled.model.name}` chooses it"))
     return pulled.model.path
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from agentd.cli.advice import as_typed
 from agentd.cli.attach import repeated, running_or
 from agentd.client import Client
 from agentd.config import Settings
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(status, indent=2))
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(map(plain, status_lines(status, columns=columns))))
+        print("\n".join(as_typed(plain(line)) for line in status_lines(status, columns=columns)))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -44,12 +44,18 @@ def entries() -> tuple[Entry, ...]:
         return tuple(Entry(name=name, **fields) for name, fields in tomllib.load(file).items())
 
 
-def recommended(*, available: int | None, threads: int, context: int, among: Sequence[Entry] | None = None) -> Entry:
-    """The best that fits so many bytes of free memory and free cores; the smallest where none does."""
-    known = entries() if among is None else among
+def recommended(
+    *, available: int | None, threads: int, context: int, quick: Callable[[Entry], bool | None] = lambda entry: None
+) -> Entry:
+    """The best that fits so many bytes of free memory and is quick enough; the smallest where none is.
+
+    `quick` says that by what was measured; where it does not know (None), the free cores decide.
+    """
+    known = entries()
     fitting = [
         entry
         for entry in known
-        if entry.threads <= threads and (available is None or entry.memory(context) <= available * SPARE)
+        if (entry.threads <= threads if (known_quick := quick(entry)) is None else known_quick)
+        and (available is None or entry.memory(context) <= available * SPARE)
     ]
     return fitting[-1] if fitting else min(known, key=lambda entry: entry.memory(context))

@@ -34,10 +34,12 @@ _WITHOUT = (
     "from.)"
 )
 NO_DOCUMENTS = (
-    "The documents do not say: there are none yet. Add some with `agentd ingest PATH`, then ask again. " + _WITHOUT
+    "The documents do not say: there are none yet. Add some (`agentd ingest PATH`, or /docs add PATH in a chat), "
+    "then ask again. " + _WITHOUT
 )
 NO_ANSWER = (
-    "The documents do not say. Ask in other words, or add documents that do with `agentd ingest PATH`. " + _WITHOUT
+    "The documents do not say. Ask in other words, or add documents that do (`agentd ingest PATH`, or /docs add "
+    "PATH in a chat). " + _WITHOUT
 )
 NOT_GIVEN = (
     "Neither the text given nor the documents say. Ask with words that stand in the text; only a language model could "
@@ -45,7 +47,8 @@ NOT_GIVEN = (
 )
 ABOUT = (
     "This is agentd without a language model: it cannot chat, but it answers questions with sentences from your "
-    "documents. `agentd ingest PATH` adds documents; `agentd model list` shows language models to choose from."
+    "documents. `agentd ingest PATH`, or /docs add PATH in a chat, adds documents; `agentd model list` shows "
+    "language models to choose from."
 )
 STANDING_IN = (
     "The language model cannot answer now; until it can, questions are answered with sentences from your documents."

@@ -2,7 +2,7 @@
 
 NAME.gguf       a model; it appears whole, by a rename
 NAME.gguf.json  its record: source, revision, sha256
-chosen.json     the model that the daemon loads, unless its configuration names one
+chosen.json     the model that the daemon loads, unless its configuration names one, and those that were chosen before
 .partial/       downloads that are not done
 """
 
@@ -12,7 +12,7 @@ import difflib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +32,8 @@ DIRECTORY = "models"
 CHOSEN = "chosen.json"
 PARTIAL = ".partial"
 VERSION = 1
+MOST_EARLIER = 50
+"""Files that were chosen before and are remembered."""
 
 
 class Record(BaseModel):
@@ -105,37 +107,63 @@ class Shelf:
     def remove(self, name: str) -> Shelved:
         """Delete a model and its record; `UsageError` for the one that is chosen."""
         model = self.find(name)
-        if self.chosen() == model.path:
-            raise UsageError(f"{name} is the chosen model; choose another first: `agentd model use NAME`, or `none`.")
+        self.forget(model.path)
         with _told(self.directory, "written"):
             model.path.unlink()
             self._record_path(model.path).unlink(missing_ok=True)
         return model
 
+    def forget(self, path: Path) -> None:
+        """This file was never chosen; `UsageError` for the one that is chosen."""
+        if self.chosen() == path:
+            choose = "choose another first: `agentd model use NAME`, or `none`."
+            raise UsageError(f"{path.stem} is the chosen model; {choose}")
+        self._keep(self.chosen(), [other for other in self.earlier() if other != path])
+
     def chosen(self) -> Path | None:
         """The file that was chosen, whether it is still there or not; None where none is."""
+        return self._choices()[0]
+
+    def earlier(self) -> list[Path]:
+        """The files that were chosen before and are not now, the newest first, whether they are still there or not."""
+        return self._choices()[1]
+
+    def _choices(self) -> tuple[Path | None, list[Path]]:
         path = self.directory / CHOSEN
         try:
-            return self.directory / str(json.loads(path.read_text())["path"])
+            stored = json.loads(path.read_text())
+            named = stored["path"]
+            earlier = [self.directory / str(other) for other in stored.get("earlier", [])]
+            return (None if named is None else self.directory / str(named)), earlier
         except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, []
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s cannot be read (%s); choose a model again: `agentd model use NAME`", path, error)
-            return None
+            return None, []
 
     def answering(self, configured: Path | None) -> Path | None:
         """The file that a daemon answers with when it starts: a path in the settings comes before a choice."""
         return configured or self.chosen()
 
     def choose(self, path: Path | None) -> None:
-        """Keep the choice, durably; None forgets it. A file on the shelf is named so that the shelf can be moved."""
+        """Keep the choice, durably; None chooses none. What was chosen before is remembered."""
+        chosen, earlier = self._choices()
+        known = [other for other in (chosen, *earlier) if other is not None and other != path]
+        self._keep(path, list(dict.fromkeys(known))[:MOST_EARLIER])
+
+    def _keep(self, chosen: Path | None, earlier: Sequence[Path]) -> None:
         with _told(self.directory, "written"):
-            if path is None:
+            if chosen is None and not earlier:
                 (self.directory / CHOSEN).unlink(missing_ok=True)
                 return
             self.directory.mkdir(parents=True, exist_ok=True)
-            inside = path.parent == self.directory
-            self._write(self.directory / CHOSEN, {"version": VERSION, "path": path.name if inside else str(path)})
+            named = None if chosen is None else self._named(chosen)
+            kept = {"version": VERSION, "path": named, "earlier": [self._named(path) for path in earlier]}
+            self._write(self.directory / CHOSEN, kept)
+
+    def _named(self, path: Path) -> str:
+        """A file on the shelf without its folder, so that the shelf can be moved."""
+        return path.name if path.parent == self.directory else str(path)
 
     def _path(self, name: str) -> Path:
         return self.directory / f"{name}{SUFFIX}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agentd.events import Principal
+from agentd.events import Citation, Principal
 from agentd.language import searchable
 from agentd.retrieval.chunks import Chunk
 
@@ -143,6 +143,19 @@ def text_between(db: sqlite3.Connection, document_id: int, start: int, end: int)
         "SELECT substr(text, ?, ?) FROM documents WHERE id = ?", (start + 1, end - start, document_id)
     ).fetchone()
     return str(text)
+
+
+def passage(db: sqlite3.Connection, principal: Principal, citation: Citation, since: datetime) -> str | None:
+    """The text at a place that was cited; None where the document is gone or was stored after that time."""
+    condition, parameters = scope(principal)
+    row = db.execute(
+        f"SELECT id, added FROM documents WHERE {condition} AND source = ?"
+        " ORDER BY principal_kind = ? AND principal_id = ? DESC LIMIT 1",
+        (*parameters, citation.source, principal.kind, principal.id),
+    ).fetchone()
+    if row is None or datetime.fromisoformat(row[1]) > since:
+        return None
+    return text_between(db, row[0], citation.start, citation.end)
 
 
 def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -12,10 +12,11 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
-from agentd.events import Principal
+from agentd.events import Citation, Principal
 from agentd.ports import Clock, IngestProgress
 from agentd.retrieval import documents
 from agentd.retrieval.chunks import split
@@ -86,6 +87,9 @@ class DocumentIngest:
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))
+
+    async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
+        return await self._store.read(lambda db: documents.passage(db, principal, citation, since))
 
     async def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
         """Bring the principal's documents under `paths` up to date; a file that cannot be read stops nothing.

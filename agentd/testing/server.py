@@ -21,7 +21,7 @@ from typing import Self
 
 from agentd import protocol
 from agentd.errors import UsageError
-from agentd.events import Citation
+from agentd.events import Citation, TurnUsage
 from agentd.ids import IdSource
 
 DEADLINE = 20.0
@@ -79,6 +79,12 @@ class ServedTurn:
         await self._started()
         await self._chunk(0, text, reasoning=True)
 
+    async def read(self, done: int, total: int, seconds: float | None = None) -> None:
+        """How far the prompt is read."""
+        await self._started()
+        reading = {**self._about(), "attempt": self.attempt, "done": done, "total": total, "seconds": seconds}
+        await self._send(protocol.Reading.model_validate(reading))
+
     async def say(self, text: str) -> None:
         """The next piece of the answer; starts the turn where it has not started."""
         await self._started()
@@ -100,6 +106,7 @@ class ServedTurn:
         citations: Sequence[Citation] = (),
         outcome: str = "answer",
         error_code: str = "",
+        usage: TurnUsage | None = None,
     ) -> protocol.Answer:
         """End the turn; without a text, with what was said."""
         text = self.said if text is None else text
@@ -113,6 +120,7 @@ class ServedTurn:
                 "text": text,
                 "citations": tuple(citations),
                 "error_code": error_code,
+                "usage": usage,
             }
         )
         now = datetime.now(UTC)
@@ -157,12 +165,14 @@ class ScriptedServer:
         self._news = asyncio.Event()
         self.ids = IdSource()
         self.accepting = True
+        self.refusal = ""
+        """Why posts are refused; "" accepts them."""
         self.sessions: dict[str, ServedSession] = {}
         self.turns: dict[str, ServedTurn] = {}
         """Accepted messages by their own ids."""
         self.posts: list[protocol.Post] = []
         self.commands: list[str] = []
-        self.replies: dict[str, tuple[str, str]] = {}
+        self.replies: dict[str, protocol.CommandReply] = {}
         self.acks: list[str] = []
         self.status: dict[str, object] = {"documents": {"documents": 1, "chunks": 1}}
 
@@ -281,8 +291,8 @@ class ScriptedServer:
                 self._tell(writer, protocol.Told(re=message.id, data=self._get(message)))
             case protocol.Command():
                 self.commands.append(message.text)
-                text, session_id = self.replies.get(message.text, (f"done: {message.text}", ""))
-                self._tell(writer, protocol.Told(re=message.id, data={"text": text, "session": session_id}))
+                reply = self.replies.get(message.text) or protocol.CommandReply(text=f"done: {message.text}")
+                self._tell(writer, protocol.Told(re=message.id, data=reply.model_dump()))
             case protocol.Ingest():
                 done = dict.fromkeys(("found", "done", "added"), len(message.paths))
                 rest = dict.fromkeys(("changed", "unchanged", "removed", "chunks"), 0)
@@ -312,6 +322,9 @@ class ScriptedServer:
     def _post(self, writer: asyncio.StreamWriter, post: protocol.Post) -> None:
         self.posts.append(post)
         if not self.accepting:
+            return
+        if self.refusal:
+            self._tell(writer, protocol.Failure(re=post.id, code="busy", message=self.refusal))
             return
         known = self.turns.get(post.id)
         if known is None:

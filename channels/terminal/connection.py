@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -181,7 +182,7 @@ class Connection:
                 await self.send(protocol.Told(re=message.id, data={"seconds": seconds}))
             case protocol.Command():
                 reply = await self._house.control.run(message.text, OWNER, message.session)
-                await self.send(protocol.Told(re=message.id, data={"text": reply.text, "session": reply.session}))
+                await self.send(protocol.Told(re=message.id, data=asdict(reply)))
 
     def _hello(self, message: protocol.Hello) -> None:
         if message.v != protocol.VERSION:
@@ -214,6 +215,9 @@ class Connection:
                 history=lines,
             )
         )
+        for question in self._house.feed.questions(session.id):
+            if (asked := protocol.live_message(question, None)) is not None:
+                await self.send(asked)
         if state.running and after is None:
             live = {"session": session.id, "turn": state.running, "attempt": state.attempt}
             await self.send(protocol.State(**live, state="running"))

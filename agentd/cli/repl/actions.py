@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agentd import commands
 from agentd.cli.ingest import summary
 from agentd.cli.repl.display import Display
-from agentd.cli.repl.link import Link
-from agentd.errors import AgentdError, UsageError
+from agentd.cli.repl.link import Link, Settled
+from agentd.cli.repl.transcript import cleaned
+from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.plain import plain
 from agentd.protocol import MAX_TEXT_BYTES, IngestState
 
@@ -22,40 +24,67 @@ Ctrl-R searches what was typed; Ctrl-X Ctrl-E opens an editor
 // at the beginning of a message stands for a slash"""
 
 
-class Actions:
-    """`progress` is told how far the reading of documents is, and "" at its end."""
+LEAVING = ("exit", "quit")
+"""What leaves the chat where it is all that a line says."""
 
-    def __init__(self, link: Link, display: Display, progress: Callable[[str], None]) -> None:
+
+def leaves(line: str) -> bool:
+    """Whether a line only says that the person wants to leave."""
+    return line.strip().lower() in LEAVING
+
+
+class Actions:
+    """`progress` is told how far the reading of documents is, and "" at its end.
+
+    `settled` is told of each line, once, whether it was taken: a message that the daemon has, a command that was done.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        display: Display,
+        progress: Callable[[str], None],
+        settled: Callable[[str, bool], None] = lambda line, taken: None,
+    ) -> None:
         self._link = link
         self._display = display
         self._progress = progress
+        self._settled = settled
 
     async def perform(self, line: str) -> bool:
         """Do what the line says; False when the person wants to leave. What fails is shown as one line."""
         try:
             invocation = commands.parse(line)
-            if invocation is None:
-                self._post(commands.unescape(line))
-            elif invocation.command.name == "quit":
+            if leaves(line) or (invocation is not None and invocation.command.name == "quit"):
                 return False
+            if invocation is None:
+                self._post(commands.unescape(line), partial(self._settled, line))
             else:
                 await self._command(invocation)
+                self._settled(line, True)
         except AgentdError as error:
+            self._settled(line, False)
             self._display.error(plain(str(error)))
         await self._display.flush()
         return True
 
-    def _post(self, text: str) -> None:
+    def _post(self, text: str, settled: Settled) -> None:
         data = text.encode("utf-8", "replace")
         if len(data) > MAX_TEXT_BYTES:
             raise UsageError(f"a message has at most {MAX_TEXT_BYTES:,} bytes; ingest long text as a file.")
-        self._link.post(data.decode())
+        self._link.post(data.decode(), settled)
 
     async def _command(self, invocation: commands.Invocation) -> None:
         name, argument = invocation.command.name, invocation.argument
         if name == "help":
             shown = commands.help_text(("anyone", "owner", "terminal"), argument)
             self._display.note(shown if argument else f"{shown}\n\n{KEYS}")
+        elif name == "history":
+            await self._show_history(argument)
+        elif name == "usage" and argument:
+            self._show_usage(argument)
+        elif name == "retry" and not self._link.idle:
+            raise UsageError("an answer is still being made; /stop ends it, and /retry asks again then.")
         elif name == "docs" and argument:
             await self._add_documents(argument)
         elif name == "model" and argument not in ("", commands.NO_MODEL):
@@ -64,11 +93,26 @@ class Actions:
             await self._ask(f"/{name} {argument}".rstrip())
 
     async def _ask(self, text: str) -> None:
-        said, session = await self._link.command(text)
-        if said:
-            self._display.note(plain(said))
-        if session and session != self._link.session:
-            await self._link.follow(session)
+        reply = await self._link.command(text)
+        if reply.text:
+            self._display.note(plain(reply.text))
+        if reply.session and reply.session != self._link.session:
+            await self._link.follow(reply.session)
+        if reply.ask:
+            self._link.post(reply.ask)
+
+    async def _show_history(self, argument: str) -> None:
+        lines = await self._link.history(2 * commands.question_count(argument))
+        if not lines:
+            raise NotFound("nothing was asked in this conversation yet.")
+        self._display.remembered(tuple(cleaned(line) for line in lines))
+
+    def _show_usage(self, argument: str) -> None:
+        if argument not in ("on", "off"):
+            raise UsageError(f"/usage takes on or off, not {argument!r}.")
+        self._link.show_usage(argument == "on")
+        shown = "follow each answer from now on" if argument == "on" else "are not shown any more"
+        self._display.note(f"tokens and seconds {shown}")
 
     async def _add_documents(self, argument: str) -> None:
         word, _, rest = argument.partition(" ")

@@ -43,6 +43,8 @@ class CommandCompleter(Completer):
                 return _names(argument.removeprefix("/"), "")
             case "model":
                 return self._models.get_completions(Document(argument), complete_event)
+            case "switch":
+                return [Completion(word, -len(argument)) for word in ("on", "off") if word.startswith(argument)]
             case "documents":
                 return self._documents(argument, complete_event)
         return ()

@@ -10,8 +10,12 @@ from agentd.protocol import Answer, Line
 class Display(Protocol):
     """Called in the order of the conversation; everything that it gets is free of escape sequences."""
 
-    def asked(self, text: str) -> None:
-        """A message of the person's own, at the place where its answer will follow."""
+    def asked(self, text: str, *, here: bool = True) -> None:
+        """A message, at the place where its answer will follow; `here` if it was typed here and not elsewhere."""
+        ...
+
+    def reading(self, text: str) -> None:
+        """The model begins to read a prompt; how much that is and how long it takes."""
         ...
 
     def draft(self, text: str) -> None:

@@ -19,8 +19,11 @@ from agentd.cli.repl.transcript import Transcript
 from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.plain import plain
+from agentd.status_text import answers_line
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
+Settled = Callable[[bool], None]
+"""Told once whether the daemon took what was typed."""
 
 RECENT = 6
 """Lines of a session's history that are shown when it is opened."""
@@ -36,6 +39,7 @@ RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 class _Typed:
     session: str
     text: str
+    settled: Settled
     id: str = field(default_factory=new_message_id)
 
 
@@ -83,11 +87,20 @@ class Link:
 
     # --- what the person does ---
 
-    def post(self, text: str) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked has been answered."""
+        return self._transcript.idle
+
+    def show_usage(self, shown: bool) -> None:
+        """Whether each answer is followed by what it took."""
+        self._transcript.shows_usage = shown
+
+    def post(self, text: str, settled: Settled = lambda taken: None) -> None:
         """Offer a message to the session until it is accepted, over as many connections as that takes."""
         if len(self._offered) >= MAX_OFFERED:
             raise Busy(f"{MAX_OFFERED} messages wait to be accepted; this one was not taken, try again later.")
-        typed = _Typed(session=self.session, text=text)
+        typed = _Typed(session=self.session, text=text, settled=settled)
         self._offered.append(typed)
         self._transcript.typed(typed.id, text)
         self._typed.set()
@@ -107,9 +120,19 @@ class Link:
         """End the running answer; False when none runs."""
         return await self.client.stop(self.session)
 
-    async def command(self, text: str) -> tuple[str, str]:
-        """What the daemon says to a slash command, and the session to go on with."""
+    async def history(self, limit: int) -> tuple[protocol.Line, ...]:
+        """The newest messages of the session, oldest first."""
+        told = await self.client.get("history", session=self.session, limit=limit)
+        return tuple(protocol.Line.model_validate(line) for line in told["messages"])
+
+    async def command(self, text: str) -> protocol.CommandReply:
+        """What the daemon says to a slash command."""
         return await self.client.command(text, session=self.session)
+
+    async def who_answers(self) -> str:
+        """Which model answers, and from how many documents; "" where the daemon does not say."""
+        status = await self.client.get("status")
+        return plain(answers_line(status)) if "model" in status else ""
 
     async def sessions(self) -> list[dict[str, str]]:
         """The conversations there are, newest first."""
@@ -175,11 +198,13 @@ class Link:
     async def _offer_one(self, client: Client, typed: _Typed) -> None:
         try:
             accepted = await client.post(typed.session, typed.text, message_id=typed.id)
+            typed.settled(True)
             if typed.session == self.session:
                 self._transcript.accepted(accepted)
         except (Disconnected, Stopping):
             raise
         except AgentdError as error:
+            typed.settled(False)
             self._transcript.refused(typed.id, plain(str(error)))
         self._offered.popleft()
         await self._display.flush()

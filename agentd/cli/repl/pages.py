@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from agentd.cli.advice import as_typed
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.protocol import Answer, Line
@@ -94,9 +95,12 @@ class Pages:
             self._end(line.interrupted)
             self._sources(line)
 
-    def asked(self, text: str) -> None:
+    def asked(self, text: str, *, here: bool = True) -> None:
         self.commanded(text)
         self._print("\n")
+
+    def reading(self, text: str) -> None:
+        """The line above the prompt says it for as long as it takes."""
 
     def commanded(self, text: str) -> None:
         """A command that the person typed; its outcome follows."""
@@ -104,10 +108,10 @@ class Pages:
         self._print(render.asked(text, self._width()))
 
     def note(self, text: str) -> None:
-        self._print(render.note(text, self._width()))
+        self._print(render.note(as_typed(text), self._width()))
 
     def error(self, text: str) -> None:
-        self._print(render.error(text, self._width()))
+        self._print(render.error(as_typed(text), self._width()))
 
     def _print(self, text: str) -> None:
         if text:

@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from agentd.cli.ask import source_lines
+from agentd.cli.output import source_lines
 from agentd.events import Citation
 
 log = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ import asyncio
 import os
 from pathlib import Path
 
-from agentd.cli.repl.actions import Actions
+from agentd.cli.repl.actions import Actions, leaves
 from agentd.cli.repl.complete import CommandCompleter
 from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.pages import Pages
-from agentd.cli.repl.screen import Screen, open_history
+from agentd.cli.repl.screen import Screen, TypedHistory, open_history
 from agentd.cli.repl.transcript import Transcript
 from agentd.commands import parse
 from agentd.errors import AgentdError, UsageError
@@ -30,13 +30,16 @@ class Repl:
         self._pages = Pages(self._put, lambda: self._screen.width)
         self._transcript = Transcript(self._pages)
         self.link = Link(self._transcript, self._pages, connect)
-        self._actions = Actions(self.link, self._pages, self._progressed)
-        self._screen = Screen(self, CommandCompleter(self.link.sessions), open_history(history))
+        self._actions = Actions(self.link, self._pages, self._progressed, self._settled)
+        self._history = open_history(history)
+        self._screen = Screen(self, CommandCompleter(self.link.sessions), self._history)
         self._lines: asyncio.Queue[str] = asyncio.Queue(MAX_TYPED)
         self._interrupted = asyncio.Event()
 
     async def run(self, session: str | None) -> int:
         """Follow the session until the person leaves; the exit code."""
+        if who := await self.link.who_answers():
+            self._pages.note(who)
         opened = await self.link.follow(session)
         unanswered = "a conversation without an answer yet" if opened.running or opened.waiting else ""
         name = opened.name or opened.title or unanswered or "a new conversation"
@@ -56,6 +59,8 @@ class Repl:
             for task in tasks[1:]:
                 task.cancel()
             await asyncio.wait(tasks)
+            if isinstance(self._history, TypedHistory):
+                self._history.flush()
             await self._say_goodbye()
         return _outcome(tasks)
 
@@ -85,6 +90,7 @@ class Repl:
         try:
             self._lines.put_nowait(text)
         except asyncio.QueueFull:
+            self._settled(text, False)
             self._pages.error("too much was typed at once; this line was not taken.")
 
     def interrupt(self) -> bool:
@@ -120,6 +126,10 @@ class Repl:
                     self._screen.leave()
                     return
 
+    def _settled(self, line: str, taken: bool) -> None:
+        if isinstance(self._history, TypedHistory):
+            self._history.settle(line, taken)
+
     def _progressed(self, text: str) -> None:
         self._progress = text
 
@@ -137,7 +147,7 @@ def _outcome(tasks: list[asyncio.Task[int | None]]) -> int:
 
 def _is_command(text: str) -> bool:
     try:
-        return parse(text) is not None
+        return leaves(text) or parse(text) is not None
     except UsageError:
         return True
 

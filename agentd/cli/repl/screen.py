@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ REDRAW_SECONDS = 0.05
 LIVE_LINES = 12
 """Lines of the live region at most; on a small terminal it is a part of the height."""
 INTERRUPTED = 130
+MAX_UNSETTLED = 200
+"""Lines of which it may be open whether they are taken; more cannot wait to be accepted and to be performed."""
 
 _SYNC_BEGIN, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 """Synchronized output: a terminal that knows it shows what lies between as one change, others ignore it
@@ -67,12 +70,16 @@ class Prompted(Protocol):
 
 
 class TypedHistory(FileHistory):
-    """A file that only its owner reads; what begins with a blank is not written."""
+    """A file that only its owner reads; what begins with a blank is not written, nor what was refused.
+
+    A line that was typed can be called back at once. It is written when `settle` says that it was taken, or by `flush`.
+    """
 
     def __init__(self, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         super().__init__(str(path))
+        self._unsettled: deque[str] = deque(maxlen=MAX_UNSETTLED)
 
     def load_history_strings(self) -> Iterable[str]:
         try:
@@ -81,6 +88,21 @@ class TypedHistory(FileHistory):
             return []
 
     def store_string(self, string: str) -> None:
+        self._unsettled.append(string)
+
+    def settle(self, string: str, taken: bool) -> None:
+        """Whether this line, which was typed, was taken; one that was not typed is none of ours."""
+        if string in self._unsettled:
+            self._unsettled.remove(string)
+            if taken:
+                self._write(string)
+
+    def flush(self) -> None:
+        """Write what nobody has refused yet: the conversation ends."""
+        while self._unsettled:
+            self._write(self._unsettled.popleft())
+
+    def _write(self, string: str) -> None:
         if string.startswith(" "):
             return
         try:

@@ -10,7 +10,9 @@ from agentd.cli.repl.display import Display
 from agentd.cli.repl.drafts import Draft
 from agentd.events import Citation
 from agentd.plain import plain
+from agentd.usage import reading_line, usage_line
 
+WORKING, STOPPING = "working…", "stopping…"
 REMEMBERED = 1000
 """Answers and turns whose ids are kept to recognise what comes again."""
 
@@ -20,6 +22,16 @@ class _Turn:
         self.attempt = 0
         self.draft = Draft()
         self.answer: protocol.Answer | None = None
+        self.read: int | None = None
+        """How many tokens of its prompt are read, None before it is being read."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question that is not shown yet; `here` if it was typed here."""
+
+    text: str
+    here: bool
 
 
 @dataclass(slots=True)
@@ -57,14 +69,17 @@ class Transcript:
         self._waiting: dict[str, None] = {}
         self._typed: dict[str, _Typed] = {}
         """Messages of ours that are not accepted yet, by their own ids."""
-        self._questions: dict[str, str] = {}
-        """Messages of ours that are accepted and not shown yet, by turn."""
+        self._questions: dict[str, _Asked] = {}
+        """Messages that are accepted and not shown yet, by turn."""
         self._owed: dict[str, None] = {}
         """Turns of ours whose answers were not shown."""
-        self._answers, self._answered, self._ours = _Seen(), _Seen(), _Seen()
+        self._answers, self._answered, self._ours, self._told = _Seen(), _Seen(), _Seen(), _Seen()
+        """Ids of answers; turns that were answered, that are ours, and whose questions we were told."""
         self._said, self._noticed = _Seen(), _Seen()
         """What was said at the ends of turns, and turns that a notice ended: they may be answered after all."""
         self._doing = ""
+        self.shows_usage = False
+        """Whether each answer is followed by what it took."""
 
     # --- what goes on ---
 
@@ -75,7 +90,7 @@ class Transcript:
 
     @property
     def stopping(self) -> bool:
-        return self.running and self._doing == "stopping"
+        return self.running and self._doing == STOPPING
 
     @property
     def idle(self) -> bool:
@@ -86,7 +101,7 @@ class Transcript:
     def status(self) -> str:
         """One line for the person, "" when nothing goes on."""
         waiting = len(self._waiting) + sum(not typed.shown for typed in self._typed.values())
-        doing = f"{self._doing or 'working'}…" if self.running else ""
+        doing = (self._doing or WORKING) if self.running else ""
         return " · ".join(filter(None, (doing, f"queued, {waiting} waiting" if waiting else "")))
 
     # --- what we ask ---
@@ -105,7 +120,7 @@ class Transcript:
         if turn_id in self._answered:
             return
         if typed is not None and not typed.shown:
-            self._questions[turn_id] = typed.text
+            self._questions[turn_id] = _Asked(typed.text, here=True)
         self._owed[turn_id] = None
         if turn_id not in self._turns and self.running:
             self._waiting[turn_id] = None
@@ -125,6 +140,7 @@ class Transcript:
         """Another session is followed from here on: its last lines are shown, whatever was shown before."""
         for unanswered in (self._turns, self._typed, self._questions, self._owed):
             unanswered.clear()
+        self._ours, self._told = _Seen(), _Seen()
         self._doing = ""
         self._waiting = dict.fromkeys(session.waiting)
         for line in session.history:
@@ -156,7 +172,7 @@ class Transcript:
 
     def _missed_question(self, line: protocol.Line) -> None:
         """One of ours may be on the screen, even if the daemon's word that it has it did not arrive."""
-        if line.turn in self._ours or line.turn in self._turns:
+        if line.turn in self._ours or line.turn in self._turns or line.turn in self._questions:
             return
         for typed in self._typed.values():
             if typed.text == line.text and typed.shown:
@@ -174,24 +190,47 @@ class Transcript:
 
     def _remember(self, lines: tuple[protocol.Line, ...]) -> None:
         if lines:
-            self._display.remembered(tuple(_clean(line) for line in lines))
+            self._display.remembered(tuple(cleaned(line) for line in lines))
 
     def happened(self, message: protocol.ServerMessage) -> None:
         """A live message of the session."""
         match message:
             case protocol.State():
                 self._state(message)
+            case protocol.Question():
+                self._question(message)
             case protocol.Found():
                 self._turn(message.turn).draft.known = frozenset(c.n for c in message.citations) or None
-                self._now("reading")
+                self._now("reading…")
+            case protocol.Reading():
+                self._reading(message)
             case protocol.Chunk():
                 self._chunk(message)
             case protocol.Answer():
                 self._answer(message)
 
     def _now(self, doing: str) -> None:
-        if self._doing != "stopping":
+        if self._doing != STOPPING:
             self._doing = doing
+
+    def _question(self, question: protocol.Question) -> None:
+        """One that was typed here is known already, be it accepted or not."""
+        turn_id = question.turn
+        if question.id in self._typed or turn_id in self._ours or turn_id in self._told or turn_id in self._answered:
+            return
+        self._told.add(turn_id)
+        self._questions[turn_id] = _Asked(plain(question.text), here=False)
+        self._advance()
+
+    def _reading(self, reading: protocol.Reading) -> None:
+        turn = self._attempt(reading.turn, reading.attempt)
+        if reading.attempt < turn.attempt:
+            return
+        line = reading_line(reading.done, reading.total, reading.seconds)
+        self._now(line if reading.done < reading.total else WORKING)
+        if turn.read is None or reading.done < turn.read:
+            self._display.reading(line)
+        turn.read = reading.done
 
     def _state(self, state: protocol.State) -> None:
         match state.state:
@@ -199,15 +238,15 @@ class Transcript:
                 if state.turn not in self._turns and state.turn not in self._answered:
                     self._waiting[state.turn] = None
             case "running":
-                self._doing = plain(state.detail) or "working"
+                self._doing = f"{plain(state.detail)}…" if state.detail else WORKING
                 self._attempt(state.turn, state.attempt)
                 self._advance()
-                if state.detail:  # another model took over, which the person should see beside its answer
+                if state.detail:  # the answer begins again, or another model took over: to be seen beside the answer
                     self._display.note(plain(state.detail))
             case "tool":
-                self._now(plain(f"using {state.detail}"))
+                self._now(plain(f"using {state.detail}…"))
             case "stopping":
-                self._doing = "stopping"
+                self._doing = STOPPING
             case "done":
                 self._waiting.pop(state.turn, None)
 
@@ -231,7 +270,7 @@ class Transcript:
         turn = self._attempt(chunk.turn, chunk.attempt)
         if chunk.attempt < turn.attempt:
             return
-        self._now("thinking" if chunk.reasoning else "answering")
+        self._now("thinking…" if chunk.reasoning else "answering…")
         if not chunk.reasoning:
             turn.draft.add(chunk.n, chunk.text)
             if self._front() is turn:
@@ -246,14 +285,17 @@ class Transcript:
         front = next(iter(self._turns), "")
         if not front or (front not in self._ours and any(not typed.shown for typed in self._typed.values())):
             return
-        if (question := self._questions.pop(front, None)) is not None:
-            self._display.asked(question)
+        self._show_question(front)
         turn = self._turns[front]
         if turn.answer is not None:
             self._show_answer(turn.answer)
             self._advance()
         elif text := turn.draft.text:
             self._display.draft(text)
+
+    def _show_question(self, turn_id: str) -> None:
+        if (question := self._questions.pop(turn_id, None)) is not None:
+            self._display.asked(question.text, here=question.here)
 
     def _answer(self, answer: protocol.Answer) -> None:
         if answer.id in self._answers:
@@ -269,6 +311,7 @@ class Transcript:
             self._advance()
 
     def _notice(self, notice: protocol.Answer) -> None:
+        self._show_question(notice.turn)
         if self._turns.pop(notice.turn, None) is not None:
             self._display.restarted()
         self._waiting.pop(notice.turn, None)
@@ -288,6 +331,8 @@ class Transcript:
         self._said.add(_saying(answer))
         citations = tuple(c.model_copy(update=_plain_citation(c)) for c in answer.citations)
         self._display.answered(answer.model_copy(update={"text": plain(answer.text), "citations": citations}))
+        if self.shows_usage and answer.usage is not None:
+            self._display.note(usage_line(answer.usage))
         if not self._turns:
             self._doing = ""
 
@@ -314,6 +359,6 @@ def _plain_citation(citation: Citation) -> dict[str, str]:
     return {name: plain(getattr(citation, name)) for name in ("title", "source", "heading")}
 
 
-def _clean(line: protocol.Line) -> protocol.Line:
+def cleaned(line: protocol.Line) -> protocol.Line:
     citations = tuple(c.model_copy(update=_plain_citation(c)) for c in line.citations)
     return line.model_copy(update={"text": plain(line.text), "citations": citations})

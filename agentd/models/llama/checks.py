@@ -69,6 +69,12 @@ class Checks:
         found = self._read().get(_key(kind, about))
         return found if isinstance(found, dict) else None
 
+    def all(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Everything of a kind that was found here, by what it is about, the newest last."""
+        prefix = _key(kind, "")
+        of_kind = ((key, value) for key, value in self._read().items() if key.startswith(prefix))
+        return {key.removeprefix(prefix): value for key, value in of_kind if isinstance(value, dict)}
+
     def put(self, kind: str, about: str, finding: dict[str, Any]) -> None:
         findings = self._read()
         findings.pop(_key(kind, about), None)

@@ -1,0 +1,141 @@
+"""What `agentd ask` writes: the answer in the form that was asked for, and meanwhile why the person waits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from typing import TextIO
+
+from agentd import protocol
+from agentd.cli.advice import NAME, as_typed, program
+from agentd.events import Citation
+from agentd.plain import plain
+from agentd.usage import reading_line, usage_line
+
+
+class WaitingLine:
+    """One line on a terminal that is overwritten by the next one and gone when something else is written.
+
+    Nothing is written to a stream that is not a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = 0
+        self._alive = stream.isatty()
+
+    def show(self, text: str) -> None:
+        if not self._alive:
+            return
+        text = text[: shutil.get_terminal_size().columns - 1]
+        self._stream.write("\r" + text.ljust(self._shown))
+        self._stream.flush()
+        self._shown = len(text)
+
+    def clear(self) -> None:
+        if self._shown:
+            self._stream.write("\r" + " " * self._shown + "\r")
+            self._stream.flush()
+            self._shown = 0
+
+
+class Output:
+    """`answers` gets the answer and nothing else, `words` everything else.
+
+    Live text is only for a terminal, where somebody waits for it.
+    """
+
+    def __init__(self, form: str, answers: TextIO, words: TextIO, *, usage: bool = False) -> None:
+        self._form = form
+        self._answers = answers
+        self._words = words
+        self._usage = usage
+        self._live = form == "text" and answers.isatty()
+        self._waiting = WaitingLine(words)
+        self._attempt = 0
+        self._shown = ""
+
+    def live(self, message: protocol.ServerMessage) -> None:
+        """Something that happened in the turn; the answer has a method of its own."""
+        if self._form == "stream-json":
+            self._line(message.model_dump_json())
+            return
+        match message:
+            case protocol.State(state="running"):
+                self._begun(message.attempt, plain(message.detail))
+            case protocol.State(state="tool"):
+                self._waiting.show(plain(f"using {message.detail}…"))
+            case protocol.Reading():
+                self._waiting.show(reading_line(message.done, message.total, message.seconds))
+            case protocol.Chunk(reasoning=True):
+                self._waiting.show("thinking…")
+            case protocol.Chunk():
+                self._chunk(message)
+
+    def _begun(self, attempt: int, detail: str) -> None:
+        if attempt > self._attempt:
+            self._attempt = attempt
+            self.restart()
+        if detail:
+            self._waiting.clear()
+            print(f"agentd: {as_typed(detail)}", file=self._words, flush=True)
+
+    def _chunk(self, chunk: protocol.Chunk) -> None:
+        if not self._live:
+            self._waiting.show("answering…")
+            return
+        text = chunk.text[max(0, len(self._shown) - chunk.n) :]
+        self._shown += text
+        self._write(plain(text))
+
+    def restart(self) -> None:
+        """What was shown is void."""
+        if self._shown:
+            self._write("\n\n")
+        self._shown = ""
+
+    def clear(self) -> None:
+        """Take away the word on why the person waits."""
+        self._waiting.clear()
+
+    def answer(self, answer: protocol.Answer) -> None:
+        self._waiting.clear()
+        if self._form != "text":
+            self._line(answer.model_dump_json())
+        elif answer.outcome != "error":
+            self._text(answer)
+            self._explain(answer)
+        if answer.outcome == "error":
+            print(f"agentd: {as_typed(plain(answer.text))}", file=self._words)
+        if self._usage and answer.usage is not None:
+            print(usage_line(answer.usage), file=self._words)
+
+    def _text(self, answer: protocol.Answer) -> None:
+        if not answer.text.startswith(self._shown):
+            self._write("\n\n")
+            self._shown = ""
+        self._write(plain(answer.text[len(self._shown) :]) + "\n")
+        if answer.citations:
+            self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
+
+    def _explain(self, answer: protocol.Answer) -> None:
+        """An answer is written as it is, also where it gives advice that cannot be typed like this here."""
+        if self._words.isatty() and "`agentd " in answer.text and not answer.citations and program() != NAME:
+            print(f"(agentd is {program()} here; `make install` puts it on your PATH.)", file=self._words)
+
+    def _line(self, text: str) -> None:
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        self._waiting.clear()
+        self._answers.write(text)
+        self._answers.flush()
+
+
+def source_lines(citations: Iterable[Citation]) -> list[str]:
+    """Where an answer was found, one line for each mark."""
+    lines = []
+    for citation in citations:
+        place = f", {citation.heading}" if citation.heading else ""
+        lines.append(plain(f"[{citation.n}] {citation.source}{place}"))
+    return lines

@@ -1,0 +1,81 @@
+"""How fast a model would be on this machine: as it was measured here, else reckoned from one of a like size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentd.models.llama.checks import Checks, of_file
+from agentd.ports import Pace
+
+KIND = "pace"
+"""The kind of `Checks` under which the speeds of a model are kept, by its file and the number of threads."""
+FARTHEST = 20.0
+"""A model is not judged by one that is so many times larger or smaller."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ran:
+    """A model that ran here: `about` is what `checks.of_file` says of its file, `size` its bytes."""
+
+    about: str
+    size: int
+    pace: Pace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """Tokens per second. `by` is the name of the file by which that was reckoned, "" if it was measured itself."""
+
+    pace: Pace
+    by: str = ""
+
+
+def ran_here(checks: Checks) -> list[Ran]:
+    """The models whose speeds were measured on this machine, each once, the newest first."""
+    found: dict[str, Ran] = {}
+    for about, finding in reversed(checks.all(KIND).items()):
+        ran = _ran(about, finding)
+        if ran is not None:
+            found.setdefault(ran.about, ran)
+    return list(found.values())
+
+
+def _ran(about: str, finding: Mapping[str, Any]) -> Ran | None:
+    """What is kept as "NAME BYTES TIME N threads"; None for anything else."""
+    parts = about.rsplit(" ", 4)
+    read, write = finding.get("read"), finding.get("write")
+    if len(parts) != 5 or not parts[1].isdecimal() or not _is_speed(read) or not _is_speed(write):
+        return None
+    pace = Pace(read=float(read), write=float(write))
+    return Ran(about=" ".join(parts[:3]), size=int(parts[1]), pace=pace)
+
+
+def _is_speed(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def of_model(path: Path, ran: Sequence[Ran]) -> Expected | None:
+    """What can be expected of the model in this file; None if nothing can."""
+    try:
+        about, size = of_file(path), path.stat().st_size
+    except OSError:
+        return None
+    measured = next((one for one in ran if one.about == about), None)
+    return Expected(pace=measured.pace) if measured else of_size(size, ran)
+
+
+def of_size(size: int, ran: Sequence[Ran]) -> Expected | None:
+    """What can be expected of a model of so many bytes: both speeds go down as the bytes go up.
+
+    Writing a token reads all weights once from memory, and reading a prompt computes with all of them.
+    """
+    near = [one for one in ran if 1 / FARTHEST <= size / max(1, one.size) <= FARTHEST]
+    if not near:
+        return None
+    one = min(near, key=lambda one: abs(math.log(size / one.size)))
+    pace = Pace(read=one.pace.read * one.size / size, write=one.pace.write * one.size / size)
+    return Expected(pace=pace, by=one.about.rsplit(" ", 2)[0])
