@@ -96,13 +96,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments, {True: QUICK, False: FULL})
     plan = QUICK if options.quick else FULL
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    picture = options.picture or (None if options.quick else PICTURES / "answers.svg")
     try:
         collection = answers_data.read(options.data or answers_data.OWN)
         follow_ups = answers_data.follow_ups()
         threads = options.threads or free_threads()
-        journal = Journal(options.resume, settings(plan, collection, threads))
         models = {name: None if name == EXTRACTIVE else fetch(name) for name in options.model}
-        with tempfile.TemporaryDirectory() as place:
+        with (
+            Journal(options.resume, settings(plan, collection, threads)) as journal,
+            tempfile.TemporaryDirectory() as place,
+        ):
             setting = Setting(
                 collection=collection,
                 follow_ups=follow_ups,
@@ -113,12 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 plain=options.plain_peer,
             )
             run(plan, setting, journal)
+            found = tell(journal, answers_rows.Known.of(collection, follow_ups), picture)
     except (DataError, OtherRun, FetchFailed, DaemonFailed, PeerFailed) as error:
         print(error, file=sys.stderr)
         return 1
-    picture = options.picture or (None if options.quick else PICTURES / "answers.svg")
-    found = tell(journal, answers_rows.Known.of(collection, follow_ups), picture)
-    journal.close()
     if options.json is not None:
         write_json(found, options.json)
     return 0

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from agentd import protocol
 from agentd.client import Client
@@ -109,29 +110,35 @@ async def daemon(place: Path, model: Path | None, settings: Sequence[str]) -> As
     chosen = ("--model", str(model)) if model else ("--set", 'model.order=["extractive"]')
     command += [*chosen, *(word for setting in settings for word in ("--set", setting))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTD_")}
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "log").open("ab") as log:
+    with _log(place) as log:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
         )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(_end, process)
-        await _ready(process, place / "log")
+        if not await _is_ready(process):
+            raise DaemonFailed(f"the daemon did not become ready; its log ends with:\n{_end_of_log(place)}")
         client = await stack.enter_async_context(await Client.connect(state / "agentd.sock", name="bench", acks=True))
         store = await stack.enter_async_context(Store(state / "documents.db", load_migrations("agentd.retrieval")))
         yield Asking(client, KeywordSearch(store))
 
 
-async def _ready(process: asyncio.subprocess.Process, log: Path) -> None:
+def _log(place: Path) -> IO[bytes]:
+    place.mkdir(parents=True, exist_ok=True)
+    return (place / "log").open("ab")
+
+
+def _end_of_log(place: Path) -> str:
+    return "\n".join((place / "log").read_text("utf-8", "replace").splitlines()[-5:])
+
+
+async def _is_ready(process: asyncio.subprocess.Process) -> bool:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(READY_SECONDS):
-            line = await process.stdout.readline()
+            return b"agentd is ready" in await process.stdout.readline()
     except TimeoutError:
-        line = b""
-    if b"agentd is ready" not in line:
-        said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-5:])
-        raise DaemonFailed(f"the daemon did not become ready; its log ends with:\n{said}")
+        return False
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

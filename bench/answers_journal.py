@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Self
 
 Part = Literal["questions", "first_text_8", "first_text_4", "sums", "hello", "follow_ups"]
 Who = Literal["agentd", "peer"]
@@ -83,7 +83,10 @@ class Journal:
     def __iter__(self) -> Iterator[Reply]:
         return iter(list(self._replies.values()))
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
 

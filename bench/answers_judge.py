@@ -63,7 +63,8 @@ _REFUSALS = tuple(
         r"\bno (?:[\w-]+ )?(?:information|mention|answer|indication|details?|evidence|reference)\b",
         r"\b(?:cannot|can['\u2019]t|can not|could not|couldn['\u2019]t|unable to|not able to|impossible to|not possible"
         r" to)(?: be)?(?: \w+)? (?:answer|answered|determine|determined|find|found|tell|say|provide|infer|inferred)\b",
-        r"\b(?:not|n['\u2019]t)(?: \w+){0,2} enough (?:information|context|detail)\b|\binsufficient (?:information|context)\b",
+        r"\b(?:not|n['\u2019]t)(?: \w+){0,2} enough (?:information|context|detail)\b",
+        r"\binsufficient (?:information|context)\b",
         r"\bI(?: do not|['\u2019]m not| don['\u2019]t| am not) (?:know|have|sure|aware)\b",
         r"\b(?:sagen|enthalten|nennen|erw\u00e4hnen)\b[^.\n]{0,30}\bnicht\b|\bsteht nicht in\b|\bgeht nicht hervor\b",
     )
@@ -101,7 +102,8 @@ def share(hits: Sequence[bool]) -> Estimate:
     p = sum(hits) / n
     middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
-    return Estimate(value=p, low=max(0.0, middle - half), high=min(1.0, middle + half), n=n)
+    low, high = (0.0 if p == 0 else middle - half), (1.0 if p == 1 else middle + half)
+    return Estimate(value=p, low=low, high=high, n=n)
 
 
 def quantile(values: Sequence[float], q: float) -> Estimate:

@@ -49,11 +49,9 @@ def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text; what is compared stands before what is only shown."""
     cells = [("", "ours", "", "95 %", "peer", "", "95 %", "ratio", "n")]
     for row in sorted(rows, key=lambda row: not row.peer):
+        ours = (row.name, number(row.value), row.unit, _interval(row.n, row.interval))
         peer = (row.peer, number(row.peer_value), _interval(row.n, row.peer_interval), f"{row.ratio:.2f}")
-        cells.append(
-            (row.name, number(row.value), row.unit, _interval(row.n, row.interval), *(peer if row.peer else ("",) * 4))
-            + (str(row.n) if row.n else "",)
-        )
+        cells.append((*ours, *(peer if row.peer else ("", "", "", "")), str(row.n) if row.n else ""))
     if not any(row.n for row in rows):
         cells = [tuple(cell for n, cell in enumerate(line) if n not in (3, 6, 8)) for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -95,7 +95,7 @@ def test_a_registry_that_does_not_answer_is_a_reason_of_its_own(
     tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", NOWHERE)
-    with pytest.raises(NoRegistry, match="no package registry answers, so made-part1==1.0 cannot be fetched"):
+    with pytest.raises(NoRegistry, match=r"no package registry answers, so made-part1==1\.0 cannot be fetched"):
         get(tmp_path)
     assert main(["--dir", str(tmp_path)]) == real_models.NO_REGISTRY_EXIT
     assert "no package registry answers" in capsys.readouterr().err
