@@ -38,7 +38,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 def settings(plan: Plan, collection: Collection, threads: int) -> dict[str, Any]:
     """What a reply depends on besides the code: replies of two runs belong together only if these agree."""
-    asked = json.dumps([asdict(each) for each in (*collection.documents, *collection.questions)], sort_keys=True)
+    asked = json.dumps(asdict(collection), sort_keys=True)
     return {
         "data": hashlib.sha256(asked.encode()).hexdigest(),
         "tokens": plan.tokens,

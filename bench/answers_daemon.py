@@ -68,7 +68,8 @@ class Asking:
         session = session or await self.session()
         start = time.perf_counter()
         turn = (await self._client.post(session, question)).turn
-        first, found, attempt, stopped = 0.0, (), 0, False
+        found: tuple[str, ...] = ()
+        first, attempt, stopped = 0.0, 0, False
         async with asyncio.timeout(ANSWER_SECONDS):
             async for message in self._client.messages():
                 if getattr(message, "turn", "") != turn:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.answers_data import SUMS, Collection, FollowUp
+from bench.answers_data import SUMS, Collection, FollowUp, Question
 from bench.answers_journal import Part, Reply, Who
 from bench.answers_judge import Estimate, holds_number, is_right, quantile, refuses, share
 from bench.report import Panel, Row
@@ -44,7 +44,7 @@ class Known:
 
     @classmethod
     def of(cls, collection: Collection, follow_ups: Sequence[FollowUp]) -> Known:
-        both = [*collection.questions, *follow_ups]
+        both: list[Question | FollowUp] = [*collection.questions, *follow_ups]
         return cls(
             gold={each.id: each.gold for each in both},
             document={each.id: Path(each.document).name for each in both},

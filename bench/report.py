@@ -47,7 +47,7 @@ def shown(name: str, unit: str, values: Sequence[float]) -> Row:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text; what is compared stands before what is only shown."""
-    cells = [("", "ours", "", "95 %", "peer", "", "95 %", "ratio", "n")]
+    cells: list[tuple[str, ...]] = [("", "ours", "", "95 %", "peer", "", "95 %", "ratio", "n")]
     for row in sorted(rows, key=lambda row: not row.peer):
         ours = (row.name, number(row.value), row.unit, _interval(row.n, row.interval))
         peer = (row.peer, number(row.peer_value), _interval(row.n, row.peer_interval), f"{row.ratio:.2f}")
