@@ -81,7 +81,6 @@ def _options(arguments: Sequence[str] | None, plan_of: dict[bool, Plan]) -> argp
         "--resume", type=Path, metavar="FILE", help="keep the replies here, and go on from what is there"
     )
     parser.add_argument("--threads", type=int, help="of the peer's model (default: as many as ours takes)")
-    parser.add_argument("--plain-peer", action="store_true", help="the peer without AMX and repacked weights")
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw here (default: docs/benchmarks/answers.svg, not if --quick)"
     )
@@ -113,7 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 parts=[part for part in PARTS if part in (options.part or PARTS)],
                 place=Path(place),
                 threads=threads,
-                plain=options.plain_peer,
             )
             run(plan, setting, journal)
             found = tell(journal, answers_rows.Known.of(collection, follow_ups), picture)

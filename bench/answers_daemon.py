@@ -60,6 +60,10 @@ class Asking:
         """What our own retrieval finds, whatever the daemon makes of it."""
         return await self._documents.search(question, OWNER, limit=limit)
 
+    async def way(self) -> str:
+        """How llama.cpp computes here, as `agentd status` names it; "" if that is not known."""
+        return str((await self._client.get("status"))["model"].get("way") or "")
+
     async def session(self) -> str:
         return (await self._client.open()).session
 

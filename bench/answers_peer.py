@@ -70,12 +70,11 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(model: Path, *, threads: int, plain: bool = False) -> AsyncIterator[Peer]:
-    """A peer that has loaded its model; `plain` without the buffers of llama.cpp that crash on some machines."""
-    command = [sys.executable, "-m", "bench.answers_peer", str(model), "--threads", str(threads)]
+async def peer(model: Path, *, threads: int, way: str) -> AsyncIterator[Peer]:
+    """A peer that has loaded its model, and has llama.cpp compute in the way that ours found to work here."""
+    command = (sys.executable, "-m", "bench.answers_peer", str(model), "--threads", str(threads), "--way", way)
     process = await asyncio.create_subprocess_exec(
         *command,
-        *(("--plain",) if plain else ()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -94,16 +93,16 @@ async def peer(model: Path, *, threads: int, plain: bool = False) -> AsyncIterat
 # --- The peer's own process ------------------------------------------------------------------------------------------
 
 
-def serve(model: Path, *, threads: int, plain: bool) -> None:
+def serve(model: Path, *, threads: int, way: str) -> None:
     """Say "ready", then answer line by line until the input ends."""
-    llama = _load(model, threads=threads, plain=plain)
+    llama = _load(model, threads=threads, parts=way.split("+"))
     print('"ready"', flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps(asdict(_answer(llama, asked["text"], asked["tokens"]))), flush=True)
 
 
-def _load(model: Path, *, threads: int, plain: bool) -> Any:
+def _load(model: Path, *, threads: int, parts: Sequence[str]) -> Any:
     import llama_cpp
     from llama_cpp import llama_cpp as native
 
@@ -116,7 +115,7 @@ def _load(model: Path, *, threads: int, plain: bool) -> Any:
             self.prompt_tokens = len(tokens)
             return super().generate(tokens, *arguments, **named)
 
-    if plain:
+    if "repack" not in parts:
         defaults: Any = native.llama_model_default_params
 
         def without_extra_buffers() -> Any:
@@ -130,7 +129,8 @@ def _load(model: Path, *, threads: int, plain: bool) -> Any:
         n_ctx=CONTEXT,
         n_threads=threads,
         n_threads_batch=threads,
-        flash_attn=True,  # ours decides by itself; llama.cpp can do it on any processor
+        n_gpu_layers=-1 if "gpu" in parts else 0,
+        flash_attn="flash" in parts,
         verbose=False,
     )
 
@@ -154,9 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.answers_peer", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--way", required=True, help="what of llama.cpp is used: gpu, flash, repack, joined by +")
     options = parser.parse_args()
-    serve(options.model, threads=options.threads, plain=options.plain)
+    serve(options.model, threads=options.threads, way=options.way)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from bench.answers_peer import PASSAGES, Peer, Spoken, peer, prompt
 
 EXTRACTIVE = "extractive"
 HELLO_CONTEXT = 4096
+DEFAULT_WAY = "flash+repack"
+"""How llama.cpp computes unless told otherwise, on a processor."""
 FIRST_TEXTS: Mapping[Part, int] = {"first_text_8": 8, "first_text_4": 4}
 """Seconds of `model.first_text` that these parts are asked with."""
 WARM_UP = "Which documents do you have?"
@@ -47,7 +49,6 @@ class Setting:
     parts: Sequence[Part]
     place: Path
     threads: int
-    plain: bool = False
 
 
 class Progress:
@@ -130,7 +131,7 @@ class Run:
             self.journal.add(_ours(part, model, each.kind, question.id, question.text, said))
         if model != EXTRACTIVE and (part, model, "peer", each.kind, question.id) not in self.journal:
             texts = [passage.text for passage in await asking.passages(question.text, PASSAGES)]
-            peer = await self._peer(model, stack)
+            peer = await self._peer(model, asking, stack)
             spoken = await peer.ask(prompt(question.text, texts), tokens=1 if only_first else self.plan.tokens)
             self.journal.add(_peers(part, model, each.kind, question.id, question.text, spoken))
 
@@ -186,11 +187,14 @@ class Run:
         who: Iterable[Who] = ("agentd",) if alone else ("agentd", "peer")
         return any((part, model, each, kind, id) not in self.journal for each in who)
 
-    async def _peer(self, model: str, stack: AsyncExitStack) -> Peer:
+    async def _peer(self, model: str, asking: Asking, stack: AsyncExitStack) -> Peer:
         if model not in self._peers:
             path, threads = self.setting.models[model], self.setting.threads
             assert path is not None
-            self._peers[model] = await stack.enter_async_context(peer(path, threads=threads, plain=self.setting.plain))
+            if not (way := await asking.way()):
+                await asking.ask(WARM_UP)
+                way = await asking.way() or DEFAULT_WAY
+            self._peers[model] = await stack.enter_async_context(peer(path, threads=threads, way=way))
         return self._peers[model]
 
     @asynccontextmanager
