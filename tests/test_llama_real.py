@@ -133,7 +133,6 @@ async def test_stop_ends_the_answer_and_keeps_what_was_said(tmp_path: Path, smol
         assert await client.stop(session)
         heard = await hear(client)
         assert heard.answer.outcome == "interrupted" and heard.answer.text.strip()
-        assert (await ask(client, STORY + " Begin.")).pieces
 
 
 async def test_a_model_that_is_killed_in_mid_answer_answers_all_the_same(tmp_path: Path, smollm2: Path) -> None:
@@ -183,7 +182,7 @@ async def test_without_a_template_it_is_written_to_in_chatml_and_that_is_said(
     assert "has no chat template" in running.log.read_text()
     assert "the ChatML form" in running.log.read_text()
     main(["model", "info", str(bare), "--state-dir", str(tmp_path / "s"), "--config", os.devnull])
-    assert "ChatML" in capsys.readouterr().out
+    assert "none; a common one is used" in capsys.readouterr().out
 
 
 async def test_in_a_context_of_512_tokens_the_passages_give_way_and_a_long_question_is_refused_with_the_numbers(
