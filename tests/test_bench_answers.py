@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agentd.testing.gguf import chain, write_table_model
 from bench import answers, answers_data, answers_run
 from bench.answers_data import SUMS, Collection, DataError, choose, follow_ups, read
 from bench.answers_journal import Journal, OtherRun, Reply
 from bench.answers_judge import holds_number, is_right, normal, quantile, refuses, share
-from bench.answers_peer import prompt
+from bench.answers_peer import PeerFailed, peer, prompt
 from bench.answers_rows import MOST, Known, paired, panels, rows
 
 SETTINGS = {"data": "d", "tokens": 96}
@@ -309,6 +310,22 @@ async def test_the_extractive_model_is_asked_through_a_daemon_and_nothing_is_ask
     with Journal(kept, answers.settings(plan, collection, 1)) as journal:
         await answers_run.Run(plan, setting, journal, answers_run.Progress(told.append)).everything()
     assert kept.read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("way", ["plain", "flash+repack"])
+async def test_the_peer_answers_from_a_process_of_its_own(tmp_path: Path, way: str) -> None:
+    write_table_model(tmp_path / "known.gguf", chain("\n", " The", " answer", " is", " known", ".", "</s>"))
+    async with peer(tmp_path / "known.gguf", threads=1, way=way) as other:
+        whole, short = await other.ask("Well?", tokens=20), await other.ask("Well, well?", tokens=1)
+    assert (whole.text.strip(), short.text.strip()) == ("The answer is known.", "The")
+    assert short.prompt_tokens > whole.prompt_tokens > len("Well?")
+    assert 0 < whole.first_text <= whole.seconds
+
+
+async def test_a_peer_that_ends_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PeerFailed, match="the peer ended with exit code 1"):
+        async with peer(tmp_path / "none.gguf", threads=1, way="plain"):
+            pass
 
 
 def test_wrong_options_and_files_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
