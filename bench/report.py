@@ -15,7 +15,10 @@ PICTURES = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One comparison; `ratio` > 1 means that ours is better, whatever the unit. Without a peer it is 0."""
+    """One comparison; `ratio` > 1 means that ours is better, whatever the unit. Without a peer it is 0.
+
+    A value that was found from a sample has its size `n` and 95 % intervals.
+    """
 
     name: str
     value: float
@@ -23,6 +26,9 @@ class Row:
     peer: str = ""
     peer_value: float = 0.0
     ratio: float = 0.0
+    n: int = 0
+    interval: tuple[float, float] = (0.0, 0.0)
+    peer_interval: tuple[float, float] = (0.0, 0.0)
 
 
 def compare(
@@ -41,12 +47,15 @@ def shown(name: str, unit: str, values: Sequence[float]) -> Row:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text; what is compared stands before what is only shown."""
-    cells = [("", "ours", "", "peer", "", "ratio")]
+    cells: list[tuple[str, ...]] = [("", "ours", "", "95 %", "peer", "", "95 %", "ratio", "n")]
     for row in sorted(rows, key=lambda row: not row.peer):
-        peer = (row.peer, number(row.peer_value), f"{row.ratio:.2f}") if row.peer else ("", "", "")
-        cells.append((row.name, number(row.value), row.unit, *peer))
+        ours = (row.name, number(row.value), row.unit, _interval(row.n, row.interval))
+        peer = (row.peer, number(row.peer_value), _interval(row.n, row.peer_interval), f"{row.ratio:.2f}")
+        cells.append((*ours, *(peer if row.peer else ("", "", "", "")), str(row.n) if row.n else ""))
+    if not any(row.n for row in rows):
+        cells = [tuple(cell for n, cell in enumerate(line) if n not in (3, 6, 8)) for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    numeric = (1, 4, 5)
+    numeric = (1, 5, 7, 8) if len(widths) > 6 else (1, 4, 5)
     lines = [
         "  ".join(
             cell.rjust(width) if n in numeric else cell.ljust(width)
@@ -57,13 +66,23 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _interval(n: int, ends: tuple[float, float]) -> str:
+    return f"{number(ends[0])} - {number(ends[1])}" if n else ""
+
+
 def number(value: float) -> str:
     """Three digits that matter, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
-    path.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    """The agreed members, and of a sample its size and intervals."""
+    path.write_text(json.dumps([_members(row) for row in rows], indent=2) + "\n")
+
+
+def _members(row: Row) -> dict[str, object]:
+    sampled = ("n", "interval", "peer_interval")
+    return {name: value for name, value in asdict(row).items() if row.n or name not in sampled}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,4 +10,5 @@ http      an HTTP server whose handler decides every byte
 openai_server  an OpenAI-compatible endpoint that answers well or badly
 hub       a hub of models that can break every promise it makes
 gguf      tiny real models whose next token is known by construction
+real_models  real language models, put together from Python packages
 """

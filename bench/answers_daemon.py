@@ -1,0 +1,158 @@
+"""A daemon of its own on a temporary state directory, asked over its socket as any client asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from agentd import protocol
+from agentd.client import Client
+from agentd.events import OWNER, Passage
+from agentd.retrieval.search import KeywordSearch
+from agentd.store import Store, load_migrations
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 60.0
+ANSWER_SECONDS = 900.0
+
+
+class DaemonFailed(Exception):
+    """The daemon did not start; the message has the end of its log."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """An answer as a client saw it; the seconds count from when the question was sent.
+
+    `first_text` is when the text began that stayed: what a later attempt voided does not count.
+    """
+
+    text: str
+    outcome: str
+    model: str
+    cited: tuple[str, ...]
+    found: tuple[str, ...]
+    prompt_tokens: int
+    first_text: float
+    seconds: float
+
+
+class Asking:
+    """A client of a running daemon, which asks one question after the other."""
+
+    def __init__(self, client: Client, documents: KeywordSearch) -> None:
+        self._client = client
+        self._documents = documents
+
+    async def ingest(self, place: Path) -> None:
+        async for _ in self._client.ingest([place]):
+            pass
+
+    async def passages(self, question: str, limit: int) -> Sequence[Passage]:
+        """What our own retrieval finds, whatever the daemon makes of it."""
+        return await self._documents.search(question, OWNER, limit=limit)
+
+    async def way(self) -> str:
+        """How llama.cpp computes here, as `agentd status` names it; "" if that is not known."""
+        return str((await self._client.get("status"))["model"].get("way") or "")
+
+    async def session(self) -> str:
+        return (await self._client.open()).session
+
+    async def ask(self, question: str, *, session: str = "", only_first: bool = False) -> Said:
+        """The whole answer, in a session of its own unless one is named; stopped at its first text if so wanted."""
+        session = session or await self.session()
+        start = time.perf_counter()
+        turn = (await self._client.post(session, question)).turn
+        found: tuple[str, ...] = ()
+        first, attempt, stopped = 0.0, 0, False
+        async with asyncio.timeout(ANSWER_SECONDS):
+            async for message in self._client.messages():
+                if getattr(message, "turn", "") != turn:
+                    continue
+                now = time.perf_counter() - start
+                match message:
+                    case protocol.State() if message.attempt > attempt:
+                        attempt, first = message.attempt, 0.0
+                    case protocol.Found():
+                        found = tuple(dict.fromkeys(Path(place.source).name for place in message.citations))
+                    case protocol.Chunk() if message.text.strip() and not message.reasoning and not first:
+                        first = now
+                        if only_first and not stopped:
+                            stopped = await self._client.stop(session)
+                    case protocol.Answer():
+                        await self._client.ack(message.id)
+                        return _said(message, found, first or now, now)
+        raise DaemonFailed("the daemon closed the connection.")
+
+
+def _said(answer: protocol.Answer, found: tuple[str, ...], first: float, seconds: float) -> Said:
+    return Said(
+        text=answer.text,
+        outcome=answer.outcome,
+        model=answer.model,
+        cited=tuple(dict.fromkeys(Path(place.source).name for place in answer.citations)),
+        found=found,
+        prompt_tokens=answer.usage.prompt_tokens if answer.usage else 0,
+        first_text=first,
+        seconds=seconds,
+    )
+
+
+@asynccontextmanager
+async def daemon(place: Path, model: Path | None, settings: Sequence[str]) -> AsyncIterator[Asking]:
+    """A daemon whose state lies in `place`, with the model in a file or the extractive one, and further settings."""
+    state = place / "state"
+    command = [sys.executable, "-m", "agentd", "run", "--config", os.devnull, "--state-dir", str(state)]
+    chosen = ("--model", str(model)) if model else ("--set", 'model.order=["extractive"]')
+    command += [*chosen, *(word for setting in settings for word in ("--set", setting))]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTD_")}
+    with _log(place) as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=log, env=environment
+        )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_end, process)
+        if not await _is_ready(process):
+            raise DaemonFailed(f"the daemon did not become ready; its log ends with:\n{_end_of_log(place)}")
+        client = await stack.enter_async_context(await Client.connect(state / "agentd.sock", name="bench", acks=True))
+        store = await stack.enter_async_context(Store(state / "documents.db", load_migrations("agentd.retrieval")))
+        yield Asking(client, KeywordSearch(store))
+
+
+def _log(place: Path) -> IO[bytes]:
+    place.mkdir(parents=True, exist_ok=True)
+    return (place / "log").open("ab")
+
+
+def _end_of_log(place: Path) -> str:
+    return "\n".join((place / "log").read_text("utf-8", "replace").splitlines()[-5:])
+
+
+async def _is_ready(process: asyncio.subprocess.Process) -> bool:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            return b"agentd is ready" in await process.stdout.readline()
+    except TimeoutError:
+        return False
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
