@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             from agentd.cli.model_bench import bench_model
 
             name = options.target or chosen_name(shelf, settings, action="bench")
-            bench_model(options, settings, path_of(shelf, settings, name))
+            bench_model(options, settings, shelf, path_of(shelf, settings, name))
     return 0
 
 

@@ -15,6 +15,7 @@ from agentd.generation import (
     ToolCallDelta,
     ToolResultPart,
 )
+from agentd.ports import Pace
 
 Script = Callable[[ModelRequest], Iterable[Delta | Exception]]
 
@@ -60,7 +61,7 @@ def results_of(request: ModelRequest) -> list[str]:
 
 
 class ScriptedModel:
-    """Implements `ports.ChatModel`, and where it is told so `ports.ToolUser` and `ports.Writer`.
+    """Implements `ports.ChatModel`, and where it is told so `ports.ToolUser`, `ports.Writer` and `ports.Paced`.
 
     While `gate` is not set, a stream waits before each delta. `count` is how it counts tokens.
     """
@@ -73,12 +74,14 @@ class ScriptedModel:
         *,
         tools: bool = False,
         writes: bool = False,
+        pace: Pace | None = None,
         count: Callable[[ModelRequest], int] = lambda request: len(question_of(request).split()),
     ) -> None:
         self._script = script
         self._count = count
         self.tools = tools
         self.writes = writes
+        self.pace = pace
         self.gate = asyncio.Event()
         self.gate.set()
         self.requests: list[ModelRequest] = []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from agentd.errors import ModelError
 from agentd.generation import Message, ModelRequest, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
 from agentd.models.llama.schema import check_schema
-from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall
+from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall, Warm
 from agentd.prompt import render_passage
 
 MOST_STOPS, LONGEST_STOP = 16, 200
@@ -45,6 +45,10 @@ def generate_message(request: ModelRequest, number: int) -> Generate:
 
 def count_message(request: ModelRequest, number: int) -> Count:
     return Count(id=number, lines=_lines(request), tools=_tools(request))
+
+
+def warm_message(request: ModelRequest, number: int) -> Warm:
+    return Warm(id=number, lines=_lines(request), tools=_tools(request))
 
 
 def _check(sampling: Sampling) -> None:
