@@ -30,7 +30,7 @@ def status(**changes: Any) -> dict[str, Any]:
     }
     return {
         "daemon": {"version": "1", "pid": 7, "in_process": False, "state_dir": "/s", "free_mb": 1234},
-        "model": {"name": "m", "note": "ready"},
+        "model": {"name": "m", "note": "ready", "read_tps": None, "write_tps": None, **changes.get("model", {})},
         "documents": {"documents": 2, "chunks": 3000},
         "turns": {"running": 0, "waiting": 0},
         "pending": {**pending, **changes.get("pending", {})},
@@ -51,6 +51,13 @@ def test_where_nothing_is_owed_it_says_no_more_than_that() -> None:
     assert line("channel c") == "connected"
     assert line("health") == "well"
     assert line("agentd") == "1, pid 7"
+
+
+def test_how_fast_the_model_is_is_told_as_far_as_it_is_known() -> None:
+    assert line("model") == "m: ready"
+    assert line("model", model={"read_tps": 1234.5, "write_tps": 8.26}) == (
+        "m: ready, reads 1,234 tokens/s, writes 8.3 tokens/s"
+    )
 
 
 def test_what_is_owed_is_told_with_its_age() -> None:
