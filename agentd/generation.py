@@ -82,7 +82,7 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Seconds that each phase of a generation may take; `first_token` from when its prompt is being read."""
+    """Seconds that each phase of a generation may take; `first_token` counts only while no more of a prompt is read."""
 
     load: float = 300.0
     first_token: float = 120.0

@@ -427,6 +427,19 @@ class Paced(Protocol):
 
 
 @runtime_checkable
+class Warmable(Protocol):
+    """A model that can read ahead what its prompts begin with."""
+
+    async def warm(self, request: ModelRequest) -> int:
+        """Read, while nothing else is to do, what every prompt begins with that has these messages and tools first.
+
+        Waits until that is done, for the limit of a turn at most; so many tokens are in the cache then, 0 if it cannot.
+        Raises like `ChatModel.stream`. To be called again when the model was loaded anew.
+        """
+        ...
+
+
+@runtime_checkable
 class Citer(Protocol):
     """A model that may be told how to cite; one that is not a `Citer` is told nothing, and agentd cites for it."""
 

@@ -17,7 +17,7 @@ from agentd.conversation import Conversations
 from agentd.delivery import ChannelLanes
 from agentd.events import OWNER
 from agentd.ids import time_of
-from agentd.ports import DocumentView, Entry
+from agentd.ports import DocumentView, Entry, Paced
 from agentd.supervisor import ChannelState
 from agentd.usage import UsageTotals
 
@@ -126,7 +126,7 @@ class DaemonStatus:
                 "state_dir": str(self._state_dir),
                 "free_mb": free // 1_000_000,
             },
-            "model": {"name": self._model.name, "note": self._model_note()},
+            "model": {"name": self._model.name, "note": self._model_note(), **_speeds(self._model)},
             "documents": {"documents": documents, "chunks": chunks},
             "turns": {
                 "running": sum(bool(state.running) for state in busy),
@@ -168,6 +168,15 @@ class DaemonStatus:
             waiting = "1 dead letter waits" if dead == 1 else f"{dead} dead letters wait"
             problems.append(f"{waiting} for a decision: `agentd delivery list`")
         return problems
+
+
+def _speeds(model: _Model) -> dict[str, float | None]:
+    """Tokens per second, None as long as they are not known."""
+    pace = model.pace if isinstance(model, Paced) else None
+    return {
+        "read_tps": pace.read or None if pace else None,
+        "write_tps": pace.write or None if pace else None,
+    }
 
 
 def _oldest_age(entries: Mapping[str, Entry]) -> float | None:

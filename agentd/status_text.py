@@ -57,7 +57,7 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "agentd", f"{daemon['version']}, {where}"
     room = "nothing is there yet" if daemon["free_mb"] is None else f"{daemon['free_mb']:,} MB free"
     yield "state", f"{daemon['state_dir']}, {room}"
-    yield "model", f"{model['name']}: {model['note']}"
+    yield "model", f"{model['name']}: {', '.join((model['note'], *_speeds(model)))}"
     yield "documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"
     yield "turns", f"{turns['running']} running, {turns['waiting']} waiting"
     if status["usage"]["answers"]:
@@ -74,6 +74,12 @@ def _usage(usage: Mapping[str, Any]) -> str:
     total = TurnUsage(**{name: usage[name] for name in TurnUsage.model_fields})
     answers = "1 answer" if usage["answers"] == 1 else f"{usage['answers']:,} answers"
     return f"{', '.join(tokens_told(total))}, in {answers} since the start"
+
+
+def _speeds(model: Mapping[str, Any]) -> Iterator[str]:
+    for what, key in (("reads", "read_tps"), ("writes", "write_tps")):
+        if speed := model.get(key):
+            yield f"{what} {speed:,.0f} tokens/s" if speed >= 10 else f"{what} {speed:.1f} tokens/s"
 
 
 def _pending(pending: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """Many chats on one local model: our engine beside llama-server and the high-level `Llama`.
 
-`python -m bench.engine [--quick] [--json FILE] [--llama-server FILE] [--threads N]`. The models are random and of the
-shape of a 0.5B model (a smaller one with --quick): what they cost is real, what they say is noise. llama-server is
-built from the source distribution of the installed llama-cpp-python unless a built one is given. Rows that are judged:
+`python -m bench.engine [--quick] [--json FILE] [--llama-server FILE] [--threads N] [--model FILE]`. The models are
+random and of the shape of a 0.5B model (a smaller one with --quick): what they cost is real, what they say is noise. A
+real quantised one is asked the same: that of --model, or, in the full form, Qwen2.5-Coder-0.5B Q4_K_M if it is in the
+cache of `agentd.testing.real_models`; its rows end in `_real`. llama-server is built from the source distribution of
+the installed llama-cpp-python unless a built one is given. Rows that are judged:
 
 shared_prefix_tps_16    16 chats with a system prompt in common, tokens per second
 shared_prefix_ttft_16   the same, the worst time to a first token
@@ -30,9 +32,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from agentd.generation import Role
 from agentd.models.llama.machine import free_threads
+from agentd.models.speed import TASK, WORDS
+from agentd.testing import real_models
 from bench import engine_build, engine_divergence, engine_overhead
 from bench.engine_models import HALF_BILLION, SMALL, Shape, words, write_quoting_model, write_random_model
 from bench.engine_peers import Ask, Chat, Said, llama_server, one_after_another, ours
@@ -41,6 +46,9 @@ from bench.report import PICTURES, Panel, Row, compare, draw, shown, table, writ
 SYSTEM_WORDS, QUESTION_WORDS, TOKENS = 180, 60, 48
 NEWCOMER_WORDS, FROZEN_TOKENS = 1500, 100
 OVERHEAD_LIMIT_US = 60.0
+REAL_MODEL = "qwen-coder-0.5b"
+REAL = "_real"
+"""Ends the names of the rows of a real model."""
 OURS, SERVER, ALONE = "agentd", "llama-server", "Llama, one after another"
 
 Opened = Callable[[], AbstractAsyncContextManager[Ask]]
@@ -55,20 +63,23 @@ class Plan:
     quotes: int = 1
     overhead_tokens: int = 300
     compared_tokens: int = 300
+    real_chats: Sequence[int] = (1, 16)
+    real_rounds: int = 3
 
 
-QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, quotes=5, overhead_tokens=100)
+QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, quotes=5, overhead_tokens=100, real_rounds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """`random` and `quoting` are of the shape of the plan, `small` always of the smaller one."""
+    """`random` and `quoting` are of the shape of the plan, `small` of the smaller one, `real` if there is one."""
 
     random: Path
     small: Path
     quoting: Path
     server: Path
     threads: int
+    real: Path | None = None
 
 
 @dataclass(slots=True)
@@ -80,16 +91,24 @@ class Measured:
     def add(self, row: str, who: str, value: float) -> None:
         self.values.setdefault((row, who), []).append(value)
 
+    def knows(self, row: str, who: str) -> bool:
+        return (row, who) in self.values
+
     def of(self, row: str, who: str) -> Sequence[float]:
         return self.values[row, who]
 
 
 class Texts:
-    """Words of one round, none of which a cache can know from another."""
+    """Words of one round, none of which a cache can know from another; of English for a `real` model.
 
-    def __init__(self, seed: int) -> None:
+    `task` stands behind a question: what a real model is asked for would else end before the tokens do that it may say.
+    """
+
+    def __init__(self, seed: int, *, real: bool = False) -> None:
+        self.real = real
         self._chance = random.Random(seed)
-        self._words = words(10_000)
+        self._words = [f"{word} " for word in WORDS] if real else words(10_000)
+        self.task = TASK if real else ""
 
     def some(self, count: int) -> str:
         return "".join(self._chance.choices(self._words, k=count))
@@ -101,8 +120,8 @@ def chats(texts: Texts, count: int, *, shared: bool) -> list[Chat]:
     found = []
     for number in range(count):
         first: tuple[Role, str] = ("system", system if shared else texts.some(SYSTEM_WORDS))
-        question: tuple[Role, str] = ("user", texts.some(QUESTION_WORDS))
-        found.append(Chat(session=f"{number}", lines=(first, question), tokens=TOKENS))
+        question: tuple[Role, str] = ("user", texts.some(QUESTION_WORDS) + texts.task)
+        found.append(Chat(session=f"{number}", lines=(first, question), tokens=TOKENS, may_end=texts.real))
     return found
 
 
@@ -118,8 +137,11 @@ async def second_turn(ask: Ask, texts: Texts) -> float:
     """Seconds to the first token of the second answer of a conversation."""
     (chat,) = chats(texts, 1, shared=False)
     answer = await ask(chat)
-    later: tuple[tuple[Role, str], ...] = (("assistant", answer.text), ("user", texts.some(QUESTION_WORDS)))
-    again = await ask(Chat(session=chat.session, lines=(*chat.lines, *later), tokens=TOKENS))
+    later: tuple[tuple[Role, str], ...] = (
+        ("assistant", answer.text),
+        ("user", texts.some(QUESTION_WORDS) + texts.task),
+    )
+    again = await ask(Chat(session=chat.session, lines=(*chat.lines, *later), tokens=TOKENS, may_end=texts.real))
     return again.first
 
 
@@ -149,26 +171,17 @@ async def measure(plan: Plan, setting: Setting) -> Measured:
     found = Measured()
     for number in range(plan.rounds):
         await _round(plan, setting, number, found)
+        if setting.real is not None and number < plan.real_rounds:
+            await _chats(
+                setting.real, setting, plan.real_chats, lambda seed=number: Texts(seed, real=True), REAL, found
+            )
         print(f"round {number + 1} of {plan.rounds} is done", flush=True)
     return found
 
 
 async def _round(plan: Plan, setting: Setting, seed: int, found: Measured) -> None:
-    for count in plan.chats:
-        for who, opened in _who(setting, count):
-            async with opened() as ask:
-                speed, _ = await together(ask, chats(Texts(seed), count, shared=False))
-                found.add(f"no_prefix_tps_{count}", who, speed)
-    most = max(plan.chats)
-    for who, opened in _everybody(setting, most):
-        async with opened() as ask:
-            speed, first = await together(ask, chats(Texts(seed), most, shared=True))
-            found.add(f"shared_prefix_tps_{most}", who, speed)
-            found.add(f"shared_prefix_ttft_{most}", who, first)
-    for who, opened in _who(setting, 1):
-        async with opened() as ask:
-            found.add("second_turn_ttft", who, await second_turn(ask, Texts(seed)))
-    for who, opened in _who(setting, 2):
+    await _chats(setting.random, setting, plan.chats, lambda: Texts(seed), "", found)
+    for who, opened in _who(setting.random, setting, 2):
         async with opened() as ask:
             found.add("freeze_s", who, await freeze(ask, Texts(seed)))
     texts = set()
@@ -183,16 +196,36 @@ async def _round(plan: Plan, setting: Setting, seed: int, found: Measured) -> No
         raise RuntimeError("the answer with guesses is another one than that without")
 
 
-def _who(setting: Setting, count: int) -> list[tuple[str, Opened]]:
+async def _chats(
+    model: Path, setting: Setting, counts: Sequence[int], texts: Callable[[], Texts], mark: str, found: Measured
+) -> None:
+    """Chats with nothing in common, the most of them with one beginning, a second turn; in rows that end in `mark`."""
+    for count in counts:
+        for who, opened in _who(model, setting, count):
+            async with opened() as ask:
+                speed, _ = await together(ask, chats(texts(), count, shared=False))
+                found.add(f"no_prefix_tps_{count}{mark}", who, speed)
+    most = max(counts)
+    for who, opened in _everybody(model, setting, most):
+        async with opened() as ask:
+            speed, first = await together(ask, chats(texts(), most, shared=True))
+            found.add(f"shared_prefix_tps_{most}{mark}", who, speed)
+            found.add(f"shared_prefix_ttft_{most}{mark}", who, first)
+    for who, opened in _who(model, setting, 1):
+        async with opened() as ask:
+            found.add(f"second_turn_ttft{mark}", who, await second_turn(ask, texts()))
+
+
+def _who(model: Path, setting: Setting, count: int) -> list[tuple[str, Opened]]:
     threads = setting.threads
     return [
-        (OURS, lambda: ours(setting.random, threads=threads)),
-        (SERVER, lambda: llama_server(setting.random, setting.server, threads=threads, chats=count)),
+        (OURS, lambda: ours(model, threads=threads)),
+        (SERVER, lambda: llama_server(model, setting.server, threads=threads, chats=count)),
     ]
 
 
-def _everybody(setting: Setting, count: int) -> list[tuple[str, Opened]]:
-    return [*_who(setting, count), (ALONE, lambda: one_after_another(setting.random, threads=setting.threads))]
+def _everybody(model: Path, setting: Setting, count: int) -> list[tuple[str, Opened]]:
+    return [*_who(model, setting, count), (ALONE, lambda: one_after_another(model, threads=setting.threads))]
 
 
 def overhead(plan: Plan, setting: Setting) -> list[Row]:
@@ -222,28 +255,10 @@ def rows(plan: Plan, found: Measured) -> list[Row]:
     """What is judged, then what is only shown."""
     most = max(plan.chats)
     speed, first = f"shared_prefix_tps_{most}", f"shared_prefix_ttft_{most}"
+    real = found.knows(f"second_turn_ttft{REAL}", OURS)
     return [
-        compare(speed, "tokens/s", found.of(speed, OURS), SERVER, found.of(speed, SERVER), better="more"),
-        *(
-            compare(
-                f"no_prefix_tps_{count}",
-                "tokens/s",
-                found.of(f"no_prefix_tps_{count}", OURS),
-                SERVER,
-                found.of(f"no_prefix_tps_{count}", SERVER),
-                better="more",
-            )
-            for count in plan.chats
-        ),
-        compare(first, "s", found.of(first, OURS), SERVER, found.of(first, SERVER), better="less"),
-        compare(
-            "second_turn_ttft",
-            "s",
-            found.of("second_turn_ttft", OURS),
-            SERVER,
-            found.of("second_turn_ttft", SERVER),
-            better="less",
-        ),
+        *_beside_server(found, plan.chats, ""),
+        *(_beside_server(found, plan.real_chats, REAL) if real else ()),
         compare(
             "quoting_tps",
             "tokens/s",
@@ -254,8 +269,26 @@ def rows(plan: Plan, found: Measured) -> list[Row]:
         ),
         shown("freeze_s", "s", found.of("freeze_s", OURS)),
         shown("freeze_s_llama_server", "s", found.of("freeze_s", SERVER)),
-        shown(f"{speed}_one_after_another", "tokens/s", found.of(speed, ALONE)),
-        shown(f"{first}_one_after_another", "s", found.of(first, ALONE)),
+        *(
+            shown(f"{name}{mark}_one_after_another", unit, found.of(f"{name}{mark}", ALONE))
+            for mark in (("", REAL) if real else ("",))
+            for name, unit in ((speed, "tokens/s"), (first, "s"))
+        ),
+    ]
+
+
+def _beside_server(found: Measured, counts: Sequence[int], mark: str) -> list[Row]:
+    """The rows of `_chats`, judged by llama-server's."""
+    most = max(counts)
+
+    def row(name: str, unit: str, better: Literal["more", "less"]) -> Row:
+        return compare(name, unit, found.of(name, OURS), SERVER, found.of(name, SERVER), better=better)
+
+    return [
+        row(f"shared_prefix_tps_{most}{mark}", "tokens/s", "more"),
+        *(row(f"no_prefix_tps_{count}{mark}", "tokens/s", "more") for count in counts),
+        row(f"shared_prefix_ttft_{most}{mark}", "s", "less"),
+        row(f"second_turn_ttft{mark}", "s", "less"),
     ]
 
 
@@ -265,25 +298,28 @@ def panels(plan: Plan, measured: Sequence[Row]) -> list[Panel]:
     most = max(plan.chats)
     speed, first = known[f"shared_prefix_tps_{most}"], known[f"shared_prefix_ttft_{most}"]
     plain = [known[f"no_prefix_tps_{count}"] for count in plan.chats]
+    marks = ["", REAL] if f"second_turn_ttft{REAL}" in known else [""]
+    names = ["random weights", "real model"][: len(marks)]
+    shared, worst = ([known[f"{row.name}{mark}"] for mark in marks] for row in (speed, first))
     return [
         Panel(
             title=f"{most} chats, one system prompt",
             unit="tokens/s",
-            groups=["all together"],
+            groups=names,
             series={
-                OURS: [speed.value],
-                SERVER: [speed.peer_value],
-                ALONE: [known[f"{speed.name}_one_after_another"].value],
+                OURS: [row.value for row in shared],
+                SERVER: [row.peer_value for row in shared],
+                ALONE: [known[f"{row.name}_one_after_another"].value for row in shared],
             },
         ),
         Panel(
-            title="worst time to a first token",
+            title=f"worst time to a first token, {most} chats",
             unit="seconds",
-            groups=[f"{most} chats"],
+            groups=names,
             series={
-                OURS: [first.value],
-                SERVER: [first.peer_value],
-                ALONE: [known[f"{first.name}_one_after_another"].value],
+                OURS: [row.value for row in worst],
+                SERVER: [row.peer_value for row in worst],
+                ALONE: [known[f"{row.name}_one_after_another"].value for row in worst],
             },
         ),
         Panel(
@@ -301,7 +337,9 @@ def panels(plan: Plan, measured: Sequence[Row]) -> list[Panel]:
     ]
 
 
-def run(plan: Plan, place: Path, server: Path, threads: int, picture: Path | None) -> list[Row]:
+def run(
+    plan: Plan, place: Path, server: Path, threads: int, picture: Path | None, real: Path | None = None
+) -> list[Row]:
     """Everything; prints the table and draws the picture, if there is to be one."""
     setting = Setting(
         random=place / "random.gguf",
@@ -309,6 +347,7 @@ def run(plan: Plan, place: Path, server: Path, threads: int, picture: Path | Non
         quoting=place / "quoting.gguf",
         server=server,
         threads=threads,
+        real=real,
     )
     write_random_model(setting.random, plan.shape)
     write_random_model(setting.small, SMALL)
@@ -317,6 +356,7 @@ def run(plan: Plan, place: Path, server: Path, threads: int, picture: Path | Non
     print(table(found))
     if picture is not None:
         title = f"{plan.shape.layers} layers of {plan.shape.width}, {plan.shape.vocabulary} words, {threads} thread(s)"
+        title += f"; {real.stem}" if real is not None else ""
         drawn = draw(panels(plan, found), picture, title=title)
         print(f"\npicture: {picture}" if drawn else "\nno picture: install matplotlib (pip install --group bench)")
     return found
@@ -327,16 +367,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and a smaller model, within a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
     parser.add_argument("--llama-server", type=Path, metavar="FILE", help="a llama-server that is built already")
-    parser.add_argument("--threads", type=int, default=None, help="of the model (default: free cores less one)")
+    parser.add_argument("--threads", type=int, default=None, help="of the model (default: as agentd does)")
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw here (default: docs/benchmarks/engine.svg, not if --quick)"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help=f"a real model (default: {REAL_MODEL} if it is here, not if --quick)"
     )
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     server = options.llama_server or engine_build.llama_server()
     picture = options.picture or (None if options.quick else PICTURES / "engine.svg")
     with tempfile.TemporaryDirectory() as place:
-        found = run(QUICK if options.quick else Plan(), Path(place), server, options.threads or free_threads(), picture)
+        real = options.model or (None if options.quick else real_models.path_of(REAL_MODEL))
+        plan, threads = QUICK if options.quick else Plan(), options.threads or free_threads()
+        found = run(plan, Path(place), server, threads, picture, real)
     if options.json is not None:
         write_json(found, options.json)
 

@@ -30,6 +30,8 @@ class Chat:
     lines: Sequence[tuple[Role, str]]
     tokens: int
     temperature: float = TEMPERATURE
+    may_end: bool = False
+    """A real model may say less than it may."""
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -65,7 +67,7 @@ class _Watch:
 
     def said(self, tokens: int) -> Said:
         """What was measured; an error where it was not as much as was asked for."""
-        if tokens != self._chat.tokens:
+        if tokens != self._chat.tokens and not (self._chat.may_end and 0 < tokens < self._chat.tokens):
             asked = self._chat.tokens
             raise RuntimeError(f"{tokens} tokens came where {asked} were asked for: what was measured is void")
         end = time.perf_counter() - self._start

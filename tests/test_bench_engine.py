@@ -8,7 +8,7 @@ import pytest
 
 from agentd.models.llama.driver import Driver
 from bench import engine
-from bench.engine import ALONE, OURS, SERVER, Measured, Plan, Texts, chats
+from bench.engine import ALONE, OURS, REAL, SERVER, Measured, Plan, Texts, chats
 from bench.engine_models import CHATML, Shape, words, write_quoting_model, write_random_model
 from bench.engine_overhead import per_token
 from bench.engine_peers import one_after_another, ours
@@ -92,3 +92,33 @@ def test_the_judged_rows_are_there_under_their_names() -> None:
         "quoting_tps": 1.5,
     }
     assert len(engine.panels(PLAN, rows)) == 4
+
+
+def test_a_real_model_has_rows_of_its_own_beside_the_same_peer() -> None:
+    found = Measured()
+    for mark, better in (("", 2.0), (REAL, 3.0)):
+        for name in ("no_prefix_tps_1", "no_prefix_tps_16", "second_turn_ttft", "freeze_s"):
+            for who, value in ((OURS, better), (SERVER, 1.0)):
+                found.add(f"{name}{mark}", who, value)
+        for name in ("shared_prefix_tps_16", "shared_prefix_ttft_16"):
+            for who, value in ((OURS, better), (SERVER, 1.0), (ALONE, 1.0)):
+                found.add(f"{name}{mark}", who, value)
+    for who in ("guesses", "no guesses"):
+        found.add("quoting_tps", who, 1.0)
+    rows = engine.rows(PLAN, found)
+    judged = {row.name: row.ratio for row in rows if row.peer and row.name.endswith(REAL)}
+    assert judged == {
+        "shared_prefix_tps_16_real": 3.0,
+        "no_prefix_tps_1_real": 3.0,
+        "no_prefix_tps_16_real": 3.0,
+        "shared_prefix_ttft_16_real": pytest.approx(1 / 3),
+        "second_turn_ttft_real": pytest.approx(1 / 3),
+    }
+    both, *_ = engine.panels(PLAN, rows)
+    assert both.series[OURS] == [2.0, 3.0] and len(both.groups) == 2
+
+
+def test_a_real_model_is_asked_for_more_than_it_may_say() -> None:
+    (chat,) = chats(Texts(0, real=True), 1, shared=False)
+    assert chat.may_end and chat.lines[1][1].endswith("occur.")
+    assert not chats(Texts(0), 1, shared=False)[0].may_end

@@ -11,10 +11,11 @@ from agentd.cli import model_info
 from agentd.cli.model_info import info_lines, known
 from agentd.config import Settings
 from agentd.config.sections import ModelSection
-from agentd.models.llama import probe
+from agentd.models.llama import checks, pace, probe
 from agentd.models.llama.checks import NAME, Checks
 from agentd.models.llama.probe import Probed
 from agentd.models.shelf import Shelf
+from agentd.ports import Pace
 from agentd.testing.gguf import write_random_model
 
 
@@ -36,7 +37,7 @@ def test_what_was_detected_is_told(tmp_path: Path) -> None:
     told = facts(tmp_path)
     assert told["context used"] == "4096 tokens, all that the model has (model.context is 8192)"
     assert str(told["memory"]).endswith("with a context of 4096 tokens")
-    assert told["threads"] == "3: what the free cores allow"
+    assert told["threads"] == "3: what the cores here allow"
     assert told["gpu layers"] == "0: llama.cpp finds no GPU"
     assert told["conversations"] == "16 at once, 0.5 GB for those that left the cache"
     assert told["free memory"] == "4.0 GB"
@@ -49,6 +50,17 @@ def test_what_is_set_comes_before_what_was_detected(tmp_path: Path, monkeypatch:
     assert str(told["conversations"]).startswith("4 at once, 0 MB")
     monkeypatch.setattr(model_info, "gpu_found", lambda: True)
     assert facts(tmp_path)["gpu layers"] == "all: there is a GPU"
+
+
+def test_how_fast_it_is_is_told_once_it_is_known_and_what_that_leaves_for_a_prompt(tmp_path: Path) -> None:
+    assert str(facts(tmp_path)["speed"]).startswith("not measured yet")
+    findings = Checks(Shelf(tmp_path).directory / checks.NAME)
+    write_random_model(path := tmp_path / "small.gguf", context=4096)
+    pace.Speeds(findings, pace.about(path, 3)).set(Pace(read=97.3, write=12.04))
+    told = known(Shelf(tmp_path), str(path), Settings(model=ModelSection(first_text=4)))
+    assert told["speed"] == "reads 97 tokens/s, writes 12.0 tokens/s"
+    assert told["first text"] == "wanted within 4 s: time to read 389 tokens (model.first_text)"
+    assert "first text" not in facts(tmp_path, threads=2), "that is another speed"
 
 
 def test_a_model_of_the_catalogue_is_judged_before_it_is_pulled(tmp_path: Path) -> None:

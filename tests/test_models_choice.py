@@ -12,6 +12,7 @@ import pytest
 from agentd.errors import ModelError
 from agentd.generation import Delta, Limits, Message, ModelRequest, TextDelta, TextPart
 from agentd.models.choice import ChosenModel, State
+from agentd.ports import Pace
 from agentd.testing.model import ScriptedModel
 
 REQUEST = ModelRequest(messages=(Message(role="user", parts=(TextPart(text="one two"),)),), session_id="s", turn_id="t")
@@ -155,3 +156,20 @@ async def test_the_context_is_that_of_the_model_of_the_moment() -> None:
     house = House()
     assert await house.chosen.context(Limits()) is None
     assert await ChosenModel(Sized(), house.build, lambda name, state, reason: None).context(Limits()) == 77
+
+
+async def test_how_fast_it_is_and_what_it_reads_ahead_is_that_of_the_model_of_the_moment() -> None:
+    class Quick(ScriptedModel):
+        async def warm(self, request: ModelRequest) -> int:
+            return len(request.messages)
+
+    pace = Pace(read=100.0, write=10.0)
+    chosen = ChosenModel(Quick(pace=pace), lambda path, told: ScriptedModel(), lambda *_: None)
+    assert chosen.pace == pace and await chosen.warm(REQUEST) == 1
+    await chosen.use(Path("/models/plain.gguf"))
+    assert chosen.pace is None and await chosen.warm(REQUEST) == 0
+    await chosen.use(None)
+    assert chosen.pace is None
+    with pytest.raises(ModelError, match="No local model is chosen"):
+        await chosen.warm(REQUEST)
+    await chosen.close()

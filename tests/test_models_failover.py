@@ -24,7 +24,7 @@ from agentd.generation import (
 )
 from agentd.models.choice import ChosenModel, State
 from agentd.models.failover import NO_MODEL, REST, FailoverModel
-from agentd.ports import ChatModel
+from agentd.ports import ChatModel, Pace
 from agentd.testing.model import ScriptedModel, says
 
 TOOL = ToolSpec(name="add", description="adds", parameters={})
@@ -311,3 +311,31 @@ async def test_a_prompt_that_was_made_for_a_larger_model_is_not_sent_to_a_smalle
         TextDelta(text="small"),
         Finish(reason="stop"),
     ]
+
+
+async def test_how_fast_it_is_and_what_is_read_ahead_is_that_of_the_model_that_would_be_asked() -> None:
+    class Quick(Named):
+        def __init__(self, speed: float, *scripts: Iterable[Delta | Exception], tools: bool) -> None:
+            super().__init__("quick", *scripts, tools=tools)
+            self.pace = Pace(read=speed, write=speed)
+            self.warmed: list[ModelRequest] = []
+
+        async def warm(self, request: ModelRequest) -> int:
+            self.warmed.append(request)
+            return 7
+
+    first, second = Quick(100.0, [DOWN], tools=False), Quick(5.0, tools=True)
+    local = ChosenModel(None, lambda path, told: Named(path.stem), lambda *_: None)
+    model = FailoverModel({"remote": first, "other": second}, local, lambda *_: None)
+    assert model.pace == first.pace and await model.warm(request(tools=(TOOL,))) == 7
+    assert not first.warmed[0].tools, "it is told of tools that it cannot use"
+    async with aclosing(model.stream(request())) as deltas:
+        assert [delta async for delta in deltas]
+    assert model.pace == second.pace and await model.warm(request(tools=(TOOL,))) == 7
+    assert second.warmed[0].tools == (TOOL,)
+
+
+async def test_a_model_that_cannot_tell_its_speed_has_none() -> None:
+    local = ChosenModel(None, lambda path, told: Named(path.stem), lambda *_: None)
+    model = FailoverModel({"other": Named("plain")}, local, lambda *_: None)
+    assert model.pace is None and await model.warm(request()) == 0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta
+from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta
 from agentd.models.llama.answer import Answer, ChildDied, Item, Placed, Working
 
 
@@ -24,6 +24,14 @@ async def test_only_the_newest_position_is_told() -> None:
     for item in (QueuePosition(position=2), QueuePosition(position=1), Placed(reading=True), Finish(reason="stop")):
         answer.put(item)
     assert await taken(answer, 3) == [QueuePosition(position=1), Placed(reading=True), Finish(reason="stop")]
+
+
+async def test_only_the_newest_progress_is_told() -> None:
+    answer = Answer(1)
+    for done in (1, 2, 3):
+        answer.put(Reading(done=done, total=9))
+    answer.put(TextDelta(text="a"))
+    assert await taken(answer, 2) == [Reading(done=3, total=9), TextDelta(text="a")]
 
 
 async def test_a_reader_waits_for_what_comes() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.models.llama import child as child_module
 from agentd.models.llama.process import MODULE
 from agentd.models.llama.wire import (
     Cancel,
@@ -30,6 +31,7 @@ from agentd.models.llama.wire import (
     Piece,
     Ping,
     Pong,
+    Progress,
     Said,
     decode_from_child,
     encode,
@@ -89,7 +91,9 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     write_table_model(tmp_path / "tiny.gguf", chain("\n", "Hello", " world"))
     child.socket.sendall(encode(load(tmp_path / "tiny.gguf")) + encode(question(1)))
     messages = child.messages()
-    assert next(messages) == Loaded(context=512, notes=())
+    loaded = next(messages)
+    assert isinstance(loaded, Loaded) and (loaded.context, loaded.notes) == (512, ())
+    assert loaded.read_tps > loaded.write_tps > 0, "nothing was measured"
     text = ""
     for message in messages:
         if isinstance(message, Said):
@@ -99,6 +103,12 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     assert text == "Hello world"
     child.socket.close()
     assert child.process.wait(SECONDS) == 0
+
+
+def test_it_gives_way_to_other_programs(child: Child) -> None:
+    child.socket.sendall(encode(Ping(n=1)))
+    assert next(child.messages()) == Pong(n=1)
+    assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_ping_is_answered_with_and_without_a_model(child: Child, tmp_path: Path) -> None:
@@ -162,3 +172,19 @@ def test_it_does_not_outlive_the_start_by_a_process_that_is_gone() -> None:
         assert child.process.wait(SECONDS) == 1
     finally:
         child.close()
+
+
+def test_how_long_reading_takes_is_told_before_it_begins() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        line = child_module._Line(ours)
+        line.send(Pong(n=1))
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        line.send(Progress(id=1, done=0, total=2100, seconds=40.0))
+        bodies = Frames().feed(theirs.recv(1 << 16))
+        assert [decode_from_child(body) for body in bodies] == [
+            Pong(n=1),
+            Progress(id=1, done=0, total=2100, seconds=40.0),
+        ]

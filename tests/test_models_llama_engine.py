@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from agentd.models.llama.wire import (
     FromChild,
     Generate,
     Line,
+    Paced,
     Piece,
     Queued,
     Refused,
@@ -38,7 +40,14 @@ class Bench:
     """An engine with everything that it told."""
 
     def __init__(
-        self, path: Path, *, sequences: int = 16, context: int = 8192, spill_bytes: int = 0, guess: bool = True
+        self,
+        path: Path,
+        *,
+        sequences: int = 16,
+        context: int = 8192,
+        spill_bytes: int = 0,
+        guess: bool = True,
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.told: list[FromChild] = []
         self.driver = Driver(path, context=context, threads=1, gpu_layers=0, sequences=sequences)
@@ -50,7 +59,7 @@ class Bench:
             send=self.told.append,
             spill_bytes=spill_bytes,
             guess=guess,
-            clock=lambda: 0.0,
+            clock=clock,
         )
         self.steps = 0
 
@@ -166,6 +175,22 @@ def test_the_next_question_of_a_session_reads_only_what_is_new(random_model: Pat
     first, second = bench.ends()[1], bench.ends()[2]
     assert first.cached_tokens == 0
     assert second.cached_tokens > second.prompt_tokens * 0.8
+
+
+def test_what_a_request_took_is_told_and_learned_from_if_it_ran_alone(random_model: Path) -> None:
+    ticks = itertools.count(step=0.125)
+    bench = Bench(random_model, clock=lambda: next(ticks))
+    bench.engine.handle(ask(1, "x" * 1000, max_tokens=20))
+    bench.run()
+    ended = bench.ends()[1]
+    assert ended.read_seconds > 0 and ended.write_seconds > ended.read_seconds
+    (paced,) = [told for told in bench.told if isinstance(told, Paced)]
+    assert paced.read_tps == pytest.approx(ended.prompt_tokens / ended.read_seconds)
+    assert paced.write_tps == pytest.approx(19 / ended.write_seconds)
+    for number in (2, 3):
+        bench.engine.handle(ask(number, f"{number}" * 1000, max_tokens=20))
+    bench.run()
+    assert sum(isinstance(told, Paced) for told in bench.told) == 1
 
 
 def test_newcomers_share_the_beginning_that_another_is_decoding(random_model: Path) -> None:

@@ -20,21 +20,23 @@ V2 = {"proc/self/cgroup": "0::/user/agentd\n"}
 SIBLINGS = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
-@pytest.mark.parametrize(("cpus", "threads"), [(1, 1), (2, 1), (3, 2), (8, 7)])
-def test_one_core_is_left_to_everything_else(tmp_path: Path, cpus: int, threads: int) -> None:
+@pytest.mark.parametrize(("cpus", "threads"), [(1, 1), (2, 2), (4, 4), (5, 4), (8, 7)])
+def test_few_cores_compute_all_and_of_many_one_is_left_to_everything_else(
+    tmp_path: Path, cpus: int, threads: int
+) -> None:
     assert machine.free_threads(tmp_path, set(range(cpus))) == threads
 
 
 def test_two_threads_of_one_core_count_once(tmp_path: Path) -> None:
     root = system(tmp_path, {SIBLINGS.format(cpu): f"{cpu % 4},{cpu % 4 + 4}\n" for cpu in range(8)})
-    assert machine.free_threads(root, set(range(8))) == 3
+    assert machine.free_threads(root, set(range(8))) == 4
 
 
 @pytest.mark.parametrize(
     ("files", "threads"),
     [
-        ({**V2, "sys/fs/cgroup/user/agentd/cpu.max": "300000 100000\n"}, 2),
-        ({**V2, "sys/fs/cgroup/user/cpu.max": "200000 100000\n"}, 1),
+        ({**V2, "sys/fs/cgroup/user/agentd/cpu.max": "300000 100000\n"}, 3),
+        ({**V2, "sys/fs/cgroup/user/cpu.max": "200000 100000\n"}, 2),
         ({**V2, "sys/fs/cgroup/user/agentd/cpu.max": "max 100000\n"}, 7),
         ({**V2, "sys/fs/cgroup/user/agentd/cpu.max": "50000 100000\n"}, 1),
         (
@@ -43,7 +45,7 @@ def test_two_threads_of_one_core_count_once(tmp_path: Path) -> None:
                 "sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us": "400000\n",
                 "sys/fs/cgroup/cpu/docker/cpu.cfs_period_us": "100000\n",
             },
-            3,
+            4,
         ),
         (
             {

@@ -21,6 +21,7 @@ from agentd.generation import (
     Message,
     ModelRequest,
     QueuePosition,
+    Reading,
     ReasoningDelta,
     Restarted,
     Sampling,
@@ -37,7 +38,7 @@ from agentd.models.llama import probe as probe_module
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.probe import Probed
 from agentd.models.llama.supervisor import Patience
-from agentd.ports import ChatModel, ToolUser
+from agentd.ports import ChatModel, Pace, Paced, ToolUser, Warmable
 from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
 from tests.families import HERMES
 
@@ -304,6 +305,81 @@ async def test_a_limit_that_has_passed_is_named(make: Make, limits: Limits, word
         os.kill(await pid_of(model), signal.SIGSTOP)
     with pytest.raises(TimedOut, match=words):
         await deltas(model, ask(limits=limits))
+
+
+async def test_how_far_a_long_prompt_is_read_is_told_and_what_it_took(make: Make) -> None:
+    model = await make(None, context=16384)
+    said = await deltas(model, ask("x" * 10_000, sampling=Sampling(temperature=0, max_tokens=3)))
+    readings = [delta for delta in said if isinstance(delta, Reading)]
+    assert len(readings) > 1 and all(reading.total == readings[0].total > 10_000 for reading in readings)
+    assert [reading.done for reading in readings] == sorted({reading.done for reading in readings})
+    assert readings[-1] == Reading(done=readings[-1].total, total=readings[-1].total, seconds=0.0)
+    assert said.index(readings[-1]) < next(n for n, delta in enumerate(said) if isinstance(delta, TextDelta))
+    usage = said[-2]
+    assert isinstance(usage, Usage) and usage.read_seconds > usage.write_seconds > 0
+
+
+async def test_the_limit_of_the_first_token_counts_only_while_nothing_more_is_read(make: Make) -> None:
+    model = await make(None, context=16384)
+    brief = Sampling(temperature=0, max_tokens=1)
+    usage = (await deltas(model, ask("x" * 10_000, sampling=brief, session="a")))[-2]
+    assert isinstance(usage, Usage)
+    limits = Limits(first_token=usage.read_seconds * 0.6)
+    assert (await deltas(model, ask("y" * 10_000, sampling=brief, session="b", limits=limits)))[-1]
+    async with aclosing(model.stream(ask("z" * 10_000, limits=Limits(first_token=1.5)))) as stream:
+        async for delta in stream:
+            if isinstance(delta, Reading) and delta.done:
+                break
+        os.kill(await pid_of(model), signal.SIGSTOP)
+        with pytest.raises(TimedOut, match=r"read no more of the question within 1\.5 s"):
+            async for _ in stream:
+                pass
+
+
+async def test_how_fast_it_is_is_known_once_it_is_loaded_and_for_the_next_start(tmp_path: Path) -> None:
+    path, checks = tmp_path / "random.gguf", tmp_path / "models" / "checks.json"
+    write_random_model(path)
+    paces = []
+    for _ in range(2):
+        async with LlamaModel(path, threads=1, checks=checks) as model:
+            paced: Paced = model
+            assert paced.pace is None
+            await model.start()
+            paces.append(paced.pace)
+    assert paces[0] is not None and paces[0].read > paces[0].write > 0
+    assert paces[1] == Pace(read=round(paces[0].read, 2), write=round(paces[0].write, 2)), "it was measured again"
+
+
+async def test_it_learns_how_fast_it_is_from_what_it_is_asked(make: Make) -> None:
+    model = await make(None, context=4096)
+    await model.start()
+    before = model.pace
+    await deltas(model, ask("x" * 3000))
+    assert model.pace is not None and before is not None and model.pace != before
+
+
+async def test_what_prompts_begin_with_is_read_ahead_and_again_after_a_crash(make: Make) -> None:
+    model = await make(None, context=4096)
+    warmable: Warmable = model
+    system = Message(role="system", parts=(TextPart(text="You answer briefly. " * 20, trust="trusted"),))
+    beginning = replace(ask(), messages=(system,))
+    asked = replace(ask("Why?"), messages=(system, *ask("Why?").messages))
+    for _ in range(2):
+        length = await warmable.warm(beginning)
+        usage = (await deltas(model, asked))[-2]
+        assert isinstance(usage, Usage) and 300 < length <= usage.cached_tokens
+        process = await model.child()
+        os.kill(process.pid, signal.SIGKILL)
+        await process.ended()
+
+
+async def test_what_cannot_be_read_ahead_is_told(make: Make) -> None:
+    model = await make(HELLO)
+    with pytest.raises(ModelError, match="tokens and the context of the model 1024"):
+        await model.warm(ask("x" * 5000))
+    os.kill(await pid_of(model), signal.SIGSTOP)
+    with pytest.raises(TimedOut, match=r"no time to read ahead within 0\.3 s"):
+        await model.warm(ask(limits=Limits(turn=0.3)))
 
 
 async def test_a_silence_in_mid_answer_is_named(make: Make) -> None:

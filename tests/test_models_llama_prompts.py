@@ -74,3 +74,18 @@ def test_marks_stand_where_later_prompts_go_other_ways() -> None:
 def test_a_prompt_that_opens_a_thought_says_so() -> None:
     prompts = Prompts(Template(CHATML + "<think>"), Letters(), Model())
     assert prompts.read([line("user", "Why?")], []).reasoning
+
+
+@pytest.mark.parametrize("tools", [(), (ADD,)])
+def test_the_beginning_of_all_prompts_is_read_without_what_the_user_says(tools: tuple[Tool, ...]) -> None:
+    prompts = Prompts(Template(HERMES), Letters(), Model(context=1000))
+    system = line("system", "Be nice.")
+    beginning = prompts.beginning([system], tools)
+    for question in ("Why?", "?", "And how?"):
+        assert prompts.read([system, line("user", question)], tools).tokens[: len(beginning)] == beginning
+    assert "Be nice." in text(beginning) and ("Adds." in text(beginning)) == bool(tools)
+
+
+def test_a_beginning_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ModelError, match="the context of the model 200"):
+        Prompts(Template(CHATML), Letters(), Model()).beginning([line("system", "x" * 300)], [])

@@ -16,7 +16,7 @@ from agentd.generation import (
     ToolResultPart,
     ToolSpec,
 )
-from agentd.models.llama.request import MAX_SEED, count_message, generate_message
+from agentd.models.llama.request import MAX_SEED, count_message, generate_message, warm_message
 from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
 
 PASSAGE = Passage(
@@ -80,6 +80,12 @@ def test_tools_go_with_the_question_and_with_its_count() -> None:
     asked = replace(request(TextPart(text="x")), tools=(tool,))
     expected = (Tool(name="add", description="Adds.", parameters={"type": "object"}),)
     assert generate_message(asked, 1).tools == count_message(asked, 1).tools == expected
+
+
+def test_what_is_read_ahead_is_written_as_in_a_question() -> None:
+    asked = replace(request(TextPart(text="Why?")), tools=(ToolSpec(name="add", description="adds", parameters={}),))
+    warm, question = warm_message(asked, 3), generate_message(asked, 4)
+    assert warm.id == 3 and (warm.lines, warm.tools) == (question.lines, question.tools)
 
 
 def test_half_a_character_is_replaced() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from agentd.generation import Priority
 from agentd.models.llama.job import Job, Span, Stored
-from agentd.models.llama.scheduler import HEADROOM, LAG, YIELD, Scheduler
+from agentd.models.llama.scheduler import HEADROOM, LAG, PINNED, YIELD, Scheduler
 
 
 def job(
@@ -433,3 +433,59 @@ def test_what_is_left_of_a_step_goes_to_the_next_prompt_also_behind_a_long_begin
     admit_all(scheduler)
     spans = scheduler.plan(longest=128, lone=128)
     assert [(scheduler.job_of(span).id, span.start, len(span.tokens)) for span in spans] == [(2, 0, 100), (3, 600, 28)]
+
+
+# --- Pins ------------------------------------------------------------------------------------------------------------
+
+
+def warmed(scheduler: Scheduler, number: int, tokens: list[int]) -> None:
+    """A prompt was read, is pinned, and its job has ended."""
+    scheduler.submit(found := job(number, tokens, remaining=0, priority="background"))
+    while found.slot is None or found.pending:
+        admit_all(scheduler)
+        scheduler.decoded(scheduler.plan(longest=512, lone=512))
+    scheduler.pin(found)
+    scheduler.end(found)
+
+
+def held(scheduler: Scheduler, tokens: list[int]) -> int:
+    """Of how many tokens the cache holds, and of so many could be begun with."""
+    scheduler.submit(found := job(99, [*tokens, 5000], session="who looks"))
+    placement = scheduler.admit()
+    scheduler.end(found)
+    return placement.keep if placement else 0
+
+
+def test_what_is_pinned_is_the_last_to_leave_a_full_cache() -> None:
+    scheduler = Scheduler(slots=4, context=1000)
+    warmed(scheduler, 1, prompt(1, 200))
+    for number in range(2, 6):
+        scheduler.submit(job(number, prompt(number, 300)))
+        run(scheduler)
+    assert held(scheduler, prompt(1, 200)) == 200
+    scheduler.submit(job(6, prompt(6, 950)))
+    run(scheduler)
+    assert held(scheduler, prompt(1, 200)) == 0
+
+
+def test_a_pinned_slot_is_taken_only_if_no_other_is_free() -> None:
+    scheduler = Scheduler(slots=3, context=4096)
+    warmed(scheduler, 1, prompt(1, 100))
+    for number in (2, 3):
+        scheduler.submit(job(number, prompt(number, 50), remaining=1000))
+    admit_all(scheduler)
+    assert len(scheduler.running) == 2 and held(scheduler, prompt(1, 100)) == 100
+    scheduler.submit(job(4, prompt(4, 50)))
+    admit_all(scheduler)
+    assert len(scheduler.running) == 3
+
+
+def test_the_newest_few_are_pinned() -> None:
+    scheduler = Scheduler(slots=PINNED + 2, context=4096)
+    for number in range(1, PINNED + 2):
+        warmed(scheduler, number, prompt(number, 20))
+    for number in range(10, 13):
+        scheduler.submit(job(number, prompt(number, 20)))
+        run(scheduler)
+    assert held(scheduler, prompt(1, 20)) == 0
+    assert held(scheduler, prompt(2, 20)) == 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.generation import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.models.openai.answer import Answer, NoChunk, Withheld, error_text
 from agentd.testing.openai_server import delta, end, text, tool_call, usage
 
@@ -29,6 +29,25 @@ def test_an_answer_ends_with_its_figures() -> None:
         Usage(prompt_tokens=7, cached_tokens=5, completion_tokens=2),
         Finish(reason="stop"),
     ]
+
+
+def test_what_llama_server_measures_is_told_with_the_figures() -> None:
+    timings = {"timings": {"prompt_ms": 1500.0, "predicted_ms": 250.0, "prompt_n": 3}}
+    found = deltas(text("a"), end(), usage(7, 2, 5) | timings)[-2]
+    assert found == Usage(prompt_tokens=7, cached_tokens=5, completion_tokens=2, read_seconds=1.5, write_seconds=0.25)
+
+
+def test_how_far_llama_server_has_read_is_told_of_what_it_did_not_know() -> None:
+    def progress(processed: int, milliseconds: float, *, total: int = 1100) -> dict[str, object]:
+        figures = {"total": total, "cache": 100, "processed": processed, "time_ms": milliseconds}
+        return delta(role="assistant") | {"prompt_progress": figures}
+
+    assert deltas(progress(100, 0.0), progress(600, 5000.0), progress(1100, 9000.0)) == [
+        Reading(done=0, total=1000),
+        Reading(done=500, total=1000, seconds=5.0),
+        Reading(done=1000, total=1000, seconds=0.0),
+    ]
+    assert deltas(progress(100, 0.0, total=100), progress(50, 0.0), progress(2000, 0.0)) == []
 
 
 @pytest.mark.parametrize(("reason", "finish"), [("stop", "stop"), ("length", "length"), ("eos", "stop")])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from agentd.generation import (
     Message,
     ModelRequest,
     QueuePosition,
+    Reading,
     Sampling,
     TextDelta,
     TextPart,
@@ -26,7 +28,8 @@ from agentd.generation import (
 )
 from agentd.models.openai import model as backend
 from agentd.models.openai.model import Endpoint, OpenAIModel
-from agentd.testing.openai_server import OpenAIServer, Refusal, Stream, end, text
+from agentd.ports import Pace
+from agentd.testing.openai_server import OpenAIServer, Refusal, Stream, delta, end, text, usage
 
 KEY = "sk-very-secret"
 DEADLINE = 10.0
@@ -65,12 +68,12 @@ async def said(model: OpenAIModel, asked: ModelRequest | None = None) -> str:
 
 async def test_an_answer_streams_with_its_figures_and_its_end() -> None:
     async with house(api_key=SecretStr(KEY)) as (server, model):
-        assert await answer(model) == [
-            TextDelta(text="one "),
-            TextDelta(text="two "),
-            Usage(prompt_tokens=2, cached_tokens=0, completion_tokens=2),
-            Finish(reason="stop"),
-        ]
+        *said, usage, end = await answer(model)
+        assert said == [TextDelta(text="one "), TextDelta(text="two ")] and end == Finish(reason="stop")
+        assert isinstance(usage, Usage) and usage.read_seconds > 0 and usage.write_seconds > 0
+        assert replace(usage, read_seconds=0, write_seconds=0) == Usage(
+            prompt_tokens=2, cached_tokens=0, completion_tokens=2
+        )
         assert server.completions[0]["model"] == model.name == "served"
         assert server.headers[0]["authorization"] == f"Bearer {KEY}"
 
@@ -313,3 +316,38 @@ async def test_the_context_is_the_one_that_is_set_or_less_once_the_server_says_s
         with pytest.raises(PromptTooLong):
             await answer(model)
         assert await model.context(Limits()) == 500
+
+
+def progress(processed: int) -> dict[str, Any]:
+    """What llama-server says while it reads a prompt of 1,000 tokens."""
+    figures = {"total": 1000, "cache": 0, "processed": processed, "time_ms": processed}
+    return {**delta(role="assistant"), "prompt_progress": figures}
+
+
+async def test_a_prompt_that_is_being_read_is_no_answer_yet() -> None:
+    cut = Stream(steps=[progress(0), progress(500)], done=False)
+    whole = Stream(steps=[progress(0), progress(500), text("so"), end(), usage(1000, 1)])
+    async with house(dialect="llama-server") as (server, model):
+        server.replies += [cut, whole]
+        found = await answer(model)
+    assert [delta.done for delta in found if isinstance(delta, Reading)] == [0, 500, 0, 500]
+    assert [delta.text for delta in found if isinstance(delta, TextDelta)] == ["so"], "it was not asked again"
+
+
+async def test_the_limit_of_the_first_token_begins_anew_with_everything_that_was_read() -> None:
+    never = asyncio.Event()
+    async with house(dialect="llama-server") as (server, model):
+        server.replies.append(Stream(steps=[progress(500), never]))
+        with pytest.raises(TimedOut, match=r"did not begin to answer within 0\.2 s"):
+            await answer(model, request(limits=Limits(first_token=0.2, idle=60)))
+
+
+async def test_how_fast_a_server_is_is_learned_from_its_answers() -> None:
+    timings = {"timings": {"prompt_ms": 2000.0, "predicted_ms": 1000.0}}
+    async with house() as (server, model):
+        assert model.pace is None
+        server.replies.append(Stream(steps=[text("so"), end(), usage(200, 21) | timings]))
+        await answer(model)
+        assert model.pace == Pace(read=100.0, write=20.0)
+        await answer(model)
+        assert model.pace == Pace(read=100.0, write=20.0), "a few tokens teach nothing"

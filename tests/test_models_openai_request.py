@@ -80,6 +80,7 @@ def test_each_dialect_has_its_own_names() -> None:
     assert not openai.keys() & {"max_tokens", "top_k", "min_p"}
     llama = completion_body(asked, model="m", dialect="llama-server", slot=0)
     assert (llama["top_k"], llama["repeat_penalty"], llama["cache_prompt"], llama["id_slot"]) == (0, 1.1, True, 0)
+    assert llama["return_progress"] is True and "return_progress" not in openai
     vllm = completion_body(asked, model="m", dialect="vllm", slot=0)
     assert (vllm["top_k"], vllm["repetition_penalty"]) == (-1, 1.1)
     assert not vllm.keys() & {"id_slot", "cache_prompt", "repeat_penalty"}

@@ -9,7 +9,8 @@ import pytest
 from agentd.errors import ModelError
 from agentd.generation import Finish, ModelRequest, TextDelta, Usage
 from agentd.models.llama.model import LlamaModel
-from agentd.models.speed import Speed, measure, median
+from agentd.models.speed import Speed, learned, measure, median
+from agentd.ports import Pace
 from agentd.testing.gguf import write_random_model
 from agentd.testing.model import ScriptedModel, question_of
 
@@ -64,3 +65,12 @@ def test_the_median_is_taken_of_each_figure() -> None:
 
 def usage(written: int, *, cached: int = 0) -> Usage:
     return Usage(prompt_tokens=10, cached_tokens=cached, completion_tokens=written)
+
+
+def test_the_newest_request_moves_what_was_learned_and_a_short_one_does_not() -> None:
+    nothing = Pace(read=0.0, write=0.0)
+    first = learned(nothing, read=200, read_seconds=2.0, written=30, write_seconds=3.0)
+    assert first == Pace(read=100.0, write=10.0)
+    second = learned(first, read=200, read_seconds=1.0, written=5, write_seconds=0.1)
+    assert second == Pace(read=pytest.approx(130.0), write=10.0)
+    assert learned(second, read=63, read_seconds=9.0, written=15, write_seconds=9.0) == second

@@ -8,6 +8,7 @@ from pathlib import Path
 from agentd import protocol
 from agentd.events import Address
 from agentd.pending import PendingDirectory
+from agentd.ports import Pace
 from agentd.testing.model import ScriptedModel
 from tests.builders import inbound, outbound
 from tests.house import next_answer, next_of, running, status_until
@@ -40,6 +41,13 @@ async def test_an_idle_daemon_is_well(tmp_path: Path) -> None:
     }
     assert status["channels"] == [{"name": "terminal", "state": "connected", "reason": "", "delivery": NOTHING_OWED}]
     assert status["problems"] == []
+
+
+async def test_how_fast_the_model_is_is_told(tmp_path: Path) -> None:
+    model = ScriptedModel(pace=Pace(read=97.5, write=0.0))
+    async with running(tmp_path / "s", model) as house, house.client() as client:
+        status = await client.get("status")
+    assert (status["model"]["read_tps"], status["model"]["write_tps"]) == (97.5, None)
 
 
 async def test_running_and_waiting_turns_are_counted(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def status(**changes: Any) -> dict[str, Any]:
     }
     return {
         "daemon": {"version": "1", "pid": 7, "in_process": False, "state_dir": "/s", "free_mb": 1234},
-        "model": {"name": "m", "note": "ready"},
+        "model": {"name": "m", "note": "ready", "read_tps": None, "write_tps": None, **changes.get("model", {})},
         "documents": {"documents": 2, "chunks": 3000},
         "turns": {"running": 0, "waiting": 0},
         "usage": {"answers": 0, **changes.get("usage", {})},
@@ -75,6 +75,13 @@ def test_it_says_who_answers_from_how_many_documents() -> None:
     assert answers_line({**status(), "documents": {"documents": 0, "chunks": 0}}) == "m answers (ready), no documents"
     broken = {**status(problems=["model m: no such file"]), "model": {"name": "m", "note": "no such file"}}
     assert answers_line(broken) == "m cannot answer: no such file"
+
+
+def test_how_fast_the_model_is_is_told_as_far_as_it_is_known() -> None:
+    assert line("model") == "m: ready"
+    assert line("model", model={"read_tps": 1234.5, "write_tps": 8.26}) == (
+        "m: ready, reads 1,234 tokens/s, writes 8.3 tokens/s"
+    )
 
 
 def test_what_is_owed_is_told_with_its_age() -> None:

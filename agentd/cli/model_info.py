@@ -10,7 +10,7 @@ from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.catalogue import entries
 from agentd.models.gpu import gpu_found
-from agentd.models.llama import checks, files, machine, probe
+from agentd.models.llama import checks, files, machine, pace, probe
 from agentd.models.llama.checks import Checks
 from agentd.models.shelf import Shelf
 
@@ -53,6 +53,7 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
             "chat template": "yes" if gguf.chat_template else "none; a common one is used",
             **_habits(shelf, path, settings.model.tools),
             **_detected(settings, gguf.context),
+            **_pace(shelf, settings, path),
         }
     record = next((found.record for found in shelf.models() if found.path == path), None)
     if record is not None:
@@ -92,11 +93,24 @@ def _detected(settings: Settings, own: int) -> dict[str, Any]:
         layers = {True: "all: there is a GPU", False: "0: llama.cpp finds no GPU", None: "unknown"}[gpu_found()]
     return {
         "context used": f"{used} tokens{limit}",
-        "threads": model.threads or f"{machine.free_threads()}: what the free cores allow",
+        "threads": model.threads or f"{machine.free_threads()}: what the cores here allow",
         "gpu layers": layers,
         "conversations": f"{model.sequences} at once,"
         f" {files.readable(model.spill_bytes)} for those that left the cache",
         "free memory": files.readable(available) if available is not None else "unknown",
+    }
+
+
+def _pace(shelf: Shelf, settings: Settings, path: Path) -> dict[str, Any]:
+    """How fast it is here, and what that leaves for a prompt if the first text is to come in time."""
+    model = settings.model
+    found = pace.known(Checks(shelf.directory / checks.NAME), path, model.threads or machine.free_threads())
+    if found is None:
+        return {"speed": "not measured yet: that is done when it is loaded"}
+    return {
+        "speed": f"reads {found.read:,.0f} tokens/s, writes {found.write:,.1f} tokens/s",
+        "first text": f"wanted within {model.first_text:g} s: time to read {found.read * model.first_text:,.0f} tokens"
+        " (model.first_text)",
     }
 
 

@@ -110,7 +110,9 @@ class LimitsSection(Section):
 
     load: Positive = _key(300.0, "how long reading the model into memory may take", unit="s")
     first_token: Positive = _key(
-        120.0, "how long the first token of an answer may take once its prompt is being read", unit="s"
+        120.0,
+        "how long the model may stand still before its first token; while it reads the prompt, it does not",
+        unit="s",
     )
     idle: Positive = _key(60.0, "how long it may take from one token to the next", unit="s")
     turn: Positive = _key(600.0, "how long a whole turn may take", unit="s")
@@ -175,7 +177,9 @@ class ModelSection(Section):
         ge=256,
     )
     threads: Annotated[Count | None, BeforeValidator(_unset)] = _key(
-        None, "how many threads compute; none is one less than there are free cores", unit="threads"
+        None,
+        "how many threads compute; none is every core of a machine with up to four, and all but one of more",
+        unit="threads",
     )
     gpu_layers: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
         None,

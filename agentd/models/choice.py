@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentd.errors import ModelError
 from agentd.generation import Delta, Limits, ModelRequest
-from agentd.ports import Bounded, ChatModel, Citer, ToolUser, Writer
+from agentd.ports import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,10 @@ class ChosenModel:
         return isinstance(self._model, Writer) and self._model.writes
 
     @property
+    def pace(self) -> Pace | None:
+        return self._model.pace if isinstance(self._model, Paced) else None
+
+    @property
     def problem(self) -> str:
         """Why the model of the moment cannot answer; "" while it can."""
         return self._condition.reason if self.state == "failed" else ""
@@ -118,6 +122,10 @@ class ChosenModel:
 
     async def count_tokens(self, request: ModelRequest) -> int:
         return await self._present().count_tokens(request)
+
+    async def warm(self, request: ModelRequest) -> int:
+        model = self._present()
+        return await model.warm(request) if isinstance(model, Warmable) else 0
 
     async def close(self) -> None:
         """End every model that was made."""

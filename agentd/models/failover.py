@@ -22,7 +22,7 @@ from agentd.generation import (
     ToolCallDelta,
 )
 from agentd.models.choice import ChosenModel, State, Tell
-from agentd.ports import Bounded, ChatModel, Citer, ToolUser, Writer
+from agentd.ports import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,12 @@ class FailoverModel:
         model = self._first()
         return isinstance(model, Writer) and model.writes
 
+    @property
+    def pace(self) -> Pace | None:
+        """Of the model that would be asked now."""
+        model = self._first()
+        return model.pace if isinstance(model, Paced) else None
+
     def begin(self, path: Path) -> None:
         """Load this file in the background, as the local model."""
         self._local.begin(path)
@@ -141,6 +147,11 @@ class FailoverModel:
             except (ModelError, TimedOut, Busy) as error:
                 failure = error
         raise failure
+
+    async def warm(self, request: ModelRequest) -> int:
+        """Of the model that would be asked now; 0 if it cannot read ahead."""
+        model = self._first()
+        return await model.warm(_for(model, request)) if isinstance(model, Warmable) else 0
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `ChatModel.stream`. Where no model can answer, the error says of each one why."""

@@ -21,6 +21,9 @@ child        the entry point and its loop
 engine       requests in, events out: joins the rooms below
 embeddings   texts in, vectors out, one batch between two steps of the engine
 speech       what a request says: answer, reasoning, calls, and the messages that tell of them
+reading      how far the prompts are read, told to those who wait
+pace         how fast the model is here: measured, learned, kept
+warmth       what every prompt begins with, read while nothing else is to do
 
     the prompt:
 prompts      conversations to prompts that fit
@@ -42,6 +45,7 @@ scheduler    pure: which sequence gets which tokens of the next batch
 job, pool    pure: its records, and what each sequence of the cache holds
 draft        pure: what an answer says next, guessed from what was said before
 spill        sessions that had to leave the cache, in a bounded memory
+snapshots    states of the cache on disk, for later starts
 cache        carries out what the scheduler decides
 
     llama.cpp:

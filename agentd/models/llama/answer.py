@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 
 class ChildDied(Exception):
@@ -27,7 +27,7 @@ class Working:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """The answer to a question for a count."""
+    """The answer to a question for a count, or how many tokens were read ahead."""
 
     count: int
 
@@ -51,6 +51,7 @@ Item = (
     | ReasoningDelta
     | ToolCallDelta
     | QueuePosition
+    | Reading
     | Usage
     | Finish
     | Placed
@@ -62,7 +63,8 @@ Item = (
 
 
 class Answer:
-    """Holds no more than the answer itself: text that follows text is merged, a new position replaces the old one."""
+    """Holds no more than the answer itself: text that follows text is merged, what has moved on replaces
+    what it was before."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -85,7 +87,7 @@ class Answer:
                 self._items[-1] = TextDelta(text=before + after)
             case ReasoningDelta(text=before), ReasoningDelta(text=after):
                 self._items[-1] = ReasoningDelta(text=before + after)
-            case (QueuePosition(), QueuePosition()) | (Working(), _):
+            case (QueuePosition(), QueuePosition()) | (Reading(), Reading()) | (Working(), _):
                 self._items[-1] = item
             case _:
                 self._items.append(item)

@@ -46,6 +46,11 @@ class Cache:
             kept = self._shorten(slot.number, kept)
         self._scheduler.place(placement, kept)
 
+    def lay_beside(self, session: str, tokens: Sequence[int], state: State) -> bool:
+        """Have a state of these tokens found where a job begins with them; False where there is no room for it."""
+        self._spill.put(session, tokens, state)
+        return self._spill.holds(tokens)
+
     def make_room(self) -> bool:
         """Clear something because the cache was full; False where there is nothing to clear."""
         left = self._scheduler.make_room()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
 from agentd.models.llama import files, machine
+from agentd.models.llama.checks import Checks, here, of_file
 from agentd.models.llama.wire import (
     Cancel,
     Count,
@@ -30,14 +31,19 @@ from agentd.models.llama.wire import (
     OpenEmbedder,
     Ping,
     Pong,
+    Progress,
     ToChild,
+    Warm,
     decode_to_child,
     encode,
 )
 
 if TYPE_CHECKING:
+    from agentd.models.llama.driver import Driver
     from agentd.models.llama.embeddings import Embeddings
     from agentd.models.llama.engine import Engine
+    from agentd.models.llama.pace import Speeds
+    from agentd.models.llama.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +70,8 @@ class _Line:
 
     def send(self, message: FromChild) -> None:
         self._out += encode(message)
+        if isinstance(message, Progress):  # how long the next step takes is of use before it
+            self.flush()
 
     def flush(self) -> None:
         if self._out:
@@ -74,6 +82,7 @@ class _Line:
 def main(arguments: list[str]) -> None:
     descriptor, parent, level = (int(argument) for argument in arguments)
     _end_with(parent)
+    os.nice(machine.NICENESS)
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
     with socket.socket(fileno=descriptor) as connection:
         line = _Line(connection)
@@ -130,7 +139,7 @@ class _Desk:
         else:
             self._line.send(Loaded(context=0, notes=()))
 
-    def handle(self, message: Generate | Count | OpenEmbedder | Embed | Cancel | Ping) -> None:
+    def handle(self, message: Generate | Count | Warm | OpenEmbedder | Embed | Cancel | Ping) -> None:
         match message:
             case Ping():
                 self._line.send(Pong(n=message.n))
@@ -138,7 +147,7 @@ class _Desk:
                 self._embed(message)
             case Cancel() if self._embeddings is not None:
                 self._embeddings.cancel(message.id)
-        if self._engine is not None and isinstance(message, Generate | Count | Cancel):
+        if self._engine is not None and isinstance(message, Generate | Count | Warm | Cancel):
             self._engine.handle(message)
 
     def _embed(self, message: OpenEmbedder | Embed) -> None:
@@ -176,10 +185,11 @@ def _load(load: Load, line: _Line) -> Engine:
     from agentd.models.llama.template import Template
 
     check()
+    threads = machine.free_threads() if load.threads is None else load.threads
     driver = Driver(
         path,
         context=load.context,
-        threads=machine.free_threads() if load.threads is None else load.threads,
+        threads=threads,
         gpu_layers=gpu_layers,
         sequences=load.sequences,
     )
@@ -195,7 +205,9 @@ def _load(load: Load, line: _Line) -> Engine:
     notes = template.notes
     if driver.context < load.context:
         notes += (f"The model knows a context of {driver.context} tokens, not the {load.context} that are set.",)
-    line.send(Loaded(context=driver.context, notes=notes, tools=template.tools))
+    speeds = _speeds(driver, load, threads)
+    read, write = speeds.pace.read, speeds.pace.write
+    line.send(Loaded(context=driver.context, notes=notes, tools=template.tools, read_tps=read, write_tps=write))
     return Engine(
         driver,
         template,
@@ -203,7 +215,28 @@ def _load(load: Load, line: _Line) -> Engine:
         send=line.send,
         spill_bytes=load.spill_bytes,
         guess=load.guess,
+        speeds=speeds,
+        snapshots=_snapshots(load),
     )
+
+
+def _speeds(driver: Driver, load: Load, threads: int) -> Speeds:
+    """What is known of the model's speed; measured now if nothing is."""
+    from agentd.models.llama import pace
+
+    checks = Checks(Path(load.checks) if load.checks else None)
+    speeds = pace.Speeds(checks, pace.about(Path(load.path), threads))
+    if not speeds.pace.read:
+        speeds.set(pace.measure(driver))
+    return speeds
+
+
+def _snapshots(load: Load) -> Snapshots:
+    """Beside what was found out about models."""
+    from agentd.models.llama import snapshots
+
+    directory = Path(load.checks).parent / snapshots.NAME if load.checks else None
+    return snapshots.Snapshots(directory, f"{here()} {of_file(Path(load.path))}")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,22 @@ from typing import Literal
 from agentd.errors import ModelError
 from agentd.models.llama.cache import Cache
 from agentd.models.llama.calls import CallFinder
+from agentd.models.llama.checks import Checks
 from agentd.models.llama.draft import Drafter
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.grammar import Grammars
 from agentd.models.llama.job import Job, Placement, Span
+from agentd.models.llama.pace import Speeds
 from agentd.models.llama.prompts import Prompts
+from agentd.models.llama.reading import Readings
 from agentd.models.llama.sampler import Sampler
 from agentd.models.llama.scheduler import BATCH, Scheduler
+from agentd.models.llama.snapshots import Snapshots
 from agentd.models.llama.speech import Outbox, Speech
 from agentd.models.llama.spill import Spill
 from agentd.models.llama.template import Template
 from agentd.models.llama.text import Assembler
+from agentd.models.llama.warmth import Warmth
 from agentd.models.llama.wire import (
     Cancel,
     Count,
@@ -29,9 +34,12 @@ from agentd.models.llama.wire import (
     Ended,
     FromChild,
     Generate,
+    Paced,
     Queued,
     Refused,
     Started,
+    Warm,
+    Warmed,
 )
 
 LONE = 256
@@ -40,7 +48,7 @@ GUESSES = 64
 """Guessed tokens of all answers in a step."""
 LONGEST_SECONDS, LONE_SECONDS = 1.25, 0.5
 """How long a step may take on a machine that is slower than that: any step, as a cancel waits for one, and a step that
-reads one prompt beside answers."""
+reads one prompt beside answers, or ahead for a question that may come meanwhile."""
 FEWEST = 32
 """What a step may have at least, and before anything is known about the machine."""
 GATHER_SECONDS = 0.01
@@ -57,7 +65,13 @@ class _Request:
     prompt_tokens: int
     whole: bool
     """An answer that was cut off is of no use."""
+    alone: bool
+    """No other request ran at any time of this one."""
     position: int = 0
+    read_seconds: float = 0.0
+    """Of the steps that had a part of its prompt."""
+    began: float = 0.0
+    """When its first token came."""
 
     @property
     def generated(self) -> int:
@@ -76,6 +90,8 @@ class Engine:
         send: Callable[[FromChild], None],
         spill_bytes: int = 0,
         guess: bool = True,
+        speeds: Speeds | None = None,
+        snapshots: Snapshots | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._driver = driver
@@ -94,22 +110,30 @@ class Engine:
         self._requests: dict[int, _Request] = {}
         self._unread: dict[int, bool] = {}
         """Requests that were placed and of whose prompts nothing was read yet, and whether they were told so."""
-        self._rate: float | None = None
+        self._speeds = speeds or Speeds(Checks(None), "")
+        self._readings = Readings(self._outbox.send, self._speeds, clock)
+        self._warmth = Warmth(
+            driver, self._scheduler, self._cache, snapshots=snapshots or Snapshots(None, ""), speeds=self._speeds
+        )
+        self._rate = self._speeds.pace.read or None
         self._told = -math.inf
 
     @property
     def busy(self) -> bool:
-        return bool(self._requests)
+        return bool(self._requests) or self._warmth.busy
 
     # --- Messages ----------------------------------------------------------------------------------------------------
 
-    def handle(self, message: Generate | Count | Cancel) -> None:
+    def handle(self, message: Generate | Count | Warm | Cancel) -> None:
         match message:
             case Generate():
                 self._generate(message)
             case Count():
                 self._count(message)
+            case Warm():
+                self._warm(message)
             case Cancel():
+                self._warmth.cancel(message.id)
                 if message.id in self._requests:
                     self._outbox.forget(message.id)
                     self._end(self._requests[message.id])
@@ -121,6 +145,17 @@ class Engine:
             self._outbox.send(Refused(id=message.id, reason=str(error)))
         else:
             self._outbox.send(Counted(id=message.id, tokens=count))
+
+    def _warm(self, message: Warm) -> None:
+        try:
+            tokens = self._prompts.beginning(message.lines, message.tools)
+        except ModelError as error:
+            self._outbox.send(Refused(id=message.id, reason=str(error)))
+            return
+        if tokens:
+            self._warmth.want(message.id, tokens)
+        else:
+            self._outbox.send(Warmed(id=message.id, tokens=0))
 
     def _generate(self, message: Generate) -> None:
         self._outbox.flush()  # the next step may take longer than the last ones
@@ -141,6 +176,9 @@ class Engine:
         sampler = Sampler(message.choice, vocabulary=self._vocabulary, before=prompt.tokens, grammar=grammar)
         if not prompt.reasoning:
             sampler.constrain()
+        self._warmth.pause()
+        for other in self._requests.values():
+            other.alone = False
         self._requests[message.id] = _Request(
             job=job,
             sampler=sampler,
@@ -148,6 +186,7 @@ class Engine:
             drafter=Drafter(prompt.tokens),
             prompt_tokens=len(prompt.tokens),
             whole=grammar is not None,
+            alone=not self._requests,
         )
         self._scheduler.submit(job)
 
@@ -164,6 +203,10 @@ class Engine:
 
     def step(self) -> None:
         """Place what can be placed, run one batch, tell what came of it."""
+        if not self._requests:
+            if warmed := self._warmth.step(self._share(BATCH, LONE_SECONDS)):
+                self._outbox.send(warmed)
+            return
         while (placement := self._scheduler.admit()) is not None:
             self._place(placement)
         self._tell_positions()
@@ -179,6 +222,7 @@ class Engine:
             self._learn_rate(spans, self._clock() - start)
             self._scheduler.decoded(spans)
             self._tell_started(spans)
+            self._note_reading(spans, start)
             self._cache.store_marks(spans)
             self._sample(spans)
         elif outcome == "full":
@@ -204,11 +248,20 @@ class Engine:
         if size >= FEWEST and seconds > 0:
             self._rate = size / seconds if self._rate is None else 0.7 * self._rate + 0.3 * size / seconds
 
+    def _note_reading(self, spans: Sequence[Span], since: float) -> None:
+        for span in spans:
+            job = self._scheduler.job_of(span)
+            request = self._requests[job.id]
+            if not request.generated:
+                request.read_seconds += self._clock() - since
+            self._readings.read(job, since)
+
     def _place(self, placement: Placement) -> None:
         self._cache.place(placement)
         self._requests[placement.job.id].position = 0
         self._told = -math.inf  # the first words of an answer go out at once
         self._unread[placement.job.id] = False
+        self._readings.placed(placement.job, self._scheduler.running)
 
     def _tell_started(self, spans: Sequence[Span]) -> None:
         """Only once its prompt is being read can the time to the first token of an answer be judged."""
@@ -284,6 +337,8 @@ class Engine:
         if self._vocabulary.is_end(token):
             self._finish(request, "stop")
             return False
+        if not request.generated:
+            request.began = self._clock()
         goes_on = self._scheduler.sampled(request.job, token)
         request.drafter.added()
         speech = request.speech
@@ -302,6 +357,8 @@ class Engine:
         if rest := request.speech.finish():
             self._outbox.say(request.job.id, rest, calls=request.speech.calls)
         self._end(request)
+        write_seconds = self._clock() - request.began if request.generated else 0.0
+        self._learn_speeds(request, write_seconds)
         self._outbox.send(
             Ended(
                 id=request.job.id,
@@ -311,11 +368,26 @@ class Engine:
                 completion_tokens=request.generated,
                 guessed_tokens=request.drafter.guessed,
                 wrong_tokens=request.drafter.wrong,
+                read_seconds=round(request.read_seconds, 4),
+                write_seconds=round(write_seconds, 4),
             )
         )
+
+    def _learn_speeds(self, request: _Request, write_seconds: float) -> None:
+        if not request.alone:
+            return
+        learned = self._speeds.learn(
+            read=request.prompt_tokens - (request.job.cached or 0),
+            read_seconds=request.read_seconds,
+            written=request.generated - 1,
+            write_seconds=write_seconds,
+        )
+        if learned:
+            self._outbox.send(Paced(read_tps=self._speeds.pace.read, write_tps=self._speeds.pace.write))
 
     def _end(self, request: _Request) -> None:
         self._scheduler.end(request.job)
         self._unread.pop(request.job.id, None)
+        self._readings.ended(request.job.id)
         request.sampler.free()
         del self._requests[request.job.id]

@@ -8,6 +8,11 @@ from pathlib import Path
 
 ROOT = Path("/")
 
+FEW = 4
+"""Cores up to which all of them compute: with so few, one less costs more than whatever else runs beside the model."""
+NICENESS = 5
+"""What the process of a model adds to its own, so that the daemon and other programs come first."""
+
 _MEMORY_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -16,7 +21,7 @@ _MEMORY_FILES = (
 
 
 def free_threads(root: Path = ROOT, cpus: set[int] | None = None) -> int:
-    """Physical cores of the process's affinity within the cgroup's quota, less one for everything else; at least 1."""
+    """Physical cores of the process's affinity within the cgroup's quota, one less if they are more than `FEW`."""
     cpus = os.sched_getaffinity(0) if cpus is None else cpus
     topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
     cores = float(len({_read(root / topology.format(cpu)) or str(cpu) for cpu in cpus}))
@@ -26,7 +31,8 @@ def free_threads(root: Path = ROOT, cpus: set[int] | None = None) -> int:
             quota, period = (_read(directory / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
         if quota.isdigit() and period.isdigit():  # neither "max" nor -1, which mean no quota
             cores = min(cores, int(quota) / int(period))
-    return max(1, int(cores) - 1)
+    whole = max(1, int(cores))
+    return whole if whole <= FEW else whole - 1
 
 
 def available_memory(root: Path = ROOT) -> int | None:

@@ -18,6 +18,7 @@ from agentd.generation import (
     ModelRequest,
     Priority,
     QueuePosition,
+    Reading,
     ReasoningDelta,
     Restarted,
     TextDelta,
@@ -27,9 +28,10 @@ from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, 
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.probe import Trial
 from agentd.models.llama.process import Process
-from agentd.models.llama.request import count_message, generate_message
+from agentd.models.llama.request import count_message, generate_message, warm_message
 from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
 from agentd.models.llama.wire import Load
+from agentd.ports import Pace
 
 QUEUE = 64
 """Requests that may wait for a sequence; background work leaves half of these places to the others."""
@@ -42,11 +44,12 @@ class LlamaModel:
     """Loads on first use or by `start`; leaving `async with` (or `close`) ends the child process.
 
     `context` tokens hold prompt and answer of every conversation that runs at the moment, so one alone may have all of
-    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one, `gpu_layers`
-    None all layers where llama.cpp finds a GPU and else none. Conversations that have to leave the cache are kept in up
-    to `spill_bytes` of memory. `guess` lets the model check several tokens at once where it quotes; that changes how
-    fast it answers, not what. What is found out about the file is kept in `checks`. `tools` "on" offers tools if the
-    model's template knows a form for calls, "off" never does, and "auto" only once the model was seen to use them.
+    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means what `machine.free_threads` says,
+    `gpu_layers` None all layers if llama.cpp finds a GPU and else none. Conversations that have to leave the cache are
+    kept in up to `spill_bytes` of memory. `guess` lets the model check several tokens at once if it quotes; that
+    changes how fast it answers, not what. What is found out about the file is kept in `checks`. `tools` "on" offers
+    tools if the model's template knows a form for calls, "off" never does, and "auto" only once the model was seen to
+    use them.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class LlamaModel:
             sequences=sequences,
             spill_bytes=spill_bytes,
             guess=guess,
+            checks="" if checks is None else str(checks.absolute()),
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
         self._offer = tools
@@ -108,6 +112,10 @@ class LlamaModel:
     def cites(self) -> bool:
         """See `ports.Citer`."""
         return self._trial.found is not None and self._trial.found.cites
+
+    def pace(self) -> Pace | None:
+        """See `ports.Paced`; known once the model is loaded."""
+        return self._supervisor.pace
 
     async def start(self) -> int:
         """Load now, also after a crash loop; the process id of the child. `ModelError` says why it cannot be used."""
@@ -148,6 +156,21 @@ class LlamaModel:
             raise TimedOut(f"{self.name} did not count a prompt within {limits.first_token:g} s.") from None
         except ChildDied as died:
             raise ModelError(f"{self.name} crashed while it counted a prompt: {died}; try again.") from None
+        finally:
+            process.leave(answer)
+        assert isinstance(item, Tokens)
+        return item.count
+
+    async def warm(self, request: ModelRequest) -> int:
+        """See `ports.Warmable`."""
+        process = await self._child(request.limits.load)
+        answer = process.ask(warm_message(request, next(self._numbers)))
+        try:
+            item = await answer.next(request.limits.turn)
+        except TimeoutError:
+            raise TimedOut(f"{self.name} had no time to read ahead within {request.limits.turn:g} s.") from None
+        except ChildDied as died:
+            raise ModelError(f"{self.name} crashed while it read ahead: {died}.") from None
         finally:
             process.leave(answer)
         assert isinstance(item, Tokens)
@@ -227,6 +250,8 @@ class _Reader:
                     self._limit = limits.turn
                 case Placed():
                     self._limit, self._problem = limits.first_token, "did not begin to answer"
+                case Reading() if item.done:
+                    self._limit, self._problem = limits.first_token, "read no more of the question"
             if not isinstance(item, _UNSHOWN):
                 return item
 

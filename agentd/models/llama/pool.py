@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 class Slot:
     """A sequence, `cells` the identities of the places that its tokens take; `busy` while a job has it.
 
-    `used` says when that ended last. Free and with tokens it is what a session left behind.
+    `used` says when that ended last. Free and with tokens it is what a session left behind. What is `pinned` leaves
+    after everything else; the newest has the highest number.
     """
 
     number: int
@@ -22,6 +23,7 @@ class Slot:
     session: str = ""
     used: int = 0
     busy: bool = False
+    pinned: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +54,9 @@ class Pool:
         return len({*beside, *(cell for slot in self.slots if slot.busy for cell in slot.cells)})
 
     def idle(self) -> list[Slot]:
-        """Free slots that hold something, the one that was used longest ago first."""
-        return sorted((slot for slot in self.slots if not slot.busy and slot.cells), key=lambda slot: slot.used)
+        """Free slots that hold something, the one that was used longest ago first, those that are pinned last."""
+        held = (slot for slot in self.slots if not slot.busy and slot.cells)
+        return sorted(held, key=lambda slot: (slot.pinned, slot.used))
 
     def share(self, source: Slot, target: Slot, length: int) -> None:
         """`target` holds the first `length` tokens of `source` and nothing else; they may be the same slot."""
@@ -80,7 +83,7 @@ class Pool:
     def clear(self, slot: Slot) -> Left:
         left = Left(slot=slot.number, session=slot.session, tokens=tuple(slot.tokens))
         self._release(slot.cells)
-        slot.tokens, slot.cells, slot.session = [], [], ""
+        slot.tokens, slot.cells, slot.session, slot.pinned = [], [], "", 0
         return left
 
     def _release(self, cells: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from agentd.errors import ModelError
-from agentd.generation import Finish, QueuePosition, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.wire import (
     Called,
@@ -34,19 +34,24 @@ from agentd.models.llama.wire import (
     LoadFailed,
     OpenedEmbedder,
     OpenEmbedder,
+    Paced,
     Ping,
     Pong,
+    Progress,
     Queued,
     Refused,
     Said,
     Started,
     ToChild,
+    Warm,
+    Warmed,
     decode_from_child,
     encode,
 )
+from agentd.ports import Pace
 
 log = logging.getLogger(__name__)
-_Told = Queued | Started | Called | Ended | Refused | Counted | OpenedEmbedder | Embedded
+_Told = Queued | Started | Progress | Called | Ended | Refused | Counted | Warmed | OpenedEmbedder | Embedded
 
 MODULE = "agentd.models.llama.child"
 words = logging.getLogger(MODULE)
@@ -107,6 +112,8 @@ class Process:
         self._lines = 0
         self._unanswered = 0
         self._hung = False
+        self.pace: Pace | None = None
+        """As the child told last, None if it knows nothing of its speed."""
 
     @property
     def pid(self) -> int:
@@ -175,7 +182,7 @@ class Process:
         """Wait for the end of the child; how it ended."""
         return await asyncio.shield(self._end)
 
-    def ask(self, message: Generate | Count | OpenEmbedder | Embed) -> Answer:
+    def ask(self, message: Generate | Count | Warm | OpenEmbedder | Embed) -> Answer:
         """What the child says to this request; give it back with `leave`."""
         answer = Answer(message.id)
         if self._end.done():
@@ -226,7 +233,11 @@ class Process:
             case Pong():
                 self._unanswered = 0
             case Loaded() | LoadFailed():
+                if isinstance(message, Loaded):
+                    self.pace = _pace(message)
                 self._loaded.set_result(message)
+            case Paced():
+                self.pace = _pace(message)
             case _:
                 if answer := self._answers.get(message.id):
                     self._tell(answer, message)
@@ -237,7 +248,9 @@ class Process:
                 answer.put(QueuePosition(position=message.position))
             case Started():
                 answer.put(Placed(reading=message.reading))
-            case Counted():
+            case Progress():
+                answer.put(Reading(done=message.done, total=message.total, seconds=message.seconds))
+            case Counted() | Warmed():
                 answer.put(Tokens(count=message.tokens))
             case OpenedEmbedder():
                 answer.put(Opened(dimension=message.dimension))
@@ -255,12 +268,14 @@ class Process:
                         prompt_tokens=message.prompt_tokens,
                         cached_tokens=message.cached_tokens,
                         completion_tokens=message.completion_tokens,
+                        read_seconds=message.read_seconds,
+                        write_seconds=message.write_seconds,
                     )
                 )
                 answer.put(Finish(reason=message.reason))
             case Refused():
                 answer.fail(ModelError(message.reason))
-        if not isinstance(message, Queued | Started | Called):
+        if not isinstance(message, Queued | Started | Progress | Called):
             del self._answers[answer.number]
 
     async def _how_it_ended(self) -> str:
@@ -319,6 +334,10 @@ class Process:
             words.log(level, "model process %d: %s", self._child.pid, said)
         elif self._lines == LOG_LINES + 1:
             log.warning("model process %d says more than %d lines; the rest is dropped", self._child.pid, LOG_LINES)
+
+
+def _pace(told: Loaded | Paced) -> Pace | None:
+    return Pace(read=told.read_tps, write=told.write_tps) if told.read_tps else None
 
 
 def _said(text: str, *, reasoning: bool) -> TextDelta | ReasoningDelta | Working:

@@ -13,7 +13,7 @@ from agentd.models.llama.wire import Line, Piece, Tool
 
 CERTAIN = 4
 """Characters for each token of the context, above which a prompt is measured before it is tokenised as a whole."""
-_PROBE = Line(role="user", pieces=(Piece(text="?", trusted=False),))
+_PROBE, _OTHER = (Line(role="user", pieces=(Piece(text=text, trusted=False),)) for text in ("?", "Why"))
 
 
 class Model(Protocol):
@@ -49,6 +49,11 @@ class Prompts:
         found = self._tokens(prompt)
         marks = self._marks(lines, tools, prompt, found) if self._model.whole_only else ()
         return Read(tokens=found, reasoning=prompt.reasoning, marks=marks)
+
+    def beginning(self, lines: Sequence[Line], tools: Sequence[Tool]) -> list[int]:
+        """What every prompt begins with that has these lines first, whatever the user asks; `ModelError`."""
+        one, other = (self._tokens(self._template.render((*lines, probe), tools)) for probe in (_PROBE, _OTHER))
+        return one[: common(one, other)]
 
     def _tokens(self, prompt: Prompt) -> list[int]:
         context = self._model.context

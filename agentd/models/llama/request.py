@@ -10,7 +10,7 @@ from agentd.errors import ModelError
 from agentd.generation import Message, ModelRequest, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
 from agentd.models.llama.advice import NO_ADVICE, Advice, settled
 from agentd.models.llama.schema import check_schema
-from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall
+from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall, Warm
 from agentd.prompt import render_passage
 
 MOST_STOPS, LONGEST_STOP = 16, 200
@@ -46,6 +46,10 @@ def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADV
 
 def count_message(request: ModelRequest, number: int) -> Count:
     return Count(id=number, lines=_lines(request), tools=_tools(request))
+
+
+def warm_message(request: ModelRequest, number: int) -> Warm:
+    return Warm(id=number, lines=_lines(request), tools=_tools(request))
 
 
 def _check(sampling: Sampling, chosen: Advice) -> None:

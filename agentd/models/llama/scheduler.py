@@ -27,6 +27,8 @@ WORTH_RESTORING = 32
 """Tokens: how much longer a stored beginning must be than one that is in the cache."""
 HEADROOM = 64
 """Tokens that a job is sure to be able to generate when it is admitted."""
+PINNED = 4
+"""Slots that are pinned at once."""
 YIELD = 16
 """How many later jobs go first for each job that the same session has already."""
 LAG = 4
@@ -91,6 +93,13 @@ class Scheduler:
         else:
             self._release(job)
 
+    def pin(self, job: Job) -> None:
+        """What the slot of this job holds stays when it ends, as long as there is room for it and newer ones."""
+        pinned = sorted((slot for slot in self._pool.slots if slot.pinned), key=lambda slot: slot.pinned)
+        for slot in pinned[: max(0, len(pinned) - PINNED + 1)]:
+            slot.pinned = 0
+        self._slot_of(job).pinned = pinned[-1].pinned + 1 if pinned else 1
+
     def _release(self, job: Job) -> Slot:
         slot = self._slot_of(job)
         slot.busy, slot.used, job.slot = False, self._now, None
@@ -135,7 +144,7 @@ class Scheduler:
         else:
             pool.clear(slot)
             pool.add(slot, job.tokens[:kept])
-        slot.session, slot.busy, job.slot = job.session, True, slot
+        slot.session, slot.busy, slot.pinned, job.slot = job.session, True, 0, slot
         job.leader = None
         job.cached = kept if job.cached is None else job.cached
         self._waiting.remove(job)
@@ -172,8 +181,8 @@ class Scheduler:
         return True
 
     def _choose(self, job: Job, free: Sequence[Slot]) -> Slot:
-        """The session's own slot, else an empty one, else the one that was used longest ago."""
-        return min(free, key=lambda slot: (slot.session != job.session, bool(slot.tokens), slot.used))
+        """The session's own slot, else an empty one, else the one that was used longest ago, a pinned one last."""
+        return min(free, key=lambda slot: (slot.session != job.session, slot.pinned, bool(slot.tokens), slot.used))
 
     def _beginning(self, job: Job, slot: Slot) -> tuple[int, Slot | None, Stored | None]:
         """The longest beginning to be had, and where it is if not in `slot`; one token at least is left to decode."""

@@ -13,6 +13,7 @@ from agentd.errors import ModelError
 from agentd.models.llama.answer import ChildDied
 from agentd.models.llama.process import Process
 from agentd.models.llama.wire import Load, Loaded
+from agentd.ports import Pace
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,13 @@ class Supervisor:
         self.state: ModelState | None = None
         """None before the child was first wanted."""
         self.loaded: Loaded | None = None
+
+    @property
+    def pace(self) -> Pace | None:
+        """What the child that there is told of its speed, None as long as there is none."""
+        ready = self._ready
+        there = ready is not None and ready.done() and not ready.cancelled() and ready.exception() is None
+        return ready.result().pace if ready is not None and there else None
 
     async def child(self) -> Process:
         """A child that has the model loaded, waited for; `ModelError` where there will be none."""

@@ -42,6 +42,8 @@ class Load(_Message):
     """Memory for conversations that are pushed out of the cache."""
     guess: bool = True
     """Guess ahead where an answer quotes."""
+    checks: str = ""
+    """The path of what was found out about models here (`checks`), "" if nothing is kept."""
 
 
 class Piece(_Message):
@@ -107,6 +109,15 @@ class Count(_Message):
     tools: tuple[Tool, ...] = ()
 
 
+class Warm(_Message):
+    """Read what prompts begin with that have these lines first, while nothing else is to do, and keep it."""
+
+    type: Literal["warm"] = "warm"
+    id: int
+    lines: tuple[Line, ...]
+    tools: tuple[Tool, ...] = ()
+
+
 class OpenEmbedder(_Message):
     """Load the embedding model in this file, beside the chat model or without one."""
 
@@ -138,7 +149,7 @@ class Ping(_Message):
     n: int
 
 
-ToChild = Load | Generate | Count | OpenEmbedder | Embed | Cancel | Ping
+ToChild = Load | Generate | Count | Warm | OpenEmbedder | Embed | Cancel | Ping
 
 # --- Child to daemon -------------------------------------------------------------------------------------------------
 
@@ -151,6 +162,9 @@ class Loaded(_Message):
     notes: tuple[str, ...]
     tools: bool = False
     """The model can call tools."""
+    read_tps: float = 0.0
+    write_tps: float = 0.0
+    """Tokens per second of a prompt and of an answer, 0 if that is not known."""
 
 
 class LoadFailed(_Message):
@@ -174,6 +188,17 @@ class Started(_Message):
     type: Literal["started"] = "started"
     id: int
     reading: bool
+
+
+class Progress(_Message):
+    """Of the `total` tokens of a prompt that the cache did not hold `done` are read; the rest takes `seconds`."""
+
+    type: Literal["progress"] = "progress"
+    id: int
+    done: int
+    total: int
+    seconds: float | None = None
+    """None if nothing is known of the speed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +233,18 @@ class Ended(_Message):
     guessed_tokens: int = 0
     wrong_tokens: int = 0
     """Of those guessed."""
+    read_seconds: float = 0.0
+    """Of the steps that had a part of the prompt."""
+    write_seconds: float = 0.0
+    """From the first token of the answer to its end."""
+
+
+class Paced(_Message):
+    """What was learned of the speed, in tokens per second; 0 if that is not known."""
+
+    type: Literal["paced"] = "paced"
+    read_tps: float
+    write_tps: float
 
 
 class Refused(_Message):
@@ -220,6 +257,14 @@ class Refused(_Message):
 
 class Counted(_Message):
     type: Literal["counted"] = "counted"
+    id: int
+    tokens: int
+
+
+class Warmed(_Message):
+    """So many tokens that prompts begin with are in the cache now."""
+
+    type: Literal["warmed"] = "warmed"
     id: int
     tokens: int
 
@@ -250,11 +295,14 @@ FromChild = (
     | LoadFailed
     | Queued
     | Started
+    | Progress
     | Said
     | Called
     | Ended
+    | Paced
     | Refused
     | Counted
+    | Warmed
     | OpenedEmbedder
     | Embedded
     | Pong

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from agentd.generation import Delta, Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 THINK, END_THINK = "<think>", "</think>"
 
@@ -68,9 +68,27 @@ class _Usage(_Lenient):
     prompt_tokens_details: _PromptDetails | None = None
 
 
+class _Timings(_Lenient):
+    """What llama-server measures, in milliseconds (tools/server/README.md)."""
+
+    prompt_ms: float = 0.0
+    predicted_ms: float = 0.0
+
+
+class _Progress(_Lenient):
+    """How far llama-server has read a prompt: tokens of it, those that were in its cache, those done with (README)."""
+
+    total: int = 0
+    cache: int = 0
+    processed: int = 0
+    time_ms: float = 0.0
+
+
 class _Chunk(_Lenient):
     choices: Annotated[tuple[_Choice, ...], BeforeValidator(_none_is_empty)] = ()
     usage: _Usage | None = None
+    timings: _Timings | None = None
+    prompt_progress: _Progress | None = None
 
 
 class Answer:
@@ -81,6 +99,7 @@ class Answer:
         self._calls: list[tuple[int, str]] = []
         """Index and id, as the server gives them, of each tool call."""
         self._usage: _Usage | None = None
+        self._timings: _Timings | None = None
         self._reason: str | None = None
         self.characters = 0
         """Of answer, reasoning and calls together."""
@@ -97,7 +116,8 @@ class Answer:
         except ValidationError as error:
             raise NoChunk(str(error.errors(include_url=False)[0]["msg"])) from None
         self._usage = chunk.usage or self._usage
-        deltas: list[Delta] = []
+        self._timings = chunk.timings or self._timings
+        deltas: list[Delta] = [] if chunk.prompt_progress is None else _reading(chunk.prompt_progress)
         for choice in chunk.choices[:1]:
             deltas += self._said(choice.delta)
             if choice.finish_reason == "content_filter":
@@ -115,6 +135,8 @@ class Answer:
                     prompt_tokens=self._usage.prompt_tokens,
                     cached_tokens=(details.cached_tokens or 0) if details else 0,
                     completion_tokens=self._usage.completion_tokens,
+                    read_seconds=self._timings.prompt_ms / 1000 if self._timings else 0.0,
+                    write_seconds=self._timings.predicted_ms / 1000 if self._timings else 0.0,
                 )
             )
         if self._calls:
@@ -144,6 +166,14 @@ class Answer:
             name=call.function.name or "",
             arguments=call.function.arguments or "",
         )
+
+
+def _reading(progress: _Progress) -> list[Delta]:
+    """Nothing where all was in the server's cache."""
+    done, total = progress.processed - progress.cache, progress.total - progress.cache
+    if not 0 <= done <= total or not total:
+        return []
+    return [Reading(done=done, total=total, seconds=progress.time_ms / 1000 / done * (total - done) if done else None)]
 
 
 class _Tags:

@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,11 +16,13 @@ from openai import APIConnectionError, APIError, AsyncOpenAI, AsyncStream, Timeo
 from pydantic import SecretStr
 
 from agentd.errors import ModelError, PromptTooLong, TimedOut
-from agentd.generation import Delta, Finish, Limits, ModelRequest, QueuePosition
+from agentd.generation import Delta, Finish, Limits, ModelRequest, QueuePosition, Reading, Usage
 from agentd.models.openai.answer import Answer, NoChunk, Withheld
 from agentd.models.openai.errors import Explainer, Fault
 from agentd.models.openai.request import Dialect, chat_messages, completion_body, tool_specs
 from agentd.models.places import Places
+from agentd.models.speed import learned
+from agentd.ports import Pace
 from agentd.prompt import estimate_tokens
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class _Failed(Exception):
 
 
 class OpenAIModel:
-    """Implements `ports.ChatModel`, `Bounded`, `ToolUser`, `Citer` and `Writer`; `close` ends its connections."""
+    """Implements `ports.ChatModel` with all abilities that have a port; `close` ends its connections."""
 
     writes = True
     cites = True
@@ -94,6 +96,8 @@ class OpenAIModel:
         self._explainer = Explainer(address=endpoint.base_url, model=endpoint.name or "", secret=secret)
         self._places = Places(f"The model server at {self._explainer.address}", endpoint.concurrency)
         self._context = endpoint.context
+        self.pace: Pace | None = None
+        """See `ports.Paced`: as the server said with its answers, or as the times of these were."""
         self._counts = endpoint.dialect in ("llama-server", "vllm")
 
     @property
@@ -175,6 +179,7 @@ class OpenAIModel:
 
     async def _attempt(self, request: ModelRequest, place: int | None, deadline: float) -> AsyncGenerator[Delta, None]:
         clock = asyncio.get_running_loop().time
+        started = first = clock()
         limit, problem = self._first_token(request.limits), "did not begin to answer"
         until = min(clock() + limit, deadline)
         answer, begun = Answer(), False
@@ -191,7 +196,8 @@ class OpenAIModel:
                     break
                 deltas = answer.feed(chunk)
                 for delta in deltas:
-                    begun = True
+                    if not begun and not isinstance(delta, Reading):
+                        begun, first = True, clock()
                     yield delta
                 if answer.characters > MOST_CHARACTERS * request.sampling.max_tokens:
                     yield Finish(reason="length")
@@ -199,7 +205,8 @@ class OpenAIModel:
                 if answer.ended:
                     until = min(clock() + AFTER_END, deadline)
                 elif deltas:
-                    limit, problem = self._endpoint.idle or request.limits.idle, "said nothing more"
+                    if begun:
+                        limit, problem = self._endpoint.idle or request.limits.idle, "said nothing more"
                     until = min(clock() + limit, deadline)
         except TimeoutError:
             if not answer.ended:
@@ -219,7 +226,21 @@ class OpenAIModel:
         if not answer.ended:
             raise _Failed(self._explainer.cut_off(), begun=begun)
         for delta in answer.finish():
-            yield delta
+            yield self._timed(delta, first - started, clock() - first) if isinstance(delta, Usage) else delta
+
+    def _timed(self, usage: Usage, read_seconds: float, write_seconds: float) -> Usage:
+        """With the times that were measured here, unless the server told its own; the pace is learned from them."""
+        if not usage.read_seconds:
+            usage = replace(usage, read_seconds=read_seconds, write_seconds=write_seconds)
+        pace = learned(
+            self.pace or Pace(read=0.0, write=0.0),
+            read=usage.prompt_tokens - usage.cached_tokens,
+            read_seconds=usage.read_seconds,
+            written=usage.completion_tokens - 1,
+            write_seconds=usage.write_seconds,
+        )
+        self.pace = pace if pace.read else None
+        return usage
 
     async def _open(self, request: ModelRequest, place: int | None) -> AsyncStream[object]:
         body = completion_body(

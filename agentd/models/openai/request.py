@@ -30,7 +30,7 @@ def completion_body(request: ModelRequest, *, model: str, dialect: Dialect, slot
         schema = {"name": "answer", "strict": True, "schema": request.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if dialect == "llama-server":
-        body["cache_prompt"] = True
+        body["cache_prompt"] = body["return_progress"] = True
         if slot is not None:
             body["id_slot"] = slot
     return body
