@@ -113,6 +113,7 @@ class LlamaModel:
         """See `ports.Citer`."""
         return self._trial.found is not None and self._trial.found.cites
 
+    @property
     def pace(self) -> Pace | None:
         """See `ports.Paced`; known once the model is loaded."""
         return self._supervisor.pace
