@@ -84,7 +84,9 @@ class LlamaModel:
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
         self._offer = tools
-        self._trial = Trial(self, path, None if checks is None else Checks(checks), busy=lambda: self._open > 0)
+        self._warming = 0
+        """What is being read ahead."""
+        self._trial = Trial(self, path, None if checks is None else Checks(checks), busy=self._busy)
 
     @property
     def state(self) -> ModelState | None:
@@ -166,6 +168,7 @@ class LlamaModel:
         """See `ports.Warmable`."""
         process = await self._child(request.limits.load)
         answer = process.ask(warm_message(request, next(self._numbers)))
+        self._warming += 1
         try:
             item = await answer.next(request.limits.turn)
         except TimeoutError:
@@ -173,6 +176,7 @@ class LlamaModel:
         except ChildDied as died:
             raise ModelError(f"{self.name} crashed while it read ahead: {died}.") from None
         finally:
+            self._warming -= 1
             process.leave(answer)
         assert isinstance(item, Tokens)
         return item.count
@@ -209,6 +213,9 @@ class LlamaModel:
                         yield Restarted(reason=f"{self.name} crashed: {died}")
                 finally:
                     process.leave(answer)
+
+    def _busy(self) -> bool:
+        return self._open > 0 or self._warming > 0
 
     @contextmanager
     def _place(self, priority: Priority) -> Iterator[None]:

@@ -148,7 +148,7 @@ def _citing_request() -> ModelRequest:
         Passage(n=n, title="Island", chunk_id=n, start=0, end=len(text), text=text, **place)
         for n, text in enumerate((_FERRY, _TICKET), start=1)
     ]
-    return _request(Draft(question=_PRICE, passages=passages))
+    return _request(Draft(question=_PRICE, passages=passages, cites=True))
 
 
 def _request(draft: Draft, tools: tuple[ToolSpec, ...] = ()) -> ModelRequest:
