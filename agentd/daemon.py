@@ -52,6 +52,7 @@ CHANNELS = {"terminal": "channels.terminal.channel:build"}
 """Channel name -> what builds it. A third party's channel names its own as `build` under `[channels.NAME]`."""
 AGENT_WORKER = "workers.agent:AgentWorker"
 DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
+WARMER = "workers.warm:Warmer"
 
 HEALTH_SECONDS = 10.0
 PROMPT_RESERVE = 64
@@ -341,6 +342,7 @@ class _House:
             policy=delivery_policy(settings),
             leave_others=in_process,
         )
+        self.warmer = load(WARMER)(self.bus, self.model, lambda tools: turns.constant(tools=tools))
         self.inbox = DurableInbox(
             bus=self.bus,
             pending=self.pending,
@@ -414,6 +416,7 @@ class _House:
             asyncio.create_task(self.agent.run(), name="agent worker"),
             asyncio.create_task(self.housekeeping.run(), name="housekeeping"),
             asyncio.create_task(self.summaries.run(), name="summaries"),
+            asyncio.create_task(self.warmer.run(), name="warm beginnings"),
             *(
                 asyncio.create_task(self.supervisor.run(channel, self.inbox), name=f"channel {name}")
                 for name, channel in self.channels.items()

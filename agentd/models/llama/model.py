@@ -84,9 +84,10 @@ class LlamaModel:
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
         self._offer = tools
+        self._on_state = on_state
         self._warming = 0
         """What is being read ahead."""
-        self._trial = Trial(self, path, None if checks is None else Checks(checks), busy=self._busy)
+        self._trial = Trial(self, path, None if checks is None else Checks(checks), busy=self._busy, ended=self._tried)
 
     @property
     def state(self) -> ModelState | None:
@@ -213,6 +214,11 @@ class LlamaModel:
                         yield Restarted(reason=f"{self.name} crashed: {died}")
                 finally:
                     process.leave(answer)
+
+    def _tried(self) -> None:
+        """It is ready for more, or for the same as before."""
+        if self._on_state is not None and self.state == "ready":
+            self._on_state("ready", "")
 
     def _busy(self) -> bool:
         return self._open > 0 or self._warming > 0

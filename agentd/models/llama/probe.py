@@ -221,11 +221,20 @@ def _cites(reply: _Reply) -> bool:
 class Trial:
     """Tries a model once it is loaded and nobody wants anything of it; gives way to whoever does.
 
-    `busy` says whether anybody does. Without `checks` nothing is tried.
+    `busy` says whether anybody does; `ended` is called once it is over. Without `checks` nothing is tried.
     """
 
-    def __init__(self, model: Tried, path: Path, checks: Checks | None, *, busy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        model: Tried,
+        path: Path,
+        checks: Checks | None,
+        *,
+        busy: Callable[[], bool],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._model, self._path, self._checks, self._busy = model, path, checks, busy
+        self._ended = ended
         self._looked = False
         self._task: asyncio.Task[None] | None = None
         self._attempt: asyncio.Task[Probed] | None = None
@@ -258,6 +267,7 @@ class Trial:
             while self.found is None:
                 await self._quiet()
                 self.found = await self._try_once(checks)
+            self._ended()
         except AgentdError as error:
             log.warning("%s could not be tried out: %s", self._path.name, error)
 
