@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from agentd.generation import Sampling
+from agentd.models.llama.files import SAMPLING
 
-PREFIX = "general.sampling."
 _KEYS = {
     "temp": "temperature",
     "top_k": "top_k",
@@ -52,9 +52,9 @@ def advice_of(name: str, metadata: Mapping[str, object]) -> Advice:
     known = name.lower().replace("_", "-")
     family = next((advice for piece, advice in _FAMILIES if piece in known), NO_ADVICE)
     told = {
-        ours: metadata[PREFIX + theirs]
+        ours: metadata[SAMPLING + theirs]
         for theirs, ours in _KEYS.items()
-        if isinstance(metadata.get(PREFIX + theirs), int | float)
+        if isinstance(metadata.get(SAMPLING + theirs), int | float)
     }
     if "top_k" in told:
         told["top_k"] = int(float(str(told["top_k"])))

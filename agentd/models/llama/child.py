@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
 from agentd.models.llama import files, machine
+from agentd.models.llama.advice import advice_of
 from agentd.models.llama.checks import Checks, here, of_file
 from agentd.models.llama.wire import (
     Cancel,
@@ -207,7 +208,16 @@ def _load(load: Load, line: _Line) -> Engine:
         notes += (f"The model knows a context of {driver.context} tokens, not the {load.context} that are set.",)
     speeds = _speeds(driver, load, threads)
     read, write = speeds.pace.read, speeds.pace.write
-    line.send(Loaded(context=driver.context, notes=notes, tools=template.tools, read_tps=read, write_tps=write))
+    line.send(
+        Loaded(
+            context=driver.context,
+            notes=notes,
+            tools=template.tools,
+            read_tps=read,
+            write_tps=write,
+            advice=advice_of(gguf.name, gguf.sampling),
+        )
+    )
     return Engine(
         driver,
         template,

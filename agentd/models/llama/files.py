@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentd.errors import ModelError
@@ -42,6 +43,8 @@ _BLOCKS = {
 
 _NOT_CHAT = ("bert", "clip", "t5encoder", "wavtokenizer", "mmproj", "embedding")
 
+SAMPLING = "general.sampling."
+"""What the keys of a file begin with that say how to sample (llama.cpp, src/llama-arch.cpp)."""
 CACHE_BYTES = 2
 """Of one number in the key-value cache."""
 WORKING_BYTES = 200_000_000
@@ -63,6 +66,10 @@ class Gguf:
     cache_bytes: int
     context: int = 0
     chat_template: bool = False
+    name: str = ""
+    """`general.name`, "" if the file does not say it."""
+    sampling: Mapping[str, Value] = field(default_factory=dict)
+    """What the file says of how to sample, by its keys."""
 
 
 def inspect(path: Path, *, chat: bool = True) -> Gguf:
@@ -147,6 +154,8 @@ def _inspect(path: Path, data: mmap.mmap, *, chat: bool) -> Gguf:
         cache_bytes=_cache_bytes(facts, architecture),
         context=int(context) if isinstance(context, int) else 0,
         chat_template=bool(facts.get("tokenizer.chat_template")),
+        name=str(facts.get("general.name", "")),
+        sampling={key: value for key, value in facts.items() if key.startswith(SAMPLING)},
     )
 
 

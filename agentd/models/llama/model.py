@@ -24,6 +24,7 @@ from agentd.generation import (
     TextDelta,
     ToolCallDelta,
 )
+from agentd.models.llama.advice import NO_ADVICE, Advice
 from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.probe import Trial
@@ -93,6 +94,10 @@ class LlamaModel:
     def state(self) -> ModelState | None:
         """None until the model was first wanted."""
         return self._supervisor.state
+
+    @property
+    def _advice(self) -> Advice:
+        return self._supervisor.loaded.advice if self._supervisor.loaded else NO_ADVICE
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -188,7 +193,8 @@ class LlamaModel:
         Where the child dies, the request is repeated: once silently if nothing was said, once after `Restarted` if
         something was.
         """
-        message = generate_message(request, next(self._numbers))
+        number = next(self._numbers)
+        generate_message(request, number)  # what is wrong with it is told before the model is loaded
         if request.priority != "background":
             self._trial.give_way()
         with self._place(request.priority):
@@ -196,7 +202,7 @@ class LlamaModel:
             silent, aloud = 1, 1
             while True:
                 process = await self._child(min(request.limits.load, deadline - asyncio.get_running_loop().time()))
-                answer = process.ask(message)
+                answer = process.ask(generate_message(request, number, self._advice))
                 reader = _Reader(answer, request.limits, deadline, self.name)
                 said = False
                 try:

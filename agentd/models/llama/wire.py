@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from agentd.errors import ModelError
 from agentd.generation import Priority, Role
+from agentd.models.llama.advice import NO_ADVICE, Advice
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -165,6 +166,8 @@ class Loaded(_Message):
     read_tps: float = 0.0
     write_tps: float = 0.0
     """Tokens per second of a prompt and of an answer, 0 if that is not known."""
+    advice: Advice = NO_ADVICE
+    """How its makers advise to sample from it."""
 
 
 class LoadFailed(_Message):
