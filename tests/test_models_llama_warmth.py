@@ -32,6 +32,8 @@ from agentd.models.llama.wire import (
 from agentd.ports import Pace
 from agentd.testing.gguf import write_random_model, write_recurrent_model
 
+pytestmark = pytest.mark.native
+
 GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 SYSTEM = "You answer from documents, and nothing else. " * 8
 
