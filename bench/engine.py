@@ -31,6 +31,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -172,15 +173,13 @@ async def measure(plan: Plan, setting: Setting) -> Measured:
     for number in range(plan.rounds):
         await _round(plan, setting, number, found)
         if setting.real is not None and number < plan.real_rounds:
-            await _chats(
-                setting.real, setting, plan.real_chats, lambda seed=number: Texts(seed, real=True), REAL, found
-            )
+            await _chats(setting.real, setting, plan.real_chats, partial(Texts, number, real=True), REAL, found)
         print(f"round {number + 1} of {plan.rounds} is done", flush=True)
     return found
 
 
 async def _round(plan: Plan, setting: Setting, seed: int, found: Measured) -> None:
-    await _chats(setting.random, setting, plan.chats, lambda: Texts(seed), "", found)
+    await _chats(setting.random, setting, plan.chats, partial(Texts, seed), "", found)
     for who, opened in _who(setting.random, setting, 2):
         async with opened() as ask:
             found.add("freeze_s", who, await freeze(ask, Texts(seed)))

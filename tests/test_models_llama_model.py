@@ -331,7 +331,7 @@ async def test_the_limit_of_the_first_token_counts_only_while_nothing_more_is_re
             if isinstance(delta, Reading) and delta.done:
                 break
         os.kill(await pid_of(model), signal.SIGSTOP)
-        with pytest.raises(TimedOut, match=r"read no more of the question within 1\.5 s"):
+        with pytest.raises(TimedOut, match=r"read no more of the prompt within 1\.5 s"):
             async for _ in stream:
                 pass
 
@@ -339,7 +339,7 @@ async def test_the_limit_of_the_first_token_counts_only_while_nothing_more_is_re
 async def test_how_fast_it_is_is_known_once_it_is_loaded_and_for_the_next_start(tmp_path: Path) -> None:
     path, checks = tmp_path / "random.gguf", tmp_path / "models" / "checks.json"
     write_random_model(path)
-    paces = []
+    paces: list[Pace | None] = []
     for _ in range(2):
         async with LlamaModel(path, threads=1, checks=checks) as model:
             paced: Paced = model

@@ -271,7 +271,7 @@ class _Reader:
                 case Placed():
                     self._limit, self._problem = limits.first_token, "did not begin to answer"
                 case Reading() if item.done:
-                    self._limit, self._problem = limits.first_token, "read no more of the question"
+                    self._limit, self._problem = limits.first_token, "read no more of the prompt"
             if not isinstance(item, _UNSHOWN):
                 return item
 
