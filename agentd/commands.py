@@ -73,8 +73,8 @@ COMMANDS = (
     ),
     Command(
         name="docs",
-        arguments="[add PATH]",
-        summary="how many documents there are; add reads files and folders",
+        arguments="[add PATH|none|all|N]",
+        summary="how many documents there are; add reads some; none, all, N: answer from so many passages",
         completes="documents",
         audience="owner",
     ),

@@ -192,7 +192,7 @@ class DaemonControl:
 
     async def _docs(self, request: _Request) -> CommandReply:
         if request.argument:
-            raise UsageError("documents are added where they lie: `agentd ingest PATH`, or /docs add PATH in a chat.")
+            raise UsageError("that is for `agentd chat`; in a shell, `agentd ingest PATH` adds documents.")
         documents, passages = await self._documents.counts(request.principal)
         if not documents:
             return CommandReply(text="there are no documents yet; /docs add PATH reads some.")

@@ -155,12 +155,25 @@ async def test_documents_are_read_with_progress_also_with_blanks_in_their_names(
         assert h.progress == ["reading 1 of 1  ", "", "reading 2 of 2  ", ""]
 
 
+async def test_what_is_asked_is_answered_from_as_many_passages_as_was_said(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        task = asyncio.create_task(h.link.run(), name="link")
+        for line, documents in (("/docs none", 0), ("/docs 3", 3), ("/docs all", None)):
+            await h.actions.perform(line)
+            await h.actions.perform("Why?")
+            assert (await h.server.next_turn()).post.documents == documents
+        assert "note: questions are answered without your documents; /docs all uses them again" in h.shown
+        task.cancel()
+        await asyncio.wait([task])
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("/xyz", "there is no command /xyz"),
         ("/docs remove x", "/docs add PATH reads"),
         ("/docs add", "/docs add PATH reads"),
+        ("/docs 101", "100 passages at most"),
         ("/docs add 'x", "quote them as in a shell"),
         ("x" * (MAX_TEXT_BYTES + 1), "a message has at most"),
     ],

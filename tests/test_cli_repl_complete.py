@@ -43,7 +43,8 @@ async def test_arguments_are_completed_as_their_command_says() -> None:
     assert await completed("/usage o") == ["/usage on", "/usage off"]
     assert await completed("/resume ") == ["/resume holiday", "/resume 00000000000000bb-00000000"]
     assert await completed("/resume recipe") == ["/resume 00000000000000bb-00000000"]
-    assert await completed("/docs a") == ["/docs add "]
+    assert await completed("/docs a") == ["/docs add ", "/docs all"]
+    assert await completed("/docs n") == ["/docs none"]
     assert await completed("/stop n") == []
 
 

@@ -14,7 +14,7 @@ from agentd.cli.repl.link import Link, Settled
 from agentd.cli.repl.transcript import cleaned
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.plain import plain
-from agentd.protocol import MAX_TEXT_BYTES, IngestState
+from agentd.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState
 
 KEYS = """\
 Enter sends; Alt-Enter or a backslash at the end of a line begins a new line
@@ -85,6 +85,8 @@ class Actions:
             self._show_usage(argument)
         elif name == "retry" and not self._link.idle:
             raise UsageError("an answer is still being made; /stop ends it, and /retry asks again then.")
+        elif name == "docs" and (argument in ("all", "none") or argument.isdecimal()):
+            self._limit_documents(argument)
         elif name == "docs" and argument:
             await self._add_documents(argument)
         elif name == "model" and argument not in ("", commands.NO_MODEL):
@@ -114,10 +116,23 @@ class Actions:
         shown = "follow each answer from now on" if argument == "on" else "are not shown any more"
         self._display.note(f"tokens and seconds {shown}")
 
+    def _limit_documents(self, argument: str) -> None:
+        """For what is asked in this chat from now on."""
+        limit = None if argument == "all" else 0 if argument == "none" else int(argument)
+        if limit is not None and limit > MAX_PASSAGES:
+            raise UsageError(f"a question is answered from {MAX_PASSAGES} passages at most.")
+        self._link.documents = limit
+        if limit is None:
+            self._display.note("questions are answered from your documents again")
+        elif limit == 0:
+            self._display.note("questions are answered without your documents; /docs all uses them again")
+        else:
+            self._display.note(f"questions are answered from {limit} passages at most; /docs all lifts that limit")
+
     async def _add_documents(self, argument: str) -> None:
         word, _, rest = argument.partition(" ")
         if word != "add" or not rest.strip():
-            raise UsageError("/docs add PATH reads files and folders; /docs says how many documents there are.")
+            raise UsageError("/docs add PATH reads files and folders; /help docs says what else it can do.")
         state: IngestState | None = None
         try:
             async for state in self._link.ingest([_path(path) for path in _words(rest)]):

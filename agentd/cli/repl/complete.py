@@ -52,7 +52,8 @@ class CommandCompleter(Completer):
     def _documents(self, argument: str, complete_event: CompleteEvent) -> Iterable[Completion]:
         word, blank, path = argument.partition(" ")
         if not blank:
-            return [Completion("add ", -len(word), display="add")] if "add".startswith(word) else []
+            words = ("add ", "none", "all")
+            return [Completion(w, -len(word), display=w.strip()) for w in words if w.startswith(word)]
         return self._paths.get_completions(Document(path.lstrip()), complete_event) if word == "add" else []
 
     async def _of_sessions(self, typed: str) -> list[Completion]:

@@ -40,6 +40,7 @@ class _Typed:
     session: str
     text: str
     settled: Settled
+    documents: int | None
     id: str = field(default_factory=new_message_id)
 
 
@@ -59,6 +60,8 @@ class Link:
         """Cleared while a session is being opened, so that its first events wait until it is."""
         self._settled.set()
         self.session = ""
+        self.documents: int | None = None
+        """How many passages of the documents what is posted is answered from; None for what the settings say."""
 
     @property
     def connected(self) -> bool:
@@ -100,7 +103,7 @@ class Link:
         """Offer a message to the session until it is accepted, over as many connections as that takes."""
         if len(self._offered) >= MAX_OFFERED:
             raise Busy(f"{MAX_OFFERED} messages wait to be accepted; this one was not taken, try again later.")
-        typed = _Typed(session=self.session, text=text, settled=settled)
+        typed = _Typed(session=self.session, text=text, settled=settled, documents=self.documents)
         self._offered.append(typed)
         self._transcript.typed(typed.id, text)
         self._typed.set()
@@ -197,7 +200,7 @@ class Link:
 
     async def _offer_one(self, client: Client, typed: _Typed) -> None:
         try:
-            accepted = await client.post(typed.session, typed.text, message_id=typed.id)
+            accepted = await client.post(typed.session, typed.text, message_id=typed.id, documents=typed.documents)
             typed.settled(True)
             if typed.session == self.session:
                 self._transcript.accepted(accepted)
