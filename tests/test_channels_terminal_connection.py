@@ -11,7 +11,7 @@ import pytest
 
 from agentd import protocol
 from agentd.errors import NotFound, UsageError
-from agentd.generation import Finish, Reading, Restarted, TextDelta, Usage
+from agentd.generation import Delta, Finish, Reading, Restarted, TextDelta, Usage
 from agentd.testing.model import ScriptedModel
 from channels.terminal import connection as module
 from tests.house import next_answer, next_of, running, status_until
@@ -162,7 +162,7 @@ async def test_clients_of_a_session_see_each_others_questions_also_who_comes_lat
 
 async def test_the_reading_of_a_prompt_and_what_an_answer_took_are_told(tmp_path: Path) -> None:
     took = Usage(prompt_tokens=90, cached_tokens=10, completion_tokens=4, read_seconds=2.0, write_seconds=0.5)
-    script = [Reading(done=0, total=80, seconds=2.0), TextDelta(text="read"), took, Finish(reason="stop")]
+    script: list[Delta] = [Reading(done=0, total=80, seconds=2.0), TextDelta(text="read"), took, Finish(reason="stop")]
     async with running(tmp_path / "s", ScriptedModel(lambda request: script)) as house, house.client() as client:
         session = (await client.open()).session
         await client.post(session, "hello")
@@ -174,7 +174,7 @@ async def test_the_reading_of_a_prompt_and_what_an_answer_took_are_told(tmp_path
 
 
 async def test_a_model_that_dies_in_mid_answer_is_told_with_the_reason(tmp_path: Path) -> None:
-    script = [
+    script: list[Delta] = [
         TextDelta(text="One w"),
         Restarted(reason="small crashed: killed by SIGSEGV"),
         TextDelta(text="Another way."),

@@ -47,15 +47,16 @@ def ran_here(checks: Checks) -> list[Ran]:
 def _ran(about: str, finding: Mapping[str, Any]) -> Ran | None:
     """What is kept as "NAME BYTES TIME N threads"; None for anything else."""
     parts = about.rsplit(" ", 4)
-    read, write = finding.get("read"), finding.get("write")
-    if len(parts) != 5 or not parts[1].isdecimal() or not _is_speed(read) or not _is_speed(write):
+    read, write = _speed(finding.get("read")), _speed(finding.get("write"))
+    if len(parts) != 5 or not parts[1].isdecimal() or read is None or write is None:
         return None
-    pace = Pace(read=float(read), write=float(write))
-    return Ran(about=" ".join(parts[:3]), size=int(parts[1]), pace=pace)
+    return Ran(about=" ".join(parts[:3]), size=int(parts[1]), pace=Pace(read=read, write=write))
 
 
-def _is_speed(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+def _speed(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        return None
+    return float(value)
 
 
 def of_model(path: Path, ran: Sequence[Ran]) -> Expected | None:
