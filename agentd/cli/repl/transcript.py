@@ -238,7 +238,7 @@ class Transcript:
                 if state.turn not in self._turns and state.turn not in self._answered:
                     self._waiting[state.turn] = None
             case "running":
-                self._doing = f"{plain(state.detail)}…" if state.detail else WORKING
+                self._doing = WORKING
                 self._attempt(state.turn, state.attempt)
                 self._advance()
                 if state.detail:  # the answer begins again, or another model took over: to be seen beside the answer
