@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections import deque
 from typing import Any
 
 import llama_cpp.llama_cpp as _llama_cpp
+
+from agentd.models.llama.ways import Way
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +17,10 @@ native: Any = _llama_cpp
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 """Of `enum ggml_log_level` (ggml.h). What it tells by the way, at every start, is for those who look for a fault."""
+_FLASH_AUTO, _FLASH_OFF = -1, 0
+"""Of `enum llama_flash_attn_type`."""
+_NO_DEVICES = (ctypes.c_void_p * 1)()
+"""A list that ends with its first entry."""
 _last_words: deque[str] = deque(maxlen=8)
 """llama.cpp's newest errors: its calls themselves only say that they failed."""
 
@@ -35,6 +42,22 @@ def begin() -> None:
     """Before anything is loaded; may be repeated."""
     native.llama_log_set(_log_callback, None)
     native.llama_backend_init()
+
+
+def model_parameters(way: Way, gpu_layers: int) -> Any:
+    """How a model is loaded that shall compute in this way."""
+    parameters = native.llama_model_default_params()
+    parameters.n_gpu_layers = gpu_layers if way.gpu else 0
+    parameters.use_extra_bufts = way.repack
+    if not way.gpu:
+        parameters.devices = ctypes.cast(_NO_DEVICES, ctypes.c_void_p)
+    return parameters
+
+
+def use_way(settings: Any, way: Way) -> None:
+    """Have a context that these are the settings of compute in this way."""
+    settings.flash_attn_type = _FLASH_AUTO if way.flash else _FLASH_OFF
+    settings.offload_kqv = settings.op_offload = way.gpu
 
 
 def finds_gpu() -> bool:
