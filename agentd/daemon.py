@@ -271,7 +271,7 @@ class _House:
         ids.seen(await sessions.last_id())
         house = cls(settings, pending, sessions, conversations, documents, ids)
         if model is not None:
-            house.model = only(model, settings.model, house._tell_model)
+            house.model = only(model, settings.model, Shelf(state_dir), house._tell_model)
         else:
             extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
             house.model = assemble(settings.model, Shelf(state_dir), extractive, house._tell_model)

@@ -24,6 +24,7 @@ from agentd.generation import Limits, Sampling
 from agentd.models.assembly import llama_model
 from agentd.models.llama.model import LlamaModel
 from agentd.models.openai.model import Endpoint
+from agentd.models.shelf import Shelf
 
 
 def test_the_defaults_are_those_of_the_records_that_are_made_of_them() -> None:
@@ -96,7 +97,7 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
 
 
 def test_the_keys_of_the_local_model_are_arguments_of_the_engine(tmp_path: Path) -> None:
-    made = llama_model(tmp_path / "m.gguf", ModelSection())
+    made = llama_model(tmp_path / "m.gguf", ModelSection(), Shelf(tmp_path))
     assert made.name == "m"
     arguments = inspect.signature(LlamaModel).parameters
     same = ("context", "sequences", "spill_bytes", "guess", "threads", "gpu_layers")

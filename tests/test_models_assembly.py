@@ -61,7 +61,7 @@ async def test_an_order_that_leaves_nothing_is_a_fault_of_the_configuration(tmp_
 
 
 async def test_one_model_can_take_the_place_of_all(tmp_path: Path) -> None:
-    model = only(ScriptedModel(), ModelSection(path=Path("/m/x.gguf")), tell)
+    model = only(ScriptedModel(), ModelSection(path=Path("/m/x.gguf")), Shelf(tmp_path), tell)
     assert model.name == "scripted"
     await model.close()
 
@@ -73,6 +73,6 @@ async def test_the_local_model_is_loaded_as_the_settings_say(tmp_path: Path) -> 
             {"context": context, "threads": 1, "sequences": 64, "spill_bytes": 0, "guess": False, "gpu_layers": 0}
             | {"sampling": {"max_tokens": 100}}
         )
-        async with llama_model(tmp_path / "small.gguf", options) as model:
+        async with llama_model(tmp_path / "small.gguf", options, Shelf(tmp_path)) as model:
             bounded: Bounded = model
             assert await bounded.context(Limits()) == known

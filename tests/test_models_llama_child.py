@@ -89,7 +89,9 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     write_table_model(tmp_path / "tiny.gguf", chain("\n", "Hello", " world"))
     child.socket.sendall(encode(load(tmp_path / "tiny.gguf")) + encode(question(1)))
     messages = child.messages()
-    assert next(messages) == Loaded(context=512, notes=())
+    loaded = next(messages)
+    assert isinstance(loaded, Loaded) and (loaded.context, loaded.notes) == (512, ())
+    assert (loaded.way, loaded.switched_off) == ("flash+repack", "")
     text = ""
     for message in messages:
         if isinstance(message, Said):

@@ -9,6 +9,7 @@ from agentd.config.sections import ModelSection
 from agentd.errors import ConfigError
 from agentd.models.choice import ChosenModel, State, Tell
 from agentd.models.failover import LOCAL, FailoverModel
+from agentd.models.llama import checks
 from agentd.models.llama.model import LlamaModel
 from agentd.models.shelf import Shelf
 from agentd.ports import ChatModel
@@ -20,7 +21,7 @@ def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: T
     A path in the settings comes before the choice on the shelf. `ConfigError` where the order names nothing that there
     could be.
     """
-    local = chosen_model(options, tell)
+    local = chosen_model(options, shelf, tell)
     models: dict[str, ChatModel] = {}
     for role in options.order:
         match role:
@@ -39,22 +40,32 @@ def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: T
     return model
 
 
-def only(model: ChatModel, options: ModelSection, tell: Tell) -> FailoverModel:
+def only(model: ChatModel, options: ModelSection, shelf: Shelf, tell: Tell) -> FailoverModel:
     """This model answers, whatever the settings say, until a file is chosen."""
-    return FailoverModel({"only": model}, chosen_model(options, tell), tell)
+    return FailoverModel({"only": model}, chosen_model(options, shelf, tell), tell)
 
 
-def chosen_model(options: ModelSection, tell: Tell) -> ChosenModel:
+def chosen_model(options: ModelSection, shelf: Shelf, tell: Tell) -> ChosenModel:
     """The place of the local model; there is none in it yet."""
 
     def build(path: Path, on_state: Callable[[State, str], None]) -> ChatModel:
-        return llama_model(path, options, on_state)
+        return llama_model(path, options, shelf, on_state)
 
     return ChosenModel(None, build, tell)
 
 
-def llama_model(path: Path, options: ModelSection, on_state: Callable[[State, str], None] | None = None) -> LlamaModel:
-    """The model in this file as the settings say; `on_state` is told how it is."""
+def llama_model(
+    path: Path,
+    options: ModelSection,
+    shelf: Shelf | None,
+    on_state: Callable[[State, str], None] | None = None,
+    *,
+    way: str = "",
+) -> LlamaModel:
+    """The model in this file as the settings say; `on_state` is told how it is.
+
+    What is found out about it is kept on the shelf, if there is one. See `LlamaModel` for `way`.
+    """
     return LlamaModel(
         path,
         context=options.context,
@@ -63,6 +74,8 @@ def llama_model(path: Path, options: ModelSection, on_state: Callable[[State, st
         sequences=options.sequences,
         spill_bytes=options.spill_bytes,
         guess=options.guess,
+        checks=shelf.directory / checks.NAME if shelf is not None else None,
+        way=way,
         on_state=on_state,
     )
 

@@ -43,7 +43,8 @@ class LlamaModel:
     it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means the free cores less one, `gpu_layers`
     None all layers where llama.cpp finds a GPU and else none. Conversations that have to leave the cache are kept in up
     to `spill_bytes` of memory. `guess` lets the model check several tokens at once where it quotes; that changes how
-    fast it answers, not what.
+    fast it answers, not what. What is found out about the file is kept in `checks`. `way` is the only one in which
+    llama.cpp may compute; "" is the first that works here.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class LlamaModel:
         sequences: int = 16,
         spill_bytes: int = SPILL_BYTES,
         guess: bool = True,
+        checks: Path | None = None,
+        way: str = "",
         on_state: OnState | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -72,6 +75,8 @@ class LlamaModel:
             sequences=sequences,
             spill_bytes=spill_bytes,
             guess=guess,
+            checks="" if checks is None else str(checks.absolute()),
+            way=way,
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
 
@@ -84,6 +89,11 @@ class LlamaModel:
     def notes(self) -> tuple[str, ...]:
         """What a person should know about the model, known once it is loaded: a template that is missing, for one."""
         return self._supervisor.loaded.notes if self._supervisor.loaded else ()
+
+    @property
+    def switched_off(self) -> str:
+        """What of llama.cpp is not used on this machine and why, as a sentence; "" if nothing, or not loaded yet."""
+        return self._supervisor.loaded.switched_off if self._supervisor.loaded else ""
 
     @property
     def tools(self) -> bool:
@@ -149,7 +159,9 @@ class LlamaModel:
                 try:
                     while True:
                         delta = await reader.next()
-                        said = said or isinstance(delta, _SAID)
+                        if not said and isinstance(delta, _SAID):
+                            said = True
+                            self._supervisor.prove()
                         yield delta
                         if isinstance(delta, Finish):
                             return

@@ -42,6 +42,12 @@ class Load(_Message):
     """Memory for conversations that are pushed out of the cache."""
     guess: bool = True
     """Guess ahead where an answer quotes."""
+    checks: str = ""
+    """The path of what was found out about models here (`checks`), "" if nothing is kept."""
+    way: str = ""
+    """The only way in which llama.cpp may compute (`ways`), "" for the first that works."""
+    why: str = ""
+    """What the model did in other ways."""
 
 
 class Piece(_Message):
@@ -151,6 +157,10 @@ class Loaded(_Message):
     notes: tuple[str, ...]
     tools: bool = False
     """The model can call tools."""
+    way: str = ""
+    """How llama.cpp computes (`ways`)."""
+    switched_off: str = ""
+    """What it does not use here and why, in a sentence; "" if nothing."""
 
 
 class LoadFailed(_Message):
