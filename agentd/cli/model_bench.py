@@ -12,14 +12,15 @@ from pathlib import Path
 from agentd.config import Settings
 from agentd.models.assembly import llama_model
 from agentd.models.llama import machine
+from agentd.models.shelf import Shelf
 from agentd.models.speed import Speed, measure, median
 
 PROMPT_TOKENS, ANSWER_TOKENS = 512, 64
 
 
-def bench_model(options: argparse.Namespace, settings: Settings, path: Path) -> None:
+def bench_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, path: Path) -> None:
     """Load the model, measure it and print the medians."""
-    speed = asyncio.run(_measured(settings, path, options.rounds, quiet=options.json))
+    speed = asyncio.run(_measured(settings, shelf, path, options.rounds, quiet=options.json))
     threads = settings.model.threads or machine.free_threads()
     if options.json:
         print(json.dumps({"model": path.stem, "threads": threads, **asdict(speed)}, indent=2))
@@ -39,10 +40,10 @@ def lines(name: str, speed: Speed, threads: int) -> list[str]:
     ]
 
 
-async def _measured(settings: Settings, path: Path, rounds: int, *, quiet: bool) -> Speed:
+async def _measured(settings: Settings, shelf: Shelf, path: Path, rounds: int, *, quiet: bool) -> Speed:
     options = settings.model
     speeds: list[Speed] = []
-    async with llama_model(path, options) as model:
+    async with llama_model(path, options, shelf) as model:
         async for speed in measure(model, prompt_tokens=PROMPT_TOKENS, answer_tokens=ANSWER_TOKENS, rounds=rounds):
             speeds.append(speed)
             if not quiet:
