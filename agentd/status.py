@@ -84,6 +84,9 @@ class _Model(Protocol):
     @property
     def problem(self) -> str: ...
 
+    @property
+    def note(self) -> str: ...
+
 
 class DaemonStatus:
     """Implements `ports.Status`."""
@@ -151,7 +154,7 @@ class DaemonStatus:
     def _model_note(self) -> str:
         if self._model.name == "extractive":
             return EXTRACTIVE_NOTE
-        return self._model.problem or self._model.state
+        return self._model.problem or "; ".join(filter(None, (self._model.state, self._model.note)))
 
     def _problems(self, stats: _Stats, dead: int) -> list[str]:
         problems = [] if self._pending.healthy else [self._pending.problem]

@@ -16,7 +16,8 @@ from agentd.delivery import ChannelLanes
 from agentd.errors import ModelError
 from agentd.lock import StateLock
 from agentd.models.failover import NO_MODEL
-from agentd.models.llama import files
+from agentd.models.llama import checks, files, standing, verdict
+from agentd.models.llama.checks import Checks
 from agentd.models.shelf import Shelf
 from agentd.pending import PendingDirectory
 from agentd.retrieval.ingest import DocumentIngest
@@ -34,6 +35,7 @@ class _Model:
     name: str
     state: str = NOT_LOADED
     problem: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,15 +114,15 @@ def _model(options: ModelSection, shelf: Shelf) -> _Model:
             case "remote" if options.remote.base_url is not None:
                 return _Model(name=options.remote.name or options.remote.base_url)
             case "local" if path is not None:
-                return _Model(name=path.stem, problem=_problem(path))
+                return _local(path, Checks(shelf.directory / checks.NAME))
             case "extractive":
                 return _Model(name="extractive")
     return _Model(name="none", problem=NO_MODEL)
 
 
-def _problem(path: Path) -> str:
+def _local(path: Path, kept: Checks) -> _Model:
     try:
-        files.inspect(path)
+        gguf = files.inspect(path)
     except ModelError as error:
-        return str(error)
-    return ""
+        return _Model(name=path.stem, problem=str(error))
+    return _Model(name=path.stem, problem=standing.read(kept, path).aside, note=verdict.told(kept, path, gguf.types))

@@ -1,12 +1,14 @@
 """Faults on purpose in the process that holds the model: what native code does to whoever asks it the wrong thing.
 
 `environment` makes every model process of a daemon wait for one; `provoke` says which. It happens in the next step of
-an answer that goes on.
+an answer that goes on. `broken` makes every way of llama.cpp fail that uses a certain part of it, in the trials of the
+self-test, with the model itself, or both.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -14,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentd.models.llama.driver import Driver
@@ -25,13 +27,24 @@ ROOT = Path(__file__).parent.parent
 ALWAYS = "!"
 """In front of a fault: it happens again and again."""
 TOO_MANY = 513
+BROKEN = "LLAMA_BROKEN"
+TRIAL_SECONDS = 8.0
+"""That a trial may take that hangs on purpose."""
 
 
 def environment(place: Path) -> dict[str, str]:
     """For a daemon, whose model processes import `sitecustomize` from `place`."""
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     (place / "sitecustomize.py").write_text("from tests.native_faults import arm\n\narm()\n")
     return {VARIABLE: str(place / "fault"), "PYTHONPATH": f"{place}:{ROOT}"}
+
+
+def broken(place: Path, part: str, how: str, *, where: str = "everywhere") -> dict[str, str]:
+    """For a daemon: the ways that use `part` ("gpu", "flash", "repack", or "all") fail like `how` (`FAILURES`).
+
+    `where`: "everywhere", in the "trials" alone, or with the "model" alone.
+    """
+    return environment(place) | {BROKEN: f"{part} {where} {how}"}
 
 
 def provoke(place: Path, fault: str) -> None:
@@ -44,6 +57,8 @@ def arm() -> None:
     """Only in the process that holds the model; the daemon itself stays as it is."""
     if "agentd.models.llama.child" not in sys.orig_argv:
         return
+    if BROKEN in os.environ:
+        _break(*os.environ[BROKEN].split(" ", 2))
     from agentd.models.llama.driver import Driver
 
     wanted = Path(os.environ[VARIABLE])
@@ -63,6 +78,54 @@ def arm() -> None:
         return decode(driver, spans)
 
     Driver.decode = faulty  # type: ignore[method-assign, assignment]
+
+
+def _break(part: str, where: str, how: str) -> None:
+    from agentd.models.llama import selftest
+    from agentd.models.llama.driver import Driver
+
+    selftest.SECONDS = TRIAL_SECONDS
+    decode, logits, process = Driver.decode, Driver.logits, os.getpid()
+
+    def fails(driver: Driver) -> bool:
+        here = where == "everywhere" or (where == "model") == (os.getpid() == process)
+        return here and (part == "all" or bool(getattr(driver._way, part)))
+
+    def faulty_decode(driver: Driver, spans: Sequence[Span]) -> str:
+        if fails(driver) and how != WRONG:
+            FAILURES[how]()
+        return decode(driver, spans)
+
+    def faulty_logits(driver: Driver, span: int, ahead: int = 0) -> Any:
+        found = logits(driver, span, ahead)
+        return found * 0.8 if fails(driver) and how == WRONG else found
+
+    Driver.decode = faulty_decode  # type: ignore[method-assign, assignment]
+    Driver.logits = faulty_logits  # type: ignore[method-assign, assignment]
+
+
+def _signal(number: signal.Signals) -> Callable[[], None]:
+    def fail() -> None:
+        faulthandler.disable()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    return fail
+
+
+def _sleep() -> None:
+    while True:
+        signal.pause()
+
+
+WRONG = "wrong numbers"
+FAILURES: Mapping[str, Callable[[], None]] = {
+    "SIGSEGV": _signal(signal.SIGSEGV),
+    "SIGILL": _signal(signal.SIGILL),
+    "SIGABRT": _signal(signal.SIGABRT),
+    "a hang": _sleep,
+    WRONG: lambda: None,
+}
 
 
 Fault = Callable[["Driver", Sequence["Span"]], "Sequence[Span] | None"]

@@ -11,9 +11,12 @@ from agentd.cli import model_info
 from agentd.cli.model_info import info_lines, known
 from agentd.config import Settings
 from agentd.config.sections import ModelSection
-from agentd.models.llama import checks, pace, probe
+from agentd.models.llama import checks, files, pace, probe, standing, verdict
 from agentd.models.llama.checks import NAME, Checks
 from agentd.models.llama.probe import Probed
+from agentd.models.llama.standing import Standing
+from agentd.models.llama.verdict import Verdict
+from agentd.models.llama.ways import allowed
 from agentd.models.shelf import Shelf
 from agentd.ports import Pace
 from agentd.testing.gguf import write_random_model
@@ -61,6 +64,23 @@ def test_how_fast_it_is_is_told_once_it_is_known_and_what_that_leaves_for_a_prom
     assert told["speed"] == "reads 97 tokens/s, writes 12.0 tokens/s"
     assert told["first text"] == "wanted within 4 s: time to read 389 tokens (model.first_text)"
     assert "first text" not in facts(tmp_path, threads=2), "that is another speed"
+
+
+def test_how_llama_cpp_runs_it_is_told_once_that_is_known(tmp_path: Path) -> None:
+    assert str(facts(tmp_path)["llama.cpp"]).startswith("not tried yet")
+    path, kept, ways = tmp_path / "small.gguf", Checks(Shelf(tmp_path).directory / checks.NAME), allowed(gpu=False)
+    types = files.inspect(path).types
+    verdict.keep(kept, types, ways, Verdict(way=ways[0], problems={}))
+    assert facts(tmp_path)["llama.cpp"] == "flash+repack"
+    verdict.keep(kept, types, ways, Verdict(way=ways[1], problems={ways[0].name: "it was killed by SIGSEGV"}))
+    assert facts(tmp_path)["llama.cpp"] == (
+        "flash: llama.cpp computes without repacked weights and AMX on this machine,"
+        " because with that it was killed by SIGSEGV."
+    )
+    verdict.keep(kept, types, ways, Verdict(way=None, problems={ways[0].name: "it was killed by SIGSEGV"}))
+    assert facts(tmp_path)["llama.cpp"] == "none works here"
+    standing.write(kept, path, Standing(aside="It crashed."))
+    assert known(Shelf(tmp_path), str(path), Settings())["set aside"] == "It crashed."
 
 
 def test_a_model_of_the_catalogue_is_judged_before_it_is_pulled(tmp_path: Path) -> None:

@@ -60,6 +60,23 @@ def test_only_so_many_findings_are_kept(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(json.loads((tmp_path / "checks.json").read_text())["findings"]) == 2
 
 
+def test_everything_about_a_file_is_forgotten_together_and_nothing_else(tmp_path: Path) -> None:
+    found = Checks(tmp_path / "checks.json")
+    path, other = tmp_path / "m.gguf", tmp_path / "m.gguf2"
+    path.write_bytes(b"one")
+    other.write_bytes(b"two")
+    for kind, about in (
+        ("file", of_file(path)),
+        ("pace", f"{of_file(path)} 2"),
+        ("file", of_file(other)),
+        ("way", "F32"),
+    ):
+        found.put(kind, about, {"n": 1})
+    found.forget_file(path)
+    assert found.get("file", of_file(path)) is None is found.get("pace", f"{of_file(path)} 2")
+    assert found.get("file", of_file(other)) == found.get("way", "F32") == {"n": 1}
+
+
 def test_another_file_of_the_same_name_is_another_one(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"one")

@@ -94,6 +94,7 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     loaded = next(messages)
     assert isinstance(loaded, Loaded) and (loaded.context, loaded.notes) == (512, ())
     assert loaded.read_tps > loaded.write_tps > 0, "nothing was measured"
+    assert (loaded.way, loaded.switched_off) == ("flash+repack", "")
     text = ""
     for message in messages:
         if isinstance(message, Said):

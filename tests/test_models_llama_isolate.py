@@ -44,7 +44,7 @@ def test_an_error_in_the_work_is_no_result() -> None:
 
 def test_work_that_does_not_end_is_ended() -> None:
     start = time.monotonic()
-    with pytest.raises(Crashed, match=r"did not end within 0\.3 s|SIGALRM"):
+    with pytest.raises(Crashed, match=r"did not end within 0\.3 s"):
         isolated(lambda: b"".join(iter(lambda: b"", None)), seconds=0.3)
     assert time.monotonic() - start < SECONDS
 

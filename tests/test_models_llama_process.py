@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import re
 import select
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from agentd.errors import ModelError
 from agentd.models.llama import process as process_module
 from agentd.models.llama.answer import ChildDied
 from agentd.models.llama.process import MODULE, Process, child_environment
-from agentd.models.llama.wire import Count, Line, Load, Piece
+from agentd.models.llama.wire import Count, Embed, Line, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
 
 HASTY = (0.05, 4)
@@ -63,7 +64,8 @@ async def test_the_child_gets_no_descriptor_but_its_own(load: Load, tmp_path: Pa
 def test_secrets_of_the_daemon_do_not_reach_the_child() -> None:
     ours = {"PATH": "/bin", "TELEGRAM_TOKEN": "x", "AGENTD_OWNER": "x", "LC_ALL": "C", "OMP_WAIT_POLICY": "active"}
     theirs = child_environment(ours)
-    assert theirs == {"PATH": "/bin", "LC_ALL": "C", "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+    ours_to_say = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
+    assert theirs == {"PATH": "/bin", "LC_ALL": "C"} | ours_to_say
 
 
 async def test_a_killed_child_fails_what_was_asked_with_how_it_ended(load: Load) -> None:
@@ -153,6 +155,57 @@ SAYS = """
 import sys
 print("DEBUG d\\nINFO i\\nWARNING w\\nERROR e\\nGGML_ASSERT(x) failed\\n\\nCRITICAL c", end="", file=sys.stderr)
 """
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("WARNING llama.cpp: load: control-looking token\nAMX is not ready to be used!", ""),
+        ("ERROR llama.cpp: no room\nWARNING something else", " (llama.cpp: no room)"),
+        ("GGML_ASSERT(x) failed\nWARNING something else\nINFO bye", " (GGML_ASSERT(x) failed)"),
+        ("terminate called after throwing 'std::bad_alloc'", " (terminate called after throwing 'std::bad_alloc')"),
+    ],
+)
+async def test_only_what_names_a_cause_is_given_as_the_reason_of_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, reason: str
+) -> None:
+    script = f"import os, signal, sys\nprint({lines!r}, file=sys.stderr)\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    (tmp_path / "says.py").write_text(script)
+    monkeypatch.setattr(process_module, "MODULE", "says")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with Process(beat=5, beats=12) as process:
+        assert await process.ended() == f"it was killed by SIGSEGV{reason}"
+        assert process.fault
+
+
+@pytest.mark.parametrize(
+    ("number", "fault", "words"),
+    [
+        (signal.SIGILL, True, "SIGILL: llama.cpp was built for another processor; build it on this machine: .* -m pip"),
+        (signal.SIGABRT, True, "SIGABRT$"),
+        (signal.SIGKILL, False, "SIGKILL; often"),
+        (signal.SIGTERM, False, "SIGTERM$"),
+    ],
+)
+async def test_a_fault_of_its_own_is_told_from_an_end_that_came_from_outside(
+    load: Load, number: signal.Signals, fault: bool, words: str
+) -> None:
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+        os.kill(process.pid, number)
+        assert re.search(words, await process.ended())
+        assert process.fault is fault
+
+
+async def test_what_an_embedding_model_does_is_not_the_fault_of_the_chat_model(load: Load) -> None:
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+        os.kill(process.pid, signal.SIGSTOP)
+        process.ask(Embed(id=-1, texts=("a",), urgent=True))
+        os.kill(process.pid, signal.SIGSEGV)
+        os.kill(process.pid, signal.SIGCONT)
+        await process.ended()
+        assert not process.fault
 
 
 async def test_each_line_of_a_child_has_its_own_level_and_one_without_is_a_warning(

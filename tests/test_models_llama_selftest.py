@@ -3,45 +3,49 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agentd.errors import ModelError
-from agentd.models.llama import files, selftest
+from agentd.models.llama import selftest
+from agentd.models.llama.blocks import FORMS
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.native import native
 from agentd.models.llama.sampler import Sampler
+from agentd.models.llama.selftest import Trials, alike
+from agentd.models.llama.specimen import Specimen
+from agentd.models.llama.ways import PLAINEST, WAYS, allowed
 
 pytestmark = pytest.mark.native
 
 
-@pytest.fixture(autouse=True)
-def unasked() -> Iterator[None]:
-    selftest.check.cache_clear()
-    yield
-    selftest.check.cache_clear()
+@pytest.mark.parametrize("way", WAYS, ids=[way.name for way in WAYS])
+def test_every_way_computes_rightly_with_the_forms_of_common_files(tmp_path: Path, way: Any) -> None:
+    assert Trials(tmp_path, ("F32", "Q4_K", "Q6_K", "Q4_1")).problem(way, selftest.several()) == ""
 
 
-def test_the_installed_version_is_as_it_must_be() -> None:
-    selftest.check()
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_computed_rightly_in_the_fastest_and_the_plainest_way(tmp_path: Path, form: str) -> None:
+    trials = Trials(tmp_path, [form])
+    assert [trials.problem(way, (1,)) for way in (allowed(gpu=False)[0], PLAINEST)] == ["", ""]
 
 
-def test_it_is_asked_once_in_a_process() -> None:
-    selftest.check()
-    start = time.perf_counter()
-    selftest.check()
-    assert time.perf_counter() - start < 0.01
+def test_a_form_that_it_does_not_know_is_passed_over(tmp_path: Path) -> None:
+    assert Trials(tmp_path, ["IQ2_XXS"]).problem(PLAINEST, (1,)) == ""
 
 
-def test_its_model_is_a_whole_small_file(tmp_path: Path) -> None:
-    path = tmp_path / "trial.gguf"
-    path.write_bytes(selftest._Weights().file())
-    assert path.stat().st_size < 200_000
-    assert files.inspect(path).architecture == "llama"
+def test_rounding_is_allowed_and_a_scale_a_sign_or_a_row_that_is_wrong_is_not() -> None:
+    expected = Specimen("Q4_0").logits([270, 271, 272])
+    noise = np.random.default_rng(0).standard_normal(expected.shape).astype(np.float32)
+    assert alike(expected + 0.016 * noise, expected)
+    assert not alike(expected * 1.1, expected)
+    assert not alike(-expected, expected)
+    row = expected.copy()
+    row[:, 17] = row[:, 18]
+    assert not alike(row, expected)
+    assert not alike(expected * np.nan, expected)
 
 
 def broken_logits(self: Driver, span: int, ahead: int = 0) -> Any:
@@ -81,9 +85,29 @@ BREAKS = {
 
 
 @pytest.mark.parametrize(("owner", "name", "broken", "words"), BREAKS.values(), ids=BREAKS.keys())
-def test_what_has_changed_is_named_with_the_version_that_would_do(
-    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, broken: object, words: str
+def test_a_call_that_does_something_else_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, broken: object, words: str
 ) -> None:
     monkeypatch.setattr(owner, name, broken)
-    with pytest.raises(ModelError, match=rf'{words}.*pip install "llama-cpp-python=='):
-        selftest.check()
+    assert words in Trials(tmp_path, ()).problem(PLAINEST, (1,))
+
+
+def test_numbers_that_are_wrong_with_one_form_or_with_several_threads_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = Driver.logits
+
+    def faulty(self: Driver, span: int, ahead: int = 0) -> Any:
+        found = logits(self, span, ahead)
+        return found[::-1] if self.facts()[2] > 1 else found
+
+    monkeypatch.setattr(Driver, "logits", faulty)
+    trials = Trials(tmp_path, ["Q8_0"])
+    assert trials.problem(PLAINEST, (1,)) == ""
+    assert trials.problem(PLAINEST, (1, 2)) == "it computed wrong numbers with Q8_0 weights"
+
+
+def test_a_trial_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "SECONDS", 0.3)
+    monkeypatch.setattr(Driver, "decode", lambda *_: time.sleep(60))
+    assert Trials(tmp_path, ()).problem(PLAINEST, (1,)) == "it did not end within 0.3 s"

@@ -3,15 +3,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from agentd.errors import ModelError
+from agentd.models.llama import standing
+from agentd.models.llama.checks import Checks
+from agentd.models.llama.standing import Standing
 from agentd.models.llama.supervisor import ModelState, Patience, Supervisor
 from agentd.models.llama.wire import Load
 from agentd.testing.gguf import chain, write_table_model
+from tests import native_faults
 
 QUICK = Patience(pause=0.001)
 
@@ -19,11 +23,12 @@ QUICK = Patience(pause=0.001)
 class House:
     """A supervisor and the states that it told."""
 
-    def __init__(self, path: Path, patience: Patience = QUICK) -> None:
+    def __init__(self, path: Path, patience: Patience = QUICK, *, checks: Path | None = None, way: str = "") -> None:
         self.states: list[tuple[ModelState, str]] = []
+        kept = "" if checks is None else str(checks)
         self.supervisor = Supervisor(
             "tiny",
-            Load(path=str(path), context=512, threads=1, gpu_layers=0, sequences=2),
+            Load(path=str(path), context=512, threads=1, gpu_layers=0, sequences=2, checks=kept, way=way),
             patience=patience,
             on_state=lambda state, reason: self.states.append((state, reason)),
         )
@@ -33,6 +38,22 @@ class House:
         process = await self.supervisor.child()
         os.kill(process.pid, signal.SIGKILL)
         await process.ended()
+
+
+@pytest.fixture
+def checks(tmp_path: Path) -> Path:
+    return tmp_path / "checks.json"
+
+
+@pytest.fixture
+def breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """The model crashes like this in every way that uses this part; the trials do not see it."""
+
+    def broken(part: str, how: str) -> None:
+        for name, value in native_faults.broken(tmp_path / "faults", part, how, where="model").items():
+            monkeypatch.setenv(name, value)
+
+    return broken
 
 
 @pytest.fixture
@@ -84,6 +105,91 @@ async def test_a_crash_loop_is_tried_again_after_a_rest(path: Path) -> None:
     with pytest.raises(ModelError, match="crashed 1 times"):
         await house.supervisor._promise()
     assert (await house.supervisor.child()).alive
+    await house.supervisor.close()
+
+
+async def test_a_model_that_crashes_before_its_first_word_is_run_in_the_plainest_way_from_then_on(
+    path: Path, checks: Path, breaks: Callable[[str, str], None]
+) -> None:
+    breaks("repack", "SIGSEGV")
+    for starts in (["loading", "loading", "ready"], ["loading", "ready"]):
+        house = House(path, checks=checks)
+        await house.supervisor.child()
+        assert [state for state, _ in house.states] == starts
+        assert house.supervisor.loaded is not None and house.supervisor.loaded.way == "plain"
+        assert house.states[-1][1] == house.supervisor.loaded.switched_off
+        assert "without flash attention, repacked weights and AMX" in house.states[-1][1]
+        assert "because with that it was killed by SIGSEGV." in house.states[-1][1]
+        house.supervisor.prove()
+        await house.supervisor.close()
+
+
+async def test_a_model_that_crashes_in_the_plainest_way_too_is_set_aside_for_every_process(
+    path: Path, checks: Path, breaks: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    breaks("all", "SIGSEGV")
+    for deaths in (2, 0):
+        caplog.clear()
+        house = House(path, checks=checks)
+        for _ in range(2):
+            with pytest.raises(
+                ModelError,
+                match=r"tiny crashed before its first word, also in the plainest way \(it was killed by SIGSEGV\),"
+                r" and is set aside; .*`agentd model check /.*tiny.gguf`",
+            ):
+                await house.supervisor.child()
+        assert caplog.text.count("is gone before its first word") == deaths
+        assert house.states[-1][0] == "failed"
+        await house.supervisor.close()
+
+
+async def test_a_file_that_was_set_aside_is_tried_again_when_it_is_another_one_or_is_to_be_checked(
+    path: Path, checks: Path
+) -> None:
+    standing.write(Checks(checks), path, Standing(aside="It crashes."))
+    house = House(path, checks=checks)
+    with pytest.raises(ModelError, match="It crashes"):
+        await house.supervisor.child()
+    Checks(checks).forget_file(path)
+    assert (await house.supervisor.child()).alive
+    await house.supervisor.close()
+    standing.write(Checks(checks), path, Standing(aside="It crashes."))
+    write_table_model(path, chain("\n", "Other"))
+    house = House(path, checks=checks)
+    assert (await house.supervisor.child()).alive
+    await house.supervisor.close()
+
+
+async def test_a_model_that_has_answered_before_is_restarted_after_a_crash_and_not_run_in_another_way(
+    path: Path, checks: Path, breaks: Callable[[str, str], None]
+) -> None:
+    standing.write(Checks(checks), path, Standing(proved=True))
+    breaks("repack", "SIGSEGV")
+    house = House(path, checks=checks)
+    with pytest.raises(ModelError, match=r"crashed 3 times within 60 s .*SIGSEGV"):
+        await house.supervisor.child()
+    assert standing.read(Checks(checks), path) == Standing(proved=True)
+    await house.supervisor.close()
+
+
+async def test_what_is_asked_for_in_one_way_is_tried_in_no_other(
+    path: Path, checks: Path, breaks: Callable[[str, str], None]
+) -> None:
+    breaks("flash", "SIGABRT")
+    house = House(path, checks=checks, way="flash")
+    with pytest.raises(ModelError, match=r"tiny crashed before its first word: it was killed by SIGABRT\."):
+        await house.supervisor.child()
+    assert standing.read(Checks(checks), path) == Standing()
+    await house.supervisor.close()
+
+
+async def test_a_build_for_another_processor_is_told_with_the_command_that_builds_it(
+    path: Path, checks: Path, breaks: Callable[[str, str], None]
+) -> None:
+    breaks("all", "SIGILL")
+    house = House(path, checks=checks)
+    with pytest.raises(ModelError, match=r"SIGILL: llama.cpp was built for another processor.*-m pip install"):
+        await house.supervisor.child()
     await house.supervisor.close()
 
 

@@ -13,6 +13,11 @@ from agentd.config.sections import ModelSection, RemoteSection
 from agentd.errors import StateInUse
 from agentd.events import Address
 from agentd.lock import StateLock
+from agentd.models.llama import checks, files, standing, verdict
+from agentd.models.llama.checks import Checks
+from agentd.models.llama.standing import Standing
+from agentd.models.llama.verdict import Verdict
+from agentd.models.llama.ways import allowed
 from agentd.models.shelf import Shelf
 from agentd.pending import PendingDirectory
 from agentd.status_at_rest import NOT_LOADED, status_at_rest
@@ -71,6 +76,12 @@ async def test_it_names_the_model_that_would_be_asked_and_what_is_wrong_with_it(
     write_random_model(path)
     Shelf(state).choose(path)
     assert await model_told(state, ModelSection()) == ("small", NOT_LOADED)
+    kept, types = Checks(Shelf(state).directory / checks.NAME), files.inspect(path).types
+    slow = Verdict(way=allowed(gpu=False)[1], problems={"flash+repack": "it was killed by SIGSEGV"})
+    verdict.keep(kept, types, allowed(gpu=False), slow)
+    assert "without repacked weights and AMX" in (await model_told(state, ModelSection()))[1]
+    standing.write(kept, path, Standing(aside="It crashed."))
+    assert await model_told(state, ModelSection()) == ("small", "It crashed.")
     path.write_text("x")
     status = await status_at_rest(Settings(), state)
     assert "is not a GGUF file" in status["problems"][0]

@@ -14,7 +14,8 @@ from agentd.cli.model_names import by_name, chosen_name, path_of
 from agentd.commands import NO_MODEL
 from agentd.config import Settings
 from agentd.errors import ModelError, UsageError
-from agentd.models.llama import files, machine
+from agentd.models.llama import checks, files, machine, standing
+from agentd.models.llama.checks import Checks
 from agentd.models.shelf import Shelf
 from agentd.plain import plain
 
@@ -49,6 +50,11 @@ def run(options: argparse.Namespace) -> int:
                 raise ModelError(problem)
         case "remove":
             print(_remove(shelf, settings, options.target))
+        case "check":
+            from agentd.cli.model_check import check_model
+
+            name = options.target or chosen_name(shelf, settings, action="check")
+            check_model(options, settings, shelf, path_of(shelf, settings, name))
         case _:
             from agentd.cli.model_bench import bench_model
 
@@ -113,6 +119,7 @@ ACTIONS = {
     "use": (_use_arguments, "choose the model that answers"),
     "info": (_info_arguments, "tell all that is known of a model, and how it would run here"),
     "remove": (_remove_arguments, "delete a model"),
+    "check": (_info_arguments, "try in which ways llama.cpp runs a model here, and how fast each is"),
     "bench": (_bench_arguments, "measure how fast a model reads and writes here"),
 }
 
@@ -140,6 +147,8 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
     """Tell a running daemon, then keep the choice: what the daemon refuses is not chosen."""
     if path is not None:
         _warn_of_memory(files.inspect(path), settings)
+        if aside := standing.read(Checks(shelf.directory / checks.NAME), path).aside:
+            raise ModelError(aside)
     answering = asyncio.run(_tell_daemon(state_dir, path))
     shelf.choose(path)
     print(_done(path, answering))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.catalogue import entries
 from agentd.models.gpu import gpu_found
-from agentd.models.llama import checks, files, machine, pace, probe
+from agentd.models.llama import checks, files, machine, pace, probe, standing, verdict
 from agentd.models.llama.checks import Checks
+from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.shelf import Shelf
 
 
@@ -21,6 +23,8 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
     Of a file that is no model `problem` says why; `ModelError` where there is no file.
     """
     facts: dict[str, Any] = {"name": model}
+    layers = settings.model.gpu_layers
+    gpu = gpu_found() if layers is None else layers > 0
     entry = next((entry for entry in entries() if entry.name == model), None)
     if entry is not None:
         facts |= {"catalogue": f"{entry.repo}/{entry.file}", "why": entry.why, "facts from": ", ".join(entry.sources)}
@@ -34,7 +38,7 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
             "memory": _needed(entry.memory(used), used),
             "licence": entry.licence,
             "context": entry.context,
-            **_detected(settings, entry.context),
+            **_detected(settings, entry.context, gpu),
         }
     facts["path"] = str(path)
     try:
@@ -51,8 +55,9 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
             "architecture": gguf.architecture,
             "context": gguf.context or "unknown",
             "chat template": "yes" if gguf.chat_template else "none; a common one is used",
+            **_computed(shelf, gguf, allowed(gpu=bool(gpu))),
             **_habits(shelf, path, settings.model.tools),
-            **_detected(settings, gguf.context),
+            **_detected(settings, gguf.context, gpu),
             **_pace(shelf, settings, path),
         }
     record = next((found.record for found in shelf.models() if found.path == path), None)
@@ -75,6 +80,23 @@ def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
     return {"tools": told, "citations": "by the model" if found.cites else "by agentd, sentence by sentence"}
 
 
+def _computed(shelf: Shelf, gguf: files.Gguf, ways: Sequence[Way]) -> dict[str, str]:
+    """In which way llama.cpp runs it here, and whether it is run at all."""
+    kept = Checks(shelf.directory / checks.NAME)
+    known, found = standing.read(kept, gguf.path), verdict.kept(kept, gguf.types, ways)
+    told = "not tried yet: it is when the model is first loaded, or by `agentd model check`"
+    if known.way in BY_NAME:
+        told = f"{known.way}: {verdict.switched_off(BY_NAME[known.way], ways[0], known.why)}"
+    elif found is not None:
+        told = (
+            "none works here"
+            if found.way is None
+            else ": ".join(filter(None, (found.way.name, found.switched_off(ways))))
+        )
+    facts = {"weights": ", ".join(gguf.types), "llama.cpp": told}
+    return facts | {"set aside": known.aside} if known.aside else facts
+
+
 def _needed(memory: int, context: int) -> str:
     return f"{files.readable(memory)} with a context of {context} tokens"
 
@@ -84,13 +106,13 @@ def _used(settings: Settings, own: int) -> int:
     return min(settings.model.context, own or settings.model.context)
 
 
-def _detected(settings: Settings, own: int) -> dict[str, Any]:
+def _detected(settings: Settings, own: int, gpu: bool | None) -> dict[str, Any]:
     """How the settings and this machine would run it."""
     model, used, available = settings.model, _used(settings, own), machine.available_memory()
     limit = "" if used == model.context else f", all that the model has (model.context is {model.context})"
     layers: object = model.gpu_layers
     if layers is None:
-        layers = {True: "all: there is a GPU", False: "0: llama.cpp finds no GPU", None: "unknown"}[gpu_found()]
+        layers = {True: "all: there is a GPU", False: "0: llama.cpp finds no GPU", None: "unknown"}[gpu]
     return {
         "context used": f"{used} tokens{limit}",
         "threads": model.threads or f"{machine.free_threads()}: what the cores here allow",

@@ -55,11 +55,16 @@ def chosen_model(options: ModelSection, shelf: Shelf, tell: Tell) -> ChosenModel
 
 
 def llama_model(
-    path: Path, options: ModelSection, shelf: Shelf, on_state: Callable[[State, str], None] | None = None
+    path: Path,
+    options: ModelSection,
+    shelf: Shelf | None,
+    on_state: Callable[[State, str], None] | None = None,
+    *,
+    way: str = "",
 ) -> LlamaModel:
     """The model in this file as the settings say; `on_state` is told how it is.
 
-    What is found out about it is kept on the shelf.
+    What is found out about it is kept on the shelf, if there is one. See `LlamaModel` for `way`.
     """
     return LlamaModel(
         path,
@@ -69,8 +74,8 @@ def llama_model(
         sequences=options.sequences,
         spill_bytes=options.spill_bytes,
         guess=options.guess,
-        checks=shelf.directory / checks.NAME,
-        tools=options.tools,
+        checks=shelf.directory / checks.NAME if shelf is not None else None,
+        way=way,
         on_state=on_state,
     )
 

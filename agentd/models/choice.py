@@ -86,6 +86,11 @@ class ChosenModel:
         return self._condition.reason if self.state == "failed" else ""
 
     @property
+    def note(self) -> str:
+        """What a person should know about the model that is ready; "" if nothing."""
+        return self._condition.reason if self.state == "ready" else ""
+
+    @property
     def state(self) -> State:
         return self._condition.state
 

@@ -84,6 +84,11 @@ class FailoverModel:
         return self._local.problem if LOCAL in roles else ""
 
     @property
+    def note(self) -> str:
+        """What a person should know about the local model while it is the preferred one and ready."""
+        return self._local.note if not self.problem and self._roles()[0] == LOCAL else ""
+
+    @property
     def state(self) -> State:
         return "failed" if self.problem else self._local.state if self._roles()[0] == LOCAL else "ready"
 

@@ -55,8 +55,14 @@ batch        a batch over arrays of our own
 native       the binding itself, and why a call failed
 
     and around it:
-selftest     whether the installed llama.cpp does what all this takes for granted
+verdict      in which way llama.cpp computes with a file's weights here, tried once and kept
+ways         pure: the ways that there are, from the fastest to the plainest
+selftest     whether llama.cpp, in one of them, does what all this takes for granted
+specimen     the small models that it is tried on, and what must come out of them
+blocks       pure: the forms that weights have in files
 isolate      work that may crash, in a copy of the process
+checks       what was found out on this machine, on disk
+standing     what a file has shown here: it answers, needs the plainest way, or is set aside
 files        what is wrong with a model file, before native code sees it
 machine      free cores and memory
 """

@@ -86,6 +86,14 @@ class Checks:
         if findings.pop(_key(kind, about), None) is not None:
             self._write(findings)
 
+    def forget_file(self, path: Path) -> None:
+        """Everything that was found here about this very file, of every kind."""
+        about = re.compile(rf"{re.escape(here())} \S+ {re.escape(of_file(path))}( .*)?")
+        findings = self._read()
+        left = {key: finding for key, finding in findings.items() if not about.fullmatch(key)}
+        if len(left) < len(findings):
+            self._write(left)
+
     def _read(self) -> dict[str, Any]:
         if self._path is None:
             return {}

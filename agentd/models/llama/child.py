@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
-from agentd.models.llama import files, machine
+from agentd.models.llama import files, machine, verdict
 from agentd.models.llama.advice import advice_of
 from agentd.models.llama.checks import Checks, here, of_file
+from agentd.models.llama.isolate import Crashed, isolated
+from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.llama.wire import (
     Cancel,
     Count,
@@ -127,6 +129,7 @@ class _Desk:
         self._line = line
         self._engine: Engine | None = None
         self._embeddings: Embeddings | None = None
+        self._checks = Checks(None)
 
     @property
     def busy(self) -> bool:
@@ -135,8 +138,9 @@ class _Desk:
         )
 
     def load(self, message: Load) -> None:
+        self._checks = Checks(Path(message.checks) if message.checks else None)
         if message.path:
-            self._engine = _load(message, self._line)
+            self._engine = _load(message, self._checks, self._line)
         else:
             self._line.send(Loaded(context=0, notes=()))
 
@@ -155,7 +159,7 @@ class _Desk:
         if self._embeddings is None:
             from agentd.models.llama.embeddings import Embeddings
 
-            self._embeddings = Embeddings(self._line.send)
+            self._embeddings = Embeddings(self._line.send, self._checks, alone=self._engine is None)
         if isinstance(message, OpenEmbedder):
             self._embeddings.open(message)
         else:
@@ -169,23 +173,20 @@ class _Desk:
             self._embeddings.step(beside=answering)
 
 
-def _load(load: Load, line: _Line) -> Engine:
+def _load(load: Load, checks: Checks, line: _Line) -> Engine:
     path = Path(load.path)
     gguf = files.inspect(path)
-    # Only now, because a file that cannot be run shall be named at once.
-    from agentd.models.llama.native import finds_gpu
-
     gpu_layers = load.gpu_layers
     if gpu_layers is None:
-        gpu_layers = ALL_LAYERS if finds_gpu() else 0
+        gpu_layers = ALL_LAYERS if _finds_gpu() else 0
     if gpu_layers == 0:
         files.check_memory(gguf, context=load.context, available=machine.available_memory())
+    way, switched_off = _way(load, gguf.types, checks, gpu=gpu_layers != 0)
+    # Only now, because a file that cannot be run shall be named at once.
     from agentd.models.llama.driver import Driver
     from agentd.models.llama.engine import Engine
-    from agentd.models.llama.selftest import check
     from agentd.models.llama.template import Template
 
-    check()
     threads = machine.free_threads() if load.threads is None else load.threads
     driver = Driver(
         path,
@@ -193,6 +194,7 @@ def _load(load: Load, line: _Line) -> Engine:
         threads=threads,
         gpu_layers=gpu_layers,
         sequences=load.sequences,
+        way=way,
     )
     words = driver.vocabulary
     template = Template(
@@ -206,7 +208,7 @@ def _load(load: Load, line: _Line) -> Engine:
     notes = template.notes
     if driver.context < load.context:
         notes += (f"The model knows a context of {driver.context} tokens, not the {load.context} that are set.",)
-    speeds = _speeds(driver, load, threads)
+    speeds = _speeds(driver, load, checks, threads)
     read, write = speeds.pace.read, speeds.pace.write
     line.send(
         Loaded(
@@ -216,6 +218,8 @@ def _load(load: Load, line: _Line) -> Engine:
             read_tps=read,
             write_tps=write,
             advice=advice_of(gguf.name, gguf.sampling),
+            way=way.name,
+            switched_off=switched_off,
         )
     )
     return Engine(
@@ -226,27 +230,50 @@ def _load(load: Load, line: _Line) -> Engine:
         spill_bytes=load.spill_bytes,
         guess=load.guess,
         speeds=speeds,
-        snapshots=_snapshots(load),
+        snapshots=_snapshots(load, way),
     )
 
 
-def _speeds(driver: Driver, load: Load, threads: int) -> Speeds:
+def _speeds(driver: Driver, load: Load, checks: Checks, threads: int) -> Speeds:
     """What is known of the model's speed; measured now if nothing is."""
     from agentd.models.llama import pace
 
-    checks = Checks(Path(load.checks) if load.checks else None)
     speeds = pace.Speeds(checks, pace.about(Path(load.path), threads))
     if not speeds.pace.read:
         speeds.set(pace.measure(driver))
     return speeds
 
 
-def _snapshots(load: Load) -> Snapshots:
+def _snapshots(load: Load, way: Way) -> Snapshots:
     """Beside what was found out about models."""
     from agentd.models.llama import snapshots
 
     directory = Path(load.checks).parent / snapshots.NAME if load.checks else None
-    return snapshots.Snapshots(directory, f"{here()} {of_file(Path(load.path))}")
+    return snapshots.Snapshots(directory, f"{here()} {way.name} {of_file(Path(load.path))}")
+
+
+def _finds_gpu() -> bool:
+    """Asked in a copy: the libraries of a GPU must not be begun in a process that is copied later."""
+    from agentd.models.llama.native import finds_gpu
+    from agentd.models.llama.selftest import GPU_MEMORY, SECONDS
+
+    try:
+        return bool(isolated(lambda: b"yes" if finds_gpu() else b"", seconds=SECONDS, memory=GPU_MEMORY))
+    except Crashed as crash:
+        log.warning("llama.cpp cannot look for a GPU: %s", crash)
+        return False
+
+
+def _way(load: Load, types: tuple[str, ...], checks: Checks, *, gpu: bool) -> tuple[Way, str]:
+    """How llama.cpp computes with such weights here, and the sentence about what it does not use."""
+    ways = allowed(gpu=gpu)
+    if load.way in BY_NAME:
+        chosen = BY_NAME[load.way]
+        verdict.find(checks, types, (chosen,))
+        return chosen, verdict.switched_off(chosen, ways[0], load.why) if load.why else ""
+    found = verdict.find(checks, types, ways)
+    assert found.way is not None
+    return found.way, found.switched_off(ways)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from agentd.errors import ModelError
 from agentd.models.llama.batch import Batch
 from agentd.models.llama.job import Span
-from agentd.models.llama.native import begin, native, reason
+from agentd.models.llama.native import begin, model_parameters, native, reason, use_way
 from agentd.models.llama.sampler import Sampler
 from agentd.models.llama.scheduler import BATCH
 from agentd.models.llama.vocabulary import Vocabulary
+from agentd.models.llama.ways import WAYS, Way
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,12 @@ log = logging.getLogger(__name__)
 class Driver:
     """A loaded model with its context; `ModelError` where it cannot be loaded."""
 
-    def __init__(self, path: Path, *, context: int, threads: int, gpu_layers: int, sequences: int) -> None:
+    def __init__(
+        self, path: Path, *, context: int, threads: int, gpu_layers: int, sequences: int, way: Way = WAYS[0]
+    ) -> None:
         begin()
-        parameters = native.llama_model_default_params()
-        parameters.n_gpu_layers = gpu_layers
+        self._way = way
+        parameters = model_parameters(way, gpu_layers)
         self._model: Any = native.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}: {reason()}.")
@@ -62,6 +65,7 @@ class Driver:
         settings.n_seq_max = sequences
         settings.kv_unified = True
         settings.n_threads = settings.n_threads_batch = threads
+        use_way(settings, self._way)
         return settings
 
     def _warm_up(self) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from agentd.errors import ModelError
 from agentd.models.llama.batch import Batch
 from agentd.models.llama.job import Span
-from agentd.models.llama.native import begin, native, reason
+from agentd.models.llama.native import begin, model_parameters, native, reason, use_way
+from agentd.models.llama.ways import WAYS, Way
 
 BATCH = 512
 """Tokens of a batch at most, and so of a text: such models look at a text as a whole."""
@@ -30,10 +31,10 @@ _NOTHING = 1e-12
 class Embedding:
     """`ModelError` where the file cannot be loaded or makes no vectors."""
 
-    def __init__(self, path: Path, *, threads: int, gpu_layers: int = 0) -> None:
+    def __init__(self, path: Path, *, threads: int, gpu_layers: int = 0, way: Way = WAYS[0]) -> None:
         begin()
-        parameters = native.llama_model_default_params()
-        parameters.n_gpu_layers = gpu_layers
+        self._way = way
+        parameters = model_parameters(way, gpu_layers)
         self._model: Any = native.llama_model_load_from_file(str(path).encode(), parameters)
         if not self._model:
             raise ModelError(f"llama.cpp cannot load {path}: {reason()}.")
@@ -54,6 +55,7 @@ class Embedding:
         settings.n_seq_max = TEXTS
         settings.kv_unified = True
         settings.n_threads = settings.n_threads_batch = threads
+        use_way(settings, self._way)
         settings.embeddings = True
         if pooling is not None:
             settings.pooling_type = pooling

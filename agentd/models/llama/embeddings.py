@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.errors import ModelError
-from agentd.models.llama import files, machine
+from agentd.models.llama import files, machine, verdict
+from agentd.models.llama.checks import Checks
 from agentd.models.llama.embedding import BATCH, TEXTS, Embedding
+from agentd.models.llama.ways import allowed
 from agentd.models.llama.wire import Embed, Embedded, FromChild, OpenedEmbedder, OpenEmbedder, Refused
 
 LAG = 4
@@ -35,8 +37,11 @@ class _Request:
 class Embeddings:
     """Feed it messages, call `step` while `busy`; what it has to tell goes to `send`."""
 
-    def __init__(self, send: Callable[[FromChild], None]) -> None:
+    def __init__(self, send: Callable[[FromChild], None], checks: Checks | None = None, *, alone: bool = False) -> None:
+        """`alone`: nothing has been computed in this process yet, so that a copy of it can use several threads."""
         self._send = send
+        self._checks = checks or Checks(None)
+        self._threads = () if alone else (1,)
         self._embedding: Embedding | None = None
         self._path = ""
         self._urgent: deque[_Request] = deque()
@@ -51,13 +56,24 @@ class Embeddings:
         """Load the model, once."""
         try:
             if message.path != self._path:
-                self._embedding = _load(message)
+                self._embedding = self._load(message)
                 self._path = message.path
         except ModelError as error:
             self._send(Refused(id=message.id, reason=str(error)))
             return
         assert self._embedding is not None
         self._send(OpenedEmbedder(id=message.id, dimension=self._embedding.dimension))
+
+    def _load(self, message: OpenEmbedder) -> Embedding:
+        path = Path(message.path)
+        gguf = files.inspect(path, chat=False)
+        if message.gpu_layers == 0:
+            files.check_memory(gguf, context=0, available=machine.available_memory())
+        threads = machine.free_threads() if message.threads is None else message.threads
+        ways = allowed(gpu=message.gpu_layers != 0)
+        way = verdict.find(self._checks, gguf.types, ways, threads=self._threads).way
+        assert way is not None
+        return Embedding(path, threads=threads, gpu_layers=message.gpu_layers, way=way)
 
     def embed(self, message: Embed) -> None:
         if self._embedding is None:
@@ -106,12 +122,3 @@ def batch(texts: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
 def _packed(vectors: Sequence[NDArray[np.float32]]) -> str:
     data = b"".join(part.astype("<f4").tobytes() for part in vectors)
     return base64.b64encode(data).decode()
-
-
-def _load(message: OpenEmbedder) -> Embedding:
-    path = Path(message.path)
-    gguf = files.inspect(path, chat=False)
-    if message.gpu_layers == 0:
-        files.check_memory(gguf, context=0, available=machine.available_memory())
-    threads = machine.free_threads() if message.threads is None else message.threads
-    return Embedding(path, threads=threads, gpu_layers=message.gpu_layers)

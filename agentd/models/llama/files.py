@@ -17,6 +17,40 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 _MOST_DIMENSIONS = 4
 
+TYPES = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    6: "Q5_0",
+    7: "Q5_1",
+    8: "Q8_0",
+    9: "Q8_1",
+    10: "Q2_K",
+    11: "Q3_K",
+    12: "Q4_K",
+    13: "Q5_K",
+    14: "Q6_K",
+    15: "Q8_K",
+    16: "IQ2_XXS",
+    17: "IQ2_XS",
+    18: "IQ3_XXS",
+    19: "IQ1_S",
+    20: "IQ4_NL",
+    21: "IQ3_S",
+    22: "IQ2_S",
+    23: "IQ4_XS",
+    24: "I8",
+    25: "I16",
+    26: "I32",
+    27: "I64",
+    28: "F64",
+    29: "IQ1_M",
+    30: "BF16",
+    39: "MXFP4",
+}
+"""What ggml calls the forms that weights have (ggml.h)."""
+
 _BLOCKS = {
     0: (1, 4),
     1: (1, 2),
@@ -57,7 +91,8 @@ Value = int | float | bool | str | None
 class Gguf:
     """What the header of a model file says; `cache_bytes` is the key-value cache of one token, 0 where unknown.
 
-    `context` is how many tokens the model was trained for, 0 where unknown.
+    `context` is how many tokens the model was trained for, 0 where unknown; `types` are the forms of its matrices, by
+    ggml's names.
     """
 
     path: Path
@@ -70,6 +105,7 @@ class Gguf:
     """`general.name`, "" if the file does not say it."""
     sampling: Mapping[str, Value] = field(default_factory=dict)
     """What the file says of how to sample, by its keys."""
+    types: tuple[str, ...] = ()
 
 
 def inspect(path: Path, *, chat: bool = True) -> Gguf:
@@ -156,6 +192,7 @@ def _inspect(path: Path, data: mmap.mmap, *, chat: bool) -> Gguf:
         chat_template=bool(facts.get("tokenizer.chat_template")),
         name=str(facts.get("general.name", "")),
         sampling={key: value for key, value in facts.items() if key.startswith(SAMPLING)},
+        types=tuple(sorted(reader.types)),
     )
 
 
@@ -181,6 +218,7 @@ class _Reader:
         self._data = data
         self.at = 0
         self.facts: dict[str, Value] = {}
+        self.types: set[str] = set()
 
     def number(self, form: str) -> int:
         value = struct.unpack_from("<" + form, self._data, self.at)[0]
@@ -249,5 +287,7 @@ def _tensor_end(reader: _Reader) -> int:
     for _ in range(dimensions):
         weights *= reader.number("Q")
     kind, offset = reader.number("I"), reader.number("Q")
+    if dimensions > 1:
+        reader.types.add(TYPES.get(kind, f"type {kind}"))
     per_block, size = _BLOCKS.get(kind, (1, 0))
     return offset + -(-weights // per_block) * size

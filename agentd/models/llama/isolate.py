@@ -20,7 +20,7 @@ from agentd.errors import ModelError
 log = logging.getLogger(__name__)
 
 MOST_MEMORY = 1 << 30
-"""Bytes that the copy may take beyond what the process has."""
+"""Bytes that the copy may take beyond what the process has, unless it is told otherwise."""
 _RESULT, _REFUSED, _FAILED = b"r", b"e", b"f"
 
 
@@ -28,14 +28,14 @@ class Crashed(Exception):
     """The copy ended without a result; the message says how."""
 
 
-def isolated(work: Callable[[], bytes], *, seconds: float) -> bytes:
+def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> bytes:
     """What `work` returns; its `ModelError` is raised here too; `Crashed` where it came to no end of its own."""
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the copy uses none of them
         pid = os.fork()
     if pid == 0:
-        _run(work, theirs, seconds)
+        _run(work, theirs, seconds, memory)
     os.close(theirs)
     data: bytes | None = None
     try:
@@ -45,7 +45,7 @@ def isolated(work: Callable[[], bytes], *, seconds: float) -> bytes:
         if data is None:
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-    if data is None:
+    if data is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM):
         raise Crashed(f"it did not end within {seconds:g} s")
     if data[:1] == _REFUSED:
         raise ModelError(data[1:].decode())
@@ -56,12 +56,12 @@ def isolated(work: Callable[[], bytes], *, seconds: float) -> bytes:
     return data[1:]
 
 
-def _run(work: Callable[[], bytes], pipe: int, seconds: float) -> None:
+def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> None:
     """In the copy: never returns."""
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        _limit_memory()
+        _limit_memory(memory)
         try:
             data = _RESULT + work()
         except ModelError as error:
@@ -78,12 +78,12 @@ def _run(work: Callable[[], bytes], pipe: int, seconds: float) -> None:
         os._exit(1)
 
 
-def _limit_memory() -> None:
+def _limit_memory(memory: int) -> None:
     """So that work that only grows ends by itself; Linux knows how much a process has."""
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[0])
-        most = pages * resource.getpagesize() + MOST_MEMORY
+        most = pages * resource.getpagesize() + memory
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 

@@ -50,7 +50,7 @@ class LlamaModel:
     kept in up to `spill_bytes` of memory. `guess` lets the model check several tokens at once if it quotes; that
     changes how fast it answers, not what. What is found out about the file is kept in `checks`. `tools` "on" offers
     tools if the model's template knows a form for calls, "off" never does, and "auto" only once the model was seen to
-    use them.
+    use them. `way` is the only one in which llama.cpp may compute; "" is the first that works here.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class LlamaModel:
         guess: bool = True,
         checks: Path | None = None,
         tools: Literal["auto", "on", "off"] = "on",
+        way: str = "",
         on_state: OnState | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -82,6 +83,7 @@ class LlamaModel:
             spill_bytes=spill_bytes,
             guess=guess,
             checks="" if checks is None else str(checks.absolute()),
+            way=way,
         )
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
         self._offer = tools
@@ -108,6 +110,11 @@ class LlamaModel:
     def knows_tools(self) -> bool:
         """Whether its template has a form for calls; taken for granted until the model is loaded."""
         return self._supervisor.loaded is None or self._supervisor.loaded.tools
+
+    @property
+    def switched_off(self) -> str:
+        """What of llama.cpp is not used on this machine and why, as a sentence; "" if nothing, or not loaded yet."""
+        return self._supervisor.loaded.switched_off if self._supervisor.loaded else ""
 
     @property
     def tools(self) -> bool:
@@ -208,7 +215,9 @@ class LlamaModel:
                 try:
                     while True:
                         delta = await reader.next()
-                        said = said or isinstance(delta, _SAID)
+                        if not said and isinstance(delta, _SAID):
+                            said = True
+                            self._supervisor.prove()
                         yield delta
                         if isinstance(delta, Finish):
                             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections import deque
@@ -10,6 +11,7 @@ from typing import Any
 import llama_cpp.llama_cpp as _llama_cpp
 
 from agentd.errors import ModelError
+from agentd.models.llama.ways import Way
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,10 @@ native: Any = _llama_cpp
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 """Of `enum ggml_log_level` (ggml.h). What it tells by the way, at every start, is for those who look for a fault."""
+_FLASH_AUTO, _FLASH_OFF = -1, 0
+"""Of `enum llama_flash_attn_type`."""
+_NO_DEVICES = (ctypes.c_void_p * 1)()
+"""A list that ends with its first entry."""
 _last_words: deque[str] = deque(maxlen=8)
 """llama.cpp's newest errors: its calls themselves only say that they failed."""
 
@@ -55,6 +61,22 @@ def _load_kernels() -> None:
             f"llama.cpp in {native._base_path} has nothing that this processor can run; docs/dependencies.md says how"
             " to compile it for this machine."
         )
+
+
+def model_parameters(way: Way, gpu_layers: int) -> Any:
+    """How a model is loaded that shall compute in this way."""
+    parameters = native.llama_model_default_params()
+    parameters.n_gpu_layers = gpu_layers if way.gpu else 0
+    parameters.use_extra_bufts = way.repack
+    if not way.gpu:
+        parameters.devices = ctypes.cast(_NO_DEVICES, ctypes.c_void_p)
+    return parameters
+
+
+def use_way(settings: Any, way: Way) -> None:
+    """Have a context that these are the settings of compute in this way."""
+    settings.flash_attn_type = _FLASH_AUTO if way.flash else _FLASH_OFF
+    settings.offload_kqv = settings.op_offload = way.gpu
 
 
 def finds_gpu() -> bool:

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Self
 from agentd.errors import ModelError
 from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
+from agentd.models.llama.ways import rebuild_hint
 from agentd.models.llama.wire import (
     Called,
     Cancel,
@@ -58,6 +58,10 @@ words = logging.getLogger(MODULE)
 """What the child says on its standard error; what ends an answer is told by that answer, too."""
 LOG_LINES, LOG_WIDTH = 500, 500
 """The child's words that are logged: so many lines in its life above debug level, so many characters of each."""
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGTRAP})
+"""What a process brings upon itself."""
+_NAMES_A_CAUSE = re.compile("error|fail|assert|abort|terminate|exception|cannot|unable|bad_alloc|memory", re.IGNORECASE)
+"""Of the lines that native code writes when it goes wrong: a warning of something else is no reason for an end."""
 _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 """The first word of a line that the child's own log wrote."""
 EXIT_SECONDS = 5.0
@@ -70,7 +74,7 @@ _KEPT = re.compile(
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What of ours the child gets: nothing that could hold a secret, threads that wait asleep, no debugger on abort."""
     kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
-    return {**kept, "OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+    return {**kept, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
 
 
 class _Line(asyncio.Protocol):
@@ -108,12 +112,16 @@ class Process:
         self._beat, self._beats = beat, beats
         self._answers: dict[int, Answer] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._last_lines: deque[str] = deque(maxlen=5)
+        self._cause = ""
+        """The newest of the child's words that say why it ends."""
         self._lines = 0
         self._unanswered = 0
         self._hung = False
         self.pace: Pace | None = None
         """As the child told last, None if it knows nothing of its speed."""
+        self._broke = False
+        self.fault = False
+        """It ended by what it computes for the chat model: it crashed, hung or gave up, and nobody ended it."""
 
     @property
     def pid(self) -> int:
@@ -214,12 +222,14 @@ class Process:
         if problem := await self._line.closed:
             log.error("the model's process sent something else than our messages: %s", problem)
             self._kill()
+            self._broke = True
             return "it sent something else than messages"
         return await self._how_it_ended()
 
     def _ended(self, reason: str) -> None:
         if not self._end.done():
             self._end.set_result(reason)
+            self.fault = self._broke and min(self._answers, default=1) > 0  # an embedder's requests count down
         for answer in self._answers.values():
             answer.fail(ChildDied(self._end.result()))
         self._answers.clear()
@@ -235,6 +245,7 @@ class Process:
             case Loaded() | LoadFailed():
                 if isinstance(message, Loaded):
                     self.pace = _pace(message)
+                self._cause = ""  # what trials said that were lost
                 self._loaded.set_result(message)
             case Paced():
                 self.pace = _pace(message)
@@ -285,15 +296,16 @@ class Process:
                 code = await self._child.wait()
         except TimeoutError:
             self._kill()
+            self._broke = True
             return "it closed its connection without ending"
         await asyncio.wait((self._words,), timeout=EXIT_SECONDS)
+        self._broke = self._hung or code >= 0 or -code in _FAULTS
         if self._hung:
             return f"it did not answer for {self._beat * self._beats:g} s and was killed"
-        said = f" ({self._last_lines[-1]})" if self._last_lines else ""
+        said = f" ({self._cause})" if self._cause else ""
         if code >= 0:
             return f"it ended with exit code {code}{said}"
-        hint = "; often this means that the machine was out of memory" if code == -signal.SIGKILL else said
-        return f"it was killed by {signal.Signals(-code).name}{hint}"
+        return f"it was killed by {signal.Signals(-code).name}{_hint(-code) or said}"
 
     async def _watch(self) -> None:
         """Counts its own rounds, so that a daemon that was asleep itself does not blame the child."""
@@ -328,7 +340,8 @@ class Process:
         if level == logging.DEBUG:
             words.debug("model process %d: %s", self._child.pid, said)
             return
-        self._last_lines.append(said)
+        if level >= logging.ERROR or (first not in _LEVELS and _NAMES_A_CAUSE.search(said)):
+            self._cause = said
         self._lines += 1
         if self._lines <= LOG_LINES:
             words.log(level, "model process %d: %s", self._child.pid, said)
@@ -338,6 +351,16 @@ class Process:
 
 def _pace(told: Loaded | Paced) -> Pace | None:
     return Pace(read=told.read_tps, write=told.write_tps) if told.read_tps else None
+
+
+def _hint(number: int) -> str:
+    """What a signal often means, "" if it says nothing by itself."""
+    match number:
+        case signal.SIGKILL:
+            return "; often this means that the machine was out of memory"
+        case signal.SIGILL:
+            return f": llama.cpp was built for another processor; build it on this machine: {rebuild_hint()}"
+    return ""
 
 
 def _said(text: str, *, reasoning: bool) -> TextDelta | ReasoningDelta | Working:

@@ -6,12 +6,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from agentd.errors import ModelError
+from agentd.models.llama import standing
 from agentd.models.llama.answer import ChildDied
+from agentd.models.llama.checks import Checks
 from agentd.models.llama.process import Process
+from agentd.models.llama.standing import Standing
+from agentd.models.llama.ways import PLAINEST
 from agentd.models.llama.wire import Load, Loaded
 from agentd.ports import Pace
 
@@ -39,10 +44,20 @@ class Patience:
 
 
 class Supervisor:
-    """Starts the child when it is first wanted; `close` ends it."""
+    """Starts the child when it is first wanted; `close` ends it.
+
+    A file that crashes before it ever gave a token (`prove`) is tried once more in the plainest way, and then set aside
+    for all processes, until it is another file, llama.cpp another build, or somebody has it checked again.
+    """
 
     def __init__(self, name: str, load: Load, *, patience: Patience, on_state: OnState | None) -> None:
-        self._name, self._load, self._patience, self._on_state = name, load, patience, on_state
+        self._name, self._asked, self._patience, self._on_state = name, load, patience, on_state
+        self._load = load
+        """What was asked for, and in the way that this file must have."""
+        self._file = Path(load.path) if load.path else None
+        self._checks = Checks(Path(load.checks) if load.checks else None)
+        self._standing = Standing()
+        self._note: asyncio.Task[None] | None = None
         self._deaths: deque[float] = deque(maxlen=patience.deaths)
         self._life: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[Process] | None = None
@@ -74,9 +89,19 @@ class Supervisor:
         if self._refused is not None:
             self._deaths.clear()
             self._refused = None
+        self._standing = replace(self._standing, aside="")
+
+    def prove(self) -> None:
+        """The model has given a token: what happens to it from now on is not the fault of how it is run."""
+        if self._file is None or self._standing.proved:
+            return
+        self._standing = Standing(proved=True, way=self._load.way, why=self._load.why)
+        self._note = asyncio.create_task(self._keep(), name=f"note that {self._name} answers")
 
     async def close(self) -> None:
         self._closed = True
+        if self._note is not None:
+            await asyncio.gather(self._note, return_exceptions=True)
         if self._life is not None:
             self._life.cancel()
             await asyncio.gather(self._life, return_exceptions=True)
@@ -88,8 +113,9 @@ class Supervisor:
 
     async def _live(self) -> None:
         self._refused = None
-        self._tell("loading", "")
         try:
+            await self._look_up()
+            self._tell("loading", "")
             while self._refused is None:
                 await self._one_child()
         except ModelError as error:
@@ -99,16 +125,36 @@ class Supervisor:
             self._fail(ModelError(f"{self._name} cannot be run: an error in agentd, whose log has the details."))
             raise
 
+    async def _look_up(self) -> None:
+        """What is known of the file; `ModelError` if it was set aside."""
+        if self._file is None:
+            return
+        if self._asked.checks:
+            self._standing = await asyncio.to_thread(standing.read, self._checks, self._file)
+        if self._standing.aside:
+            raise ModelError(self._standing.aside)
+        if self._standing.way and not self._asked.way:
+            self._load = self._asked.model_copy(update={"way": self._standing.way, "why": self._standing.why})
+        else:
+            self._load = self._asked
+
+    async def _keep(self) -> None:
+        assert self._file is not None
+        await asyncio.to_thread(standing.write, self._checks, self._file, self._standing)
+
     async def _one_child(self) -> None:
         try:
             async with Process(beat=self._patience.beat, beats=self._patience.beats) as process:
                 self.loaded = await self._load_in(process)
-                self._tell("ready", " ".join(self.loaded.notes))
+                self._tell("ready", " ".join(filter(None, (*self.loaded.notes, self.loaded.switched_off))))
                 self._promise().set_result(process)
                 reason = await process.ended()
         except ChildDied as died:
             reason = str(died)
-        await self._after_death(reason)
+        if process.fault and self._file is not None and not self._standing.proved:
+            await self._after_first_crash(await process.ended())
+        else:
+            await self._after_death(reason)
 
     async def _load_in(self, process: Process) -> Loaded:
         try:
@@ -125,6 +171,23 @@ class Supervisor:
         if ready is None or (ready.done() and (ready.exception() is not None or not ready.result().alive)):
             ready = self._ready = asyncio.get_running_loop().create_future()
         return ready
+
+    async def _after_first_crash(self, reason: str) -> None:
+        """Of a file that never gave a token: the plainest way is next, and after that nothing, told by `ModelError`."""
+        log.error("the process of model %s is gone before its first word: %s", self._name, reason)
+        if not self._load.way:
+            self._load = self._asked.model_copy(update={"way": PLAINEST.name, "why": reason})
+            self._tell("loading", f"its process is gone ({reason}) and is started again in the plainest way")
+            return
+        if self._asked.way:
+            raise ModelError(f"{self._name} crashed before its first word: {reason}.")
+        aside = (
+            f"{self._name} crashed before its first word, also in the plainest way ({reason}), and is set aside; choose"
+            f" another model (`agentd model list`), or try this one again: `agentd model check {self._file}`."
+        )
+        self._standing = Standing(aside=aside)
+        await self._keep()
+        raise ModelError(aside)
 
     async def _after_death(self, reason: str) -> None:
         log.error("the process of model %s is gone: %s", self._name, reason)

@@ -45,6 +45,10 @@ class Load(_Message):
     """Guess ahead where an answer quotes."""
     checks: str = ""
     """The path of what was found out about models here (`checks`), "" if nothing is kept."""
+    way: str = ""
+    """The only way in which llama.cpp may compute (`ways`), "" for the first that works."""
+    why: str = ""
+    """What the model did in other ways."""
 
 
 class Piece(_Message):
@@ -168,6 +172,10 @@ class Loaded(_Message):
     """Tokens per second of a prompt and of an answer, 0 if that is not known."""
     advice: Advice = NO_ADVICE
     """How its makers advise to sample from it."""
+    way: str = ""
+    """How llama.cpp computes (`ways`)."""
+    switched_off: str = ""
+    """What it does not use here and why, in a sentence; "" if nothing."""
 
 
 class LoadFailed(_Message):
