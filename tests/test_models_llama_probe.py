@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,14 +28,20 @@ GOOD: dict[str, Callable[[], Iterable[Delta | Exception]]] = {
 class Model(ScriptedModel):
     """Answers the questions of the trial as told, and the one about the passages with `cited`."""
 
-    def __init__(self, *, knows_tools: bool = True, cited: str = CITED, **answers: Iterable[Delta | Exception]) -> None:
+    def __init__(
+        self,
+        answers: Mapping[str, Iterable[Delta | Exception]] | None = None,
+        *,
+        knows_tools: bool = True,
+        cited: str = CITED,
+    ) -> None:
         told = {SUM: "sum", TIME: "time", GREETING: "greeting"}
 
         def script(request: ModelRequest) -> Iterable[Delta | Exception]:
             question = question_of(request)
             if question not in told:
                 return says(cited)
-            return answers.get(told[question]) or GOOD[question]()
+            return (answers or {}).get(told[question]) or GOOD[question]()
 
         super().__init__(script)
         self.knows_tools = knows_tools
@@ -77,8 +83,10 @@ async def test_a_model_that_calls_cites_and_can_leave_it_alone_is_able(file: Pat
         {"greeting": says("...")},
     ],
 )
-async def test_one_mistake_is_enough(answers: dict[str, list[Delta]], file: Path, checks: Checks) -> None:
-    found = await probe(Model(**answers), checks, file)
+async def test_one_mistake_is_enough(
+    answers: dict[str, Iterable[Delta | Exception]], file: Path, checks: Checks
+) -> None:
+    found = await probe(Model(answers), checks, file)
     assert not found.tools and found.cites
     assert found.told.startswith("in a trial it called ") and found != ABLE
 
