@@ -99,7 +99,7 @@ async def test_numbers_that_cite_nothing_do_not_count(cited: str, file: Path, ch
 
 async def test_what_was_said_before_a_restart_does_not_count(file: Path, checks: Checks) -> None:
     again = [TextDelta(text='{"name": "x", "arguments": {}}'), Restarted(reason="crash"), *says("Hello!")]
-    assert (await probe(Model(greeting=again), checks, file)).tools
+    assert (await probe(Model({"greeting": again}), checks, file)).tools
 
 
 async def test_a_model_whose_template_knows_no_tools_is_asked_for_none(file: Path, checks: Checks) -> None:
