@@ -20,7 +20,7 @@ class Machine:
         self.program.parent.mkdir(parents=True)
         self.program.write_text("#!/bin/sh\necho agentd runs\n")
         self.program.chmod(0o755)
-        for mark in ("pip", "installed"):
+        for mark in ("pip", "llama", "installed"):
             (self.venv / mark).touch()
         self.link = self.links / "agentd"
 
