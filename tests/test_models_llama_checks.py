@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,17 @@ def test_everything_about_a_file_is_forgotten_together_and_nothing_else(tmp_path
     found.forget_file(path)
     assert found.get("file", of_file(path)) is None is found.get("pace", f"{of_file(path)} 2")
     assert found.get("file", of_file(other)) == found.get("way", "F32") == {"n": 1}
+
+
+def test_what_two_processes_find_at_the_same_time_is_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "checks.json"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom agentd.models.llama.checks import Checks\n"
+        f"for n in range(50): Checks(Path({str(path)!r})).put('way', sys.argv[1] + str(n), {{}})\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", script, name]) for name in "ab"]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert len(Checks(path).all("way")) == 100
 
 
 def test_another_file_of_the_same_name_is_another_one(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ The file is a cache: if it is lost or cannot be written, what it says is found o
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -15,6 +16,7 @@ import logging
 import os
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ NAME = "checks.json"
 VERSION = 1
 MOST = 500
 """Findings that are kept; the oldest go first."""
+Findings = dict[str, Any]
 _PROCESSOR = re.compile(r"^(?:model name|flags|Features|CPU part)\s*:.*$", re.MULTILINE)
 
 
@@ -76,25 +79,38 @@ class Checks:
         return {key.removeprefix(prefix): value for key, value in of_kind if isinstance(value, dict)}
 
     def put(self, kind: str, about: str, finding: dict[str, Any]) -> None:
-        findings = self._read()
-        findings.pop(_key(kind, about), None)
-        findings[_key(kind, about)] = finding
-        self._write(dict(list(findings.items())[-MOST:]))
+        key = _key(kind, about)
+
+        def put(findings: Findings) -> Findings:
+            others = [(other, value) for other, value in findings.items() if other != key]
+            return dict([*others, (key, finding)][-MOST:])
+
+        self._change(put)
 
     def forget(self, kind: str, about: str) -> None:
-        findings = self._read()
-        if findings.pop(_key(kind, about), None) is not None:
-            self._write(findings)
+        gone = _key(kind, about)
+        self._change(lambda findings: {key: value for key, value in findings.items() if key != gone})
 
     def forget_file(self, path: Path) -> None:
         """Everything that was found here about this very file, of every kind."""
-        about = re.compile(rf"{re.escape(here())} \S+ {re.escape(of_file(path))}( .*)?")
-        findings = self._read()
-        left = {key: finding for key, finding in findings.items() if not about.fullmatch(key)}
-        if len(left) < len(findings):
-            self._write(left)
+        gone = re.compile(rf"{re.escape(here())} \S+ {re.escape(of_file(path))}( .*)?")
+        self._change(lambda findings: {key: value for key, value in findings.items() if not gone.fullmatch(key)})
 
-    def _read(self) -> dict[str, Any]:
+    def _change(self, change: Callable[[Findings], Findings]) -> None:
+        """One process at a time: the daemon and the process of the model both find things out."""
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.with_name(f".{NAME}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                findings = self._read()
+                if list((changed := change(findings)).items()) != list(findings.items()):  # their order counts, too
+                    self._write(self._path, changed)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._path, error.strerror or error)
+
+    def _read(self) -> Findings:
         if self._path is None:
             return {}
         try:
@@ -109,16 +125,10 @@ class Checks:
         findings = stored.get("findings")
         return findings if isinstance(findings, dict) else {}
 
-    def _write(self, findings: dict[str, Any]) -> None:
-        if self._path is None:
-            return
-        beside = self._path.with_name(f".{NAME}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"version": VERSION, "findings": findings}, indent=1))
-            os.replace(beside, self._path)
-        except OSError as error:
-            log.warning("%s cannot be written: %s", self._path, error.strerror or error)
+    def _write(self, path: Path, findings: Findings) -> None:
+        beside = path.with_name(f".{NAME}.{os.getpid()}")
+        beside.write_text(json.dumps({"version": VERSION, "findings": findings}, indent=1))
+        os.replace(beside, path)
 
 
 def _key(kind: str, about: str) -> str:

@@ -95,7 +95,9 @@ class Supervisor:
         """The model has given a token: what happens to it from now on is not the fault of how it is run."""
         if self._file is None or self._standing.proved:
             return
-        self._standing = Standing(proved=True, way=self._load.way, why=self._load.why)
+        self._standing = Standing(proved=True)
+        if not self._asked.way:  # one that was asked for says nothing of the others
+            self._standing = replace(self._standing, way=self._load.way, why=self._load.why)
         self._note = asyncio.create_task(self._keep(), name=f"note that {self._name} answers")
 
     async def close(self) -> None:
@@ -174,7 +176,7 @@ class Supervisor:
 
     async def _after_first_crash(self, reason: str) -> None:
         """Of a file that never gave a token: the plainest way is next, and after that nothing, told by `ModelError`."""
-        log.error("the process of model %s is gone before its first word: %s", self._name, reason)
+        log.warning("the process of model %s is gone before its first word: %s", self._name, reason)
         if not self._load.way:
             self._load = self._asked.model_copy(update={"way": PLAINEST.name, "why": reason})
             self._tell("loading", f"its process is gone ({reason}) and is started again in the plainest way")

@@ -7,6 +7,7 @@ import itertools
 import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 _PARTS = {
     "gpu": "the GPU",
@@ -53,5 +54,8 @@ def allowed(*, gpu: bool) -> tuple[Way, ...]:
 
 def rebuild_hint() -> str:
     """The command that compiles llama.cpp on this machine; `import llama_cpp` may be what crashes."""
+    checkout = Path(__file__).parents[3]
+    if (checkout / "llama.cmake").exists() and Path(sys.prefix) == checkout / ".venv":
+        return f"make -C {shlex.quote(str(checkout))} llama"
     pip = f"{shlex.quote(sys.executable)} -m pip install --force-reinstall --no-deps --no-cache-dir"
     return f"{pip} --no-binary llama-cpp-python llama-cpp-python=={importlib.metadata.version('llama-cpp-python')}"
