@@ -9,7 +9,7 @@ import pytest
 
 from agentd.cli import main
 from agentd.cli.model_check import Row, judge, lines
-from agentd.models.llama import checks, files, standing, verdict
+from agentd.models.llama import checks, files, probe, standing, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.standing import Standing
 from agentd.models.llama.ways import allowed
@@ -39,7 +39,11 @@ def test_the_chosen_model_is_tried_in_every_way_and_measured(
     assert check(tmp_path / "s", "--json") == 0
     out, err = capsys.readouterr()
     told = json.loads(out)
-    assert err.splitlines() == [f"way {n} of 4: {name} ..." for n, name in enumerate(NAMES, start=1)]
+    assert err.splitlines() == [f"way {n} of 4: {name} ..." for n, name in enumerate(NAMES, start=1)] + [
+        "tools and citations ..."
+    ]
+    assert not told["tools"] and not told["cites"]
+    assert probe.known(Checks(Shelf(tmp_path / "s").directory / checks.NAME), path) is not None
     assert (told["model"], told["types"]) == ("random", list(files.inspect(path).types))
     assert [row["way"] for row in told["ways"]] == NAMES
     assert all(row["why"] == "" and row["read"] > 0 and row["write"] > 0 for row in told["ways"])

@@ -49,7 +49,7 @@ async def test_a_call_in_the_words_of_the_model_is_run_and_its_result_is_answere
     model = write_caller(tmp_path / "caller.gguf")
     async with daemon(tmp_path / "s", model) as running, running.client() as client:
         session = (await client.open()).session
-        await client.post(session, "What is six times seven?")
+        await client.post(session, "Six rows of seven eggs, how many are that?")
         used = await next_of(client, protocol.State, state="tool")
         assert isinstance(used, protocol.State) and used.detail == "calculate"
         answer = await next_answer(client)
@@ -64,7 +64,7 @@ async def test_a_model_whose_template_knows_no_tools_is_not_told_of_any(tmp_path
     """The same words are no call then: there was nothing to call."""
     model = write_caller(tmp_path / "teller.gguf", template=CHATML)
     async with daemon(tmp_path / "s", model) as running, running.client() as client:
-        await client.post((await client.open()).session, "What is six times seven?")
+        await client.post((await client.open()).session, "Six rows of seven eggs, how many are that?")
         answer = await next_answer(client)
         assert answer.outcome == "answer" and "<tool_call>" in answer.text
 
@@ -101,7 +101,7 @@ class House:
 async def test_each_step_of_a_call_is_an_event_and_the_tools_are_part_of_the_count(tmp_path: Path) -> None:
     async with asyncio.timeout(DEADLINE), Watched(write_caller(tmp_path / "m.gguf"), context=CONTEXT) as model:
         house = House(model)
-        answer = await house.turns.begin(inbound("6 * 7?"), 1).run()
+        answer = await house.turns.begin(inbound("Six rows of seven eggs, how many are that?"), 1).run()
         assert answer.text == "Let me see.\n\nis the answer."
         told = [event for event in house.events if isinstance(event, ToolCallRequested | ToolCallSucceeded)]
         requested, succeeded = told
@@ -119,7 +119,7 @@ async def test_each_step_of_a_call_is_an_event_and_the_tools_are_part_of_the_cou
 async def test_a_model_that_is_not_loaded_yet_is_not_told_of_tools_that_it_cannot_call(tmp_path: Path) -> None:
     path = write_caller(tmp_path / "m.gguf", template=CHATML)
     async with asyncio.timeout(DEADLINE), Watched(path, context=CONTEXT) as model:
-        await House(model).turns.begin(inbound("6 * 7?"), 1).run()
+        await House(model).turns.begin(inbound("Six rows of seven eggs, how many are that?"), 1).run()
         (request,) = model.requests
         assert request.tools == ()
         assert not any("tools" in part.text for part in request.messages[0].parts if isinstance(part, TextPart))

@@ -84,3 +84,9 @@ def test_tools_are_offered_to_a_model_on_a_server_unless_the_settings_say_no() -
         model = remote_model(options)
         assert isinstance(model, ToolUser) and model.tools is offered
         assert isinstance(model, Citer) and model.cites
+
+
+def test_a_model_in_a_file_is_offered_tools_as_the_settings_say(tmp_path: Path) -> None:
+    for tools, offered in (("auto", False), ("on", True), ("off", False)):
+        model = llama_model(tmp_path / "small.gguf", ModelSection.model_validate({"tools": tools}), None)
+        assert model.tools is offered, "before anything is known of it"

@@ -211,3 +211,13 @@ async def test_without_a_place_to_keep_it_nothing_is_tried(file: Path) -> None:
     await trial.begin()
     await trial.close()
     assert model.requests == [] and trial.found is None
+
+
+async def test_a_trial_can_be_asked_for_whatever_is_known(file: Path, checks: Checks) -> None:
+    await probe(Model(), checks, file)
+    trial = Trial(Model(cited="[1]"), file, checks, busy=lambda: True)
+    await trial.begin()
+    assert trial.found == ABLE
+    found = await trial.now()
+    assert not found.cites and trial.found == found == known(checks, file)
+    await trial.close()

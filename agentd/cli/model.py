@@ -119,7 +119,7 @@ ACTIONS = {
     "use": (_use_arguments, "choose the model that answers"),
     "info": (_info_arguments, "tell all that is known of a model, and how it would run here"),
     "remove": (_remove_arguments, "delete a model"),
-    "check": (_info_arguments, "try in which ways llama.cpp runs a model here, and how fast each is"),
+    "check": (_info_arguments, "try in which ways llama.cpp runs a model here, and what the model can do"),
     "bench": (_bench_arguments, "measure how fast a model reads and writes here"),
 }
 

@@ -1,4 +1,4 @@
-"""`agentd model check`: in which ways llama.cpp can run a model on this machine, tried anew, and how fast each is."""
+"""`agentd model check`: in which ways llama.cpp can run a model here, how fast each is, and what the model can do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agentd.config import Settings
-from agentd.errors import ModelError
+from agentd.errors import AgentdError, ModelError
 from agentd.models.assembly import llama_model
 from agentd.models.gpu import gpu_found
 from agentd.models.llama import checks, files, verdict
 from agentd.models.llama.checks import Checks
+from agentd.models.llama.probe import Probed
 from agentd.models.llama.verdict import Verdict
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.shelf import Shelf
@@ -56,6 +57,7 @@ def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
     judged = judge(rows)
     verdict.keep(kept, gguf.types, ways, judged)
     used = judged.way.name if judged.way else None
+    habits = asyncio.run(_tried_out(settings, shelf, path)) if used is not None else None
     if options.json:
         told = {
             "model": path.stem,
@@ -63,10 +65,14 @@ def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
             "types": gguf.types,
             "ways": list(map(asdict, rows)),
             "used": used,
+            "tools": habits is not None and habits.tools,
+            "cites": habits is not None and habits.cites,
         }
         print(json.dumps(told, indent=2))
     else:
         print("\n".join(map(plain, lines(path.stem, rows, judged.switched_off(ways), used))))
+        if habits is not None:
+            print(plain(f"{path.stem}: {habits.told}; sources are cited {habits.cites_told}."))
     if used is None:
         raise ModelError(f"{path.stem} does not run on this machine in any way; choose another model.")
 
@@ -116,6 +122,18 @@ async def _tried(settings: Settings, path: Path, ways: Sequence[Way]) -> list[Ro
         print(f"way {number} of {len(ways)}: {way.name} ...", file=sys.stderr)
         rows.append(await _row(settings, path, way))
     return rows
+
+
+async def _tried_out(settings: Settings, shelf: Shelf, path: Path) -> Probed | None:
+    """What the model does with tools and with passages; None if it gives no answers."""
+    print("tools and citations ...", file=sys.stderr)
+    async with llama_model(path, settings.model, shelf) as model:
+        try:
+            await model.start()
+            return await model.try_out()
+        except AgentdError as error:
+            print(plain(f"{path.stem} could not be tried out: {error}"), file=sys.stderr)
+            return None
 
 
 async def _row(settings: Settings, path: Path, way: Way) -> Row:

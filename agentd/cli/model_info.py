@@ -75,9 +75,7 @@ def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
     if found is not None and (tools == "auto" or not found.knows):
         advice = "" if not found.knows else f'; model.tools = "{"off" if found.tools else "on"}" overrules that'
         told = f"{'offered' if found.tools else 'not offered'}: {found.told}{advice}"
-    if found is None:
-        return {"tools": told, "citations": unknown}
-    return {"tools": told, "citations": "by the model" if found.cites else "by agentd, sentence by sentence"}
+    return {"tools": told, "citations": unknown if found is None else found.cites_told}
 
 
 def _computed(shelf: Shelf, gguf: files.Gguf, ways: Sequence[Way]) -> dict[str, str]:

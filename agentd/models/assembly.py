@@ -75,6 +75,7 @@ def llama_model(
         spill_bytes=options.spill_bytes,
         guess=options.guess,
         checks=shelf.directory / checks.NAME if shelf is not None else None,
+        tools=options.tools,
         way=way,
         on_state=on_state,
     )

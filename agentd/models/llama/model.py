@@ -27,7 +27,7 @@ from agentd.generation import (
 from agentd.models.llama.advice import NO_ADVICE, Advice
 from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.checks import Checks
-from agentd.models.llama.probe import Trial
+from agentd.models.llama.probe import Probed, Trial
 from agentd.models.llama.process import Process
 from agentd.models.llama.request import count_message, generate_message, warm_message
 from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
@@ -234,6 +234,10 @@ class LlamaModel:
         """It is ready for more, or for the same as before."""
         if self._on_state is not None and self.state == "ready":
             self._on_state("ready", "")
+
+    async def try_out(self) -> Probed:
+        """See now what it does with tools and with passages, whatever is known; raises like `stream`."""
+        return await self._trial.now()
 
     def _busy(self) -> bool:
         return self._open > 0 or self._warming > 0

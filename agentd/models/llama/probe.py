@@ -73,6 +73,11 @@ class Probed:
         return self.knows and self.called == 2 and self.left_alone
 
     @property
+    def cites_told(self) -> str:
+        """Who cites, in words."""
+        return "by the model" if self.cites else "by agentd, sentence by sentence"
+
+    @property
     def told(self) -> str:
         """What was seen of tools, in words."""
         if not self.knows:
@@ -250,6 +255,13 @@ class Trial:
         self.found = await asyncio.to_thread(known, self._checks, self._path)
         if self.found is None:
             self._task = asyncio.create_task(self._run(self._checks), name=f"trial of {self._path.stem}")
+
+    async def now(self) -> Probed:
+        """Try it at once, whatever is known; raises like `ChatModel.stream`."""
+        self._looked = True
+        await self.close()
+        self.found = await probe(self._model, self._checks or Checks(None), self._path)
+        return self.found
 
     def give_way(self) -> None:
         """Somebody asks something."""
