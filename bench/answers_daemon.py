@@ -16,6 +16,10 @@ from typing import IO
 from agentd import protocol
 from agentd.client import Client
 from agentd.events import OWNER, Passage
+from agentd.models.llama import checks, files, verdict
+from agentd.models.llama.checks import Checks
+from agentd.models.llama.ways import allowed
+from agentd.models.shelf import Shelf
 from agentd.retrieval.search import KeywordSearch
 from agentd.store import Store, load_migrations
 
@@ -48,8 +52,9 @@ class Said:
 class Asking:
     """A client of a running daemon, which asks one question after the other."""
 
-    def __init__(self, client: Client, documents: KeywordSearch) -> None:
+    def __init__(self, client: Client, documents: KeywordSearch, state: Path) -> None:
         self._client = client
+        self._state = state
         self._documents = documents
 
     async def ingest(self, place: Path) -> None:
@@ -60,9 +65,12 @@ class Asking:
         """What our own retrieval finds, whatever the daemon makes of it."""
         return await self._documents.search(question, OWNER, limit=limit)
 
-    async def way(self) -> str:
-        """How llama.cpp computes here, as `agentd status` names it; "" if that is not known."""
-        return str((await self._client.get("status"))["model"].get("way") or "")
+    def way(self, model: Path) -> str:
+        """The name of the way in which llama.cpp computes with this model here; "" if that was not found out yet."""
+        kept = Checks(Shelf(self._state).directory / checks.NAME)
+        types = files.inspect(model).types
+        found = verdict.kept(kept, types, allowed(gpu=False)) or verdict.kept(kept, types, allowed(gpu=True))
+        return found.way.name if found and found.way else ""
 
     async def session(self) -> str:
         return (await self._client.open()).session
@@ -125,7 +133,7 @@ async def daemon(place: Path, model: Path | None, settings: Sequence[str]) -> As
             raise DaemonFailed(f"the daemon did not become ready; its log ends with:\n{_end_of_log(place)}")
         client = await stack.enter_async_context(await Client.connect(state / "agentd.sock", name="bench", acks=True))
         store = await stack.enter_async_context(Store(state / "documents.db", load_migrations("agentd.retrieval")))
-        yield Asking(client, KeywordSearch(store))
+        yield Asking(client, KeywordSearch(store), state)
 
 
 def _log(place: Path) -> IO[bytes]:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agentd.models.llama.ways import PLAINEST
 from bench.answers_daemon import Asking, Said, daemon
 from bench.answers_data import REPOSITORY, SUMS, Asked, Collection, FollowUp, Library, choose
 from bench.answers_journal import Journal, Part, Reply, Who
@@ -16,8 +17,6 @@ from bench.answers_peer import PASSAGES, Peer, Spoken, peer, prompt
 
 EXTRACTIVE = "extractive"
 HELLO_CONTEXT = 4096
-DEFAULT_WAY = "flash+repack"
-"""How llama.cpp computes unless told otherwise, on a processor."""
 FIRST_TEXTS: Mapping[Part, int] = {"first_text_8": 8, "first_text_4": 4}
 """Seconds of `model.first_text` that these parts are asked with."""
 WARM_UP = "Which documents do you have?"
@@ -191,9 +190,9 @@ class Run:
         if model not in self._peers:
             path, threads = self.setting.models[model], self.setting.threads
             assert path is not None
-            if not (way := await asking.way()):
+            if not (way := asking.way(path)):
                 await asking.ask(WARM_UP)
-                way = await asking.way() or DEFAULT_WAY
+                way = asking.way(path) or PLAINEST.name
             self._peers[model] = await stack.enter_async_context(peer(path, threads=threads, way=way))
         return self._peers[model]
 

@@ -112,6 +112,9 @@ async def test_an_answer_streams_and_tells_what_it_took(tmp_path: Path, smollm2:
         heard = await ask(client, STORY)
         assert (heard.answer.outcome, heard.answer.model) == ("answer", "smollm2-135m")
         assert len(heard.pieces) > 1 and len("".join(heard.pieces).split()) > 5
+        usage = heard.answer.usage
+        assert usage is not None and usage.prompt_tokens > 10 and 5 < usage.completion_tokens <= 32
+        assert 0 < usage.first_text_seconds <= usage.seconds and usage.read_seconds > 0
         assert await running.end() == 0
 
 
@@ -154,6 +157,7 @@ async def test_an_answer_comes_with_tools_and_without(tmp_path: Path, smollm2: P
         assert_ended_well(heard.answer)
         assert "<tool_call>" not in heard.answer.text
         assert tools == "on" or not any(state.state == "tool" for state in heard.states)
+        assert "398.5" in (await ask(client, "What is 17.5 * 23 - 4?")).answer.text
 
 
 async def test_the_documents_answer_when_the_file_of_the_model_is_gone(
