@@ -143,6 +143,8 @@ class Run:
         self.progress.begin(f"{model}, {part}", len(todo))
         async with self._daemon(model, self._library("all"), (f"model.first_text={FIRST_TEXTS[part]}",)) as asking:
             await asking.ask(WARM_UP)
+            other = await self._peer(model, asking, stack)
+            await other.ask(prompt(WARM_UP, ()), tokens=1)  # it may have read the first of our questions last
             for each in todo:
                 await self._question(part, model, each, asking, stack, only_first=True)
                 self.progress.step()
