@@ -35,7 +35,7 @@ class Plan:
 
 
 FULL = Plan(questions={EXTRACTIVE: None, "smollm2-135m": 200, "qwen-coder-0.5b": 200, "qwen-coder-1.5b": 120})
-QUICK = Plan(questions={EXTRACTIVE: 48, "smollm2-135m": 6}, first_texts=0, sums=3, follow_ups=0)
+QUICK = Plan(questions={EXTRACTIVE: 48, "smollm2-135m": 4}, first_texts=0, sums=3, follow_ups=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
