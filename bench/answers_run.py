@@ -35,7 +35,7 @@ class Plan:
 
 
 FULL = Plan(questions={EXTRACTIVE: None, "smollm2-135m": 200, "qwen-coder-0.5b": 200, "qwen-coder-1.5b": 120})
-QUICK = Plan(questions={EXTRACTIVE: 48, "smollm2-135m": 6}, first_texts=0, sums=3, follow_ups=0)
+QUICK = Plan(questions={EXTRACTIVE: 48, "smollm2-135m": 4}, first_texts=0, sums=3, follow_ups=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +143,8 @@ class Run:
         self.progress.begin(f"{model}, {part}", len(todo))
         async with self._daemon(model, self._library("all"), (f"model.first_text={FIRST_TEXTS[part]}",)) as asking:
             await asking.ask(WARM_UP)
+            other = await self._peer(model, asking, stack)
+            await other.ask(prompt(WARM_UP, ()), tokens=1)  # it may have read the first of our questions last
             for each in todo:
                 await self._question(part, model, each, asking, stack, only_first=True)
                 self.progress.step()
