@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path("/")
@@ -33,6 +34,15 @@ def free_threads(root: Path = ROOT, cpus: set[int] | None = None) -> int:
             cores = min(cores, int(quota) / int(period))
     whole = max(1, int(cores))
     return whole if whole <= FEW else whole - 1
+
+
+def give_way(root: Path = ROOT) -> None:
+    """Let the daemon and other programs come before this process and what it starts from now on."""
+    niceness = os.nice(NICENESS)
+    if os.getsid(0) == os.getpid():
+        # Linux may weigh sessions before it weighs the processes of each: sched(7), "The autogroup feature".
+        with suppress(OSError):
+            (root / "proc/self/autogroup").write_text(str(niceness))
 
 
 def available_memory(root: Path = ROOT) -> int | None:
