@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,24 +99,3 @@ def test_memory_is_what_the_machine_and_every_cgroup_leave(
 def test_this_machine_has_at_least_a_thread_and_some_memory() -> None:
     assert machine.free_threads() >= 1
     assert (machine.available_memory() or 1) > 0
-
-
-GIVING_WAY = """
-import os, pathlib, sys
-from agentd.models.llama.machine import give_way
-root = pathlib.Path(sys.argv[1])
-give_way(root)
-print(os.getpriority(os.PRIO_PROCESS, 0), (root / "proc/self/autogroup").read_text())
-"""
-
-
-@pytest.mark.parametrize("own_session", [True, False])
-def test_a_process_gives_way_alone_and_with_the_session_that_is_its_own(tmp_path: Path, own_session: bool) -> None:
-    root = system(tmp_path, {"proc/self/autogroup": "/autogroup-9 nice 0"})
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    command = [sys.executable, "-c", GIVING_WAY, str(root)]
-    said = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=30, start_new_session=own_session
-    ).stdout.strip()
-    niceness = min(19, before + machine.NICENESS)
-    assert said == f"{niceness} {niceness if own_session else '/autogroup-9 nice 0'}"

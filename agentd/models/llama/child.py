@@ -85,7 +85,7 @@ class _Line:
 def main(arguments: list[str]) -> None:
     descriptor, parent, level = (int(argument) for argument in arguments)
     _end_with(parent)
-    machine.give_way()
+    os.nice(machine.NICENESS)
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
     with socket.socket(fileno=descriptor) as connection:
         line = _Line(connection)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path("/")
@@ -12,7 +11,7 @@ ROOT = Path("/")
 FEW = 4
 """Cores up to which all of them compute: with so few, one less costs more than whatever else runs beside the model."""
 NICENESS = 5
-"""What the process of a model adds to its own, so that the daemon and other programs come first."""
+"""What the process of a model adds to its own, so that the daemon comes first where both are weighed together."""
 
 _MEMORY_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -34,15 +33,6 @@ def free_threads(root: Path = ROOT, cpus: set[int] | None = None) -> int:
             cores = min(cores, int(quota) / int(period))
     whole = max(1, int(cores))
     return whole if whole <= FEW else whole - 1
-
-
-def give_way(root: Path = ROOT) -> None:
-    """Let the daemon and other programs come before this process and what it starts from now on."""
-    niceness = os.nice(NICENESS)
-    if os.getsid(0) == os.getpid():
-        # Linux may weigh sessions before it weighs the processes of each: sched(7), "The autogroup feature".
-        with suppress(OSError):
-            (root / "proc/self/autogroup").write_text(str(niceness))
 
 
 def available_memory(root: Path = ROOT) -> int | None:
