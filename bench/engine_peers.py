@@ -104,8 +104,21 @@ def _request(chat: Chat) -> ModelRequest:
     )
 
 
+async def way_of(path: Path, *, threads: int) -> str:
+    """The fastest way in which llama.cpp can compute with this model here."""
+    async with LlamaModel(path, context=CONTEXT, threads=threads) as model:
+        await model.start()
+        return model.way
+
+
+def flags(way: str) -> Sequence[str]:
+    """What makes llama-server compute in the same way as ours."""
+    parts = way.split("+")
+    return (*(() if "repack" in parts else ("--no-repack",)), *(() if "flash" in parts else ("-fa", "off")))
+
+
 @asynccontextmanager
-async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) -> AsyncIterator[Ask]:
+async def llama_server(path: Path, binary: Path, *, threads: int, chats: int, way: str) -> AsyncIterator[Ask]:
     """With the flags that suit it best: as many slots as chats, one cache for all, no copies of it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -113,7 +126,7 @@ async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) ->
     process = await asyncio.create_subprocess_exec(
         *(str(binary), "-m", str(path), "--host", "127.0.0.1", "--port", str(port), "-c", str(CONTEXT)),
         *("-np", str(chats), "--kv-unified", "--cache-ram", "0", "-t", str(threads), "-tb", str(threads)),
-        *("--no-ui", "--log-disable", "--reasoning-format", "none"),
+        *("--no-ui", "--log-disable", "--reasoning-format", "none", *flags(way)),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )

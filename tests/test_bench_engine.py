@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from agentd.models.llama.driver import Driver
-from bench import engine
+from agentd.models.llama.ways import BY_NAME
+from bench import engine, engine_peers
 from bench.engine import ALONE, OURS, REAL, SERVER, Measured, Plan, Texts, chats
 from bench.engine_models import CHATML, Shape, words, write_quoting_model, write_random_model
 from bench.engine_overhead import per_token
@@ -63,6 +64,14 @@ async def test_a_quoting_model_says_its_circle(tmp_path: Path, guess: bool) -> N
 def test_what_python_adds_is_counted_for_child_and_daemon(random_model: Path) -> None:
     child, daemon = per_token(random_model, chats=4, tokens=20)
     assert 0 < child < 5000 and 0 < daemon < 5000
+
+
+async def test_llama_server_computes_in_the_way_that_ours_found_to_work(random_model: Path) -> None:
+    way = await engine_peers.way_of(random_model, threads=1)
+    assert way in BY_NAME
+    assert engine_peers.flags("flash+repack") == ()
+    assert engine_peers.flags("repack") == ("-fa", "off")
+    assert engine_peers.flags("plain") == ("--no-repack", "-fa", "off")
 
 
 def test_texts_of_one_round_are_not_those_of_another() -> None:

@@ -106,7 +106,7 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     assert child.process.wait(SECONDS) == 0
 
 
-def test_it_gives_way_to_other_programs(child: Child) -> None:
+def test_it_gives_way_to_the_daemon(child: Child) -> None:
     child.socket.sendall(encode(Ping(n=1)))
     assert next(child.messages()) == Pong(n=1)
     assert os.getpriority(os.PRIO_PROCESS, child.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)

@@ -11,7 +11,7 @@ ROOT = Path("/")
 FEW = 4
 """Cores up to which all of them compute: with so few, one less costs more than whatever else runs beside the model."""
 NICENESS = 5
-"""What the process of a model adds to its own, so that the daemon and other programs come first."""
+"""What the process of a model adds to its own, so that the daemon comes first where both are weighed together."""
 
 _MEMORY_FILES = (
     ("memory.max", "memory.current", "inactive_file"),

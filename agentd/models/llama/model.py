@@ -112,6 +112,11 @@ class LlamaModel:
         return self._supervisor.loaded is None or self._supervisor.loaded.tools
 
     @property
+    def way(self) -> str:
+        """How llama.cpp computes here, by the name of a way (`ways`); "" until the model is loaded."""
+        return self._supervisor.loaded.way if self._supervisor.loaded else ""
+
+    @property
     def switched_off(self) -> str:
         """What of llama.cpp is not used on this machine and why, as a sentence; "" if nothing, or not loaded yet."""
         return self._supervisor.loaded.switched_off if self._supervisor.loaded else ""
