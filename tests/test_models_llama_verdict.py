@@ -20,6 +20,8 @@ from agentd.models.llama.driver import Driver
 from agentd.models.llama.verdict import Verdict
 from agentd.models.llama.ways import BY_NAME, WAYS, Way, allowed
 
+pytestmark = pytest.mark.native
+
 TYPES = ("F32", "Q4_1")
 HERE = allowed(gpu=False)
 Break = Callable[[Callable[[Way], bool], str], None]
