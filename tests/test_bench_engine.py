@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.models.llama.driver import Driver
 from bench import engine
 from bench.engine import ALONE, OURS, REAL, SERVER, Measured, Plan, Texts, chats
+from bench.engine_driver import open_driver
 from bench.engine_models import CHATML, Shape, words, write_quoting_model, write_random_model
 from bench.engine_overhead import per_token
 from bench.engine_peers import one_after_another, ours
@@ -27,7 +27,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_word_is_one_token_and_so_is_each_mark_of_the_template(random_model: Path) -> None:
-    vocabulary = Driver(random_model, context=256, threads=1, gpu_layers=0, sequences=1).vocabulary
+    vocabulary = open_driver(random_model, context=256, threads=1, sequences=1).vocabulary
     assert vocabulary.size == TINY.vocabulary
     some = words(500)
     tokens = vocabulary.tokenize("".join(some), special=False, after=1)
