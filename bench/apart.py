@@ -17,7 +17,7 @@ SECONDS = 600.0
 
 
 class Apart(Generic[Q, A]):
-    """What `make(*arguments)` gives, made and asked in a fresh process, one question after another.
+    """What `make(*arguments)` gives, made in a fresh process before this returns, and asked there, one by one.
 
     `make` and all arguments, questions and answers must be picklable. `RuntimeError` with the signal's name if the
     process ends, and with the traceback's last line if an answer is an exception.
@@ -29,11 +29,20 @@ class Apart(Generic[Q, A]):
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
         self._process.start()
         theirs.close()
+        self._answer()
 
     def ask(self, question: Q) -> A:
         """Blocks; gives up after `SECONDS`."""
+        self._ours.send(question)
+        found: A = self._answer()
+        return found
+
+    async def answer(self, question: Q) -> A:
+        """As `ask`, beside other work."""
+        return await asyncio.to_thread(self.ask, question)
+
+    def _answer(self) -> Any:
         try:
-            self._ours.send(question)
             if not self._ours.poll(SECONDS):
                 raise RuntimeError(f"the process of the benchmark did not answer within {SECONDS:g} s")
             fine, answer = self._ours.recv()
@@ -41,12 +50,7 @@ class Apart(Generic[Q, A]):
             raise RuntimeError(f"the process of the benchmark is lost: {self._end()}") from None
         if not fine:
             raise RuntimeError(answer)
-        found: A = answer
-        return found
-
-    async def answer(self, question: Q) -> A:
-        """As `ask`, beside other work."""
-        return await asyncio.to_thread(self.ask, question)
+        return answer
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +71,7 @@ class Apart(Generic[Q, A]):
 
 def _serve(pipe: Connection, make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     answer = make(*arguments)
+    pipe.send((True, None))
     while True:
         try:
             question = pipe.recv()

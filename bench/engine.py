@@ -28,9 +28,9 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -41,7 +41,7 @@ from agentd.models.speed import TASK, WORDS
 from agentd.testing import real_models
 from bench import engine_build, engine_divergence, engine_overhead
 from bench.engine_models import HALF_BILLION, SMALL, Shape, words, write_quoting_model, write_random_model
-from bench.engine_peers import Ask, Chat, Said, llama_server, one_after_another, ours, way_of
+from bench.engine_peers import Ask, Chat, Said, llama_server, one_after_another, ours
 from bench.report import PICTURES, Panel, Row, compare, draw, shown, table, write_json
 
 SYSTEM_WORDS, QUESTION_WORDS, TOKENS = 180, 60, 48
@@ -81,7 +81,6 @@ class Setting:
     server: Path
     threads: int
     real: Path | None = None
-    ways: Mapping[Path, str] = field(default_factory=dict)
     """How llama.cpp computes with each of them."""
 
 
@@ -173,7 +172,6 @@ async def measure(plan: Plan, setting: Setting) -> Measured:
     """All rounds, who answers interleaved, so that a change of the machine's mood meets everybody."""
     found = Measured()
     asked = filter(None, (setting.random, setting.real))
-    setting = replace(setting, ways={model: await way_of(model, threads=setting.threads) for model in asked})
     for number in range(plan.rounds):
         await _round(plan, setting, number, found)
         if setting.real is not None and number < plan.real_rounds:
@@ -223,7 +221,7 @@ def _who(model: Path, setting: Setting, count: int) -> list[tuple[str, Opened]]:
     threads = setting.threads
     return [
         (OURS, lambda: ours(model, threads=threads)),
-        (SERVER, lambda: llama_server(model, setting.server, threads=threads, chats=count, way=setting.ways[model])),
+        (SERVER, lambda: llama_server(model, setting.server, threads=threads, chats=count)),
     ]
 
 

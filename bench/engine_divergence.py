@@ -15,6 +15,7 @@ from agentd.models.llama.job import Span
 from agentd.models.llama.sampler import Sampler
 from agentd.models.llama.wire import Choice
 from bench.apart import Apart
+from bench.engine_driver import open_driver
 
 GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 
@@ -26,7 +27,7 @@ def divergence(path: Path, text: str, *, threads: int) -> float:
 
 
 def _compared(path: Path, threads: int) -> Callable[[str], float]:
-    driver = Driver(path, context=8192, threads=threads, gpu_layers=0, sequences=2)
+    driver = open_driver(path, context=8192, threads=threads, sequences=2)
     sampler = Sampler(GREEDY, vocabulary=driver.vocabulary, before=())
 
     def compare(text: str) -> float:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from agentd.generation import Message, ModelRequest, Sampling, TextPart, Usage
-from agentd.models.llama.driver import Driver
 from agentd.models.llama.engine import Engine
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.native import native
@@ -23,6 +22,7 @@ from agentd.models.llama.request import generate_message
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import FromChild, encode
 from bench.apart import Apart
+from bench.engine_driver import open_driver
 
 WARM_UP = 20
 """Tokens before those that are measured: what is done once is nothing that a token costs."""
@@ -55,7 +55,7 @@ def _engine(path: Path, chats: int, tokens: int) -> float:
     def send(message: FromChild) -> None:
         sent.append(encode(message))
 
-    driver = Driver(path, context=8192, threads=1, gpu_layers=0, sequences=16)
+    driver = open_driver(path, context=8192, threads=1, sequences=16)
     engine = Engine(driver, Template(driver.vocabulary.chat_template()), sequences=16, send=send)
     for number in range(chats):
         engine.handle(generate_message(_question(number, tokens + 1), number))

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import llama_cpp
 
 from agentd.generation import Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.native import begin, model_parameters, native
+from agentd.models.llama.ways import Way
 from bench.apart import Apart
+from bench.engine_driver import way
 
 TEMPERATURE = 1.0
 CONTEXT = 8192
@@ -104,29 +108,16 @@ def _request(chat: Chat) -> ModelRequest:
     )
 
 
-async def way_of(path: Path, *, threads: int) -> str:
-    """The fastest way in which llama.cpp can compute with this model here."""
-    async with LlamaModel(path, context=CONTEXT, threads=threads) as model:
-        await model.start()
-        return model.way
-
-
-def flags(way: str) -> Sequence[str]:
-    """What makes llama-server compute in the same way as ours."""
-    parts = way.split("+")
-    return (*(() if "repack" in parts else ("--no-repack",)), *(() if "flash" in parts else ("-fa", "off")))
-
-
 @asynccontextmanager
-async def llama_server(path: Path, binary: Path, *, threads: int, chats: int, way: str) -> AsyncIterator[Ask]:
-    """With the flags that suit it best: as many slots as chats, one cache for all, no copies of it."""
+async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) -> AsyncIterator[Ask]:
+    """With the flags that suit it best: as many slots as chats, one cache for all, no copies of it. It computes in our way."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
         *(str(binary), "-m", str(path), "--host", "127.0.0.1", "--port", str(port), "-c", str(CONTEXT)),
         *("-np", str(chats), "--kv-unified", "--cache-ram", "0", "-t", str(threads), "-tb", str(threads)),
-        *("--no-ui", "--log-disable", "--reasoning-format", "none", *flags(way)),
+        *("--no-ui", "--log-disable", "--reasoning-format", "none", *flags(way(path))),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -139,6 +130,11 @@ async def llama_server(path: Path, binary: Path, *, threads: int, chats: int, wa
     finally:
         process.kill()
         await process.wait()
+
+
+def flags(chosen: Way) -> tuple[str, ...]:
+    """What makes llama-server compute in the same way as ours."""
+    return (*(() if chosen.repack else ("--no-repack",)), *(() if chosen.flash else ("--flash-attn", "off")))
 
 
 async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
@@ -183,7 +179,7 @@ async def _ask_server(client: httpx.AsyncClient, chat: Chat) -> Said:
 async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
     """The high-level `Llama`, which can have one question at a time; it answers in a process of its own."""
     turn = asyncio.Lock()
-    with Apart(_llama, path, threads) as child:
+    with await asyncio.to_thread(Apart, _llama, path, threads) as child:
 
         async def ask(chat: Chat) -> Said:
             start = time.perf_counter()
@@ -198,12 +194,13 @@ async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
 
 def _llama(path: Path, threads: int) -> Callable[[tuple[Sequence[tuple[Role, str]], int, float]], tuple[float, str]]:
     """Gives the seconds to the first text, and all of it."""
-    import llama_cpp  # here alone: the benchmark itself never loads native code
-
-    from agentd.models.llama.native import begin
-
-    begin()  # llama-cpp-python itself does not look for what was compiled for this processor
-    model = llama_cpp.Llama(str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False)
+    begin()  # llama-cpp-python looks neither for what was compiled for this processor nor for what works on it
+    chosen = way(path)
+    parameters = model_parameters(chosen, 0)
+    native.llama_model_default_params = lambda: parameters
+    model = llama_cpp.Llama(
+        str(path), n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, flash_attn=chosen.flash, verbose=False
+    )
 
     def answer(asked: tuple[Sequence[tuple[Role, str]], int, float]) -> tuple[float, str]:
         lines, tokens, temperature = asked

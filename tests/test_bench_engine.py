@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from agentd.models.llama.driver import Driver
 from agentd.models.llama.ways import BY_NAME
-from bench import engine, engine_peers
+from bench import engine
 from bench.engine import ALONE, OURS, REAL, SERVER, Measured, Plan, Texts, chats
+from bench.engine_driver import open_driver, way
 from bench.engine_models import CHATML, Shape, words, write_quoting_model, write_random_model
 from bench.engine_overhead import per_token
-from bench.engine_peers import one_after_another, ours
+from bench.engine_peers import flags, one_after_another, ours
 
 pytestmark = pytest.mark.native
 
@@ -28,7 +28,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_word_is_one_token_and_so_is_each_mark_of_the_template(random_model: Path) -> None:
-    vocabulary = Driver(random_model, context=256, threads=1, gpu_layers=0, sequences=1).vocabulary
+    vocabulary = open_driver(random_model, context=256, threads=1, sequences=1).vocabulary
     assert vocabulary.size == TINY.vocabulary
     some = words(500)
     tokens = vocabulary.tokenize("".join(some), special=False, after=1)
@@ -66,12 +66,11 @@ def test_what_python_adds_is_counted_for_child_and_daemon(random_model: Path) ->
     assert 0 < child < 5000 and 0 < daemon < 5000
 
 
-async def test_llama_server_computes_in_the_way_that_ours_found_to_work(random_model: Path) -> None:
-    way = await engine_peers.way_of(random_model, threads=1)
-    assert way in BY_NAME
-    assert engine_peers.flags("flash+repack") == ()
-    assert engine_peers.flags("repack") == ("-fa", "off")
-    assert engine_peers.flags("plain") == ("--no-repack", "-fa", "off")
+def test_llama_server_computes_in_the_way_that_ours_found_to_work(random_model: Path) -> None:
+    assert way(random_model) in BY_NAME.values()
+    assert flags(BY_NAME["flash+repack"]) == ()
+    assert flags(BY_NAME["repack"]) == ("--flash-attn", "off")
+    assert flags(BY_NAME["plain"]) == ("--no-repack", "--flash-attn", "off")
 
 
 def test_texts_of_one_round_are_not_those_of_another() -> None:
