@@ -171,7 +171,6 @@ async def freeze(ask: Ask, texts: Texts) -> float:
 async def measure(plan: Plan, setting: Setting) -> Measured:
     """All rounds, who answers interleaved, so that a change of the machine's mood meets everybody."""
     found = Measured()
-    asked = filter(None, (setting.random, setting.real))
     for number in range(plan.rounds):
         await _round(plan, setting, number, found)
         if setting.real is not None and number < plan.real_rounds:

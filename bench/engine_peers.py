@@ -110,7 +110,7 @@ def _request(chat: Chat) -> ModelRequest:
 
 @asynccontextmanager
 async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) -> AsyncIterator[Ask]:
-    """With the flags that suit it best: as many slots as chats, one cache for all, no copies of it. It computes in our way."""
+    """With the flags that suit it best: a slot for each chat, one cache, no copies of it. It computes as ours."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
