@@ -77,6 +77,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(searchable(text).lower())
 
 
+def spelled(text: str) -> Iterator[str]:
+    """The words in order as they are written, with their capitals."""
+    return (word[0] for word in _WORD.finditer(searchable(text)))
+
+
 def language_of(text: str) -> str:
     """The language of a question, by script and stop words: a key of `STOP_WORDS`, a stemmer's name, or `CJK`."""
     letters = sum(map(str.isalpha, text)) or 1
