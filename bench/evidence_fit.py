@@ -36,11 +36,14 @@ from agentd.store import Store, load_migrations
 
 Floats = NDArray[np.float64]
 
-REFUSED = 0.955
+REFUSED = 0.953
 """The part of the questions without an answer that are to be refused; where the odds are even follows from it."""
 RIDGE_ANSWERS, RIDGE_ANSWERABLE = 10.0, 50.0
 """Penalties of the two regressions on squared weights, in units of the signs' standard deviations."""
 ROUNDS = 15
+NAMES = Signs.NAMES
+OF_SENTENCE = [n for n, name in enumerate(NAMES) if name not in Signs.OF_QUESTION]
+"""The signs in which the sentences of a question differ."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +140,7 @@ def case(question: Question, situation: str, passages: Sequence[Passage]) -> Cas
     gold = [plain(answer) for answer in question.gold]
     own = {passage.n for passage in passages if document_of(passage) == question.document}
     right = [s.passage in own and any(answer in plain(s.text) for answer in gold) for s in sentences]
-    rows = np.zeros((0, len(Signs.NAMES)))
+    rows = np.zeros((0, len(NAMES)))
     if sentences and wanted.terms:
         signs = Signs(wanted, passages, sentences)
         rows = np.array([list(signs.of(n).values()) for n in range(len(sentences))])
@@ -173,7 +176,7 @@ class Fit:
 
     def ranked(self, rows: Floats) -> tuple[NDArray[np.int64], float]:
         """The sentences, the best first, and the odds that any answers, 0 where they are even."""
-        odds = rows @ self.answers[0] + self.answers[1]
+        odds = rows[:, OF_SENTENCE] @ self.answers[0] + self.answers[1]
         order = np.argsort(-odds, kind="stable")
         best = np.r_[odds[order[0]], rows[order[0]]]
         return order, float(best @ self.answerable[0] + self.answerable[1] - self.even)
@@ -182,14 +185,14 @@ class Fit:
 def fit(training: Sequence[Case]) -> Fit:
     answered = [one for one in training if one.situation == "all" and len(one.rows)]
     answers = regress(
-        np.vstack([one.rows for one in answered]),
+        np.vstack([one.rows[:, OF_SENTENCE] for one in answered]),
         np.concatenate([one.right for one in answered]).astype(float),
         RIDGE_ANSWERS,
     )
     given = [one for one in training if len(one.rows)]
     best = []
     for one in given:
-        odds = one.rows @ answers[0] + answers[1]
+        odds = one.rows[:, OF_SENTENCE] @ answers[0] + answers[1]
         best.append(np.r_[odds.max(), one.rows[int(np.argmax(odds))]])
     rows = np.array(best)
     answerable = regress(rows, np.array([float(one.situation == "all") for one in given]), RIDGE_ANSWERABLE)
@@ -228,11 +231,11 @@ def summary(odds: Mapping[str, Sequence[float]]) -> str:
 
 def written(fitted: Fit) -> str:
     """The source of the module of weights with these in place of its own."""
-    names = ("answers", *Signs.NAMES)
+    names = ("answers", *NAMES)
     source = Path(weights.__file__).read_text(encoding="utf-8")
     weight, bias = fitted.answerable
     for constant, found in (
-        ("ANSWERS", Weights(bias=fitted.answers[1], of=dict(zip(names[1:], fitted.answers[0].tolist(), strict=True)))),
+        ("ANSWERS", Weights(bias=fitted.answers[1], of=dict(zip((NAMES[n] for n in OF_SENTENCE), fitted.answers[0].tolist(), strict=True)))),
         ("ANSWERABLE", Weights(bias=bias - fitted.even, of=dict(zip(names, weight.tolist(), strict=True)))),
     ):
         body = "".join(f'        "{name}": {value:.3f},\n' for name, value in found.of.items())

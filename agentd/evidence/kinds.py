@@ -3,11 +3,14 @@
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from agentd.evidence.asked import Wanted
 from agentd.language import spelled, stem
 
+_CODE = re.compile("`[^`]*`")
+"""What stands there is no name."""
 _TIMES = frozenset(
     """
     january february march april may june july august september october november december century decade
@@ -32,7 +35,7 @@ _NUMBERS = frozenset(
 def kinds_of_answer(text: str, known: Collection[str], language: str) -> set[Wanted]:
     """The kinds of which a text names something; `known` are the stems of what the question says itself."""
     found: set[Wanted] = set()
-    for n, word in enumerate(spelled(text)):
+    for n, word in enumerate(spelled(_CODE.sub(" ", text))):
         lower = word.lower()
         if lower in _TIMES:
             found.add("time")

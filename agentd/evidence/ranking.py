@@ -14,10 +14,14 @@ from agentd.evidence.signs import Signs
 from agentd.evidence.weights import ANSWERABLE, ANSWERS, Weights
 from agentd.language import is_question
 
-ROW = -0.5
+ROW = -1.0
 """What is taken off a row beside a sentence: a row without its table says little."""
-DEFINITION = 2.0
+DEFINITION = 5.0
 """What is added where a sentence is about exactly what was asked for ("A turn is ...")."""
+DEFINED = 3.0
+"""What is added that any answers if the best one is such a sentence."""
+FEW, MOST = 2, 0.5
+"""Of a question with so few informative words at most, the best sentence and its headings must hold this part."""
 QUESTION = -2.0
 """What is taken off a question: it is rarely the answer to another."""
 
@@ -57,13 +61,17 @@ def rank(question: str, passages: Sequence[Passage]) -> Ranking:
         found = signs.of(n)
         own = defines(sentence.text, sentence.kind, wanted.terms, wanted.language)
         odds = weighed(ANSWERS, found) + _form(sentence, own)
-        ranked.append((Ranked(sentence=sentence, odds=odds, defines=own), found))
+        ranked.append((Ranked(sentence=sentence, odds=odds, defines=own), n, found))
     # Of equals the earlier: in the better passage, and there nearer to its beginning.
-    ranked.sort(key=lambda pair: (-pair[0].odds, pair[0].sentence.n))
-    best, found = ranked[0]
-    answerable = weighed(ANSWERABLE, {**found, "answers": best.odds})
+    ranked.sort(key=lambda one: (-one[0].odds, one[1]))
+    best, place, found = ranked[0]
+    answerable = weighed(ANSWERABLE, {**found, "answers": best.odds}) + (DEFINED if best.defines else 0.0)
+    too_little = len(wanted.terms) <= FEW and signs.held(place) < MOST
     return Ranking(
-        asked=wanted, sentences=sentences, ranked=[pair[0] for pair in ranked], answerable=_probability(answerable)
+        asked=wanted,
+        sentences=sentences,
+        ranked=[one for one, _, _ in ranked],
+        answerable=0.0 if too_little else _probability(answerable),
     )
 
 

@@ -23,6 +23,8 @@ HEADING, TITLE, BEFORE, AFTER = 0.75, 0.5, 0.6, 0.5
 """What a word of the question counts in the heading, the title, the sentence before and the one after."""
 NAMED = 0.9
 """What a word counts for a passage that has it only in its title or heading."""
+HITS, FIT = 0.5, 0.4
+"""What the score of the best passage is taken for, in parts of the words and of what is possible, if not known."""
 NEARBY = 3
 """Words from one to the next of a pair."""
 
@@ -37,18 +39,21 @@ class Signs:
         """
         own near passage anywhere behind ahead mass unlike names_here names_passage names_anywhere
         numbers_here numbers_passage kinds_here kinds_passage others_here others_passage
-        others_anywhere rarest terms first rank score opens length asks pairs order fits unfit fits
-        unfit
+        others_anywhere rarest terms first rank score hits fit opens length asks pairs order fits unfit
         """.split()
     )
+
+    OF_QUESTION = frozenset("anywhere names_anywhere others_anywhere terms hits fit".split())
+    """Signs that are the same for all sentences."""
 
     def __init__(self, asked: Asked, passages: Sequence[Passage], sentences: Sequence[Sentence]) -> None:
         self._asked = asked
         self._sentences = sentences
         self._language = asked.language
         self._order = {passage.n: place for place, passage in enumerate(passages)}
-        best = max((passage.score for passage in passages), default=0.0) or 1.0
-        self._ratio = {passage.n: passage.score / best for passage in passages}
+        self._best = max((passage.score for passage in passages), default=0.0)
+        self._score = {passage.n: passage.score for passage in passages}
+        self._possible = max((passage.possible for passage in passages), default=0.0)
         self._named = {p.n: frozenset(stems(f"{p.title} {p.heading}", self._language)) for p in passages}
         self._match(Vocabulary(self._all_stems(), self._language))
         self._weigh()
@@ -142,6 +147,12 @@ class Signs:
     def _best_own(self) -> float:
         return max(self.own)
 
+    def held(self, n: int) -> float:
+        """The part of the question, by rarity alone, that the sentence holds with what stands around it."""
+        around = self.around(n)
+        total = sum(self._rarity.values()) or 1.0
+        return sum(self._rarity[term] * alike for term, alike in around.items()) / total
+
     def around(self, n: int) -> Matches:
         """What the sentence and what stands around it say of the question."""
         sentence = self._sentences[n]
@@ -191,7 +202,9 @@ class Signs:
         return {
             "first": float(place == 0),
             "rank": 1 / (1 + place),
-            "score": self._ratio[sentence.passage],
+            "score": self._score[sentence.passage] / self._best if self._best else 1.0,
+            "hits": self._best / (1 + len(self._asked.terms)) if self._possible else HITS,
+            "fit": self._best / self._possible if self._possible else FIT,
             "opens": float(opens),
             "length": min(len(sentence.text), 400) / 400,
             "asks": float(is_question(sentence.text)),
