@@ -189,8 +189,9 @@ def _abbreviates(text: str, start: int, end: int) -> bool:
         return False
     last = word[0].lower()
     first = not text[start : word.start()].strip()
-    # A single letter is an initial, a number at the very beginning is that of a list.
-    return last in _ABBREVIATIONS or (len(last) == 1 and last.isalpha()) or (last.isdigit() and first)
+    # Single letters are initials (J. or U.S.), a number at the very beginning is that of a list.
+    dotted = all(len(part) == 1 and part.isalpha() for part in last.split("."))
+    return last in _ABBREVIATIONS or dotted or (last.isdigit() and first)
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

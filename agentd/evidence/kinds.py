@@ -46,5 +46,5 @@ def kinds_of_answer(text: str, known: Collection[str], language: str) -> set[Wan
         elif any(map(str.isdigit, word)):
             found |= {"number", "time"}
         elif n and word[0].isupper() and stem(lower, language) not in known:
-            found.add("name")
+            found |= {"name", "place"}
     return found

@@ -21,7 +21,7 @@ DEFINITION = 5.0
 DEFINED = 3.0
 """What is added that any answers if the best one is such a sentence."""
 FEW, MOST = 2, 0.5
-"""Of a question with so few informative words at most, the best sentence and its headings must hold this part."""
+"""Of a question with so few informative words the best sentence must hold this part, and a name if it asks who."""
 QUESTION = -2.0
 """What is taken off a question: it is rarely the answer to another."""
 
@@ -66,7 +66,8 @@ def rank(question: str, passages: Sequence[Passage]) -> Ranking:
     ranked.sort(key=lambda one: (-one[0].odds, one[1]))
     best, place, found = ranked[0]
     answerable = weighed(ANSWERABLE, {**found, "answers": best.odds}) + (DEFINED if best.defines else 0.0)
-    too_little = len(wanted.terms) <= FEW and signs.held(place) < MOST
+    nobody = wanted.wanted == "name" and found["unfit"] > 0
+    too_little = len(wanted.terms) <= FEW and (nobody or signs.held(place) < MOST)
     return Ranking(
         asked=wanted,
         sentences=sentences,
