@@ -62,6 +62,9 @@ class Passage(Citation):
     chunk_id: int
     text: str
     score: float
+    """BM25, in parts of what a word counts that occurs nowhere else."""
+    possible: float = 0.0
+    """The score of a passage full of all that the question asks for; 0 if that is not known."""
 
 
 class _Happened(Record):

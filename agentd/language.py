@@ -77,6 +77,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(searchable(text).lower())
 
 
+def spelled(text: str) -> Iterator[str]:
+    """The words in order as they are written, with their capitals."""
+    return (word[0] for word in _WORD.finditer(searchable(text)))
+
+
 def language_of(text: str) -> str:
     """The language of a question, by script and stop words: a key of `STOP_WORDS`, a stemmer's name, or `CJK`."""
     letters = sum(map(str.isalpha, text)) or 1
@@ -184,8 +189,9 @@ def _abbreviates(text: str, start: int, end: int) -> bool:
         return False
     last = word[0].lower()
     first = not text[start : word.start()].strip()
-    # A single letter is an initial, a number at the very beginning is that of a list.
-    return last in _ABBREVIATIONS or (len(last) == 1 and last.isalpha()) or (last.isdigit() and first)
+    # Single letters are initials (J. or U.S.), a number at the very beginning is that of a list.
+    dotted = all(len(part) == 1 and part.isalpha() for part in last.split("."))
+    return last in _ABBREVIATIONS or dotted or (last.isdigit() and first)
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

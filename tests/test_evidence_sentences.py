@@ -3,7 +3,9 @@
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
-from agentd.evidence.sentences import SENTENCES, Sentence, best, informative
+from agentd.evidence.asked import informative
+from agentd.evidence.candidates import Sentence
+from agentd.evidence.sentences import SENTENCES, best
 from tests.builders import passage
 
 

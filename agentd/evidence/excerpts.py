@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentd.events import Passage
-from agentd.evidence.sentences import informative
+from agentd.evidence.asked import informative
 from agentd.language import focus, language_of, sentences, stems
 
 LONGEST = 400

@@ -3,7 +3,7 @@
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
-from agentd.evidence.sentences import informative
+from agentd.evidence.asked import informative
 from agentd.language import language_of, words
 
 LONGEST = 16

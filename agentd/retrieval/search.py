@@ -7,13 +7,15 @@ by its best one, it is 0.682 and 0.384.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.events import Passage, Principal
-from agentd.language import content_words, focus, is_cjk
+from agentd.language import content_words, focus, is_cjk, language_of
 from agentd.retrieval.documents import scope, text_between
+from agentd.stopwords import FRAME_WORDS
 from agentd.store import Store
 
 DEPTH = 100
@@ -26,6 +28,12 @@ RARE_TERMS = 8
 """So many are searched for however frequent they are."""
 POSTINGS = 50_000
 """Chunks that the further ones may be found in together; the time of a search grows with this number."""
+SATURATED = 2.2
+"""What BM25 multiplies the rarity of a word with that is said again and again: 1 + k1."""
+COMMON = 1.05
+"""The odds against a word that are reckoned with at least: half of the chunks and more may hold it."""
+FEW = 50
+"""Chunks from which on their number tells how rare a word is."""
 JOINED_CHARACTERS = 3000
 """A passage grows by neighbouring chunks up to this length."""
 
@@ -37,7 +45,7 @@ class KeywordSearch:
         self._store = store
 
     async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
-        """The passages that fit best, best first, numbered from 1; `score` is BM25, higher is better.
+        """The passages that fit best, best first, numbered from 1; how well they fit is `score`, higher is better.
 
         Neighbouring chunks of a section that were both found become one passage; the same text is shown once.
         """
@@ -61,11 +69,14 @@ class Hit:
 
 
 def _search(db: sqlite3.Connection, question: str, principal: Principal, limit: int) -> list[Passage]:
-    expression = query(db, question)
+    frequencies = _frequencies(db, _asked(question))
+    expression = _expression(frequencies)
     if not expression:
         return []
     hits = rank(db, expression, principal)
-    return [_passage(db, n, hit) for n, hit in enumerate(_joined(hits, limit), start=1)]
+    worth = _Worth(db)
+    possible = worth.possible(frequencies, question)
+    return [_passage(db, n, hit, worth.unit, possible) for n, hit in enumerate(_joined(hits, limit), start=1)]
 
 
 def rank(db: sqlite3.Connection, expression: str, principal: Principal, depth: int = DEPTH) -> list[Hit]:
@@ -97,12 +108,19 @@ def rank(db: sqlite3.Connection, expression: str, principal: Principal, depth: i
 
 def query(db: sqlite3.Connection, question: str) -> str:
     """The FTS5 expression for a question: its rarest words, any of which may occur; "" where none of them occurs."""
+    return _expression(_frequencies(db, _asked(question)))
+
+
+def _asked(question: str) -> list[str]:
     asked = content_words(focus(question))
-    chosen = asked if len(asked) <= WORDS else asked[: WORDS // 2] + asked[-WORDS // 2 :]
-    frequencies = sorted((frequency, word) for word, frequency in _frequencies(db, chosen).items())
+    return asked if len(asked) <= WORDS else asked[: WORDS // 2] + asked[-WORDS // 2 :]
+
+
+def _expression(frequencies: Mapping[str, int]) -> str:
+    rarest = sorted((frequency, word) for word, frequency in frequencies.items() if frequency)
     terms: list[str] = []
     postings = 0
-    for frequency, word in frequencies[:TERMS]:
+    for frequency, word in rarest[:TERMS]:
         postings += frequency
         if len(terms) >= RARE_TERMS and postings > POSTINGS:
             break
@@ -112,7 +130,7 @@ def query(db: sqlite3.Connection, question: str) -> str:
 
 
 def _frequencies(db: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:
-    """Word -> chunks that hold it, without those that none holds; a word alone of its stem keeps its first form."""
+    """Word -> chunks that hold it, 0 if none does; of the forms of one stem the first alone."""
     found: dict[str, int] = {}
     stems: set[str] = set()
     for word, stem in _index_terms(words):
@@ -124,9 +142,31 @@ def _frequencies(db: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]
         else:
             statement, parameter = "SELECT doc FROM chunks_vocabulary WHERE term = ?", stem
         row = db.execute(statement, (parameter,)).fetchone()
-        if row and row[0]:
-            found[word] = row[0]
+        found[word] = row[0] if row and row[0] else 0
     return found
+
+
+class _Worth:
+    """What words count by their rarity, as the index reckons it: https://www.sqlite.org/fts5.html#the_bm25_function."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        # Counting them all would take longer than the search; chunks that were removed matter little to a logarithm.
+        self._chunks: int = db.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()[0]
+        self.unit = self._rarity(0)
+        """What a word counts that no chunk holds."""
+
+    def possible(self, frequencies: Mapping[str, int], question: str) -> float:
+        """The score, in units, that the words of a question without its frame reach together if said often.
+
+        0 if there are so few chunks that the rarity of a word says little.
+        """
+        if self._chunks < FEW:
+            return 0.0
+        frame = FRAME_WORDS.get(language_of(focus(question)), frozenset())
+        return sum(self._rarity(n) for word, n in frequencies.items() if word not in frame) * SATURATED / self.unit
+
+    def _rarity(self, holders: int) -> float:
+        return math.log(max(COMMON, (self._chunks - holders + 0.5) / (holders + 0.5)))
 
 
 def _index_terms(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -191,7 +231,7 @@ def _joined(hits: Sequence[Hit], limit: int) -> list[_Place]:
     return places[:limit]
 
 
-def _passage(db: sqlite3.Connection, n: int, place: _Place) -> Passage:
+def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possible: float) -> Passage:
     hit = place.hit
     whole = place.first == place.last
     return Passage(
@@ -204,5 +244,6 @@ def _passage(db: sqlite3.Connection, n: int, place: _Place) -> Passage:
         document_id=hit.document_id,
         chunk_id=hit.chunk_id,
         text=hit.text if whole else text_between(db, hit.document_id, place.start, place.end),
-        score=hit.score,
+        score=hit.score / unit,
+        possible=possible,
     )

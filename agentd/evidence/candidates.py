@@ -1,0 +1,95 @@
+"""The sentences of some passages, each with what stands around it; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+from agentd.events import Passage
+from agentd.language import sentences, stems
+from agentd.markup import Block, blocks
+
+LETTERS = 0.6
+"""The part of the visible characters, marks of code aside, that are letters or digits where something is said."""
+_MARK = re.compile(r"[^\w\s`]|_")
+_DRAWN = re.compile("[\u2500-\u25ff]")
+"""Lines, blocks and arrow heads of which diagrams and folder trees are drawn."""
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_EMPTY = Block(kind="code", text="```\n\n```")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sentence:
+    """A sentence of passage `passage`, the `n`-th of all; `block` tells which sentences stand in one paragraph."""
+
+    passage: int
+    n: int
+    block: int
+    kind: Literal["prose", "item", "row", "code"]
+    text: str
+    sequence: tuple[str, ...]
+    """The stems of its words, in order."""
+    stems: frozenset[str]
+    before: frozenset[str]
+    """The stems of the sentence before it in its paragraph."""
+    heading: frozenset[str]
+    title: frozenset[str]
+
+
+def candidates(passages: Sequence[Passage], language: str) -> Iterator[Sentence]:
+    """All sentences, list items, rows and blocks of code, in reading order; stems are those of `language`."""
+    number = count()
+    paragraph = count()
+    for passage in passages:
+        title = frozenset(stems(passage.title, language))
+        heading = frozenset(stems(passage.heading, language))
+        for block in _whole(passage.text):
+            if block.kind == "heading":
+                heading = frozenset(stems(f"{passage.heading} {block.text}", language))
+                continue
+            place = next(paragraph)
+            said: frozenset[str] = frozenset()
+            for text in _split(block):
+                sequence = tuple(stems(text, language))
+                before, said = said, frozenset(sequence)
+                yield Sentence(
+                    passage=passage.n,
+                    n=next(number),
+                    block=place,
+                    kind=block.kind,
+                    text=text,
+                    sequence=sequence,
+                    stems=said,
+                    before=before,
+                    heading=heading,
+                    title=title,
+                )
+
+
+def _whole(text: str) -> Sequence[Block]:
+    """The blocks of a passage; none where it is the end of a block of code whose beginning is in another passage."""
+    found = blocks(text)
+    closes = bool(found) and found[-1] == _EMPTY and len(_FENCE.findall(text)) % 2 == 1
+    return () if closes else found
+
+
+def _split(block: Block) -> list[str]:
+    if block.kind == "code":
+        return [block.text]
+    if not _is_said(block.text):
+        return []
+    if block.kind == "row":
+        return [block.text]
+    return [block.text[start:end] for start, end in sentences(block.text)]
+
+
+def _is_said(text: str) -> bool:
+    """Whether a text consists of words rather than of lines and marks."""
+    visible = len("".join(text.split())) - text.count("`")
+    drawn = not text.isascii() and _DRAWN.search(text)
+    return not drawn and visible - len(_MARK.findall(text)) >= LETTERS * visible
+
+

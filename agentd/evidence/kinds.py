@@ -1,0 +1,50 @@
+"""What kinds of things a sentence names that could be an answer: a name, a number, a date."""
+
+# ruff: noqa: RUF001 - characters of other scripts are meant
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from agentd.evidence.asked import Wanted
+from agentd.language import spelled, stem
+
+_CODE = re.compile("`[^`]*`")
+"""What stands there is no name."""
+_TIMES = frozenset(
+    """
+    january february march april may june july august september october november december century decade
+    monday tuesday wednesday thursday friday saturday sunday today tomorrow yesterday
+    januar februar märz mai juni juli oktober dezember jahrhundert montag dienstag mittwoch donnerstag freitag samstag
+    janvier février mars avril juin juillet août septembre octobre novembre décembre siècle
+    enero febrero marzo mayo junio julio agosto septiembre octubre noviembre diciembre siglo
+    января февраля марта апреля мая июня июля августа сентября октября ноября декабря века
+    """.split()
+)
+_NUMBERS = frozenset(
+    """
+    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half third quarter
+    dozen double twice percent majority
+    zwei drei vier fünf sechs sieben acht neun zehn elf zwölf hundert tausend deux trois quatre cinq sept huit neuf dix
+    dos tres cuatro cinco seis siete ocho nueve diez два три четыре пять шесть семь восемь девять десять
+    """.split()
+)
+
+
+def kinds_of_answer(text: str, known: Collection[str], language: str) -> set[Wanted]:
+    """The kinds of which a text names something; `known` are the stems of what the question says itself."""
+    found: set[Wanted] = set()
+    for n, word in enumerate(spelled(_CODE.sub(" ", text))):
+        lower = word.lower()
+        if lower in _TIMES:
+            found.add("time")
+        elif lower in _NUMBERS:
+            found.add("number")
+        elif lower in known:
+            continue
+        elif any(map(str.isdigit, word)):
+            found |= {"number", "time"}
+        elif n and word[0].isupper() and stem(lower, language) not in known:
+            found |= {"name", "place"}
+    return found

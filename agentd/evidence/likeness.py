@@ -1,0 +1,72 @@
+"""How alike a word of a question is to the words of some sentences: the same, a synonym, another form, a slip of the pen.
+
+What a stemmer leaves apart is often one word: "oxidise" and "oxidation", "ctenohore" and "ctenophore". Such pairs count
+less than equals, and slips only where nothing else is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from itertools import takewhile
+
+from agentd.evidence.synonyms import alternatives
+
+FORM = 0.9
+"""What another form of a word counts, times the part of the longer one that both begin with."""
+FORM_CHARACTERS, FORM_PART = 4, 0.6
+"""How much two forms must share at their beginning: characters, and the part of the longer one."""
+SLIP = 0.8
+"""What a misspelt word counts, times the part of the trigrams that both have."""
+SLIP_CHARACTERS, SLIP_PART = 5, 0.5
+COMPOUND, COMPOUND_CHARACTERS = 0.6, 5
+"""What a word counts that stands within a longer one, in languages that write compounds as one word."""
+_COMPOUNDING = ("german", "dutch")
+_HEAD = 3
+"""Words are compared with those that share so many of their first characters."""
+
+
+class Vocabulary:
+    """The stems of some sentences, arranged for looking for those that are alike."""
+
+    def __init__(self, stems: Iterable[str], language: str) -> None:
+        self._stems = frozenset(stems)
+        self._language = language
+        self._heads: dict[str, list[str]] = {}
+        for stem in self._stems:
+            self._heads.setdefault(stem[:_HEAD], []).append(stem)
+
+    def like(self, term: str) -> Mapping[str, float]:
+        """The stems that are like this one, and how much, up to 1 for the same."""
+        found = dict.fromkeys(alternatives(term, self._language) & self._stems, 1.0)
+        if len(term) >= FORM_CHARACTERS and term.isalpha():
+            for stem in self._heads.get(term[:_HEAD], ()):
+                if stem not in found and (part := _form(term, stem)):
+                    found[stem] = FORM * part
+        if self._language in _COMPOUNDING and len(term) >= COMPOUND_CHARACTERS:
+            found |= {stem: COMPOUND for stem in self._stems if term in stem and stem not in found}
+        if not found and len(term) >= SLIP_CHARACTERS and term.isalpha():
+            found = {stem: SLIP * part for stem in self._stems if (part := _slip(term, stem))}
+        return found
+
+
+def _form(one: str, other: str) -> float:
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    longer = max(len(one), len(other))
+    return shared / longer if shared >= FORM_CHARACTERS and shared >= FORM_PART * longer else 0.0
+
+
+def _slip(one: str, other: str) -> float:
+    if one[0] != other[0] or abs(len(one) - len(other)) > 2 or not other.isalpha():
+        return 0.0
+    part = _shared(_trigrams(one), _trigrams(other))
+    return part if part >= SLIP_PART else 0.0
+
+
+def _shared(one: Collection[str], other: Collection[str]) -> float:
+    """Dice's coefficient of two sets."""
+    return 2 * len(set(one) & set(other)) / (len(one) + len(other))
+
+
+def _trigrams(word: str) -> set[str]:
+    padded = f"  {word} "
+    return {padded[n : n + 3] for n in range(len(padded) - 2)}

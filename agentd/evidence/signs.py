@@ -1,0 +1,237 @@
+"""Signs by which a sentence that answers a question differs from one that only shares some words with it.
+
+Each is a number; what they are worth is found from data and stands in `answerable`. A word of the question counts by
+its rarity among the sentences (inverse document frequency, Spärck Jones 1972) and by how alike it is to what is said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+from agentd.events import Passage
+from agentd.evidence.asked import Asked
+from agentd.evidence.candidates import Sentence
+from agentd.evidence.kinds import kinds_of_answer
+from agentd.evidence.likeness import Vocabulary
+from agentd.language import is_question, stems
+
+KIND = 0.5
+"""What a word counts that names the kind of thing that is asked for."""
+HEADING, TITLE, BEFORE, AFTER = 0.75, 0.5, 0.6, 0.5
+"""What a word of the question counts in the heading, the title, the sentence before and the one after."""
+NAMED = 0.9
+"""What a word counts for a passage that has it only in its title or heading."""
+HITS, FIT = 0.5, 0.4
+"""What the score of the best passage is taken for, in parts of the words and of what is possible, if not known."""
+NEARBY = 3
+"""Words from one to the next of a pair."""
+
+Matches = Mapping[str, float]
+"""Words of the question, and how alike they are to one that is said; without those that nothing is like."""
+
+
+class Signs:
+    """What the sentences of some passages have to do with a question; time grows with their words, not faster."""
+
+    NAMES = tuple(
+        """
+        own near passage anywhere behind ahead mass unlike names_here names_passage names_anywhere
+        numbers_here numbers_passage kinds_here kinds_passage others_here others_passage
+        others_anywhere rarest terms first rank score hits fit opens length asks pairs order fits unfit
+        """.split()
+    )
+
+    OF_QUESTION = frozenset("anywhere names_anywhere others_anywhere terms hits fit".split())
+    """Signs that are the same for all sentences."""
+
+    def __init__(self, asked: Asked, passages: Sequence[Passage], sentences: Sequence[Sentence]) -> None:
+        self._asked = asked
+        self._sentences = sentences
+        self._language = asked.language
+        self._order = {passage.n: place for place, passage in enumerate(passages)}
+        self._best = max((passage.score for passage in passages), default=0.0)
+        self._score = {passage.n: passage.score for passage in passages}
+        self._possible = max((passage.possible for passage in passages), default=0.0)
+        self._named = {p.n: frozenset(stems(f"{p.title} {p.heading}", self._language)) for p in passages}
+        self._match(Vocabulary(self._all_stems(), self._language))
+        self._weigh()
+        self.own = [self._coverage(matches) for matches in self._here]
+        """The part of the question, by weight, that stands in each sentence."""
+        self._in_passage = self._of_passages()
+        self._covered = {n: self._coverage(matches) for n, matches in self._in_passage.items()}
+        self._anywhere = {
+            term: max(matches.get(term, 0.0) for matches in self._in_passage.values()) for term in self._asked.terms
+        }
+
+    def _all_stems(self) -> set[str]:
+        return set().union(*(s.stems for s in self._sentences), *(s.heading for s in self._sentences), *self._named.values())
+
+    def _match(self, vocabulary: Vocabulary) -> None:
+        places: dict[str, list[int]] = {}
+        for n, sentence in enumerate(self._sentences):
+            for stem in sentence.stems:
+                places.setdefault(stem, []).append(n)
+        self._like = {term: vocabulary.like(term) for term in self._asked.terms}
+        self._here: list[dict[str, float]] = [{} for _ in self._sentences]
+        for term, like in self._like.items():
+            for stem, alike in like.items():
+                for n in places.get(stem, ()):
+                    self._here[n][term] = max(alike, self._here[n].get(term, 0.0))
+
+    def _weigh(self) -> None:
+        total = len(self._sentences) + 1
+        self._rarity: dict[str, float] = {}
+        for term in self._asked.terms:
+            found = sum(matches.get(term) == 1.0 for matches in self._here)
+            self._rarity[term] = math.log(1 + total / (found + 0.5)) / math.log(1 + total / 0.5)
+        self._weights = {
+            term: rarity * (KIND if term in self._asked.kinds else 1.0) for term, rarity in self._rarity.items()
+        }
+        self._total = sum(self._weights.values()) or 1.0
+
+    def _of_passages(self) -> dict[int, dict[str, float]]:
+        found: dict[int, dict[str, float]] = {}
+        for sentence, matches in zip(self._sentences, self._here, strict=True):
+            passage = found.get(sentence.passage)
+            if passage is None:
+                passage = found[sentence.passage] = self._among(self._named.get(sentence.passage, frozenset()), NAMED)
+            for term, alike in matches.items():
+                passage[term] = max(alike, passage.get(term, 0.0))
+        return found
+
+    def _among(self, said: frozenset[str], worth: float) -> dict[str, float]:
+        found = {}
+        for term, like in self._like.items():
+            if alike := max((like[stem] for stem in like.keys() & said), default=0.0):
+                found[term] = worth * alike
+        return found
+
+    def _coverage(self, matches: Matches) -> float:
+        return sum(self._weights[term] * alike for term, alike in matches.items()) / self._total
+
+    def _missing(self, terms: Iterable[str], matches: Matches) -> float:
+        return sum(1.0 - matches.get(term, 0.0) for term in terms)
+
+    # --- Signs of one sentence ---
+
+    def of(self, n: int) -> dict[str, float]:
+        """The signs of the `n`-th sentence by their names."""
+        sentence, here = self._sentences[n], self._here[n]
+        passage = self._in_passage[sentence.passage]
+        return {
+            **self._covering(n),
+            **self._missing_words(here, passage),
+            **self._placing(n),
+            **self._phrasing(sentence, here),
+            **self._fitting(sentence),
+        }
+
+    def _covering(self, n: int) -> dict[str, float]:
+        sentence, here = self._sentences[n], self._here[n]
+        covered = self._covered[sentence.passage]
+        others = (part for passage, part in self._covered.items() if passage != sentence.passage)
+        return {
+            "own": self.own[n],
+            "near": self._coverage(self.around(n)),
+            "passage": covered,
+            "anywhere": self._coverage(self._anywhere),
+            "behind": self.own[n] - self._best_own,
+            "ahead": covered - max(others, default=0.0),
+            "mass": sum(self._rarity[term] * alike for term, alike in here.items()),
+            "unlike": sum(self._weights[term] * alike for term, alike in here.items() if alike < 1) / self._total,
+        }
+
+    @cached_property
+    def _best_own(self) -> float:
+        return max(self.own)
+
+    def held(self, n: int) -> float:
+        """The part of the question, by rarity alone, that the sentence holds with what stands around it."""
+        around = self.around(n)
+        total = sum(self._rarity.values()) or 1.0
+        return sum(self._rarity[term] * alike for term, alike in around.items()) / total
+
+    def around(self, n: int) -> Matches:
+        """What the sentence and what stands around it say of the question."""
+        sentence = self._sentences[n]
+        found = dict(self._here[n])
+        for matches in (
+            self._among(sentence.heading, HEADING),
+            self._among(sentence.title, TITLE),
+            self._beside(n, -1, BEFORE),
+            self._beside(n, 1, AFTER),
+        ):
+            for term, alike in matches.items():
+                found[term] = max(alike, found.get(term, 0.0))
+        return found
+
+    def _beside(self, n: int, step: int, worth: float) -> dict[str, float]:
+        other = n + step
+        if not 0 <= other < len(self._sentences) or self._sentences[other].passage != self._sentences[n].passage:
+            return {}
+        return {term: worth * alike for term, alike in self._here[other].items()}
+
+    def _missing_words(self, here: Matches, passage: Matches) -> dict[str, float]:
+        asked = self._asked
+        return {
+            "names_here": self._missing(asked.names, here),
+            "names_passage": self._missing(asked.names, passage),
+            "names_anywhere": self._missing(asked.names, self._anywhere),
+            "numbers_here": self._missing(asked.numbers, here),
+            "numbers_passage": self._missing(asked.numbers, passage),
+            "kinds_here": self._missing(asked.kinds, here),
+            "kinds_passage": self._missing(asked.kinds, passage),
+            "others_here": self._missing(self._others, here),
+            "others_passage": self._missing(self._others, passage),
+            "others_anywhere": self._missing(self._others, self._anywhere),
+            "rarest": max(self._rarity[t] * (1.0 - passage.get(t, 0.0)) for t in asked.terms),
+            "terms": math.log(len(asked.terms)),
+        }
+
+    @cached_property
+    def _others(self) -> list[str]:
+        asked = self._asked
+        return [t for t in asked.terms if t not in asked.names | asked.numbers | asked.kinds]
+
+    def _placing(self, n: int) -> dict[str, float]:
+        sentence = self._sentences[n]
+        place = self._order[sentence.passage]
+        opens = n == 0 or self._sentences[n - 1].passage != sentence.passage
+        return {
+            "first": float(place == 0),
+            "rank": 1 / (1 + place),
+            "score": self._score[sentence.passage] / self._best if self._best else 1.0,
+            "hits": self._best / (1 + len(self._asked.terms)) if self._possible else HITS,
+            "fit": self._best / self._possible if self._possible else FIT,
+            "opens": float(opens),
+            "length": min(len(sentence.text), 400) / 400,
+            "asks": float(is_question(sentence.text)),
+        }
+
+    def _phrasing(self, sentence: Sentence, here: Matches) -> dict[str, float]:
+        """Words of the question that stand together, and in its order, in the sentence too."""
+        terms = self._asked.terms
+        places: dict[str, list[int]] = {}
+        for term in here:
+            places[term] = [n for n, stem in enumerate(sentence.sequence) if stem in self._like[term]]
+        pairs = [
+            any(0 < second - first <= NEARBY for first in places[one] for second in places[other])
+            for one, other in zip(terms, terms[1:], strict=False)
+            if one in places and other in places
+        ]
+        last, in_order = -1, 0
+        for term in terms:
+            place = next((n for n in places.get(term, ()) if n > last), None)
+            if place is not None:
+                last, in_order = place, in_order + 1
+        return {"pairs": sum(pairs) / max(1, len(terms) - 1), "order": in_order / len(terms)}
+
+    def _fitting(self, sentence: Sentence) -> dict[str, float]:
+        """Whether the sentence has something of the kind that is wanted beside what the question says itself."""
+        wanted = self._asked.wanted
+        if wanted in ("", "thing"):
+            return {"fits": 0.0, "unfit": 0.0}
+        fits = wanted in kinds_of_answer(sentence.text, frozenset(self._asked.terms), self._language)
+        return {"fits": float(fits), "unfit": float(not fits)}
