@@ -77,13 +77,18 @@ class Asking:
 
     async def ask(self, question: str, *, session: str = "", only_first: bool = False) -> Said:
         """The whole answer, in a session of its own unless one is named; stopped at its first text if so wanted."""
-        session = session or await self.session()
+        # A connection follows only so many sessions: each question has one of its own.
+        async with await _connected(self._state) as client:
+            session = (await client.open(session or None)).session
+            return await self._answer(client, session, question, only_first=only_first)
+
+    async def _answer(self, client: Client, session: str, question: str, *, only_first: bool) -> Said:
         start = time.perf_counter()
-        turn = (await self._client.post(session, question)).turn
+        turn = (await client.post(session, question)).turn
         found: tuple[str, ...] = ()
         first, attempt, stopped = 0.0, 0, False
         async with asyncio.timeout(ANSWER_SECONDS):
-            async for message in self._client.messages():
+            async for message in client.messages():
                 if getattr(message, "turn", "") != turn:
                     continue
                 now = time.perf_counter() - start
@@ -95,9 +100,9 @@ class Asking:
                     case protocol.Chunk() if message.text.strip() and not message.reasoning and not first:
                         first = now
                         if only_first and not stopped:
-                            stopped = await self._client.stop(session)
+                            stopped = await client.stop(session)
                     case protocol.Answer():
-                        await self._client.ack(message.id)
+                        await client.ack(message.id)
                         return _said(message, found, first or now, now)
         raise DaemonFailed("the daemon closed the connection.")
 
@@ -131,9 +136,13 @@ async def daemon(place: Path, model: Path | None, settings: Sequence[str]) -> As
         stack.push_async_callback(_end, process)
         if not await _is_ready(process):
             raise DaemonFailed(f"the daemon did not become ready; its log ends with:\n{_end_of_log(place)}")
-        client = await stack.enter_async_context(await Client.connect(state / "agentd.sock", name="bench", acks=True))
+        client = await stack.enter_async_context(await _connected(state))
         store = await stack.enter_async_context(Store(state / "documents.db", load_migrations("agentd.retrieval")))
         yield Asking(client, KeywordSearch(store), state)
+
+
+async def _connected(state: Path) -> Client:
+    return await Client.connect(state / "agentd.sock", name="bench", acks=True)
 
 
 def _log(place: Path) -> IO[bytes]:
