@@ -231,12 +231,15 @@ def summary(odds: Mapping[str, Sequence[float]]) -> str:
 
 def written(fitted: Fit) -> str:
     """The source of the module of weights with these in place of its own."""
-    names = ("answers", *NAMES)
     source = Path(weights.__file__).read_text(encoding="utf-8")
-    weight, bias = fitted.answerable
+    (answers, answers_bias), (answerable, bias) = fitted.answers, fitted.answerable
+    of_sentence = [NAMES[n] for n in OF_SENTENCE]
     for constant, found in (
-        ("ANSWERS", Weights(bias=fitted.answers[1], of=dict(zip((NAMES[n] for n in OF_SENTENCE), fitted.answers[0].tolist(), strict=True)))),
-        ("ANSWERABLE", Weights(bias=bias - fitted.even, of=dict(zip(names, weight.tolist(), strict=True)))),
+        ("ANSWERS", Weights(bias=answers_bias, of=dict(zip(of_sentence, answers.tolist(), strict=True)))),
+        (
+            "ANSWERABLE",
+            Weights(bias=bias - fitted.even, of=dict(zip(("answers", *NAMES), answerable.tolist(), strict=True))),
+        ),
     ):
         body = "".join(f'        "{name}": {value:.3f},\n' for name, value in found.of.items())
         text = f"{constant} = Weights(\n    bias={found.bias:.3f},\n    of={{\n{body}    }},\n)\n"

@@ -1,6 +1,5 @@
 """What a question asks for: its informative words, what kind each of them is, and the kind of answer that is wanted."""
 
-# ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence

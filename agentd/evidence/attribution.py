@@ -1,25 +1,208 @@
-"""stub"""
+"""On which passage a statement rests, and which of their sentences supports an answer best; pure.
+
+What a reply says beyond its question decides: its names, numbers and other informative words, each weighed by its
+rarity among the sentences. Which of the sentences that hold them is meant, the question tells, by `ranking`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agentd.events import Passage
-from agentd.evidence.sentences import best
+from agentd.evidence.answerable import ENOUGH
+from agentd.evidence.asked import TERMS, Asked, asked, informative
+from agentd.evidence.candidates import Sentence
+from agentd.evidence.likeness import Vocabulary
+from agentd.evidence.ranking import rank
+from agentd.evidence.replies import is_refusal
+from agentd.evidence.spans import located
+from agentd.language import focus, sentences, spelled, stem, stems
+
+RESTS = 0.4
+"""The part of what a statement says, by weight, that a passage must say for the statement to rest on it."""
+BESIDE = 0.6
+"""What a word counts that stands in the sentence before or after."""
+UNHEARD = 0.4
+"""What a word counts in parts if no passage holds it: a statement may use its own words, but not names and numbers."""
+SAID, WHOLE, ODDS = 5.0, 2.0, 1.0
+"""What counts for a sentence: the part of the statement that it holds, that it holds it in one piece, and each unit of
+the logarithm of the odds that it answers the question."""
+SILENT = -8.0
+"""The logarithm of the odds of a sentence that has nothing to do with the question."""
+PIECE = 8
+"""Words of a statement that are looked for in one piece at most."""
+ADDS = 0.3
+"""A neighbouring sentence is quoted too if it holds this part more of the statement."""
+_FRAME = frozenset(
+    "accord answer base believ context document inform know mention passag provid sourc specif state sure text "
+    "think".split()
+)
+"""Stems with which models speak of the passages."""
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_MARKS = re.compile(r"\[\d{1,3}\]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Support:
-    text: str
+    """One sentence or two of a passage without their markup, and their place in characters of the passage's text."""
+
     passage: int
+    start: int
+    end: int
+    text: str
 
 
 def rests_on(sentence: str, passages: Sequence[Passage], question: str) -> tuple[int, ...]:
-    g = best(sentence + " " + question, passages, answers=0.4)
-    return (g[0][0].passage,) if g else ()
+    """The number of the passage on which a sentence of an answer to `question` rests; empty if it rests on none."""
+    sentence = focus(sentence)
+    if is_refusal(sentence):
+        return ()
+    heard = _heard(question, tuple(passages))
+    place = _Statement(sentence, heard).best()
+    return () if place is None else (heard.sentences[place].passage,)
 
 
 def support(reply: str, passages: Sequence[Passage], question: str) -> Support | None:
-    g = best(reply + " " + question, passages, answers=0.3)
-    return Support(text=g[0][0].text, passage=g[0][0].passage) if g else None
+    """What of the passages supports `reply` best as an answer to `question`; None if nothing does.
+
+    A reply that says nothing of what the passages say is given what answers the question itself.
+    """
+    if is_refusal(reply):
+        return None
+    heard = _heard(question, tuple(passages))
+    texts = {passage.n: passage.text for passage in passages}
+    statements = [_Statement(text, heard) for text in _statements(reply)]
+    backed = [(statement, place) for statement in statements if (place := statement.best()) is not None]
+    if backed:
+        statement, place = max(backed, key=lambda pair: pair[0].score(pair[1]))
+        return _support(statement.quoted(place), texts)
+    return _support([heard.best], texts) if heard.best else None
+
+
+def _statements(reply: str) -> Iterator[str]:
+    """The sentences of a reply without code and marks."""
+    for line in _CODE.sub("\n", focus(reply)).splitlines():
+        plain = _MARKS.sub("", line)
+        for start, end in sentences(plain):
+            yield plain[start:end]
+
+
+def _support(quoted: Sequence[Sentence], texts: Mapping[int, str]) -> Support:
+    passage = quoted[0].passage
+    start, end = located(texts[passage], [sentence.text for sentence in quoted])
+    return Support(passage=passage, start=start, end=end, text=" ".join(sentence.text for sentence in quoted))
+
+
+class _Heard:
+    """Passages and the question to them, arranged for comparing statements; kept for the statements of one answer."""
+
+    def __init__(self, question: str, passages: Sequence[Passage]) -> None:
+        self.asked: Asked = asked(question)
+        ranking = rank(question, passages)
+        self.best = ranking.ranked[0].sentence if ranking.answerable >= ENOUGH else None
+        self.sentences = [sentence for sentence in ranking.sentences if sentence.kind != "code"]
+        odds = {one.sentence.n: one.odds for one in ranking.ranked}
+        self.odds = [odds.get(sentence.n, SILENT) for sentence in self.sentences]
+        """Of each sentence, that it answers the question."""
+        self.vocabulary = Vocabulary(
+            (stem for sentence in self.sentences for stem in sentence.stems), self.asked.language
+        )
+
+    def holders(self, stems: Mapping[str, float]) -> dict[int, float]:
+        """Place of each sentence that holds one of these, and how alike that is."""
+        found: dict[int, float] = {}
+        for place, sentence in enumerate(self.sentences):
+            if shared := stems.keys() & sentence.stems:
+                found[place] = max(stems[stem] for stem in shared)
+        return found
+
+
+@lru_cache(maxsize=4)
+def _heard(question: str, passages: tuple[Passage, ...]) -> _Heard:
+    return _Heard(question, passages)
+
+
+class _Statement:
+    """A sentence of a reply and how much of it each sentence of the passages holds."""
+
+    def __init__(self, text: str, heard: _Heard) -> None:
+        self._heard = heard
+        language = heard.asked.language
+        said = [term for term in informative(text, language)[:TERMS] if term not in _FRAME]
+        # What the question says already distinguishes nothing, unless there is nothing else.
+        new = [term for term in said if term not in heard.asked.terms] or said
+        firm = _names_and_numbers(text, language)
+        self._sequence = tuple(stems(text, language))
+        total = len(heard.sentences) + 1
+        self._weights: dict[str, float] = {}
+        self._here: list[dict[str, float]] = [{} for _ in heard.sentences]
+        for term in new:
+            holders = heard.holders(heard.vocabulary.like(term))
+            self._weights[term] = math.log(1 + total / (len(holders) + 0.5))
+            if not holders and term not in firm:
+                self._weights[term] *= UNHEARD
+            for place, alike in holders.items():
+                self._here[place][term] = alike
+        self._total = sum(self._weights.values()) or 1.0
+        self._repeats = all(term in heard.asked.terms for term in said)
+
+    def best(self) -> int | None:
+        """The place of the sentence that the statement rests on most likely; None if it rests on none."""
+        scores = {
+            place: self.score(place)
+            for place in range(len(self._heard.sentences))
+            if self._here[place] and self._share(self._around(place)) >= RESTS
+        }
+        return max(scores, key=lambda place: scores[place], default=None)
+
+    def score(self, place: int) -> float:
+        """How likely the statement rests on this sentence and answers the question; for comparing."""
+        sentence = self._heard.sentences[place]
+        whole = WHOLE if _holds(sentence.sequence, self._sequence[:PIECE]) else 0.0
+        repeated = -SAID if self._repeats else 0.0
+        return SAID * self._share(self._around(place)) + whole + repeated + ODDS * self._heard.odds[place]
+
+    def quoted(self, place: int) -> list[Sentence]:
+        """The sentence, and one beside it that holds what it lacks."""
+        sentences, here = self._heard.sentences, self._here
+        own = self._share(here[place])
+        for other in (place + 1, place - 1):
+            if self._together(place, other):
+                both = {term: max(here[place].get(term, 0.0), here[other].get(term, 0.0)) for term in self._weights}
+                if self._share(both) - own >= ADDS:
+                    return [sentences[n] for n in sorted((place, other))]
+        return [sentences[place]]
+
+    def _share(self, matches: Mapping[str, float]) -> float:
+        return sum(self._weights[term] * alike for term, alike in matches.items()) / self._total
+
+    def _around(self, place: int) -> dict[str, float]:
+        found = dict(self._here[place])
+        for other in (place - 1, place + 1):
+            if self._together(place, other):
+                for term, alike in self._here[other].items():
+                    found[term] = max(found.get(term, 0.0), BESIDE * alike)
+        return found
+
+    def _together(self, place: int, other: int) -> bool:
+        of = self._heard.sentences
+        return 0 <= other < len(of) and of[other].passage == of[place].passage
+
+
+def _names_and_numbers(text: str, language: str) -> set[str]:
+    said = list(spelled(text))
+    return {
+        stem(word.lower(), language)
+        for n, word in enumerate(said)
+        if any(map(str.isdigit, word)) or (n and word[0].isupper() and language != "german")
+    }
+
+
+def _holds(whole: Sequence[str], part: Sequence[str]) -> bool:
+    """Whether a sequence holds another in one piece."""
+    size = len(part)
+    return size > 0 and any(tuple(whole[n : n + size]) == tuple(part) for n in range(len(whole) - size + 1))

@@ -91,5 +91,3 @@ def _is_said(text: str) -> bool:
     visible = len("".join(text.split())) - text.count("`")
     drawn = not text.isascii() and _DRAWN.search(text)
     return not drawn and visible - len(_MARK.findall(text)) >= LETTERS * visible
-
-

@@ -1,6 +1,5 @@
 """What kinds of things a sentence names that could be an answer: a name, a number, a date."""
 
-# ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
 import re

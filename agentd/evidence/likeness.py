@@ -1,4 +1,4 @@
-"""How alike a word of a question is to the words of some sentences: the same, a synonym, another form, a slip of the pen.
+"""How alike a word of a question is to those of some sentences: the same, a synonym, another form, a slip of the pen.
 
 What a stemmer leaves apart is often one word: "oxidise" and "oxidation", "ctenohore" and "ctenophore". Such pairs count
 less than equals, and slips only where nothing else is found.
@@ -6,7 +6,7 @@ less than equals, and slips only where nothing else is found.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from itertools import takewhile
 
 from agentd.evidence.synonyms import alternatives
@@ -22,7 +22,7 @@ COMPOUND, COMPOUND_CHARACTERS = 0.6, 5
 """What a word counts that stands within a longer one, in languages that write compounds as one word."""
 _COMPOUNDING = ("german", "dutch")
 _HEAD = 3
-"""Words are compared with those that share so many of their first characters."""
+"""Forms of a word share so many of their first characters; a slip of the pen spares the first one."""
 
 
 class Vocabulary:
@@ -33,7 +33,8 @@ class Vocabulary:
         self._language = language
         self._heads: dict[str, list[str]] = {}
         for stem in self._stems:
-            self._heads.setdefault(stem[:_HEAD], []).append(stem)
+            for head in {stem[:1], stem[:_HEAD]}:
+                self._heads.setdefault(head, []).append(stem)
 
     def like(self, term: str) -> Mapping[str, float]:
         """The stems that are like this one, and how much, up to 1 for the same."""
@@ -45,7 +46,7 @@ class Vocabulary:
         if self._language in _COMPOUNDING and len(term) >= COMPOUND_CHARACTERS:
             found |= {stem: COMPOUND for stem in self._stems if term in stem and stem not in found}
         if not found and len(term) >= SLIP_CHARACTERS and term.isalpha():
-            found = {stem: SLIP * part for stem in self._stems if (part := _slip(term, stem))}
+            found = {stem: SLIP * part for stem in self._heads.get(term[0], ()) if (part := _slip(term, stem))}
         return found
 
 
@@ -56,15 +57,15 @@ def _form(one: str, other: str) -> float:
 
 
 def _slip(one: str, other: str) -> float:
-    if one[0] != other[0] or abs(len(one) - len(other)) > 2 or not other.isalpha():
+    if abs(len(one) - len(other)) > 2 or not other.isalpha():
         return 0.0
     part = _shared(_trigrams(one), _trigrams(other))
     return part if part >= SLIP_PART else 0.0
 
 
-def _shared(one: Collection[str], other: Collection[str]) -> float:
+def _shared(one: Set[str], other: Set[str]) -> float:
     """Dice's coefficient of two sets."""
-    return 2 * len(set(one) & set(other)) / (len(one) + len(other))
+    return 2 * len(one & other) / (len(one) + len(other))
 
 
 def _trigrams(word: str) -> set[str]:

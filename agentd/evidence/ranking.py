@@ -53,41 +53,43 @@ def rank(question: str, passages: Sequence[Passage]) -> Ranking:
     wanted = asked(question)
     sentences = list(candidates(passages, wanted.language))
     said = [sentence for sentence in sentences if sentence.kind != "code"]
-    if not said or not wanted.terms:
-        return Ranking(asked=wanted, sentences=sentences, ranked=(), answerable=0.0)
     signs = Signs(wanted, passages, said)
-    ranked = []
-    for n, sentence in enumerate(said):
-        found = signs.of(n)
-        own = defines(sentence.text, sentence.kind, wanted.terms, wanted.language)
-        odds = weighed(ANSWERS, found) + _form(sentence, own)
-        ranked.append((Ranked(sentence=sentence, odds=odds, defines=own), n, found))
+    telling = [n for n in range(len(said)) if not signs.is_silent(n)]
+    if not telling:
+        return Ranking(asked=wanted, sentences=sentences, ranked=(), answerable=0.0)
+    weighed_signs = {n: signs.of(n) for n in telling}
+    ranked = [_ranked(said[n], wanted, weighed_signs[n]) for n in telling]
     # Of equals the earlier: in the better passage, and there nearer to its beginning.
-    ranked.sort(key=lambda one: (-one[0].odds, one[1]))
-    best, place, found = ranked[0]
-    answerable = weighed(ANSWERABLE, {**found, "answers": best.odds}) + (DEFINED if best.defines else 0.0)
-    nobody = wanted.wanted == "name" and found["unfit"] > 0
-    too_little = len(wanted.terms) <= FEW and (nobody or signs.held(place) < MOST)
+    order = sorted(range(len(telling)), key=lambda place: -ranked[place].odds)
+    best = order[0]
+    held = signs.held(telling[best])
     return Ranking(
         asked=wanted,
         sentences=sentences,
-        ranked=[one for one, _, _ in ranked],
-        answerable=0.0 if too_little else _probability(answerable),
+        ranked=[ranked[place] for place in order],
+        answerable=_answerable(wanted, ranked[best], weighed_signs[telling[best]], held),
     )
+
+
+def _ranked(sentence: Sentence, wanted: Asked, signs: Mapping[str, float]) -> Ranked:
+    about = defines(sentence.text, sentence.kind, wanted.terms, wanted.language)
+    odds = weighed(ANSWERS, signs)
+    # No data was at hand for these.
+    odds += (ROW if sentence.kind == "row" else 0.0) + (DEFINITION if about else 0.0)
+    odds += QUESTION if is_question(sentence.text) else 0.0
+    return Ranked(sentence=sentence, odds=odds, defines=about)
+
+
+def _answerable(wanted: Asked, best: Ranked, signs: Mapping[str, float], held: float) -> float:
+    nobody = wanted.wanted == "name" and signs["unfit"] > 0
+    if len(wanted.terms) <= FEW and (nobody or held < MOST):
+        return 0.0
+    return _probability(weighed(ANSWERABLE, {**signs, "answers": best.odds}) + (DEFINED if best.defines else 0.0))
 
 
 def weighed(weights: Weights, signs: Mapping[str, float]) -> float:
     """The logarithm of the odds, by logistic regression."""
     return weights.bias + sum(weight * signs[name] for name, weight in weights.of.items())
-
-
-def _form(sentence: Sentence, is_definition: bool) -> float:
-    """What no data was at hand for."""
-    return (
-        (ROW if sentence.kind == "row" else 0.0)
-        + (DEFINITION if is_definition else 0.0)
-        + (QUESTION if is_question(sentence.text) else 0.0)
-    )
 
 
 def _probability(odds: float) -> float:

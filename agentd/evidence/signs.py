@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 from agentd.events import Passage
 from agentd.evidence.asked import Asked
@@ -62,11 +63,13 @@ class Signs:
         self._in_passage = self._of_passages()
         self._covered = {n: self._coverage(matches) for n, matches in self._in_passage.items()}
         self._anywhere = {
-            term: max(matches.get(term, 0.0) for matches in self._in_passage.values()) for term in self._asked.terms
+            term: max((matches.get(term, 0.0) for matches in self._in_passage.values()), default=0.0)
+            for term in self._asked.terms
         }
 
     def _all_stems(self) -> set[str]:
-        return set().union(*(s.stems for s in self._sentences), *(s.heading for s in self._sentences), *self._named.values())
+        headings = {sentence.heading for sentence in self._sentences}
+        return set().union(*(sentence.stems for sentence in self._sentences), *headings, *self._named.values())
 
     def _match(self, vocabulary: Vocabulary) -> None:
         places: dict[str, list[int]] = {}
@@ -116,6 +119,10 @@ class Signs:
 
     # --- Signs of one sentence ---
 
+    def is_silent(self, n: int) -> bool:
+        """Whether neither the sentence nor what stands around it says anything of the question."""
+        return not self.around(n)
+
     def of(self, n: int) -> dict[str, float]:
         """The signs of the `n`-th sentence by their names."""
         sentence, here = self._sentences[n], self._here[n]
@@ -131,17 +138,24 @@ class Signs:
     def _covering(self, n: int) -> dict[str, float]:
         sentence, here = self._sentences[n], self._here[n]
         covered = self._covered[sentence.passage]
-        others = (part for passage, part in self._covered.items() if passage != sentence.passage)
+        first, second = self._most_covered
+        others = second if covered == first else first
         return {
             "own": self.own[n],
             "near": self._coverage(self.around(n)),
             "passage": covered,
             "anywhere": self._coverage(self._anywhere),
             "behind": self.own[n] - self._best_own,
-            "ahead": covered - max(others, default=0.0),
+            "ahead": covered - others,
             "mass": sum(self._rarity[term] * alike for term, alike in here.items()),
             "unlike": sum(self._weights[term] * alike for term, alike in here.items() if alike < 1) / self._total,
         }
+
+    @cached_property
+    def _most_covered(self) -> tuple[float, float]:
+        """What the best and the second best passage hold of the question."""
+        first, second = sorted([*self._covered.values(), 0.0], reverse=True)[:2]
+        return first, second
 
     @cached_property
     def _best_own(self) -> float:
@@ -213,13 +227,9 @@ class Signs:
     def _phrasing(self, sentence: Sentence, here: Matches) -> dict[str, float]:
         """Words of the question that stand together, and in its order, in the sentence too."""
         terms = self._asked.terms
-        places: dict[str, list[int]] = {}
-        for term in here:
-            places[term] = [n for n, stem in enumerate(sentence.sequence) if stem in self._like[term]]
+        places = {term: [n for n, stem in enumerate(sentence.sequence) if stem in self._like[term]] for term in here}
         pairs = [
-            any(0 < second - first <= NEARBY for first in places[one] for second in places[other])
-            for one, other in zip(terms, terms[1:], strict=False)
-            if one in places and other in places
+            _follows(places[one], places[other]) for one, other in pairwise(terms) if one in places and other in places
         ]
         last, in_order = -1, 0
         for term in terms:
@@ -235,3 +245,9 @@ class Signs:
             return {"fits": 0.0, "unfit": 0.0}
         fits = wanted in kinds_of_answer(sentence.text, frozenset(self._asked.terms), self._language)
         return {"fits": float(fits), "unfit": float(not fits)}
+
+
+def _follows(places: Sequence[int], others: Sequence[int]) -> bool:
+    """Whether one of the others comes within a few words behind one of the first."""
+    behind = set(others)
+    return any(place + step in behind for place in places for step in range(1, NEARBY + 1))

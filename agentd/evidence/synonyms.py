@@ -19,7 +19,8 @@ rise rose risen | run ran | see saw seen | sell sold | send sent | sing sang sun
 think thought | understand understood | wear wore worn | grow grew grown growth | fall fell fallen | draw drew drawn
 drive drove driven | eat ate eaten | fly flew flown flight | forbid forbade forbidden | go went gone | hear heard
 know knew known | mean meant | buy bought purchase | bring brought | catch caught | come came | deal dealt
-seek sought | shoot shot | show shown display | sink sank sunk | sit sat | spend spent | stand stood | steal stole stolen
+seek sought | shoot shot | show shown display | sink sank sunk | sit sat | spend spent | stand stood
+steal stole stolen
 strike struck | swim swam | throw threw thrown | break broke broken | die died death dead | marry marriage
 people person | child children | man men | woman women | live life lives | feed fed | hide hid hidden | lend lent
 ride rode ridden | ring rang rung | shake shook shaken | sleep slept | wake woke | wind wound | bind bound | foot feet

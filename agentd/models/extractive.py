@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from typing import Protocol
 
 from agentd.events import OWNER, Passage, Principal
-from agentd.evidence.pasted import divided
 from agentd.evidence.candidates import Sentence
+from agentd.evidence.pasted import divided
 from agentd.evidence.sentences import best
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.generation import (

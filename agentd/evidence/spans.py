@@ -1,0 +1,41 @@
+"""Where in a text with markup its plain sentences stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+SPARE = 40
+"""Words of markup, the address of a link for one, that may stand between those of some sentences."""
+_WORD = re.compile(r"[^\W_]+")
+_CLOSES = re.compile(r"[^\w\s]*")
+
+
+def located(text: str, sentences: Sequence[str]) -> tuple[int, int]:
+    """Characters from the first word of the first sentence to the end of the last; the whole text if that fails.
+
+    Sentences stand in the text word for word, apart from what only markup says between their words.
+    """
+    places = [(found[0], found.start(), found.end()) for found in _WORD.finditer(text)]
+    wanted = [word for sentence in sentences for word in _WORD.findall(sentence)]
+    begins = [n for n, (word, _, _) in enumerate(places) if wanted and word == wanted[0]]
+    for spare in (0, SPARE):
+        for n in begins:
+            if (end := _end(places, n, wanted, spare)) is not None:
+                closing = _CLOSES.match(text, end)
+                return places[n][1], closing.end() if closing else end
+    return 0, len(text)
+
+
+def _end(places: Sequence[tuple[str, int, int]], n: int, wanted: Sequence[str], spare: int) -> int | None:
+    """Where the last of the wanted words ends if they come in this order from place `n`, `spare` others between them."""
+    last = n
+    for word in wanted:
+        while n < len(places) and places[n][0] != word:
+            n, spare = n + 1, spare - 1
+            if spare < 0:
+                return None
+        if n == len(places):
+            return None
+        last, n = n, n + 1
+    return places[last][2]
