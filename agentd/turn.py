@@ -199,7 +199,8 @@ class Turn:
     async def _cite(self, prepared: Prepared) -> None:
         """Number the passages by their use, and quote the sentence that stands behind the answer."""
         telling, passages = self._telling, self._sources.passages
-        found = None if is_refusal(telling.raw) else support(telling.raw, passages, prepared.question)
+        # Small models refuse too often: then the sentence that comes nearest to an answer stands below the refusal.
+        found = support("" if is_refusal(telling.raw) else telling.raw, passages, prepared.question)
         if found is not None and " ".join(found.text.split()) not in " ".join(telling.raw.split()):
             await telling.add(prompt.quoted(found.text, f"[{telling.number(found.passage)}]"))
         cited = self._sources.renumber(telling.used)

@@ -1,27 +1,28 @@
 """Passages cut to the sentences that matter for a question, with their neighbours; pure.
 
-A sentence matters as far as it holds the question's informative words, each weighed by its rarity among the sentences
-(inverse document frequency, Spärck Jones 1972); the sentences beside it and the rank of its passage count a little.
+A sentence matters as far as it is likely to answer the question (`ranking`); those beside a likely one matter a little
+less than that one.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agentd.events import Passage
-from agentd.evidence.asked import informative
-from agentd.language import focus, language_of, sentences, stems
+from agentd.evidence.ranking import rank
+from agentd.evidence.spans import located
+from agentd.language import sentences, stems
 
 LONGEST = 400
 """Characters of one piece; a longer sentence is cut at a line end or a blank."""
-BESIDE = 0.3
-"""What the words of the sentences beside a sentence count."""
-RANK = 0.5
-"""What is added for the first passage; half of it for the second, a third for the third."""
+BESIDE = 2.0
+"""How much less a piece matters that stands beside another one, in units of the logarithm of the odds to answer."""
+HELD = 0.1
+"""What each word of the question counts that a piece holds: it tells the pieces of one long sentence apart."""
+NOTHING = -30.0
+"""Of a piece in which no sentence was found."""
 GAP = 100
 """Characters between two kept pieces of a passage that are kept as well: a hole so small saves nothing."""
 _BREAK = re.compile(r"\n+|(?<=[ \t])(?=\S)")
@@ -33,7 +34,6 @@ class _Piece:
     n: int
     start: int
     end: int
-    stems: frozenset[str]
 
     @property
     def size(self) -> int:
@@ -48,19 +48,16 @@ def excerpts(question: str, passages: Sequence[Passage], *, characters: int) -> 
     """
     if sum(len(passage.text) for passage in passages) <= characters:
         return list(passages)
-    language = language_of(focus(question))
-    pieces = [list(_pieces(n, passage, language)) for n, passage in enumerate(passages)]
-    terms = informative(focus(question), language)
-    kept = _chosen(pieces, _scores(pieces, terms), characters)
+    pieces = [list(_pieces(n, passage.text)) for n, passage in enumerate(passages)]
+    kept = _chosen(pieces, _scores(question, passages, pieces), characters)
     return [run for n, passage in enumerate(passages) for run in _runs(passage, pieces[n], kept)]
 
 
-def _pieces(number: int, passage: Passage, language: str) -> Iterator[_Piece]:
+def _pieces(number: int, text: str) -> Iterator[_Piece]:
     n = 0
-    for start, end in sentences(passage.text):
-        for low, high in _cut(passage.text, start, end):
-            said = frozenset(stems(passage.text[low:high], language))
-            yield _Piece(passage=number, n=n, start=low, end=high, stems=said)
+    for start, end in sentences(text):
+        for low, high in _cut(text, start, end):
+            yield _Piece(passage=number, n=n, start=low, end=high)
             n += 1
 
 
@@ -76,22 +73,24 @@ def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _scores(pieces: Sequence[Sequence[_Piece]], terms: Sequence[str]) -> dict[tuple[int, int], float]:
-    every = [piece for of_passage in pieces for piece in of_passage]
-    holders = Counter(term for piece in every for term in terms if term in piece.stems)
-    weights = {term: math.log(1 + (len(every) + 1) / (holders[term] + 0.5)) for term in terms}
-    total = sum(weights.values()) or 1.0
-
-    def own(piece: _Piece) -> float:
-        return sum(weight for term, weight in weights.items() if term in piece.stems) / total
-
-    found: dict[tuple[int, int], float] = {}
-    for number, of_passage in enumerate(pieces):
-        alone = [own(piece) for piece in of_passage]
-        for n, value in enumerate(alone):
-            around = max((alone[m] for m in (n - 1, n + 1) if 0 <= m < len(alone)), default=0.0)
-            found[number, n] = value + BESIDE * around + RANK / (1 + number)
-    return found
+def _scores(
+    question: str, passages: Sequence[Passage], pieces: Sequence[Sequence[_Piece]]
+) -> dict[tuple[int, int], float]:
+    own = {(piece.passage, piece.n): NOTHING for of_passage in pieces for piece in of_passage}
+    numbers = {passage.n: number for number, passage in enumerate(passages)}
+    ranking = rank(question, passages)
+    for one in ranking.ranked:
+        number = numbers[one.sentence.passage]
+        text = passages[number].text
+        start, end = located(text, [one.sentence.text])
+        for piece in pieces[number]:
+            if piece.start < end and start < piece.end:
+                held = set(ranking.asked.terms) & set(stems(text[piece.start : piece.end], ranking.asked.language))
+                own[number, piece.n] = max(own[number, piece.n], one.odds + HELD * len(held))
+    return {
+        (number, n): max(value, *(own.get((number, beside), NOTHING) - BESIDE for beside in (n - 1, n + 1)))
+        for (number, n), value in own.items()
+    }
 
 
 def _chosen(

@@ -28,7 +28,7 @@ def located(text: str, sentences: Sequence[str]) -> tuple[int, int]:
 
 
 def _end(places: Sequence[tuple[str, int, int]], n: int, wanted: Sequence[str], spare: int) -> int | None:
-    """Where the last of the wanted words ends if they come in this order from place `n`, `spare` others between them."""
+    """Where the last wanted word ends if all come in this order from place `n` on, with `spare` others between them."""
     last = n
     for word in wanted:
         while n < len(places) and places[n][0] != word:
