@@ -8,7 +8,9 @@ pending directory  one file per unfinished turn; the only place where unfinished
 bus                tells the workers what happened (``bus``); every event is one class in ``events``
 session            one conversation of one principal, in ``agentd.db`` (``sessions`` over ``store``)
 conversation       the pure state of a session: what runs, what waits (``conversation``)
-turn               retrieve, prompt, stream, call tools, answer (``turn``, ``prompt``, ``window``, ``tools``)
+turn               look up, prompt, stream, call tools, check, answer (``turn``, ``preparation``, ``prompt``,
+                   ``window``, ``tools``, ``telling``)
+evidence           which sentences answer, whether any does, and on which an answer rests (``evidence``); pure
 model              extractive, or llama.cpp in a child process (``models``); ``summary`` remembers what was cut
 delivery           lanes, back-off and giving up (``delivery``), driven by the DeliveryWorker
 dead letter        what was given up on, until a person decides (``letters``)

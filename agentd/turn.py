@@ -65,8 +65,8 @@ DOCUMENT_TEMPERATURE = 0.0
 chance.
 """
 NOT_IN_DOCUMENTS = (
-    "The documents do not say. Ask in other words, or add documents that do. Ask without documents to hear what the"
-    " language model itself knows, right or wrong."
+    "The documents do not say. Ask in other words, or add documents that do. `agentd ask --no-documents`, or /docs none"
+    " in a chat, asks the language model for what it knows by itself, right or wrong."
 )
 REPEATED = "(The model began to repeat itself and was stopped.)"
 CUT_OFF = "(The answer reached its length limit.)"
