@@ -56,7 +56,7 @@ def test_the_weights_are_written_as_the_module_that_uses_them() -> None:
     found = space["ANSWERS"]
     assert set(found.of) == set(weights.ANSWERS.of)  # type: ignore[attr-defined]
     assert source.startswith(f'"""{(weights.__doc__ or "")[:40]}')
-    assert source.count("Weights(") == 3
+    assert source.count("Weights(") == 2
 
 
 async def test_each_question_is_asked_where_its_answer_was_read_and_where_not() -> None:
