@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import re
-import string
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +31,13 @@ from agentd.evidence.weights import Weights
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.store import Store, load_migrations
+from bench.answers_data import Collection, Document, Question, read
+from bench.answers_judge import normal
 
 Floats = NDArray[np.float64]
+Situation = Literal["all", "without", "far", "near"]
 
-REFUSED = 0.953
+REFUSED = 0.955
 """The part of the questions without an answer that are to be refused; where the odds are even follows from it."""
 RIDGE_ANSWERS, RIDGE_ANSWERABLE = 10.0, 50.0
 """Penalties of the two regressions on squared weights, in units of the signs' standard deviations."""
@@ -47,21 +48,11 @@ OF_SENTENCE = [n for n, name in enumerate(NAMES) if name not in Signs.OF_QUESTIO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """A question of paragraph `document`, counted over all articles, with its gold answers."""
+class Case:
+    """A question of an article in a situation: a row of signs for each sentence, and which of them hold the answer."""
 
     article: int
-    document: int
-    text: str
-    gold: Sequence[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
-    """A question in a situation: a row of signs for each sentence, and which of them hold the answer."""
-
-    question: Question
-    situation: str
+    situation: Situation
     rows: Floats
     right: NDArray[np.bool_]
 
@@ -69,47 +60,15 @@ class Case:
 # --- Data ------------------------------------------------------------------------------------------------------------
 
 
-def read(directory: Path) -> tuple[list[str], list[Question]]:
-    """The paragraphs of all files in SQuAD form, and the questions that they answer."""
-    paragraphs: list[str] = []
-    questions: list[Question] = []
-    articles = [
-        article
-        for path in sorted(directory.glob("*.json"))
-        for article in json.loads(path.read_text(encoding="utf-8"))["data"]
-    ]
-    for number, article in enumerate(articles):
-        for paragraph in article["paragraphs"]:
-            for asked_for in paragraph["qas"]:
-                gold = [answer["text"] for answer in asked_for["answers"]]
-                if gold:
-                    place = len(paragraphs)
-                    questions.append(
-                        Question(article=number, document=place, text=asked_for["question"], gold=tuple(gold))
-                    )
-            paragraphs.append(paragraph["context"])
-    return paragraphs, questions
-
-
-def plain(text: str) -> str:
-    """In lower case, without punctuation and articles: what answers are compared by."""
-    kept = "".join(character for character in text.lower() if character not in string.punctuation)
-    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", kept).split())
-
-
-def document_of(passage: Passage) -> int:
-    return int(Path(passage.source).stem)
-
-
 async def found(
-    paragraphs: Mapping[int, str], questions: Iterable[Question]
+    documents: Iterable[Document], questions: Iterable[Question]
 ) -> list[tuple[Question, Sequence[Passage]]]:
-    """The passages that the search finds for each question where these paragraphs were read."""
+    """The passages that the search finds for each question where these documents were read."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "documents"
         folder.mkdir()
-        for number, text in paragraphs.items():
-            (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+        for document in documents:
+            (folder / document.name).write_text(document.text, encoding="utf-8")
         async with Store(Path(place) / "documents.db", load_migrations("agentd.retrieval")) as store:
             async for _ in DocumentIngest(store, SystemClock()).ingest([folder], OWNER):
                 pass
@@ -117,34 +76,43 @@ async def found(
             return [(question, await search.search(question.text, OWNER)) for question in questions]
 
 
-async def cases(paragraphs: Sequence[str], questions: Sequence[Question]) -> list[Case]:
+async def cases(collection: Collection) -> list[Case]:
     """Every question in every situation."""
-    article_of = {question.document: question.article for question in questions}
-    everything = dict(enumerate(paragraphs))
-    made: list[Case] = []
-    for question, passages in await found(everything, questions):
-        made.append(case(question, "all", passages))
-        others = [passage for passage in passages if document_of(passage) != question.document]
-        made.append(case(question, "without", others))
+    documents = collection.documents
+    place = {document.name: n for n, document in enumerate(documents)}
+    article = {document.name: document.article for document in documents}
+    questions = [question for question in collection.questions if question.gold]
+
+    def of(situation: Situation, answers: Iterable[tuple[Question, Sequence[Passage]]]) -> list[Case]:
+        return [case(question, article[question.document], situation, passages) for question, passages in answers]
+
+    every = await found(documents, questions)
+    without = [(question, [p for p in passages if not _holds(p, question)]) for question, passages in every]
+    made = [*of("all", every), *of("without", without)]
     for odd in (0, 1):
-        far = {n: text for n, text in everything.items() if article_of.get(n, 0) % 2 != odd}
-        near = {n: text for n, text in everything.items() if n % 2 != odd}
-        made += [case(q, "far", ps) for q, ps in await found(far, [q for q in questions if q.article % 2 == odd])]
-        made += [case(q, "near", ps) for q, ps in await found(near, [q for q in questions if q.document % 2 == odd])]
+        far = [document for document in documents if document.article % 2 != odd]
+        near = [document for document in documents if place[document.name] % 2 != odd]
+        made += of("far", await found(far, [q for q in questions if article[q.document] % 2 == odd]))
+        made += of("near", await found(near, [q for q in questions if place[q.document] % 2 == odd]))
     return made
 
 
-def case(question: Question, situation: str, passages: Sequence[Passage]) -> Case:
+def case(question: Question, article: int, situation: Situation, passages: Sequence[Passage]) -> Case:
     wanted = asked(question.text)
     sentences = [s for s in candidates(passages, wanted.language) if s.kind != "code"]
-    gold = [plain(answer) for answer in question.gold]
-    own = {passage.n for passage in passages if document_of(passage) == question.document}
-    right = [s.passage in own and any(answer in plain(s.text) for answer in gold) for s in sentences]
+    own = {passage.n for passage in passages if _holds(passage, question)}
+    gold = [normal(answer) for answer in question.gold]
+    # Within words too: "5-time champion" holds "5".
+    right = [s.passage in own and any(answer in normal(s.text) for answer in gold) for s in sentences]
     rows = np.zeros((0, len(NAMES)))
     if sentences and wanted.terms:
         signs = Signs(wanted, passages, sentences)
         rows = np.array([list(signs.of(n).values()) for n in range(len(sentences))])
-    return Case(question=question, situation=situation, rows=rows, right=np.array(right, dtype=bool))
+    return Case(article=article, situation=situation, rows=rows, right=np.array(right, dtype=bool))
+
+
+def _holds(passage: Passage, question: Question) -> bool:
+    return Path(passage.source).name == question.document
 
 
 # --- Fit -------------------------------------------------------------------------------------------------------------
@@ -243,7 +211,8 @@ def written(fitted: Fit) -> str:
     ):
         body = "".join(f'        "{name}": {value:.3f},\n' for name, value in found.of.items())
         text = f"{constant} = Weights(\n    bias={found.bias:.3f},\n    of={{\n{body}    }},\n)\n"
-        source = re.sub(rf"^{constant} = Weights\(.*?^\)\n", lambda _, new=text: new, source, flags=re.S | re.M)
+        before, _, rest = source.partition(f"{constant} = Weights(\n")
+        source = before + text + rest.partition("\n)\n")[2]
     return source
 
 
@@ -252,11 +221,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of files in SQuAD form")
     parser.add_argument("--write", action="store_true", help="put the weights into the module that uses them")
     options = parser.parse_args()
-    everything = asyncio.run(cases(*read(options.data)))
+    everything = asyncio.run(cases(read(options.data)))
     together: dict[str, list[float]] = {}
     for odd in (0, 1):
-        half = [one for one in everything if one.question.article % 2 != odd]
-        other = [one for one in everything if one.question.article % 2 == odd]
+        half = [one for one in everything if one.article % 2 != odd]
+        other = [one for one in everything if one.article % 2 == odd]
         odds = tried(fit(half), other)
         print(f"half {odd}: {summary(odds)}")
         for name, values in odds.items():

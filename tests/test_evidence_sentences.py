@@ -3,7 +3,6 @@
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
 
-from agentd.evidence.asked import informative
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.sentences import SENTENCES, best
 from tests.builders import passage
@@ -11,15 +10,6 @@ from tests.builders import passage
 
 def texts(groups: list[list[Sentence]]) -> list[list[str]]:
     return [[sentence.text for sentence in group] for group in groups]
-
-
-def test_words_that_only_frame_a_question_are_not_asked_for() -> None:
-    assert informative("What happens to a message when the daemon is killed?", "english") == [
-        "messag",
-        "daemon",
-        "kill",
-    ]
-    assert informative("Что происходит с сообщением?", "russian") == ["сообщен"]
 
 
 def test_the_sentence_that_covers_the_question_is_picked() -> None:

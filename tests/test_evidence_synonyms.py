@@ -12,6 +12,11 @@ def test_a_telephone_is_a_phone_and_a_mobile() -> None:
     assert stem("handy", "german") in alternatives(stem("telefonnummer", "german"), "german")
 
 
+def test_irregular_forms_are_one_word_in_their_language() -> None:
+    assert stem("wrote", "english") in alternatives(stem("written", "english"), "english")
+    assert "wrote" not in alternatives("written", "german")
+
+
 def test_any_other_word_is_itself() -> None:
     assert alternatives("turn", "english") == {"turn"}
     assert alternatives("", "english") == {""}

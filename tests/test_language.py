@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd import language
-from agentd.language import content_words, language_of, sentences, stem, words
+from agentd.language import content_words, language_of, sentences, spelled, stem, words
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,15 @@ def test_forms_of_a_word_share_a_stem(name: str, one: str, other: str) -> None:
 )
 def test_sentences_end_where_a_reader_would_stop(text: str, expected: list[str]) -> None:
     assert [text[start:end] for start, end in sentences(text)] == expected
+
+
+def test_words_are_given_as_they_are_spelled() -> None:
+    assert list(spelled("Where did McCoy's NFL_team play?")) == ["Where", "did", "McCoy", "s", "NFL", "team", "play"]
+
+
+def test_initials_do_not_end_a_sentence() -> None:
+    text = "He sued the U.S. government, e.g. over patents of J. Smith. It lost."
+    assert [text[start:end] for start, end in sentences(text)] == [text[:-9], text[-8:]]
 
 
 @given(st.text())

@@ -174,3 +174,15 @@ async def test_a_long_question_is_cut_to_its_rarest_words(store: Store, monkeypa
 
 async def test_forms_of_a_word_are_searched_for_once(store: Store) -> None:
     assert await store.read(lambda db: search.query(db, "sleep sleeping sleeps")) == '"sleep"'
+
+
+async def test_a_passage_that_has_all_of_a_rare_question_comes_near_to_what_is_possible(store: Store) -> None:
+    await put(store, {f"page{n}": f"# Page {n}\n\nNothing but the otter number {n}." for n in range(search.FEW)})
+    whole = (await ask(store, "Where do seals sleep?"))[0]
+    assert 0.4 < whole.score / whole.possible <= 1.0
+    part = (await ask(store, "Where do seals and walruses of Antarctica sleep?"))[0]
+    assert part.score / part.possible < whole.score / whole.possible / 1.5
+
+
+async def test_of_a_small_collection_it_is_not_known_what_is_possible(store: Store) -> None:
+    assert (await ask(store, "Where do seals sleep?"))[0].possible == 0.0
