@@ -106,6 +106,10 @@ def _load(model: Path, *, threads: int, parts: Sequence[str]) -> Any:
     import llama_cpp
     from llama_cpp import llama_cpp as native
 
+    from agentd.models.llama.native import begin
+
+    begin()  # llama-cpp-python does not look for what was compiled for this processor
+
     class Llama(llama_cpp.Llama):
         """Tells how many tokens the prompt had, which a streamed answer does not."""
 
