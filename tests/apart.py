@@ -25,8 +25,6 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 MARK = "native"
-PATIENCE = 0.9
-"""Of pytest's own limit for a test: it is given up before that, because that would end pytest."""
 _BEGIN = "llama_backend_init"
 
 
@@ -51,7 +49,7 @@ class Copy:
 
     def run(self, item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
         """What came of one test, after which `following` is run here next."""
-        start, seconds = time.time(), PATIENCE * _limit(item)
+        start, seconds = time.time(), _limit(item)
         self._ours.send((self._numbers[item], following and self._numbers[following]))
         try:
             if not self._ours.poll(seconds):
@@ -126,6 +124,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if item.get_closest_marker(MARK) is None or item.config.getoption("usepdb"):
         _forbid_native()
         return None
+    if item.config.pluginmanager.hasplugin("timeout"):
+        item.config.hook.pytest_timeout_cancel_timer(item=item)  # here it would end pytest; the copy is timed instead
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     stash = item.session.stash
     copy = stash[_copy] = stash.get(_copy, None) or Copy(item.session)
