@@ -1,6 +1,7 @@
 """Questions with known answers, asked through the daemon as a client asks them, by each model and beside a peer.
 
-`python -m bench.answers [--quick] [--json FILE] [--data DIR|FILE] [--model NAME...] [--part NAME...] [--resume FILE]`.
+`python -m bench.answers [--quick] [--json FILE] [--data DIR|FILE] [--model NAME...] [--part NAME...]
+[--questions N] [--resume FILE]`.
 The peer is the same model with the same eight passages and the plain prompt that most systems use, through the
 high-level `Llama` with as many threads. Without --data the questions are those about agentd's own documentation; DIR or
 FILE holds others in SQuAD form. Models are fetched as `agentd.testing.real_models` says.
@@ -76,6 +77,9 @@ def _options(arguments: Sequence[str] | None, plan_of: dict[bool, Plan]) -> argp
     parser.add_argument(
         "--model", action="append", metavar="NAME", help=f"only this one of {', '.join(FULL.questions)}"
     )
+    parser.add_argument(
+        "--questions", type=int, metavar="N", help="only so many for each language model, the first of the fixed order"
+    )
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part")
     parser.add_argument(
         "--resume", type=Path, metavar="FILE", help="keep the replies here, and go on from what is there"
@@ -93,7 +97,7 @@ def _options(arguments: Sequence[str] | None, plan_of: dict[bool, Plan]) -> argp
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments, {True: QUICK, False: FULL})
-    plan = QUICK if options.quick else FULL
+    plan = (QUICK if options.quick else FULL).with_questions(options.questions)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     picture = options.picture or (None if options.quick else PICTURES / "answers.svg")
     try:

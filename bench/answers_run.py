@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agentd.models.llama.ways import PLAINEST
@@ -32,6 +32,13 @@ class Plan:
     sums: int = len(SUMS)
     follow_ups: int = 20
     tokens: int = 96
+
+    def with_questions(self, most: int | None) -> Plan:
+        """With fewer questions for language models; they are among those of this plan."""
+        if most is None:
+            return self
+        fewer = {name: count if count is None else min(count, most) for name, count in self.questions.items()}
+        return replace(self, questions=fewer, first_texts=min(self.first_texts, most))
 
 
 FULL = Plan(questions={EXTRACTIVE: None, "smollm2-135m": 200, "qwen-coder-0.5b": 200, "qwen-coder-1.5b": 120})

@@ -16,7 +16,8 @@ from bench.answers_judge import holds_number, is_right, normal, quantile, refuse
 from bench.answers_peer import PeerFailed, peer, prompt
 from bench.answers_rows import MOST, Known, paired, panels, rows
 
-SETTINGS = {"data": "d", "tokens": 96}
+SETTINGS = {"data": "d", "tokens": 96}from bench.answers_run import EXTRACTIVE, FULL
+
 
 
 # --- Judging ---------------------------------------------------------------------------------------------------------
@@ -335,3 +336,9 @@ def test_wrong_options_and_files_are_told(tmp_path: Path, capsys: pytest.Capture
     assert "there is no model gpt; there are extractive, smollm2-135m" in capsys.readouterr().err
     assert answers.main(["--data", str(tmp_path / "none.json"), "--model", "extractive"]) == 1
     assert "does not hold questions in SQuAD form" in capsys.readouterr().err
+
+
+def test_fewer_questions_are_among_those_of_the_full_form() -> None:
+    few = FULL.with_questions(12)
+    assert few.questions[EXTRACTIVE] is None and few.questions["qwen-coder-1.5b"] == 12 and few.first_texts == 12
+    assert FULL.with_questions(None) == FULL and FULL.with_questions(1000) == FULL
