@@ -15,9 +15,9 @@ from bench.answers_journal import Journal, OtherRun, Reply
 from bench.answers_judge import holds_number, is_right, normal, quantile, refuses, share
 from bench.answers_peer import PeerFailed, peer, prompt
 from bench.answers_rows import MOST, Known, paired, panels, rows
+from bench.answers_run import EXTRACTIVE, FULL
 
-SETTINGS = {"data": "d", "tokens": 96}from bench.answers_run import EXTRACTIVE, FULL
-
+SETTINGS = {"data": "d", "tokens": 96}
 
 
 # --- Judging ---------------------------------------------------------------------------------------------------------
