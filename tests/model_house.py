@@ -31,3 +31,12 @@ def shelved(state_dir: Path, name: str = "small") -> Path:
 
 def agentd_model(state_dir: Path, *arguments: str) -> int:
     return main(["model", *arguments, "--state-dir", str(state_dir)])
+
+
+NOTES = tuple(f" {note}" for note in "do re mi fa sol la ti ut si so".split())
+
+
+def write_song_model(path: Path) -> None:
+    """A model that never ends and, at temperature 1, never goes round in circles: any note follows any other."""
+    any_note = {note: 1 / len(NOTES) for note in NOTES}
+    write_table_model(path, {"\n": any_note, **dict.fromkeys(NOTES, any_note)})

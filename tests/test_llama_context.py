@@ -88,7 +88,7 @@ async def test_a_smaller_model_that_takes_over_gets_a_prompt_that_fits(tmp_path:
 async def test_a_server_that_says_how_much_it_has_is_believed(tmp_path: Path, model: Path) -> None:
     async with OpenAIServer() as server:
         small = "This model's maximum context length is 1500 tokens. However, you requested 4000 tokens."
-        long = [Stream(steps=[text("So it is. " * 100), end()])] * 6
+        long = [Stream(steps=[text(" ".join(f"So it is {n}." for n in range(70))), end()])] * 6
         server.replies += [*long, Refusal(status=400, message=small), *long]
         environment = {"AGENTD_MODEL__REMOTE__BASE_URL": server.base_url, "AGENTD_MODEL__REMOTE__NAME": "big"}
         only = daemon(tmp_path / "s", 'model.order=["remote"]', model=model, environment=environment)

@@ -30,6 +30,7 @@ from agentd.testing.gguf import chain, write_table_model
 from tests import native_faults
 from tests.daemons import DaemonProcess
 from tests.house import next_answer, next_of, running
+from tests.model_house import write_song_model
 
 pytestmark = pytest.mark.native
 
@@ -124,9 +125,9 @@ async def test_what_llama_cpp_itself_refuses_ends_one_turn_in_words_and_no_proce
 
 
 async def test_a_cache_that_is_full_makes_answers_wait_and_ends_none(tmp_path: Path) -> None:
-    write_table_model(tmp_path / "endless.gguf", {"\n": " la", " la": " la"})
+    write_song_model(tmp_path / "endless.gguf")
     local = LlamaModel(tmp_path / "endless.gguf", threads=1, context=4096, patience=HASTY)
-    settings = Settings.model_validate({"model": {"sampling": {"temperature": 0, "max_tokens": 1500}}})
+    settings = Settings.model_validate({"model": {"sampling": {"temperature": 1, "max_tokens": 1500}}})
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(local)
         house = await stack.enter_async_context(running(tmp_path / "s", local, settings))
@@ -137,7 +138,7 @@ async def test_a_cache_that_is_full_makes_answers_wait_and_ends_none(tmp_path: P
             *(ask(client, session, "Sing.") for client, session in zip(clients, sessions, strict=True))
         )
         assert [answer.outcome for answer in answers] == ["answer"] * 3
-        assert [answer.text.split("(")[0].split() for answer in answers] == [["la"] * 1500] * 3
+        assert [len(answer.text.split("(")[0].split()) for answer in answers] == [1500] * 3
         assert (await local.child()).pid == child
 
 
@@ -174,9 +175,9 @@ async def test_a_crash_loop_refuses_the_model_with_its_reason_and_the_documents_
         async for _ in client.ingest([folder]):
             pass
         session = (await client.open()).session
-        assert (await ask(client, session, "Well?")).text.strip() == ANSWER
+        assert (await ask(client, session, "Hello.")).text.strip() == ANSWER
         native_faults.provoke(place, native_faults.ALWAYS + "a null pointer")
-        answers = [await ask(client, session, f"When does the blue boat leave, {n}?") for n in range(3)]
+        answers = [await ask(client, session, "When does the blue boat leave the harbour?") for _ in range(3)]
         assert [(answer.outcome, answer.model) for answer in answers] == [("answer", "extractive")] * 3
         assert all("noon" in answer.text for answer in answers)
         problems = " ".join((await client.get("status"))["problems"])

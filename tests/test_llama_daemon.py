@@ -12,6 +12,7 @@ from agentd import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
 from tests.daemons import DaemonProcess, processes_of
 from tests.house import next_answer, next_of
+from tests.model_house import NOTES, write_song_model
 
 GREEDY = ("--set", "model.sampling.temperature=0")
 WORDS = ("\n", " The", " answer", " is", " known", ".", "</s>")
@@ -27,7 +28,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def endless(tmp_path: Path) -> Path:
     path = tmp_path / "endless.gguf"
-    write_table_model(path, {"\n": " la", " la": " la"})
+    write_song_model(path)
     return path
 
 
@@ -96,24 +97,38 @@ async def test_control_tokens_in_a_question_and_in_a_document_are_only_text(tmp_
         found = await next_of(client, protocol.Found)
         assert isinstance(found, protocol.Found) and found.citations
         answer = await next_answer(client)
-        assert (answer.outcome, answer.text.strip()) == ("answer", "safe")
+        assert (answer.outcome, answer.text.split("\n\n> ")[0]) == ("answer", "safe"), "but for the quote below it"
 
 
 async def test_stop_ends_the_answer_and_keeps_what_was_said(tmp_path: Path, endless: Path) -> None:
-    unlimited = ("--set", "model.sampling.max_tokens=8000", "--set", "model.context=8192")
+    unlimited = (
+        "--set",
+        "model.sampling.temperature=1",
+        "--set",
+        "model.sampling.max_tokens=8000",
+        "--set",
+        "model.context=8192",
+    )
     async with daemon(tmp_path / "s", endless, *unlimited) as running, running.client() as client:
         session = (await client.open()).session
         await client.post(session, "Sing.")
         await next_of(client, protocol.Chunk)
         assert await client.stop(session)
         answer = await next_answer(client)
-        assert answer.outcome == "interrupted" and answer.text.strip().startswith("la")
+        assert answer.outcome == "interrupted" and answer.text.split()[0] in {note.strip() for note in NOTES}
 
 
 async def test_a_child_that_is_killed_in_mid_answer_costs_a_retry_and_never_the_daemon(
     tmp_path: Path, endless: Path
 ) -> None:
-    limited = ("--set", "model.sampling.max_tokens=4000", "--set", "model.context=8192")
+    limited = (
+        "--set",
+        "model.sampling.temperature=1",
+        "--set",
+        "model.sampling.max_tokens=4000",
+        "--set",
+        "model.context=8192",
+    )
     async with daemon(tmp_path / "s", endless, *limited) as running, running.client() as client:
         session = (await client.open()).session
         await client.post(session, "Sing.")
@@ -123,7 +138,8 @@ async def test_a_child_that_is_killed_in_mid_answer_costs_a_retry_and_never_the_
         assert isinstance(restarted, protocol.State)
         answer = await next_answer(client)
         assert answer.outcome == "answer"
-        assert answer.text.split("(")[0].split() == ["la"] * 4000
+        words = answer.text.split("(")[0].split()
+        assert len(words) == 4000 and {f" {word}" for word in words} == set(NOTES)
     assert processes_of(tmp_path / "s") == []
 
 
