@@ -30,7 +30,7 @@ async def handed_over(client: Client) -> str:
     while True:
         state = await next_of(client, protocol.State, state="running")
         assert isinstance(state, protocol.State)
-        if state.detail:
+        if "answers instead" in state.detail:
             return state.detail
 
 

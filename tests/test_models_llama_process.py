@@ -181,7 +181,11 @@ async def test_only_what_names_a_cause_is_given_as_the_reason_of_an_end(
 @pytest.mark.parametrize(
     ("number", "fault", "words"),
     [
-        (signal.SIGILL, True, "SIGILL: llama.cpp was built for another processor; build it on this machine: .* -m pip"),
+        (
+            signal.SIGILL,
+            True,
+            "SIGILL: llama.cpp was built for another processor; build it .*: (.* -m pip|make -C)",
+        ),
         (signal.SIGABRT, True, "SIGABRT$"),
         (signal.SIGKILL, False, "SIGKILL; often"),
         (signal.SIGTERM, False, "SIGTERM$"),
