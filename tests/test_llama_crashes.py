@@ -36,7 +36,7 @@ pytestmark = pytest.mark.native
 
 WORDS = (" The", " answer", " is", " known", ".")
 ANSWER = "The answer is known."
-HASTY = Patience(pause=0.001, beat=0.05, beats=10)
+HASTY = Patience(pause=0.001, beat=0.2, beats=15)
 
 DEATHS = {
     "several threads on one context": "killed by SIGABRT",
@@ -48,7 +48,7 @@ DEATHS = {
     "a context that was freed": "killed by SIGSEGV",
     "a null pointer": "killed by SIGSEGV",
     "kill -9": "killed by SIGKILL",
-    "a hang": "did not answer for 0.5 s and was killed",
+    "a hang": "did not answer for 3 s and was killed",
     "an exception": "ended with exit code 1 (MemoryError",
     "nonsense on the socket": "sent something else than messages",
 }
