@@ -28,6 +28,7 @@ from agentd.events import (
 )
 from agentd.evidence.attribution import rests_on, support
 from agentd.evidence.replies import FLAWS, Flaw, flaw, is_refusal
+from agentd.evidence.smalltalk import is_small_talk
 from agentd.generation import (
     Finish,
     HandedOver,
@@ -223,7 +224,9 @@ class Turn:
         """The first request; without tools if there is no room for them beside the question."""
         runner = self._runner
         context = await model.context(runner.settings.limits) if isinstance(model, Bounded) else None
-        offered = runner.tools if isinstance(model, ToolUser) and model.tools and not plain else {}
+        # Who is greeted needs no tool, and small models call one all the same.
+        useful = not plain and not is_small_talk(self._inbound.text)
+        offered = runner.tools if useful and isinstance(model, ToolUser) and model.tools else {}
         try:
             return await self._open_with(model, context, prepared, offered, plain=plain)
         except PromptTooLong as error:

@@ -568,3 +568,11 @@ def test_the_constant_beginning_is_what_every_prompt_begins_with() -> None:
     with_tools, without = runner.constant(tools=True), runner.constant(tools=False)
     assert len(with_tools.tools) == 3 and without.tools == ()
     assert [message.role for message in without.messages] == ["system"]
+
+
+async def test_small_talk_is_offered_no_tools() -> None:
+    model = tool_user(says("Hello!"), says("Yes."))
+    house = House(model)
+    await house.run(inbound("hello"))
+    await house.run(inbound("one two"))
+    assert [bool(request.tools) for request in model.requests] == [False, True]
