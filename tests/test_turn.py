@@ -377,7 +377,7 @@ async def test_a_turn_that_is_stopped_in_a_tool_keeps_what_it_said() -> None:
 
     model = tool_user([TextDelta(text="Wait."), *calls(("search_documents", '{"query": "x"}'))])
     house = House(model, Slow())
-    turn = house.runner.begin(inbound(), 1)
+    turn = house.runner.begin(inbound("one two"), 1)
     task = asyncio.create_task(turn.run(), name="turn")
     async with asyncio.timeout(5):
         while not any(isinstance(e, ToolCallRequested) for e in house.events):
