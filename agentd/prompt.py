@@ -202,8 +202,8 @@ def quoted(sentence: str, mark: str) -> str:
 
 
 def without_sources(text: str) -> str:
-    """An answer as the model gave it: without the marks and the quote that agentd added."""
-    return _MARKS.sub(lambda found: found[0] if found[1] is None else "", _QUOTE.sub("", text))
+    """An answer as the model gave it: without the marks and quotes that agentd added."""
+    return _MARKS.sub(lambda found: found[0] if found[1] is None else "", _QUOTES.sub("", text))
 
 
 def turns_of(history: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
@@ -220,7 +220,7 @@ _MARKS = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|[ \t]?\[(\d{1,3})\]", re.DOTALL
 """Code, which is left alone, or a citation mark with the blank before it."""
 
 
-_QUOTE = re.compile(r"\n\n> [^\n]+ \[\d{1,3}\]\s*\Z")
+_QUOTES = re.compile(r"(?:\n\n> [^\n]+ \[\d{1,3}\][ \t]*)+\s*\Z")
 
 
 def check_citations(text: str, passages: Sequence[Passage]) -> tuple[str, tuple[Citation, ...]]:

@@ -27,7 +27,7 @@ from agentd.events import (
     TurnStarted,
 )
 from agentd.evidence.attribution import rests_on, support
-from agentd.evidence.replies import FLAWS, Flaw, flaw, is_refusal
+from agentd.evidence.replies import FLAWS, Flaw, flaw
 from agentd.evidence.smalltalk import is_small_talk
 from agentd.generation import (
     Finish,
@@ -198,12 +198,20 @@ class Turn:
         return flaw(self._telling.raw, told=(*filter(None, told), self._inbound.text, prepared.question))
 
     async def _cite(self, prepared: Prepared) -> None:
-        """Number the passages by their use, and quote the sentence that stands behind the answer."""
+        """Number the passages by their use, and quote what stands behind the answer.
+
+        That is the sentence on which it rests, and the one that is likeliest to answer the question if that is
+        another: small models answer from the wrong sentence, and refuse, too often.
+        """
         telling, passages = self._telling, self._sources.passages
-        # Small models refuse too often: then the sentence that comes nearest to an answer stands below the refusal.
-        found = support("" if is_refusal(telling.raw) else telling.raw, passages, prepared.question)
-        if found is not None and " ".join(found.text.split()) not in " ".join(telling.raw.split()):
-            await telling.add(prompt.quoted(found.text, f"[{telling.number(found.passage)}]"))
+        said = [" ".join(telling.raw.split())]
+        for reply in (telling.raw, ""):
+            found = support(reply, passages, prepared.question)
+            quote = "" if found is None else " ".join(found.text.split())
+            if found is None or quote in said[0] or any(quote in other or other in quote for other in said[1:]):
+                continue
+            await telling.add(prompt.quoted(quote, f"[{telling.number(found.passage)}]"))
+            said.append(quote)
         cited = self._sources.renumber(telling.used)
         await self._runner.bus.publish(DocumentsRetrieved(**self._event(), passages=cited))
 

@@ -216,3 +216,9 @@ def test_brackets_are_left_alone_where_nothing_was_retrieved() -> None:
 
 def test_a_passage_is_rendered_with_its_number_and_place() -> None:
     assert prompt.render_passage(passage(2, "Text.")) == "[2] Durability, Crash\nText.\n"
+
+
+def test_an_earlier_answer_is_shown_to_the_model_as_it_gave_it() -> None:
+    answer = "On the third. [1]" + prompt.quoted("Rent is due\non the third.", "[1]") + prompt.quoted("Or not.", "[2]")
+    assert prompt.without_sources(answer) == "On the third."
+    assert prompt.without_sources("> A quote of its own. [1]\n\nAnd more. [2]") == "> A quote of its own.\n\nAnd more."

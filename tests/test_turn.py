@@ -576,3 +576,18 @@ async def test_small_talk_is_offered_no_tools() -> None:
     await house.run(inbound("hello"))
     await house.run(inbound("one two"))
     assert [bool(request.tools) for request in model.requests] == [False, True]
+
+
+async def test_an_answer_from_another_sentence_than_the_likeliest_is_followed_by_both() -> None:
+    house = House(writer(says("It rained on Monday.")), ListedDocuments(RENT, WEATHER))
+    answer = await house.run(inbound(ASKED))
+    head, *quotes = answer.text.split("\n\n> ")
+    assert head == "It rained on Monday. [1]"
+    assert [quote.split(" [")[0] for quote in quotes] == [WEATHER.text, RENT.text]
+    assert [citation.start for citation in answer.citations] == [WEATHER.start, RENT.start]
+
+
+async def test_a_model_that_refuses_what_the_documents_hold_is_followed_by_their_sentence() -> None:
+    house = House(writer(says("The passages do not mention that.")), ListedDocuments(RENT))
+    answer = await house.run(inbound(ASKED))
+    assert answer.text == f"The passages do not mention that.\n\n> {RENT.text} [1]"
