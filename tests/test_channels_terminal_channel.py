@@ -98,7 +98,7 @@ async def test_the_answer_of_a_request_whose_connection_is_gone_is_history_and_u
 
 
 async def test_stop_keeps_what_was_said(tmp_path: Path) -> None:
-    model = ScriptedModel(lambda r: [TextDelta(text="word ")] * 1_000_000)
+    model = ScriptedModel(lambda r: (TextDelta(text=f"word {n} ") for n in range(1_000_000)))
     async with running(tmp_path / "s", model) as house, house.client() as client:
         session = (await client.open()).session
         await client.post(session, "talk")

@@ -84,7 +84,7 @@ async def test_the_first_conversation_needs_no_daemon(tmp_path: Path) -> None:
         await terminal.shows("1 added")
         terminal.enter("When does the ferry to Hydra leave?")
         await terminal.shows("14:25")
-        await terminal.shows("notes.md")
+        await terminal.until(lambda: "notes.md" in "".join(map(str.strip, terminal.lines)), "a path of several lines")
         terminal.enter("/good")
         await terminal.shows("marked as good")
         terminal.enter("/sessions")
