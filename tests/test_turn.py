@@ -220,7 +220,7 @@ async def test_a_turn_that_takes_too_long_ends() -> None:
 
 
 async def test_a_cancelled_turn_keeps_what_it_said() -> None:
-    model = ScriptedModel(lambda request: [TextDelta(text="one "), TextDelta(text="two")] * 1000)
+    model = ScriptedModel(lambda request: (TextDelta(text=f"one {n} ") for n in range(100_000)))
     house = House(model)
     turn = house.runner.begin(inbound(), 1)
     task = asyncio.create_task(turn.run(), name="turn")

@@ -143,7 +143,7 @@ async def test_sessions_are_answered_in_parallel_up_to_the_limit_and_in_turn() -
 
 async def test_stop_ends_the_running_turn_keeps_what_it_said_and_goes_on_with_the_next() -> None:
     house = House()
-    house.model = ScriptedModel(lambda r: [TextDelta(text=f"{question_of(r)} ")] * 100_000)
+    house.model = ScriptedModel(lambda r: (TextDelta(text=f"{question_of(r)} {n} ") for n in range(100_000)))
     async with house.running():
         await house.bus.publish(inbound("endless"))
         await house.bus.publish(inbound("next"))
