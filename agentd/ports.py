@@ -356,13 +356,15 @@ class IngestProgress:
     finished: bool = False
 
 
-class DocumentView(Protocol):
-    def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
-        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`."""
-        ...
-
+class Counted(Protocol):
     async def counts(self, principal: Principal) -> tuple[int, int]:
         """How many documents and chunks there are."""
+        ...
+
+
+class DocumentView(Counted, Protocol):
+    def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
+        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`."""
         ...
 
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from agentd.events import InboundEvent, Passage, Principal
+from agentd.events import InboundEvent, Passage
 from agentd.evidence.answerable import judge
 from agentd.evidence.excerpts import excerpts
 from agentd.evidence.follow_ups import refers_back
 from agentd.evidence.pasted import divided
 from agentd.evidence.questions import asks_for_facts, wants_documents
 from agentd.evidence.smalltalk import lacks_topic
-from agentd.ports import ChatModel, Citer, Documents, Pace, Paced, StoredMessage, Writer
+from agentd.ports import ChatModel, Citer, Counted, Documents, Pace, Paced, StoredMessage, Writer
 from agentd.prompt import estimate_tokens
 from agentd.window import History
 
@@ -34,12 +33,6 @@ PATIENCE = 10
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009), smaller than theirs for short lists."""
 READINGS = (0.5, 1.0, 0.7)
 """What a place counts in the results for a follow-up alone, with the last question, and with its answer too."""
-
-
-class Counted(Protocol):
-    async def counts(self, principal: Principal) -> tuple[int, int]:
-        """How many documents and chunks there are."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,10 +75,8 @@ class Preparation:
         if question == asked and lacks_topic(asked):
             return Prepared(question=asked)
         judgement = await asyncio.to_thread(judge, question, found)
-        if judgement.answerable:
-            return Prepared(question=question, passages=tuple(await self._cut(question, found, model)))
         decides = isinstance(model, Citer) and model.cites
-        if question != asked or decides:
+        if judgement.answerable or decides or question != asked:
             return Prepared(question=question, passages=tuple(await self._cut(question, found, model)))
         refused = asks_for_facts(asked) and not await self._said(inbound, asked)
         return Prepared(question=question, refused=refused and await self._has_documents(inbound))
@@ -115,7 +106,8 @@ class Preparation:
     async def _said(self, inbound: InboundEvent, asked: str) -> bool:
         """Whether the conversation itself may hold the answer."""
         said = await self._history.context(inbound.session_id, limit=20)
-        return bool(said) and judge(asked, [_as_passage(n, line) for n, line in enumerate(said, start=1)]).answerable
+        passages = [_as_passage(n, line) for n, line in enumerate(said, start=1)]
+        return bool(said) and (await asyncio.to_thread(judge, asked, passages)).answerable
 
     async def _has_documents(self, inbound: InboundEvent) -> bool:
         documents, _ = await self._library.counts(inbound.principal)

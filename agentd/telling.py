@@ -16,7 +16,7 @@ _SUSPECTS = ("```json", "{", "<tool_call>", "[{")
 
 
 class Telling:
-    """The text of one turn. `rests`, if any, finds the passages on which a sentence rests, so that it gets marks."""
+    """The text of one turn. It has the marks of its sources from when `mark` is called."""
 
     def __init__(self, show: Show) -> None:
         self._show = show

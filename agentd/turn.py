@@ -89,7 +89,6 @@ class _NoAnswer(Exception):
 
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(FLAWS[flaw])
-        self.flaw = flaw
 
 
 class Turn:
@@ -206,7 +205,7 @@ class Turn:
         telling, passages = self._telling, self._sources.passages
         said = [" ".join(telling.raw.split())]
         for reply in (telling.raw, ""):
-            found = support(reply, passages, prepared.question)
+            found = await asyncio.to_thread(support, reply, passages, prepared.question)
             quote = "" if found is None else " ".join(found.text.split())
             if found is None or quote in said[0] or any(quote in other or other in quote for other in said[1:]):
                 continue

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from typing import Protocol
 
-from agentd.events import OWNER, Passage, Principal
+from agentd.events import OWNER, Passage
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.pasted import divided
 from agentd.evidence.sentences import best
@@ -28,6 +27,7 @@ from agentd.generation import (
     Usage,
 )
 from agentd.language import is_ended, joined
+from agentd.ports import Counted
 from agentd.prompt import estimate_tokens, render_passage
 
 _WITHOUT = (
@@ -63,12 +63,6 @@ _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 """Code, which is kept, or something in a document's own words that would read as a citation of ours."""
 
 
-class _Counted(Protocol):
-    async def counts(self, principal: Principal) -> tuple[int, int]:
-        """How many documents and chunks there are."""
-        ...
-
-
 class ExtractiveModel:
     """Implements `ports.ChatModel`; `documents` tells whether there are any at all.
 
@@ -77,7 +71,7 @@ class ExtractiveModel:
 
     name = "extractive"
 
-    def __init__(self, documents: _Counted, *, alone: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, documents: Counted, *, alone: Callable[[], bool] = lambda: True) -> None:
         self._documents = documents
         self._alone = alone
 
