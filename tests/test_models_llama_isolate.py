@@ -9,7 +9,8 @@ import time
 import pytest
 
 from agentd.errors import ModelError
-from agentd.models.llama.isolate import Crashed, isolated
+from agentd.limits import Crashed
+from agentd.models.llama.isolate import isolated
 
 SECONDS = 20.0
 

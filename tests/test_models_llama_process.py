@@ -16,7 +16,7 @@ import pytest
 from agentd.errors import ModelError
 from agentd.models.llama import process as process_module
 from agentd.models.llama.answer import ChildDied
-from agentd.models.llama.process import MODULE, Process, child_environment
+from agentd.models.llama.process import MODULE, Process
 from agentd.models.llama.wire import Count, Embed, Line, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
 
@@ -59,13 +59,6 @@ async def test_the_child_gets_no_descriptor_but_its_own(load: Load, tmp_path: Pa
         async with Process(beat=5, beats=12) as process:
             await process.load(load)
             assert str(tmp_path / "secret") not in open_files(process.pid)
-
-
-def test_secrets_of_the_daemon_do_not_reach_the_child() -> None:
-    ours = {"PATH": "/bin", "TELEGRAM_TOKEN": "x", "AGENTD_OWNER": "x", "LC_ALL": "C", "OMP_WAIT_POLICY": "active"}
-    theirs = child_environment(ours)
-    ours_to_say = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
-    assert theirs == {"PATH": "/bin", "LC_ALL": "C"} | ours_to_say
 
 
 async def test_a_killed_child_fails_what_was_asked_with_how_it_ended(load: Load) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from agentd.models.llama.process import child_environment
+from agentd.limits import child_environment
 
 SECONDS = 30.0
 _ASK = "import sys; from agentd.models.llama.native import finds_gpu; sys.exit(0 if finds_gpu() else 3)"

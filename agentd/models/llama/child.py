@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
+from agentd.limits import Crashed
 from agentd.models.llama import files, machine, verdict
 from agentd.models.llama.advice import advice_of
 from agentd.models.llama.checks import Checks, here, of_file
-from agentd.models.llama.isolate import Crashed, isolated
+from agentd.models.llama.isolate import isolated
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.llama.wire import (
     Cancel,

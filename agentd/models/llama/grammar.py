@@ -11,7 +11,8 @@ from collections import OrderedDict
 from typing import Any
 
 from agentd.errors import ModelError
-from agentd.models.llama.isolate import Crashed, isolated
+from agentd.limits import Crashed
+from agentd.models.llama.isolate import isolated
 from agentd.models.llama.sampler import Grammar
 from agentd.models.llama.vocabulary import Vocabulary
 

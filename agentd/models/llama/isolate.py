@@ -16,16 +16,13 @@ import warnings
 from collections.abc import Callable
 
 from agentd.errors import ModelError
+from agentd.limits import Crashed
 
 log = logging.getLogger(__name__)
 
 MOST_MEMORY = 1 << 30
 """Bytes that the copy may take beyond what the process has, unless it is told otherwise."""
 _RESULT, _REFUSED, _FAILED = b"r", b"e", b"f"
-
-
-class Crashed(Exception):
-    """The copy ended without a result; the message says how."""
 
 
 def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> bytes:

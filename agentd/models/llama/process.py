@@ -9,13 +9,14 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from agentd.errors import ModelError
 from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.limits import child_environment
 from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.ways import rebuild_hint
 from agentd.models.llama.wire import (
@@ -65,16 +66,6 @@ _NAMES_A_CAUSE = re.compile("error|fail|assert|abort|terminate|exception|cannot|
 _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 """The first word of a line that the child's own log wrote."""
 EXIT_SECONDS = 5.0
-
-_KEPT = re.compile(
-    r"PATH|HOME|TMPDIR|TZ|LANG|LC_.*|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|(OMP|GOMP|GGML|LLAMA|CUDA|HIP|ROCR|VK)_.*"
-)
-
-
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of ours the child gets: nothing that could hold a secret, threads that wait asleep, no debugger on abort."""
-    kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
-    return {**kept, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
 
 
 class _Line(asyncio.Protocol):

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.limits import Crashed
 from agentd.models.llama.blocks import FORMS
 from agentd.models.llama.driver import Driver
-from agentd.models.llama.isolate import MOST_MEMORY, Crashed, isolated
+from agentd.models.llama.isolate import MOST_MEMORY, isolated
 from agentd.models.llama.job import Span
 from agentd.models.llama.sampler import Sampler
 from agentd.models.llama.specimen import CONTEXT, NAMES, Specimen
