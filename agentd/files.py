@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
+
+from agentd.ownership import own_directory
 
 READ_BYTES = 16 * 1024
 
@@ -52,7 +53,7 @@ class Files(Protocol):
     """The operations. Paths are absolute; descriptors are valid until `close`."""
 
     def make_directory(self, path: str) -> None:
-        """Mode 0700, with its parents; one that exists gets this mode."""
+        """Mode 0700, with its parents; one that is there becomes ours alone, or is refused, see `own_directory`."""
         ...
 
     def names(self, directory: str) -> list[str]: ...
@@ -129,14 +130,7 @@ class OsFiles:
     """Implements `Files` on the operating system."""
 
     def make_directory(self, path: str) -> None:
-        try:
-            os.makedirs(path, mode=0o700)
-        except FileExistsError:
-            found = os.lstat(path)
-            if not stat.S_ISDIR(found.st_mode):
-                raise
-            if stat.S_IMODE(found.st_mode) != 0o700:
-                os.chmod(path, 0o700)
+        own_directory(path)
 
     def names(self, directory: str) -> list[str]:
         return os.listdir(directory)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agentd.errors import StateError, StateInUse
+from agentd.files import explain
+from agentd.ownership import open_own, own_directory
+
+_PID = re.compile(rb"\d*\n?")
 
 
 def _command(pid: int) -> str:
@@ -32,14 +37,7 @@ class StateLock:
 
     def __enter__(self) -> Self:
         """Makes the directory where it is missing. Raises `StateInUse` with the holder's pid, or `StateError`."""
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StateError(
-                f"the state directory {self._path.parent} cannot be used: {error.strerror}; "
-                "make it writable or choose another one with --state-dir."
-            ) from None
+        self._fd = self._opened()
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -51,11 +49,28 @@ class StateLock:
                 "stop it, or choose another one with --state-dir.",
                 pid=pid,
             ) from None
-        # Nothing depends on the pid but the message above, so that a full disk does not matter here.
+        self._sign()
+        return self
+
+    def _opened(self) -> int:
+        try:
+            own_directory(str(self._path.parent))
+            return open_own(str(self._path), os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise StateError(
+                f"the state directory {self._path.parent} cannot be used: {explain(error)}; "
+                "make it writable or choose another one with --state-dir."
+            ) from None
+
+    def _sign(self) -> None:
+        """Write our pid in place of an earlier one; what never was a pid is somebody's file under this name."""
+        # Nothing depends on the pid but a message, so that a full disk does not matter here.
         with suppress(OSError):
+            if not _PID.fullmatch(os.pread(self._fd, 32, 0)):
+                os.close(self._fd)
+                raise StateError(f"{self._path} holds something else than a process id; move it away and start again.")
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-        return self
 
     def _holder(self) -> int | None:
         with suppress(OSError, ValueError):

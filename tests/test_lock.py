@@ -60,3 +60,20 @@ def test_a_directory_that_cannot_be_used_is_named_with_the_way_out(tmp_path: Pat
     (tmp_path / "file").write_text("x")
     with pytest.raises(StateError, match=r"file.*--state-dir"):
         StateLock(tmp_path / "file" / "state").__enter__()
+
+
+def test_a_lock_that_leads_elsewhere_is_refused_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    for name, plant in (("link", victim.__class__.symlink_to), ("hard", victim.__class__.hardlink_to)):
+        (tmp_path / name).mkdir()
+        plant(tmp_path / name / "lock", victim)
+        with pytest.raises(StateError, match=r"lock (is a link|holds something else than a process id)"):
+            StateLock(tmp_path / name).__enter__()
+    assert victim.read_text() == "precious"
+
+
+def test_a_lock_file_that_a_full_disk_left_empty_is_used(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("")
+    with StateLock(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
