@@ -116,7 +116,8 @@ class Client:
         self, session: str | None = None, *, history: int = 0, after: protocol.Cursor | None = None
     ) -> protocol.SessionOpened:
         """Follow a session: a new one (None), "last", one by id or by name."""
-        request = protocol.Open(id=self._next_id(), session=session, history=history, after=after)
+        with protocol.explained():
+            request = protocol.Open(id=self._next_id(), session=session, history=history, after=after)
         return await self._ask(request, protocol.SessionOpened)
 
     async def post(
@@ -130,7 +131,8 @@ class Client:
     ) -> protocol.Accepted:
         """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`."""
         message_id = message_id or new_message_id()
-        post = protocol.Post(id=message_id, session=session, text=text, reply=reply, documents=documents)
+        with protocol.explained():
+            post = protocol.Post(id=message_id, session=session, text=text, reply=reply, documents=documents)
         return await self._ask(post, protocol.Accepted)
 
     async def stop(self, session: str) -> bool:
@@ -140,7 +142,8 @@ class Client:
     async def get(
         self, what: Literal["status", "sessions", "history"], *, session: str = "", limit: int = 50
     ) -> dict[str, Any]:
-        request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
+        with protocol.explained():
+            request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
         return (await self._ask(request, protocol.Told)).data
 
     async def command(self, text: str, *, session: str = "") -> protocol.CommandReply:
@@ -158,7 +161,10 @@ class Client:
         limit: int = 200,
     ) -> dict[str, Any]:
         """Look after what is pending and what is dead; see `protocol.Delivery`."""
-        request = protocol.Delivery(id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit)
+        with protocol.explained():
+            request = protocol.Delivery(
+                id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit
+            )
         return (await self._ask(request, protocol.Told)).data
 
     async def hand_over(self) -> float:
@@ -171,7 +177,8 @@ class Client:
 
     async def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
         """Bring documents up to date, with the progress; the last item has `finished`."""
-        request = protocol.Ingest(id=self._next_id(), paths=tuple(str(path) for path in paths))
+        with protocol.explained():
+            request = protocol.Ingest(id=self._next_id(), paths=tuple(map(str, paths)))
         replies = self._replies[request.id] = asyncio.Queue()
         try:
             await self._send(request)

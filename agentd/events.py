@@ -9,11 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter
 
 
 class Record(BaseModel):
-    """An immutable value; change it by `model_copy(update=...)`."""
+    """An immutable value; change it by `model_copy(update=...)`.
+
+    Of a list that is read the first fault ends the reading: a fault for each of millions would take minutes.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -120,13 +123,13 @@ class OutboundEvent(_OfTurn):
     type: Literal["outbound"] = "outbound"
     principal: Principal
     address: Address
-    answers: tuple[str, ...]
+    answers: Annotated[tuple[str, ...], FailFast()]
     """Ids of the turns that this answers; empty for a notice."""
     in_reply_to: str = ""
     """`message_id` of the newest message answered."""
     outcome: Outcome
     text: str
-    citations: tuple[Citation, ...] = ()
+    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     model: str = ""
     error_code: str = ""
     usage: TurnUsage | None = None
@@ -150,7 +153,7 @@ class TurnStarted(_OfTurn):
 
 class DocumentsRetrieved(_OfTurn):
     type: Literal["documents_retrieved"] = "documents_retrieved"
-    passages: tuple[Passage, ...]
+    passages: Annotated[tuple[Passage, ...], FailFast()]
 
 
 class PromptReading(_OfTurn):

@@ -8,10 +8,12 @@ the same value as `re`. Events of a session carry `(epoch, n)`, with which a cli
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
 from agentd.errors import UsageError
 from agentd.events import (
@@ -36,6 +38,16 @@ from agentd.events import (
 
 VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
+MAX_SMALL_BYTES = 256 * 1024
+"""Only a question may be longer than this, and of the daemon's messages those that carry texts or lists."""
+MAX_STRINGS, MAX_STRUCTURE_BYTES = 64, 4096
+"""What a longer message of a client may have: strings, and bytes outside of them."""
+MAX_ID = 200
+"""Characters of an id that a client chooses, and of anything that names a session."""
+MAX_IDS, MAX_PATHS = 1000, 1000
+"""Answers or events, and documents, that one message names."""
+MAX_REASON = 300
+"""Characters of what is said about a message that is none."""
 MAX_TEXT_BYTES = 1024 * 1024
 """The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
 MAX_PASSAGES = 100
@@ -44,14 +56,18 @@ MAX_QUESTION = 10_000
 """Characters of a question that are told to the other clients of its session."""
 
 
+T = TypeVar("T")
+Id = Annotated[str, Field(max_length=MAX_ID)]
+
+
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Cursor(_Message):
     """The last event that a client saw; `n` grows within one `epoch`, a start of the daemon."""
 
-    epoch: str
+    epoch: Id
     n: int
 
 
@@ -63,7 +79,7 @@ class Hello(_Message):
 
     type: Literal["hello"] = "hello"
     v: int = VERSION
-    client: str = ""
+    client: Id = ""
     acks: bool = False
 
 
@@ -74,8 +90,8 @@ class Open(_Message):
     """
 
     type: Literal["open"] = "open"
-    id: str
-    session: str | None = None
+    id: Id
+    session: Id | None = None
     after: Cursor | None = None
     history: int = Field(default=0, ge=0, le=1000)
 
@@ -87,8 +103,8 @@ class Post(_Message):
     """
 
     type: Literal["message"] = "message"
-    id: str = Field(min_length=1, max_length=200)
-    session: str
+    id: str = Field(min_length=1, max_length=MAX_ID)
+    session: Id
     text: str
     reply: Literal["session", "request"] = "session"
     documents: int | None = Field(default=None, ge=0, le=MAX_PASSAGES)
@@ -99,24 +115,24 @@ class Stop(_Message):
     """End the running turn of a session; what was said is kept."""
 
     type: Literal["stop"] = "stop"
-    id: str
-    session: str
+    id: Id
+    session: Id
 
 
 class Ack(_Message):
     """These answers (their ids) arrived and are safe with the client."""
 
     type: Literal["ack"] = "ack"
-    ids: tuple[str, ...]
+    ids: Annotated[tuple[Id, ...], FailFast(), Field(max_length=MAX_IDS)]
 
 
 class Get(_Message):
     """A question about the daemon itself; `Told` answers."""
 
     type: Literal["get"] = "get"
-    id: str
+    id: Id
     what: Literal["status", "sessions", "history"]
-    session: str = ""
+    session: Id = ""
     limit: int = Field(default=50, ge=1, le=1000)
 
 
@@ -124,8 +140,8 @@ class Ingest(_Message):
     """Read documents from absolute paths on the daemon's machine; `IngestState` tells the progress."""
 
     type: Literal["ingest"] = "ingest"
-    id: str
-    paths: tuple[str, ...]
+    id: Id
+    paths: Annotated[tuple[str, ...], FailFast(), Field(max_length=MAX_PATHS)]
 
 
 class Command(_Message):
@@ -135,8 +151,8 @@ class Command(_Message):
     """
 
     type: Literal["command"] = "command"
-    id: str
-    session: str = ""
+    id: Id
+    session: Id = ""
     text: str
 
 
@@ -158,9 +174,9 @@ class Delivery(_Message):
     """
 
     type: Literal["delivery"] = "delivery"
-    id: str
+    id: Id
     what: Literal["list", "show", "retry", "drop"]
-    ids: tuple[str, ...] = ()
+    ids: Annotated[tuple[Id, ...], FailFast(), Field(max_length=MAX_IDS)] = ()
     older_than: float | None = Field(default=None, ge=0)
     limit: int = Field(default=200, ge=1, le=5000)
 
@@ -172,7 +188,7 @@ class HandOver(_Message):
     """
 
     type: Literal["hand_over"] = "hand_over"
-    id: str
+    id: Id
 
 
 ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Delivery | HandOver
@@ -195,7 +211,7 @@ class Line(_Message):
     role: Literal["user", "assistant"]
     text: str
     time: datetime
-    citations: tuple[Citation, ...] = ()
+    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     interrupted: bool = False
     unread: bool = False
 
@@ -209,8 +225,8 @@ class SessionOpened(_Message):
     name: str = ""
     title: str = ""
     running: str = ""
-    waiting: tuple[str, ...] = ()
-    history: tuple[Line, ...] = ()
+    waiting: Annotated[tuple[str, ...], FailFast()] = ()
+    history: Annotated[tuple[Line, ...], FailFast()] = ()
 
 
 class Accepted(_Message):
@@ -254,7 +270,7 @@ class Found(_Live):
     """The places that were found for the question."""
 
     type: Literal["documents"] = "documents"
-    citations: tuple[Citation, ...]
+    citations: Annotated[tuple[Citation, ...], FailFast()]
 
 
 class Reading(_Live):
@@ -282,11 +298,11 @@ class Answer(_Live):
 
     type: Literal["answer"] = "answer"
     id: str
-    answers: tuple[str, ...]
+    answers: Annotated[tuple[str, ...], FailFast()]
     in_reply_to: str = ""
     outcome: Literal["answer", "interrupted", "error", "notice"]
     text: str
-    citations: tuple[Citation, ...] = ()
+    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     model: str = ""
     error_code: str = ""
     usage: TurnUsage | None = None
@@ -322,7 +338,7 @@ class IngestState(_Message):
     unchanged: int
     removed: int
     chunks: int
-    skipped: tuple[tuple[str, str], ...] = ()
+    skipped: Annotated[tuple[tuple[str, str], ...], FailFast()] = ()
     current: str = ""
     finished: bool = False
 
@@ -361,7 +377,11 @@ ServerMessage = (
     | Closing
 )
 
+_SMALL = Welcome | Accepted | State | Reading | Truncated | Stopped | Failure | Closing
+"""Messages of the daemon that are never longer than `MAX_SMALL_BYTES`."""
+
 _client: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
+_post = TypeAdapter(Post)
 _server: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 
@@ -371,25 +391,52 @@ def encode(message: ClientMessage | ServerMessage) -> bytes:
 
 
 def decode_client(line: bytes) -> ClientMessage:
-    """What a client said; `UsageError` says what is wrong with it."""
-    try:
-        return _client.validate_json(line)
-    except ValidationError as error:
-        raise UsageError(_explain(error)) from None
+    """What a client said; `UsageError` says what is wrong with it.
+
+    Memory and time for it are at most a few times those of its text, whatever it holds.
+    """
+    if len(line) <= MAX_SMALL_BYTES:
+        return _decoded(_client, line)
+    if not _is_mostly_text(line):
+        raise UsageError(f"only the text of a message may be longer than {MAX_SMALL_BYTES:,} bytes; send less at once.")
+    return _decoded(_post, line)
 
 
 def decode_server(line: bytes) -> ServerMessage:
     """What the daemon said; `UsageError` where this client does not understand it."""
+    message = _decoded(_server, line)
+    if len(line) > MAX_SMALL_BYTES and isinstance(message, _SMALL):
+        raise UsageError(f"not a message of protocol version {VERSION}: a {message.type} of {len(line):,} bytes")
+    return message
+
+
+def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:
+    with explained():
+        return adapter.validate_json(line)
+
+
+def _is_mostly_text(line: bytes) -> bool:
+    """Whether a few strings make up nearly all of it; found out without reading it as JSON."""
+    bare = line.replace(rb"\\", b"").replace(rb"\"", b"")
+    pieces = bare.split(b'"', 2 * MAX_STRINGS + 1)
+    return len(pieces) <= 2 * MAX_STRINGS + 1 and sum(map(len, pieces[::2])) <= MAX_STRUCTURE_BYTES
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What is not a message, read or made, as a `UsageError` with the first fault."""
     try:
-        return _server.validate_json(line)
+        yield
     except ValidationError as error:
         raise UsageError(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"not a message of protocol version {VERSION}: {place + ': ' if place else ''}{first['msg']}"
+    reason = f"{place + ': ' if place else ''}{first['msg']}"
+    cut = reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…"
+    return f"not a message of protocol version {VERSION}: {cut}"
 
 
 def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import time
+from collections.abc import Callable
+from typing import get_args, get_origin
 
 import pytest
+from pydantic import BaseModel, FailFast
 
-from agentd import protocol
+from agentd import events, protocol
 from agentd.errors import UsageError
 from agentd.events import (
     Citation,
@@ -51,12 +54,79 @@ def test_unknown_fields_are_ignored() -> None:
         b'{"type":"message","id":"","session":"s","text":"t"}',
         b'{"type":"message","id":"1","session":"s","text":"\\ud800"}',
         b'{"type":"open","id":"1","history":-1}',
+        b'{"type":"get","id":"1","what":"status","limit":' + b"9" * 5000 + b"}",
+        b'{"type":"delivery","id":"1","what":"list","older_than":NaN}',
+        b'{"type":"delivery","id":"1","what":"list","older_than":1e999}',
+        b'{"type":"hello","type":"ack"}',
+        b'{"type":"open","id":"' + b"x" * 201 + b'"}',
         b"[" * 100_000,
     ],
 )
 def test_what_is_not_a_message_is_refused_with_a_reason(line: bytes) -> None:
     with pytest.raises(UsageError, match="not a message of protocol version 1"):
         protocol.decode_client(line)
+
+
+FRAME = protocol.MAX_FRAME_BYTES - 1000
+BOMBS: dict[str, Callable[[int], bytes]] = {
+    "numbers for ids": lambda n: b'{"type":"ack","ids":[' + b"0," * (n // 2) + b"0]}",
+    "too many ids": lambda n: b'{"type":"ack","ids":[' + b'"",' * (n // 3) + b'""]}',
+    "numbers for paths": lambda n: b'{"type":"ingest","id":"1","paths":[' + b"0," * (n // 2) + b"0]}",
+    "numbers for a text": lambda n: b'{"type":"message","id":"1","session":"s","text":[' + b"0," * (n // 2) + b"0]}",
+    "no type": lambda n: b'{"x":[' + b"0," * (n // 2) + b"0]}",
+    "a list for a type": lambda n: b'{"type":[' + b"0," * (n // 2) + b"0]}",
+    "a long type": lambda n: b'{"type":"' + b"a" * n + b'"}',
+    "a second, long type": lambda n: b'{"type":"message","type":"' + b"a" * n + b'"}',
+    "a long id": lambda n: b'{"type":"message","session":"s","text":"t","id":"' + b"a" * n + b'"}',
+    "a long number": lambda n: b'{"type":"get","id":"1","what":"status","limit":' + b"9" * n + b"}",
+}
+
+
+@pytest.mark.parametrize("size", [protocol.MAX_SMALL_BYTES - 1000, FRAME])
+@pytest.mark.parametrize("name", BOMBS)
+def test_the_first_fault_ends_the_reading_however_much_follows(name: str, size: int) -> None:
+    line = BOMBS[name](size)
+    assert len(line) <= protocol.MAX_FRAME_BYTES
+    began = time.process_time()
+    with pytest.raises(UsageError) as refusal:
+        protocol.decode_client(line)
+    assert time.process_time() - began < 0.25
+    assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\\n", "\\\\", '\\"', "\\u0000", '\\\\\\"', "x", "\\ud83d\\ude42"],
+)
+def test_a_long_text_is_read_whatever_is_in_it(text: str) -> None:
+    whole = text * (FRAME // len(text))
+    line = f'{{"type":"message","id":"1","session":"s","text":"{whole}","documents":3}}'.encode()
+    began = time.process_time()
+    message = protocol.decode_client(line)
+    assert time.process_time() - began < 0.25
+    assert isinstance(message, protocol.Post) and len(message.text) >= FRAME // len(text)
+
+
+def test_only_a_text_may_be_long() -> None:
+    spaced = b'{"type":"hello"' + b" " * protocol.MAX_SMALL_BYTES + b"}"
+    unknown = b'{"type":"hello","x":[' + b"[]," * protocol.MAX_SMALL_BYTES + b"[]]}"
+    for line in (spaced, unknown):
+        with pytest.raises(UsageError, match="only the text of a message may be longer than 262,144 bytes"):
+            protocol.decode_client(line)
+    state = protocol.State(session="s", turn="t", state="running", detail="x" * protocol.MAX_SMALL_BYTES)
+    with pytest.raises(UsageError, match="a state of"):
+        protocol.decode_server(protocol.encode(state))
+
+
+def _models(module: object) -> list[type[BaseModel]]:
+    return [cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, BaseModel)]
+
+
+@pytest.mark.parametrize("model", [*_models(protocol), *_models(events)])
+def test_no_list_collects_a_fault_for_each_of_its_items(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) in (tuple, list):
+            assert any(isinstance(rule, FailFast) for rule in field.metadata), name
 
 
 def test_every_message_has_a_type_of_its_own() -> None:
