@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict
                 pending=pending,
                 conversations=Conversations(),
                 documents=DocumentIngest(documents, clock),
-                model=_model(settings.model, Shelf(state_dir)),
+                model=await asyncio.to_thread(_model, settings.model, Shelf(state_dir)),
                 supervisor=_NoChannels(),
                 delivery=_Delivery(deferred=len(deferred)),
             )

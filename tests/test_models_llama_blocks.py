@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-from agentd.models.llama import files
+from agentd.models.llama import header
 from agentd.models.llama.blocks import FORMS, random_weights
 
 
@@ -28,5 +28,5 @@ def test_random_weights_lie_around_zero_as_wide_as_they_were_asked_for(name: str
 
 def test_a_file_calls_every_form_by_the_same_name() -> None:
     assert {name: form.number for name, form in FORMS.items()}.items() <= {
-        name: number for number, name in files.TYPES.items()
+        name: number for number, name in header.TYPES.items()
     }.items()

@@ -107,3 +107,23 @@ def test_the_header_tells_what_a_person_wants_to_know(whole: Path, tmp_path: Pat
     assert not files.inspect(tmp_path / "bare.gguf").chat_template
     assert files.memory_of(gguf, context=100) == gguf.size + 100 * gguf.cache_bytes + files.WORKING_BYTES
     assert [files.readable(size) for size in (2_500_000_000, 3_200_000)] == ["2.5 GB", "3 MB"]
+
+
+def test_a_context_that_memory_cannot_hold_is_refused_with_what_to_set(whole: Path) -> None:
+    gguf = replace(files.inspect(whole), context=0)
+    left = 5000 * gguf.cache_bytes
+    available = files.memory_of(gguf, context=0) + left
+    for context in (10**6, 2**31, 2**64):
+        with pytest.raises(ModelError, match=rf"context of {context} tokens.* set model\.context to 4864 or less"):
+            files.check_memory(gguf, context=context, available=available)
+    files.check_memory(gguf, context=4864, available=available)
+    with pytest.raises(ModelError, match="available; choose a smaller model, or give agentd more memory"):
+        files.check_memory(gguf, context=4864, available=1000)
+
+
+@pytest.mark.parametrize("context", [0, 2**31, 2**32 - 1])
+def test_a_file_that_claims_an_impossible_context_is_refused(tmp_path: Path, context: int) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_table_model(path, chain("\n", "Hello"), context=context)
+    with pytest.raises(ModelError, match=f"knows a context of {context} tokens; choose another file"):
+        files.inspect(path)

@@ -13,7 +13,7 @@ from agentd.models.catalogue import Entry, entries, recommended
 from agentd.models.expected import Expected, Ran, of_model, of_size, ran_here
 from agentd.models.llama import checks, files, machine
 from agentd.models.llama.checks import Checks
-from agentd.models.shelf import Shelf
+from agentd.models.shelf import Shelf, size_of
 from agentd.models.sources import SUFFIX
 
 LEAST_TOKENS = 300
@@ -44,7 +44,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
             "path": str(path),
             "here": path.is_file(),
             "chosen": path == chosen,
-            "size": path.stat().st_size if path.is_file() else None,
+            "size": size_of(path) if path.is_file() else None,
             "memory": _memory(path, context),
             "pace": _pace(of_model(path, ran)),
             "licence": licences.get(name, ""),

@@ -1,6 +1,6 @@
 """The directory of models: whole files, each with a record of where it came from beside it, and which one is chosen.
 
-NAME.gguf       a model; it appears whole, by a rename
+NAME.gguf       a model; it appears whole, by a rename; one in several parts is known by the first
 NAME.gguf.json  its record: source, revision, sha256
 chosen.json     the model that the daemon loads, unless its configuration names one, and those that were chosen before
 .partial/       downloads that are not done
@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentd.errors import NotFound, StateError, UsageError
 from agentd.models.catalogue import entries
+from agentd.models.llama import parts
 from agentd.models.sources import SUFFIX, check_name
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,11 @@ class Shelved:
     record: Record | None
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a model that is there, in all of its parts."""
+    return sum(part.stat().st_size for part in parts.there(path))
+
+
 class Shelf:
     """The directory need not exist; it is made when something is put there. Nothing here waits for the network."""
 
@@ -77,7 +83,8 @@ class Shelf:
                 names = sorted(name for name in os.listdir(self.directory) if name.endswith(SUFFIX))
             except FileNotFoundError:
                 return []
-            return [self._shelved(path) for path in map(self.directory.joinpath, names) if path.is_file()]
+            whole = (self.directory / name for name in names if not parts.is_later(name))
+            return [self._shelved(path) for path in whole if path.is_file()]
 
     def get(self, name: str) -> Shelved | None:
         path = self._path(check_name(name))
@@ -109,7 +116,8 @@ class Shelf:
         model = self.find(name)
         self.forget(model.path)
         with _told(self.directory, "written"):
-            model.path.unlink()
+            for part in parts.there(model.path):
+                part.unlink()
             self._record_path(model.path).unlink(missing_ok=True)
         return model
 
@@ -179,7 +187,7 @@ class Shelf:
             pass
         except (OSError, ValidationError) as error:
             log.warning("the record of %s cannot be read: %s", path, error)
-        return Shelved(name=path.name.removesuffix(SUFFIX), path=path, size=path.stat().st_size, record=record)
+        return Shelved(name=path.name.removesuffix(SUFFIX), path=path, size=size_of(path), record=record)
 
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
         """Whole or not at all, and durable."""
