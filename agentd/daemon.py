@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd import __version__
+from agentd.budget import Budgets
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.config import Settings, config_error, table_problems, unknown_channels
@@ -241,7 +242,9 @@ class _House:
         self.conversations = conversations
         self.feed = LiveFeed()
         self.usage = UsageTotals()
-        self.bus = EventBus(pending, [self.conversations.apply, self.feed.apply, self.usage.apply])
+        self.budgets = Budgets()
+        reducers = [self.conversations.apply, self.feed.apply, self.usage.apply, self.budgets.apply]
+        self.bus = EventBus(pending, reducers)
         self.channels: dict[str, Channel] = {}
 
     @classmethod
@@ -352,6 +355,7 @@ class _House:
             ids=self.ids,
             clock=self.clock,
             queue_limit=settings.agent.queue_limit,
+            budgets=self.budgets,
         )
         self.supervisor = ChannelSupervisor(self.bus, self.ids, self.clock)
         self.status = DaemonStatus(
@@ -403,6 +407,7 @@ class _House:
                     status=self.status,
                     control=self.control,
                     letters=self.letters,
+                    budgets=self.budgets,
                     hand_over=hand_over,
                 )
             )

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
+from agentd.budget import Budgets
 from agentd.conversation import Conversations
 from agentd.errors import Busy, IdReused, Stopping, UsageError
 from agentd.events import InboundEvent, OutboundEvent, Principal
@@ -64,6 +65,7 @@ class DurableInbox:
         ids: IdSource,
         clock: Clock,
         queue_limit: int,
+        budgets: Budgets | None = None,
     ) -> None:
         self._bus = bus
         self._pending = pending
@@ -73,6 +75,7 @@ class DurableInbox:
         self._ids = ids
         self._clock = clock
         self._queue_limit = queue_limit
+        self._budgets = budgets or Budgets()
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._unfinished = {e.dedupe_key: e.id for e in pending.entries().values() if not e.outbound_id}
         self._closed = ""
@@ -129,6 +132,7 @@ class DurableInbox:
         waiting = len(self._conversations.of(offer.session_id).waiting)
         if waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages wait in this session already; wait for an answer or stop the running one.")
+        self._budgets.check_question(offer.principal, len(offer.text))
         self._sweep()
         turn_id = self._ids.next()
         event = InboundEvent(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 from pydantic import BaseModel
 
+from agentd.budget import Budgets
 from agentd.conversation import Conversations
 from agentd.events import (
     Address,
@@ -588,6 +589,7 @@ class Offers:
     """What the daemon offers a channel when it builds it; a channel takes the few that it uses.
 
     `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes.
+    `budgets` gives each connection its place, and says what a principal may have at a time.
     `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; None for a
     daemon of its own.
     """
@@ -603,4 +605,5 @@ class Offers:
     status: Status
     control: Control
     letters: DeliveryDesk
+    budgets: Budgets
     hand_over: Callable[[], float] | None = None

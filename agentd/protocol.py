@@ -405,9 +405,14 @@ def decode_client(line: bytes) -> ClientMessage:
 def decode_server(line: bytes) -> ServerMessage:
     """What the daemon said; `UsageError` where this client does not understand it."""
     message = _decoded(_server, line)
-    if len(line) > MAX_SMALL_BYTES and isinstance(message, _SMALL):
+    if len(line) > longest(message):
         raise UsageError(f"not a message of protocol version {VERSION}: a {message.type} of {len(line):,} bytes")
     return message
+
+
+def longest(message: ServerMessage) -> int:
+    """Bytes of such a message at most."""
+    return MAX_SMALL_BYTES if isinstance(message, _SMALL) else MAX_FRAME_BYTES
 
 
 def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:

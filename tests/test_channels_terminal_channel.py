@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from agentd import protocol
+from agentd.budget import OWNER, Budgets
 from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.errors import ConfigError, Stopping, UsageError
@@ -159,14 +161,18 @@ async def test_a_second_request_to_stop_waits_for_nothing(tmp_path: Path) -> Non
     assert len(list((tmp_path / "s" / "pending").glob("*.event"))) == 1
 
 
-async def test_there_is_room_for_so_many_clients_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
-    async with running(tmp_path / "s") as house, house.client() as one, house.client():
-        reader, writer = await asyncio.open_unix_connection(str(house.socket))
-        async with asyncio.timeout(5):
-            assert await reader.read() == b""
-        writer.close()
+async def test_silent_connections_give_way_to_who_comes_and_are_told_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.daemon.Budgets", lambda: Budgets(replace(OWNER, connections=2)))
+    async with running(tmp_path / "s") as house, house.raw() as (reader, _), house.client() as one:
         await one.open()
+        async with house.client() as two:
+            await two.open()
+            async with asyncio.timeout(DEADLINE):
+                told = (await reader.read()).splitlines()[-1]
+            assert b'"busy"' in told and b"connect again" in told
+            await one.open()
 
 
 async def test_a_key_that_the_channel_does_not_know_is_a_configuration_error(tmp_path: Path) -> None:
@@ -196,7 +202,17 @@ def test_a_member_of_the_group_may_not_take_over() -> None:
         return 1.0
 
     offers: Any = SimpleNamespace(settings={}, sockets=(), version="1", hand_over=hand_over)
-    for part in ("sessions", "documents", "feed", "conversations", "deliveries", "status", "control", "letters"):
+    for part in (
+        "sessions",
+        "documents",
+        "feed",
+        "conversations",
+        "deliveries",
+        "status",
+        "control",
+        "letters",
+        "budgets",
+    ):
         setattr(offers, part, None)
     channel = module.build(offers)
     with pytest.raises(UsageError, match="only the owner"):

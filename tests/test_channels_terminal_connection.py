@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentd import protocol
+from agentd.budget import OWNER
 from agentd.errors import NotFound, UsageError
 from agentd.generation import Delta, Finish, Reading, Restarted, TextDelta, Usage
 from agentd.testing.model import ScriptedModel
@@ -37,6 +39,41 @@ async def test_nothing_but_garbage_ends_the_connection(tmp_path: Path) -> None:
         assert data.count(b"bad_message") == module.MAX_GARBAGE
         async with house.client() as other:
             await other.open()
+
+
+async def test_garbage_between_good_messages_ends_the_connection_too(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.raw() as (reader, writer):
+        writer.write(b'garbage\n{"type":"hello"}\n' * 1000)
+        async with asyncio.timeout(10):
+            data = await reader.read()
+        assert data.count(b"bad_message") == module.ALL_GARBAGE
+
+
+async def test_who_never_reads_has_few_requests_worked_on_and_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STUCK_SECONDS", 1.0)
+    async with running(tmp_path / "s") as house, house.raw() as (_, writer), house.client() as other:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        commands = b"".join(b'{"type":"command","id":"%d","text":"/help"}\n' % n for n in range(20_000))
+        writer.write(commands)
+        most = 0
+        async with asyncio.timeout(30):
+            while not writer.transport.is_closing():
+                await other.get("sessions")
+                most = max(most, sum("command for a client" in task.get_name() for task in asyncio.all_tasks()))
+                with suppress(ConnectionError):
+                    writer.write(b'{"type":"hello"}\n')
+        assert 1 <= most <= OWNER.requests
+
+
+async def test_a_flood_of_small_messages_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.raw() as (_, writer), house.client() as other:
+        hellos = b'{"type":"hello"}\n' * 100_000
+        writer.write(hellos)
+        for _ in range(3):
+            await other.get("sessions")
+        assert writer.transport.get_write_buffer_size() > 0, "it was answered in the middle of the flood"
 
 
 async def test_a_frame_that_is_too_long_is_refused_with_what_to_do(tmp_path: Path) -> None:

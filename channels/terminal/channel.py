@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agentd import frames
+from agentd.budget import Budgets
 from agentd.conversation import Conversations
 from agentd.errors import UsageError, Wait
 from agentd.events import Address, OutboundEvent, Sender
@@ -28,13 +30,15 @@ from agentd.ports import (
     SessionView,
     Status,
 )
-from agentd.protocol import MAX_FRAME_BYTES, Closing, answer_message
+from agentd.protocol import Closing, answer_message, encode
 from channels.terminal.connection import Connection
+from channels.terminal.lines import READ_BYTES
 from channels.terminal.socket import bind, may_connect, peer, shared_group
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 256
+CLOSING_SECONDS = 1.0
+"""How long clients are waited for that are told of the end."""
 
 
 class _Nothing(BaseModel):
@@ -58,6 +62,7 @@ def build(offers: Offers) -> TerminalChannel:
         status=offers.status,
         control=offers.control,
         letters=offers.letters,
+        budgets=offers.budgets,
         hand_over=offers.hand_over,
     )
 
@@ -112,6 +117,7 @@ class TerminalChannel:
         status: Status,
         control: Control,
         letters: DeliveryDesk,
+        budgets: Budgets,
         hand_over: Callable[[], float] | None = None,
     ) -> None:
         self._paths = paths
@@ -123,6 +129,7 @@ class TerminalChannel:
         self.status = status
         self.control = control
         self.letters = letters
+        self.budgets = budgets
         self._deliveries = deliveries
         self._hand_over = hand_over
         self._closing = "agentd stops"
@@ -151,7 +158,7 @@ class TerminalChannel:
         try:
             for listener, path in self._listeners:
                 server = await asyncio.start_unix_server(
-                    self._server(shared_group(path)), sock=listener, limit=MAX_FRAME_BYTES
+                    self._server(shared_group(path)), sock=listener, limit=READ_BYTES
                 )
                 self._servers.append(server)
             await asyncio.get_running_loop().create_future()
@@ -176,7 +183,7 @@ class TerminalChannel:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: int | None) -> None:
         pid, uid, gid = peer(writer.get_extra_info("socket"))
-        if len(self._connections) >= MAX_CONNECTIONS or not may_connect(uid, gid, group=group):
+        if not may_connect(uid, gid, group=group):
             writer.transport.abort()
             return
         sender = Sender(id=str(uid), name=f"pid {pid}")
@@ -192,9 +199,17 @@ class TerminalChannel:
         """No new clients; those that are here are told and may still get their answers."""
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
-            with suppress(ConnectionError):
-                await connection.send(Closing(reason=self._closing))
+        farewell = encode(Closing(reason=self._closing))
+        told = {asyncio.create_task(self._tell(c, farewell), name="farewell to a client") for c in self._connections}
+        self._tasks |= told
+        for task in told:
+            task.add_done_callback(self._tasks.discard)
+        if told:
+            await asyncio.wait(told, timeout=CLOSING_SECONDS)
+
+    async def _tell(self, connection: Connection, frame: bytes) -> None:
+        with suppress(ConnectionError):
+            await connection.write(frame)
 
     def hand_over(self, to: Sender) -> float:
         """End this daemon for one that `to` starts; the seconds that takes at most. `UsageError` where it goes on."""
@@ -244,8 +259,8 @@ class TerminalChannel:
         self._awaited[event.id] = awaited
         written: list[Connection] = []
         try:
-            message = answer_message(event, repeat=progress.repeat)
-            results = await asyncio.gather(*(c.send(message) for c in readers), return_exceptions=True)
+            frame = frames.fitting(answer_message(event, repeat=progress.repeat)) if readers else b""
+            results = await asyncio.gather(*(c.write(frame) for c in readers), return_exceptions=True)
             written = [c for c, result in zip(readers, results, strict=True) if result is None]
         finally:
             if not written or not all(c.acks for c in written):

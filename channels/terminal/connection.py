@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from agentd import protocol
+from agentd import frames, protocol
+from agentd.budget import Budgets, Place
 from agentd.conversation import Conversations
-from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.errors import AgentdError, Busy, NotFound, UsageError
 from agentd.events import OWNER, Address, Sender
 from agentd.ports import (
     Control,
@@ -28,16 +28,16 @@ from agentd.ports import (
     StoredMessage,
     Subscription,
 )
+from channels.terminal.lines import Lines, TooLarge, TooSlow
 
 log = logging.getLogger(__name__)
 
 STUCK_SECONDS = 20.0
 """A client that does not read for so long is cut off; what it was owed stays owed."""
-MAX_GARBAGE = 20
-"""Messages in a row that could not be understood before the connection is closed."""
-TOO_LARGE = f"a message may have {protocol.MAX_FRAME_BYTES:,} bytes; put long text into a file and ingest that."
-MAX_FOLLOWED = 64
-"""Sessions that one connection may follow."""
+MAX_GARBAGE, ALL_GARBAGE = 20, 200
+"""Messages that could not be understood, in a row and in all, before the connection is closed."""
+PIECE_BYTES = 64 * 1024
+"""Bytes that are written at once, so that what a client does not read is held once for all clients."""
 
 
 class House(Protocol):
@@ -59,6 +59,8 @@ class House(Protocol):
     def control(self) -> Control: ...
     @property
     def letters(self) -> DeliveryDesk: ...
+    @property
+    def budgets(self) -> Budgets: ...
 
     def address(self, session_id: str, request: str = "") -> Address: ...
     def follows(self, connection: Connection, session_id: str) -> None: ...
@@ -72,11 +74,12 @@ class Connection:
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, house: House, sender: Sender, greeting: str
     ) -> None:
-        self._reader = reader
         self._writer = writer
         self._house = house
         self._sender = sender
         self._greeting = greeting
+        self._place: Place = house.budgets.admit(OWNER, self.cut_off)
+        self._lines = Lines(reader, self._place)
         self._lock = asyncio.Lock()
         self._followed: dict[str, Subscription[Numbered]] = {}
         self.acks = False
@@ -86,18 +89,36 @@ class Connection:
         return session_id in self._followed
 
     async def send(self, message: protocol.ServerMessage) -> None:
+        """As `write`; what is longer than a client reads is cut, and says so."""
+        await self.write(frames.fitting(message))
+
+    async def write(self, frame: bytes) -> None:
         """Returns when the kernel has it; a client that does not read is cut off (`ConnectionError`)."""
+        begun = False
         try:
             async with asyncio.timeout(STUCK_SECONDS), self._lock:
-                self._writer.write(protocol.encode(message))
-                await self._writer.drain()
+                begun = True
+                for start in range(0, len(frame), PIECE_BYTES):
+                    self._writer.write(frame[start : start + PIECE_BYTES])
+                    await self._writer.drain()
+                begun = False
         except TimeoutError:
-            self.abort()
+            begun = True
+            self._house.budgets.tell("a client that does not read was cut off", self._place.principal)
             raise ConnectionError("the client does not read") from None
+        finally:
+            if begun:  # what comes next could not be told from the rest of this
+                self.abort()
 
     def abort(self) -> None:
         """Drop the connection and what was not sent."""
         self._writer.transport.abort()
+
+    def cut_off(self, reason: str) -> None:
+        """End the connection now; the client reads the reason if it reads at all."""
+        if not self._lock.locked():
+            self._writer.write(protocol.encode(protocol.Failure(code=Busy.code, message=reason)))
+        self.abort()
 
     async def serve(self, pid: int) -> None:
         try:
@@ -111,35 +132,44 @@ class Connection:
             log.debug("a client left")
         finally:
             self._followed.clear()
+            self._place.leave()
             self.abort()
 
     async def _requests(self, tasks: asyncio.TaskGroup) -> None:
-        garbage = 0
-        async for line in self._lines():
-            try:
-                message = protocol.decode_client(line)
-            except UsageError as error:
-                garbage += 1
-                await self.send(protocol.Failure(code="bad_message", message=str(error)))
-                if garbage >= MAX_GARBAGE:
-                    return
-                continue
-            garbage = 0
-            if isinstance(message, protocol.Ingest | protocol.Command | protocol.Delivery):
-                # They may take long, and a later message must not wait for them.
-                tasks.create_task(self._answered(message, tasks), name=f"{message.type} for a client")
-            else:
-                await self._answered(message, tasks)
+        in_a_row = garbage = 0
+        try:
+            while (line := await self._lines.next()) is not None:
+                try:
+                    message = protocol.decode_client(line)
+                    in_a_row = 0
+                    await self._begin(message, tasks)
+                except UsageError as error:
+                    in_a_row, garbage = in_a_row + 1, garbage + 1
+                    await self.send(protocol.Failure(code="bad_message", message=str(error)))
+                    if in_a_row >= MAX_GARBAGE or garbage >= ALL_GARBAGE:
+                        return
+                self._place.done()
+                await asyncio.sleep(0)  # however much this client sends, the others get their turn
+        except (TooLarge, TooSlow) as error:
+            await self.send(protocol.Failure(code=error.code, message=str(error)))
 
-    async def _lines(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                yield await self._reader.readuntil(b"\n")
-            except asyncio.IncompleteReadError:
-                return
-            except asyncio.LimitOverrunError:
-                await self.send(protocol.Failure(code="too_large", message=TOO_LARGE))
-                return
+    async def _begin(self, message: protocol.ClientMessage, tasks: asyncio.TaskGroup) -> None:
+        if not isinstance(message, protocol.Ingest | protocol.Command | protocol.Delivery):
+            await self._answered(message, tasks)
+            return
+        # They may take long, and a later message must not wait for them.
+        try:
+            self._place.begin()
+        except Busy as error:
+            await self.send(protocol.Failure(re=message.id, code=error.code, message=str(error)))
+            return
+        tasks.create_task(self._beside(message, tasks), name=f"{message.type} for a client")
+
+    async def _beside(self, message: protocol.ClientMessage, tasks: asyncio.TaskGroup) -> None:
+        try:
+            await self._answered(message, tasks)
+        finally:
+            self._place.end()
 
     async def _answered(self, message: protocol.ClientMessage, tasks: asyncio.TaskGroup) -> None:
         request = getattr(message, "id", "")
@@ -199,8 +229,7 @@ class Connection:
             stored = await self._house.sessions.history(OWNER, session.id, limit=message.history)
             lines = tuple(_line(line) for line in stored)
             await self._mark_read(session)
-        if not self.follows(session.id) and len(self._followed) >= MAX_FOLLOWED:
-            raise UsageError(f"one connection may follow {MAX_FOLLOWED} sessions; open another connection.")
+        self._place.follow(session.id)
         after = (message.after.epoch, message.after.n) if message.after else None
         state = self._house.conversations.of(session.id)
         self._follow(session.id, after, tasks)
@@ -221,7 +250,7 @@ class Connection:
         if state.running and after is None:
             live = {"session": session.id, "turn": state.running, "attempt": state.attempt}
             await self.send(protocol.State(**live, state="running"))
-            await self.send(protocol.Chunk(**live, n=0, text=state.said))
+            await self._send_chunk(protocol.Chunk(**live, n=0, text=state.said))
         self._house.follows(self, session.id)
 
     async def _mark_read(self, session: SessionInfo) -> None:
@@ -243,8 +272,15 @@ class Connection:
                 await self.send(protocol.Truncated(session=session_id))
                 continue
             cursor = protocol.Cursor(epoch=self._house.feed.epoch, n=item.n)
-            if (message := protocol.live_message(item.event, cursor)) is not None:
+            message = protocol.live_message(item.event, cursor)
+            if isinstance(message, protocol.Chunk):
+                await self._send_chunk(message)
+            elif message is not None:
                 await self.send(message)
+
+    async def _send_chunk(self, chunk: protocol.Chunk) -> None:
+        for piece in frames.pieces(chunk):
+            await self.send(piece)
 
     async def _post(self, message: protocol.Post) -> None:
         if not self.follows(message.session):

@@ -1,0 +1,242 @@
+"""How much of the daemon each principal may hold at once, in one place for every channel.
+
+A connection takes a `Place` and gives it back when it ends. What is short is not refused to who comes: who holds it
+without use gives way, always of the same principal first, so that nobody is locked out by what is silent or half said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentd.errors import Busy
+from agentd.events import Buried, Event, InboundEvent, OutboundEvent, Principal
+
+log = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+FOLLOWED = 64
+"""Sessions that one connection may follow."""
+OTHERS = 64
+"""Connections of all principals but the owner together: the rest is kept for the owner."""
+TELL_SECONDS = 60.0
+"""What was refused or cut off is logged so often at most, with how often it happened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allowance:
+    """What one principal may have at a time: `requests` are worked on beside others, `arriving` are bytes of messages
+    that are not done with, `questions` have no answer yet and `question_bytes` of text.
+    """
+
+    connections: int
+    requests: int
+    arriving: int
+    followed: int
+    questions: int
+    question_bytes: int
+
+
+OWNER = Allowance(
+    connections=192,
+    requests=64,
+    arriving=32 * MIB,
+    followed=2048,
+    questions=10_000,
+    question_bytes=1024 * MIB,
+)
+OTHER = Allowance(
+    connections=16,
+    requests=8,
+    arriving=16 * MIB,
+    followed=128,
+    questions=200,
+    question_bytes=32 * MIB,
+)
+
+
+class Place:
+    """What one connection holds. `cut_off` ends the connection at once, and tells it why."""
+
+    def __init__(self, budgets: Budgets, principal: Principal, cut_off: Callable[[str], None]) -> None:
+        self.principal = principal
+        self.greeted = False
+        """A whole message has come."""
+        self.arriving = 0
+        self.unfinished = 0
+        """When the message that is coming in began, in the order of all that happened; 0 if none is."""
+        self.requests = 0
+        self.followed: set[str] = set()
+        self.used = budgets.now()
+        self._budgets = budgets
+        self._cut_off = cut_off
+
+    @property
+    def usefulness(self) -> tuple[bool, bool, bool, int]:
+        """Who has the least gives way first."""
+        return self.greeted, self.requests > 0, bool(self.followed), self.used
+
+    async def arrive(self, count: int) -> None:
+        """So many more bytes of a message come in; returns when there is room for them."""
+        if not self.unfinished:
+            self.unfinished = self._budgets.now()
+        self.arriving += count
+        await self._budgets.make_room(self)
+
+    def arrived(self) -> None:
+        """The message is whole, and is worked on."""
+        self.greeted, self.unfinished, self.used = True, 0, self._budgets.now()
+
+    def done(self) -> None:
+        """Nothing of what came in is needed any more."""
+        self.arriving = 0
+        self._budgets.freed.set()
+
+    def begin(self) -> None:
+        """Something is worked on beside other requests; `Busy` if too much is."""
+        most = self._budgets.allowance(self.principal).requests
+        if sum(place.requests for place in self._budgets.of(self.principal)) >= most:
+            self._budgets.tell("a request was refused", self.principal)
+            raise Busy(f"{most} requests of yours are worked on already; wait for one of them.")
+        self.requests += 1
+
+    def end(self) -> None:
+        """It is done."""
+        self.requests -= 1
+
+    def follow(self, session_id: str) -> None:
+        """Live events of this session go to the connection; `Busy` if it, or its principal, follows too many."""
+        if session_id in self.followed:
+            return
+        if len(self.followed) >= FOLLOWED:
+            raise Busy(f"one connection may follow {FOLLOWED} sessions; open another connection.")
+        most = self._budgets.allowance(self.principal).followed
+        if sum(len(place.followed) for place in self._budgets.of(self.principal)) >= most:
+            raise Busy(f"your connections follow {most} sessions already; close some of them.")
+        self.followed.add(session_id)
+
+    def give_way(self, reason: str) -> None:
+        """End the connection, so that somebody else finds room."""
+        self._budgets.tell(reason, self.principal)
+        self.leave()
+        self._cut_off(f"{reason}; connect again.")
+
+    def leave(self) -> None:
+        """Give everything back; harmless when that was done."""
+        self._budgets.remove(self)
+
+
+class Budgets:
+    """The places of all connections, and the questions of each principal; a reducer of the bus."""
+
+    def __init__(self, owner: Allowance = OWNER, other: Allowance = OTHER, others: int = OTHERS) -> None:
+        self.freed = asyncio.Event()
+        self._owner = owner
+        self._other = other
+        self._others = others
+        self._places: dict[Principal, list[Place]] = {}
+        self._questions: dict[Principal, dict[str, int]] = {}
+        self._asked_by: dict[str, Principal] = {}
+        self._moments = itertools.count(1)
+        self._refused: Counter[tuple[str, Principal]] = Counter()
+        self._told = -TELL_SECONDS
+
+    def now(self) -> int:
+        """Grows with each call."""
+        return next(self._moments)
+
+    def allowance(self, principal: Principal) -> Allowance:
+        return self._owner if principal.kind == "owner" else self._other
+
+    def of(self, principal: Principal) -> list[Place]:
+        return self._places.get(principal, [])
+
+    # --- connections ---
+
+    def admit(self, principal: Principal, cut_off: Callable[[str], None]) -> Place:
+        """A place for a connection; the least useful one of the same principal gives way if there are too many."""
+        if len(mine := self.of(principal)) >= self.allowance(principal).connections:
+            _least_useful(mine).give_way(f"{len(mine)} connections of yours are open, and a new one came")
+        elif principal.kind != "owner" and sum(map(len, self._strangers())) >= self._others:
+            _least_useful(max(self._strangers(), key=len)).give_way("too many connections are open, and a new one came")
+        place = Place(self, principal, cut_off)
+        self._places.setdefault(principal, []).append(place)
+        return place
+
+    def _strangers(self) -> list[list[Place]]:
+        return [places for principal, places in self._places.items() if principal.kind != "owner"]
+
+    def remove(self, place: Place) -> None:
+        places = self.of(place.principal)
+        if place in places:
+            places.remove(place)
+        if not places:
+            self._places.pop(place.principal, None)
+        place.followed.clear()
+        place.done()
+
+    def followed(self) -> set[str]:
+        """The sessions that somebody follows."""
+        return {session for places in self._places.values() for place in places for session in place.followed}
+
+    # --- bytes ---
+
+    async def make_room(self, place: Place) -> None:
+        """The oldest unfinished message of the same principal gives way; what is whole is waited for."""
+        most = self.allowance(place.principal).arriving
+        while place in (places := self.of(place.principal)) and sum(each.arriving for each in places) > most:
+            halves = [each for each in places if each.unfinished and each.arriving and each is not place]
+            if halves:
+                oldest = min(halves, key=lambda each: each.unfinished)
+                oldest.give_way(f"{most:,} bytes of yours are on their way in, and this message is not whole yet")
+                continue
+            self.freed.clear()
+            await self.freed.wait()
+
+    # --- questions ---
+
+    def check_question(self, principal: Principal, size: int) -> None:
+        """`Busy` if so many questions of this principal have no answer yet that one more has no room."""
+        waiting, most = self._questions.get(principal, {}), self.allowance(principal)
+        if len(waiting) >= most.questions or sum(waiting.values()) + size > most.question_bytes:
+            self.tell("a question was refused", principal)
+            raise Busy(f"{len(waiting):,} questions of yours have no answer yet; wait for some of the answers.")
+
+    def apply(self, event: Event) -> None:
+        match event:
+            case InboundEvent(kind="message"):
+                self._asked_by[event.turn_id] = event.principal
+                self._questions.setdefault(event.principal, {})[event.turn_id] = len(event.text)
+            case OutboundEvent():
+                for turn_id in event.answers:
+                    self._answered(turn_id)
+            case Buried():
+                self._answered(event.dead_id)
+
+    def _answered(self, turn_id: str) -> None:
+        if (principal := self._asked_by.pop(turn_id, None)) is not None:
+            waiting = self._questions[principal]
+            del waiting[turn_id]
+            if not waiting:
+                del self._questions[principal]
+
+    # --- the log ---
+
+    def tell(self, what: str, principal: Principal) -> None:
+        """One line for all that was refused in a while, however much it was."""
+        self._refused[what, principal] += 1
+        if time.monotonic() < self._told + TELL_SECONDS:
+            return
+        for (said, whose), count in self._refused.most_common(5):
+            log.warning("%s (%s): %d times", said, f"{whose.kind} {whose.id}".strip(), count)
+        self._refused.clear()
+        self._told = time.monotonic()
+
+
+def _least_useful(places: list[Place]) -> Place:
+    return min(places, key=lambda place: place.usefulness)
