@@ -203,7 +203,12 @@ def quoted(sentence: str, mark: str) -> str:
 
 def without_sources(text: str) -> str:
     """An answer as the model gave it: without the marks and quotes that agentd added."""
-    return _MARKS.sub(lambda found: found[0] if found[1] is None else "", _QUOTES.sub("", text))
+    return without_marks(_QUOTES.sub("", text))
+
+
+def without_marks(text: str) -> str:
+    """A text without citation marks."""
+    return _MARKS.sub(lambda found: found[0] if found[1] is None else "", text)
 
 
 def turns_of(history: Sequence[StoredMessage]) -> list[list[StoredMessage]]:

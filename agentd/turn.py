@@ -26,7 +26,7 @@ from agentd.events import (
     TurnHandedOver,
     TurnStarted,
 )
-from agentd.evidence.attribution import rests_on, support
+from agentd.evidence.attribution import likely, rests_on, support
 from agentd.evidence.replies import FLAWS, Flaw, flaw
 from agentd.evidence.smalltalk import is_small_talk
 from agentd.generation import (
@@ -199,20 +199,26 @@ class Turn:
     async def _cite(self, prepared: Prepared) -> None:
         """Number the passages by their use, and quote what stands behind the answer.
 
-        That is the sentence on which it rests, and the one that is likeliest to answer the question if that is
-        another: small models answer from the wrong sentence, and refuse, too often.
+        That is the sentence on which it rests, and what the extractive model would say if the likeliest of its
+        sentences is another: small models answer from the wrong sentence, and refuse, too often.
         """
-        telling, passages = self._telling, self._sources.passages
-        said = [" ".join(telling.raw.split())]
-        for reply in (telling.raw, ""):
-            found = await asyncio.to_thread(support, reply, passages, prepared.question)
-            quote = "" if found is None else " ".join(found.text.split())
-            if found is None or quote in said[0] or any(quote in other or other in quote for other in said[1:]):
-                continue
-            await telling.add(prompt.quoted(quote, f"[{telling.number(found.passage)}]"))
-            said.append(quote)
+        telling, passages, question = self._telling, self._sources.passages, prepared.question
+        if found := await asyncio.to_thread(support, telling.raw, passages, question):
+            await self._quote(found.passage, [found.text])
+        passage, sentences = await asyncio.to_thread(likely, passages, question)
+        if sentences and not self._says(sentences[0]):
+            await self._quote(passage, sentences)
         cited = self._sources.renumber(telling.used)
         await self._runner.bus.publish(DocumentsRetrieved(**self._event(), passages=cited))
+
+    async def _quote(self, passage: int, sentences: Sequence[str]) -> None:
+        """Those of the sentences that the answer does not say already."""
+        if new := [sentence for sentence in sentences if not self._says(sentence)]:
+            await self._telling.add(prompt.quoted(" ".join(new), f"[{self._telling.number(passage)}]"))
+
+    def _says(self, sentence: str) -> bool:
+        said = prompt.without_marks(self._telling.text)
+        return " ".join(prompt.without_marks(sentence).split()) in " ".join(said.split())
 
     async def _fall_back(self, model: ChatModel, reason: str) -> OutboundEvent:
         """The sentences of the documents, where a language model gave no answer twice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.evidence.attribution import rests_on, support
+from agentd.evidence.attribution import likely, rests_on, support
 from tests.builders import passage
 
 QUESTION = "When did Tesla die?"
@@ -96,3 +96,22 @@ def test_statements_of_other_languages_are_matched() -> None:
     assert rests_on("Unter der Treppe.", [place], "Wo liegt der Schlüssel?") == (1,)
     chinese = passage(1, "服务启动很快。已接受的消息不会丢失。", heading="")
     assert rests_on("消息不会丢失。", [chinese], "消息会丢失吗？") == (1,)
+
+
+PANTHERS = passage(
+    1,
+    "The Panthers defense led the league in interceptions. Kawann Short led the team in sacks with 11. "
+    "Bananas grow well in warm countries.",
+    heading="",
+)
+
+
+def test_what_is_likely_is_the_best_sentence_and_those_beside_it_that_are_nearly_as_good() -> None:
+    number, sentences = likely([PANTHERS], "Who led the Panthers in sacks?")
+    assert number == 1
+    assert "Kawann Short led the team in sacks with 11." in sentences
+    assert "Bananas grow well in warm countries." not in sentences
+
+
+def test_nothing_is_likely_if_nothing_answers() -> None:
+    assert likely([PANTHERS], "Where do penguins sleep?") == (0, [])

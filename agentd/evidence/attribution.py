@@ -19,6 +19,7 @@ from agentd.evidence.candidates import Sentence
 from agentd.evidence.likeness import Vocabulary
 from agentd.evidence.ranking import rank
 from agentd.evidence.replies import is_refusal
+from agentd.evidence.sentences import best
 from agentd.evidence.spans import located
 from agentd.language import focus, sentences, spelled, stem, stems
 
@@ -80,7 +81,20 @@ def support(reply: str, passages: Sequence[Passage], question: str) -> Support |
     if backed:
         statement, place = max(backed, key=lambda pair: pair[0].score(pair[1]))
         return _support(statement.quoted(place), texts)
-    return _support([heard.best], texts) if heard.best else None
+    return _support([heard.likeliest], texts) if heard.likeliest else None
+
+
+def likely(passages: Sequence[Passage], question: str) -> tuple[int, list[str]]:
+    """What answers the question by itself: the number of the best passage and its sentences, the likeliest first.
+
+    Zero and none if nothing does.
+    """
+    heard = _heard(question, tuple(passages))
+    if heard.likeliest is None:
+        return 0, []
+    groups = best(question, passages)
+    around = [sentence.text for group in groups[:1] for sentence in group]
+    return heard.likeliest.passage, [heard.likeliest.text, *(text for text in around if text != heard.likeliest.text)]
 
 
 def _statements(reply: str) -> Iterator[str]:
@@ -103,7 +117,7 @@ class _Heard:
     def __init__(self, question: str, passages: Sequence[Passage]) -> None:
         self.asked: Asked = asked(question)
         ranking = rank(question, passages)
-        self.best = ranking.ranked[0].sentence if ranking.answerable >= ENOUGH else None
+        self.likeliest = ranking.ranked[0].sentence if ranking.answerable >= ENOUGH else None
         self.sentences = [sentence for sentence in ranking.sentences if sentence.kind != "code"]
         odds = {one.sentence.n: one.odds for one in ranking.ranked}
         self.odds = [odds.get(sentence.n, SILENT) for sentence in self.sentences]
