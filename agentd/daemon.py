@@ -6,15 +6,24 @@ import asyncio
 import importlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from agentd import __version__
 from agentd.budget import Budgets
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.config import Settings, config_error, table_problems, unknown_channels
+from agentd.config import (
+    Settings,
+    channel_table,
+    config_error,
+    table_problems,
+    unknown_channels,
+    with_secrets,
+)
 from agentd.control import DaemonControl
 from agentd.conversation import Conversations
 from agentd.delivery import Policy
@@ -82,7 +91,7 @@ class Daemon:
         channels: Sequence[str] | None = None,
         model: ChatModel | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings = with_secrets(settings)
         self._model = model
         self._state_dir = state_dir
         self._sockets = sockets
@@ -183,7 +192,7 @@ def channel_builder(name: str, builder: str) -> Callable[[Offers], Channel]:
     """What builds a channel; `ConfigError` where the string names nothing."""
     try:
         build: Callable[[Offers], Channel] = load(builder)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # somebody else's module may raise anything
         raise ConfigError(f"channels.{name}.build names {builder!r}, which cannot be imported: {error}.") from None
     return build
 
@@ -205,14 +214,27 @@ def channel_problems(settings: Settings, names: Collection[str] | None = None) -
         if name not in builders or (names is not None and name not in names):
             continue
         try:
-            channel_builder(name, builders[name])
+            problems += table_problems(settings, name, channel_model(name, builders[name]))
         except ConfigError as error:
             problems.append(str(error))
-            continue
-        module = importlib.import_module(builders[name].partition(":")[0])
-        if (model := getattr(module, "SETTINGS", None)) is not None:
-            problems += table_problems(settings, name, model)
     return problems
+
+
+def channel_model(name: str, builder: str) -> type[BaseModel] | None:
+    """What a channel's module names as `SETTINGS`, if it does; `ConfigError` where the string names nothing."""
+    channel_builder(name, builder)
+    model: type[BaseModel] | None = getattr(importlib.import_module(builder.partition(":")[0]), "SETTINGS", None)
+    return model
+
+
+def channel_models(settings: Settings) -> dict[str, type[BaseModel] | None]:
+    """What each channel that is configured declares, as far as its module can be imported."""
+    models = {}
+    for name, builder in channel_builders(settings).items():
+        if name in settings.channels:
+            with suppress(ConfigError):
+                models[name] = channel_model(name, builder)
+    return models
 
 
 class _House:
@@ -393,7 +415,7 @@ class _House:
         hand_over: Callable[[], float] | None,
     ) -> None:
         for name, builder in builders.items():
-            table = {key: value for key, value in self.settings.channels.get(name, {}).items() if key != "build"}
+            table = channel_table(self.settings, name, channel_model(name, builder))
             channel: Channel = channel_builder(name, builder)(
                 Offers(
                     version=__version__,

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from agentd.limited import NO_MEMORY
+from agentd.secrets import is_secret_name
 
 _LIMITED = "agentd.limited"
 _LAST_WORDS = 4096
@@ -47,7 +48,7 @@ class ChildLimits:
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What of ours the child gets: nothing that could hold a secret, threads that wait asleep, no debugger on abort."""
-    kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name)}
+    kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name) and not is_secret_name(name)}
     return {**kept, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from agentd.clock import SystemClock
 from agentd.config import Settings
@@ -113,7 +114,7 @@ def _model(options: ModelSection, shelf: Shelf) -> _Model:
     for role in options.order:
         match role:
             case "remote" if options.remote.base_url is not None:
-                return _Model(name=options.remote.name or options.remote.base_url)
+                return _Model(name=options.remote.name or urlsplit(options.remote.base_url).netloc)
             case "local" if path is not None:
                 return _local(path, Checks(shelf.directory / checks.NAME))
             case "extractive":

@@ -10,6 +10,7 @@ from typing import Literal
 from agentd.events import ChannelStateChanged
 from agentd.ids import IdSource
 from agentd.ports import Bus, Channel, Clock, Inbox
+from agentd.secrets import masked
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class ChannelSupervisor:
                 reason = "it ended by itself"
             except Exception as error:
                 log.exception("channel %s crashed", channel.name)
-                reason = str(error) or type(error).__name__
+                reason = masked(str(error)) or type(error).__name__
             if self._clock.monotonic() - started > STEADY:
                 wait = FIRST_WAIT
             await self._tell(channel.name, ChannelState(state="down", reason=f"{reason}; again in {wait:g} s"))

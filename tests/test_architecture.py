@@ -76,7 +76,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.usage",
         }
     ),
-    frozenset({"agentd.events", "agentd.errors", "agentd.ids"}),
+    frozenset({"agentd.events", "agentd.errors", "agentd.ids", "agentd.secrets"}),
 )
 """Rooms from top to bottom. A room may import every lower one, and of its own layer only what `BESIDE` lists.
 
@@ -152,6 +152,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.errors",
             "agentd.ids",
             "agentd.notify",
+            "agentd.secrets",
             "agentd.usage",
         }
     ),

@@ -57,7 +57,9 @@ def test_check_tells_the_problems_of_channels_with_the_others(file: Path, capsys
 
 
 def test_show_is_toml_with_origins_and_without_secrets(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text('[agent]\nconcurrency = 3\n[channels.x]\ntoken = "s3cret"\nhost = "höst"\nlist = [{ a = true }]\n')
+    build = "tests.built_channels:build"
+    channel = f'[channels.x]\nbuild = "{build}"\ntoken = "s3cret"\nhost = "höst"\nlist = [{{ a = true }}]\n'
+    file.write_text(f"[agent]\nconcurrency = 3\n{channel}")
     assert main(["config", "show", "--set", 'model.sampling.stop=["a\\"b"]']) == 0
     text = capsys.readouterr().out
     assert "s3cret" not in text
@@ -69,7 +71,7 @@ def test_show_is_toml_with_origins_and_without_secrets(file: Path, capsys: pytes
     shown = tomllib.loads(text)
     assert shown["agent"]["concurrency"] == 3
     assert shown["model"]["sampling"]["stop"] == ['a"b']
-    assert shown["channels"]["x"] == {"token": "********", "host": "höst", "list": [{"a": True}]}
+    assert shown["channels"]["x"] == {"build": build, "token": "********", "host": "höst", "list": [{"a": True}]}
     assert "# model.path is not set" in text
 
 

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from agentd.config import known_keys, load, origins
 from agentd.config.sections import (
@@ -77,7 +77,7 @@ def test_the_keys_of_a_model_server_are_those_of_its_endpoint() -> None:
 
 def test_a_key_is_shown_nowhere(tmp_path: Path) -> None:
     settings = load({"AGENTD_MODEL__REMOTE__API_KEY": "sk-secret"})
-    assert settings.model.remote.api_key is not None
+    assert isinstance(settings.model.remote.api_key, SecretStr)
     assert settings.model.remote.api_key.get_secret_value() == "sk-secret"
     assert "sk-secret" not in repr(settings) + str(origins(settings))
     file = tmp_path / "config.toml"
@@ -85,6 +85,52 @@ def test_a_key_is_shown_nowhere(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config.toml:2: model.remote.api_key: must be a text in quotes") as raised:
         load({}, config=file)
     assert "12345" not in str(raised.value)
+
+
+@pytest.mark.parametrize("around", ["\r", "\n", " \r\n", "\u00a0"])
+def test_blanks_and_line_ends_around_a_key_are_dropped(around: str) -> None:
+    key = RemoteSection.model_validate({"api_key": f"{around}sk-4711{around}"}).api_key
+    assert isinstance(key, SecretStr) and key.get_secret_value() == "sk-4711"
+    assert RemoteSection.model_validate({"api_key": around}).api_key is None
+
+
+@pytest.mark.parametrize("inside", ["\r", "\n", "\u200b", "é", "\x00", "\udc80"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_told(inside: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"AGENTD_MODEL__REMOTE__API_KEY": f"sk-SEC{inside}RET"})
+    told = "AGENTD_MODEL__REMOTE__API_KEY: model.remote.api_key: has a character that no header can carry"
+    assert str(raised.value).startswith(told)
+    assert "SEC" not in str(raised.value) and "RET" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://bob:PASSW0RD@127.0.0.1:1/v1",
+        "http://bob:PASS/PASSW0RD@127.0.0.1:1/v1",
+        "http://PASSW0RD@127.0.0.1/v1",
+        "http://127.0.0.1:1/v1?api-key=PASSW0RD",
+        "http://127.0.0.1:1/v1?x=1&token=PASSW0RD",
+        "http://127.0.0.1:1/sk-PASSW0RD/v1",
+        "ftp://bob:PASSW0RD@127.0.0.1:1/v1",
+    ],
+)
+def test_an_address_holds_no_secret(address: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load({"AGENTD_MODEL__REMOTE__BASE_URL": address})
+    assert str(raised.value).startswith("AGENTD_MODEL__REMOTE__BASE_URL: model.remote.base_url: must ")
+    assert "PASSW0RD" not in str(raised.value)
+
+
+def test_an_address_may_have_a_query_that_is_no_secret() -> None:
+    address = "https://models.test/v1?api-version=2026-01-01"
+    assert RemoteSection(base_url=address).base_url == address
+
+
+def test_a_key_in_place_of_a_models_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model\.remote\.name: looks like a key; put .* into") as raised:
+        load({"AGENTD_MODEL__REMOTE__NAME": "sk-SECRET"})
+    assert "SECRET" not in str(raised.value)
 
 
 def test_limits_that_contradict_each_other_are_refused() -> None:

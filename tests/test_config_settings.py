@@ -6,24 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
+from agentd.config.kept import Kept
 from agentd.config.layers import dotted
-from agentd.config.settings import (
-    DEFAULT,
-    MASK,
-    KnownKey,
-    Settings,
-    known_keys,
-    load,
-    origins,
-    table_problems,
-    unknown_channels,
-)
+from agentd.config.settings import DEFAULT, KnownKey, Settings, known_keys, load, with_secrets
+from agentd.config.shown import origins
 from agentd.errors import ConfigError
 
 DOCUMENTATION = Path(__file__).parent.parent / "docs" / "configuration.md"
-TOKEN = "123456789:AAabcdefghijklmnopqrstuvwxyz0123456"
 
 
 @pytest.fixture
@@ -118,84 +109,34 @@ def test_settings_cannot_be_changed() -> None:
         Settings().daemon = Settings().daemon  # type: ignore[misc]
 
 
-class Telegram(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    token: SecretStr
-    poll_seconds: int = 30
-    chats: tuple[int, ...] = ()
-
-
-def test_a_channels_own_table_is_right_without_what_builds_it(file: Path) -> None:
-    file.write_text('[channels.telegram]\nchats = [1, 2]\nbuild = "mine:build"\n')
-    environ = {"AGENTD_CHANNELS__TELEGRAM__TOKEN": "12345", "AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS": "5"}
-    assert table_problems(load(environ, config=file), "telegram", Telegram) == []
-
-
-def test_what_is_wrong_in_a_channels_table_is_told_with_its_place_and_without_its_value(file: Path) -> None:
-    file.write_text(f'[channels.telegram]\ntokne = "{TOKEN}"\nchats = ["{TOKEN}"]\n')
-    settings = load({"AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS": TOKEN}, config=file)
-    assert table_problems(settings, "telegram", Telegram) == [
-        f"{file}:2: channels.telegram.token is required.",
-        "AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS: channels.telegram.poll_seconds should be a valid integer, "
-        "unable to parse string as an integer.",
-        f"{file}:3: channels.telegram.chats.0 should be a valid integer, unable to parse string as an integer.",
-        f"{file}:2: unknown key channels.telegram.tokne; did you mean channels.telegram.token?",
-    ]
+def test_an_option_takes_no_secret_but_may_say_where_it_is() -> None:
+    text = problems({}, model__remote__api_key="sk-SECRET")
+    assert text.startswith("--set model.remote.api_key: everybody on this machine can read the command line")
+    assert "AGENTD_MODEL__REMOTE__API_KEY" in text and "SECRET" not in text
+    for key in ("bot_token", "hook", "x.password"):
+        with pytest.raises(ConfigError, match=rf"^--set channels\.x\.{key}: everybody") as raised:
+            load({}, overrides={f"channels.x.{key}": "SECRET"})
+        assert "SECRET" not in str(raised.value)
+    assert "PASSW0RD" not in problems({}, channels__x__proxy="http://bob:PASSW0RD@h")
+    allowed = {"model.remote.api_key": "", "channels.x.host": "h", "channels.x.token": '{"file": "/a"}'}
+    assert load({}, overrides=allowed).model.remote.api_key is None
+    kept = load({}, overrides={"model.remote.api_key": '{"file": "/a"}'}).model.remote.api_key
+    assert kept == Kept(file=Path("/a"))
 
 
-def test_a_channel_without_a_table_has_its_defaults() -> None:
-    class Quiet(BaseModel):
-        limit: int = 4
-
-    assert table_problems(load({}), "quiet", Quiet) == []
-
-
-def test_a_table_for_a_channel_that_does_not_exist_is_an_error(file: Path) -> None:
-    file.write_text("[channels.telegrm]\nx = 1\n[channels.terminal]\n")
+def test_a_key_that_is_kept_elsewhere_is_read_when_it_is_needed(file: Path, tmp_path: Path) -> None:
+    file.write_text(f'[model.remote]\napi_key = {{ file = "{tmp_path}/key" }}\n')
     settings = load({}, config=file)
-    told = f"{file}:2: unknown channel telegrm; did you mean channels.telegram?"
-    assert unknown_channels(settings, ("terminal", "telegram")) == [told]
-    assert unknown_channels(settings, ("terminal", "telegrm")) == []
-
-
-def test_problems_of_channels_are_told_with_the_others(file: Path) -> None:
-    file.write_text('[daemon]\ngrace = "x"\n[channels.telegrm]\n[channels.telegram]\ntoken = 1\nproxy.host = "h"\n')
-    seen: list[object] = []
-
-    def channels(settings: Settings) -> list[str]:
-        seen.append(settings.channels)
-        return [*unknown_channels(settings, ("telegram",)), *table_problems(settings, "telegram", Telegram)]
-
     with pytest.raises(ConfigError) as raised:
-        load({"AGENTD_X": ""}, config=file, channels=channels)
-    assert seen == [{"telegrm": {}, "telegram": {"token": 1, "proxy": {"host": "h"}}}]
-    first, *lines = str(raised.value).splitlines()
-    assert first == "5 settings are wrong:"
-    places = ["AGENTD_X:", *(f"{file}:{line}:" for line in (2, 3, 5, 6))]
-    assert [line.strip().split(" ")[0] for line in lines] == places
-
-
-def test_secrets_are_never_shown(file: Path) -> None:
-    file.write_text(
-        '[channels.x]\nbot_token = "s3cret"\napi.KEY = ["s3cret"]\nkeys = { a = "s3cret" }\n'
-        f'proxy = "http://ann:s3cret@host/x"\nnote = "see {TOKEN}"\nlists = [["http://:s3cret@host"]]\n'
-        "max_tokens_per_day = 3\nkeyboard = true\nempty = {}\n"
-    )
-    settings = load({"AGENTD_CHANNELS__X__PASSWORD": "s3cret"}, config=file)
-    shown = {row.key.removeprefix("channels.x."): row.value for row in origins(settings) if "channels" in row.key}
-    assert shown == {
-        "bot_token": MASK,
-        "api.KEY": MASK,
-        "keys.a": MASK,
-        "password": MASK,
-        "proxy": f"http://{MASK}@host/x",
-        "note": f"see {MASK}",
-        "lists": [[f"http://{MASK}@host"]],
-        "max_tokens_per_day": MASK,
-        "keyboard": True,
-        "empty": {},
-    }
+        with_secrets(settings)
+    told = f"{file}:2: model.remote.api_key: its file {tmp_path}/key cannot be read: No such file or directory."
+    assert str(raised.value) == told
+    (tmp_path / "key").write_text("the-key\n")
+    service = {"AGENTD_MODEL__REMOTE__API_KEY": '{"credential": "key"}', "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    for found in (with_secrets(settings), with_secrets(load(service))):
+        assert isinstance(found.model.remote.api_key, SecretStr)
+        assert found.model.remote.api_key.get_secret_value() == "the-key"
+        assert found.given, "where each key was given is still known"
 
 
 def _row(known: KnownKey) -> str:

@@ -142,7 +142,14 @@ def test_secrets_of_the_daemon_do_not_reach_the_child() -> None:
 
 
 async def test_no_secret_of_the_environment_reaches_a_child(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AGENTD_MODEL__REMOTE__API_KEY", "sesame")
+    for name in (
+        "AGENTD_MODEL__REMOTE__API_KEY",
+        "LLAMA_API_KEY",
+        "GGML_RPC_TOKEN",
+        "HF_TOKEN",
+        "CREDENTIALS_DIRECTORY",
+    ):
+        monkeypatch.setenv(name, "sesame")
     assert "sesame" not in await says(program("import os; print(dict(os.environ))"), most=100_000)
 
 

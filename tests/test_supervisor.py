@@ -37,7 +37,7 @@ class Fragile:
     async def run(self, inbox: Inbox) -> None:
         self.runs += 1
         if self.runs <= self.crashes:
-            raise ConnectionError("the platform hung up")
+            raise ConnectionError("the platform hung up on https://me:pass@platform.test")
         self.steady.set()
         await asyncio.get_running_loop().create_future()
 
@@ -59,7 +59,7 @@ async def test_a_channel_that_crashes_is_started_again_and_its_states_are_told(
     states = [event.state for event in told if isinstance(event, ChannelStateChanged)]
     assert states == ["connected", "down", "connected", "down", "connected"]
     reasons = [event.reason for event in told if isinstance(event, ChannelStateChanged)]
-    assert "the platform hung up" in reasons[1]
+    assert "the platform hung up on https://********@platform.test" in reasons[1]
     assert supervisor.states["fragile"].state == "connected"
     task.cancel()
     await asyncio.wait([task])

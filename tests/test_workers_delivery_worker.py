@@ -129,6 +129,16 @@ async def test_what_can_never_be_sent_is_buried_in_the_platforms_words_and_the_n
         assert texts(house.channel) == ["second"]
 
 
+async def test_the_platforms_words_are_kept_without_a_secret() -> None:
+    house = House()
+    house.channel.script(Permanent("403 from https://me:pass@platform.test?token=abc"))
+    async with running(house):
+        event = await house.answer()
+        await house.wait_for(Buried)
+        told = "403 from https://********@platform.test?token=********"
+        assert house.pending.dead[event.id].reason == told and house.all(Buried)[0].reason == told
+
+
 async def test_an_unknown_exception_is_logged_and_tried_again_as_a_possible_repeat(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from agentd import paths
 from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
-from agentd.config import Settings, Shown, origins
+from agentd.config import Settings, Shown, origins, with_secrets
 from agentd.config.settings import DEFAULT
 from agentd.errors import AgentdError, ConfigError, ModelError
 from agentd.plain import plain
@@ -35,15 +35,23 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "check":
         from agentd.daemon import check_channels
 
+        with_secrets(settings)
         check_channels(settings)
         _check_model(settings)
         print(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
-        print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in origins(settings)}, indent=2))
+        print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in _rows(settings)}, indent=2))
     else:
         print(f"# {plain(asyncio.run(_who_answers(settings, state_dir)))}")
-        print("\n".join(lines(origins(settings))))
+        print("\n".join(lines(_rows(settings))))
     return 0
+
+
+def _rows(settings: Settings) -> list[Shown]:
+    """With what the channels themselves declare secret."""
+    from agentd.daemon import channel_models
+
+    return origins(settings, channel_models(settings) if settings.channels else {})
 
 
 async def _who_answers(settings: Settings, state_dir: Path) -> str:

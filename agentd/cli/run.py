@@ -16,6 +16,7 @@ from agentd.daemon import Daemon
 from agentd.errors import StateInUse
 from agentd.notify import Notifier
 from agentd.paths import daemon_sockets
+from agentd.secrets import masked
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +27,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    logging.basicConfig(
-        level=options.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
     settings, state_dir = load_settings(options)
     sockets = daemon_sockets(os.environ, state_dir)
     daemon = Daemon(settings, state_dir, sockets=sockets)
     asyncio.run(_serve(daemon, state_dir, f"agentd is ready: pid {os.getpid()}, socket {sockets[0][0]}"))
     return 0
+
+
+class _Masking(logging.Formatter):
+    """No line of the log has a secret, whoever wrote it; a library may quote an address with a key."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 async def _serve(daemon: Daemon, state_dir: Path, ready_line: str) -> None:

@@ -20,6 +20,8 @@ PREFIX = "AGENTD_"
 PATH_VARIABLES = ("AGENTD_STATE_DIR", "AGENTD_SOCKET", "AGENTD_CONFIG")
 """Variables that say where things are; they are read by `agentd.paths` and are no keys."""
 MAX_FILE_BYTES = 1024 * 1024
+OPTION = "--set "
+"""How the origin of an option begins."""
 OPEN_SECTION = "channels"
 """`channels.NAME.KEY`: any name and any key, for the channel of that name to validate."""
 
@@ -127,7 +129,7 @@ def read_overrides(overrides: Mapping[str, str], keys: Keys) -> Layer:
     """`--set KEY=VALUE` options, by key."""
     layer = Layer()
     for name, text in overrides.items():
-        _place(layer, keys, tuple(name.split(".")), _from_text(text), f"--set {name}")
+        _place(layer, keys, tuple(name.split(".")), _from_text(text), f"{OPTION}{name}")
     return layer
 
 

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from agentd.config.kept import Kept, secret
+from agentd.secrets import masked
+
 DAY = 24 * 3600.0
 MIB = 1024 * 1024
 
@@ -23,13 +26,6 @@ def _unset(value: object) -> object:
     return None if value == "" else value
 
 
-def _secret(value: object) -> object:
-    """What is wrong with a secret is told without it."""
-    if value is not None and not isinstance(value, str | SecretStr):
-        raise ValueError("must be a text in quotes")
-    return value
-
-
 def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or len(set(value)) < len(value):
         raise ValueError("must name at least one model, and each only once")
@@ -37,8 +33,24 @@ def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _address(value: str | None) -> str | None:
-    if value is not None and not value.startswith(("http://", "https://")):
+    """An address is shown and logged, so there is no secret in it."""
+    if value is None:
+        return None
+    if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:8080/v1")
+    if "@" in value:
+        raise ValueError(f"must hold no name and no password; {_KEY_PLACE}")
+    if masked(value) != value:
+        raise ValueError(f"must hold no key; {_KEY_PLACE}")
+    return value
+
+
+_KEY_PLACE = "put what the server asks for into model.remote.api_key"
+
+
+def _no_key(value: str | None) -> str | None:
+    if value is not None and masked(value) != value:
+        raise ValueError(f"looks like a key; {_KEY_PLACE}")
     return value
 
 
@@ -128,10 +140,10 @@ class RemoteSection(Section):
     base_url: Annotated[str | None, AfterValidator(_address), BeforeValidator(_unset)] = _key(
         None, "where the server is, as in http://127.0.0.1:8080/v1; none is no server"
     )
-    name: Annotated[str | None, BeforeValidator(_unset)] = _key(
+    name: Annotated[str | None, AfterValidator(_no_key), BeforeValidator(_unset)] = _key(
         None, "which of the server's models to ask; none is the first that it lists"
     )
-    api_key: Annotated[SecretStr | None, BeforeValidator(_unset), BeforeValidator(_secret)] = _key(
+    api_key: Annotated[SecretStr | Kept | None, BeforeValidator(secret)] = _key(
         None, "the key that the server asks for; never shown and never logged"
     )
     dialect: Literal["standard", "openai", "llama-server", "vllm"] = _key(

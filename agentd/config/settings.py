@@ -1,35 +1,36 @@
 """One tree of settings: `load` reads it from options, environment, TOML file and defaults, in this order.
 
 Every key has a default, so an empty configuration is a whole one. All problems are told at once, each with the place
-that it came from. A channel's own settings lie under `[channels.NAME]`; `table_problems` says what is wrong there.
+that it came from. A channel's own settings lie under `[channels.NAME]`; see `tables`.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, JsonValue, PrivateAttr, ValidationError
+from pydantic import Field, JsonValue, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agentd.config.declared import Secrets, declares
+from agentd.config.kept import Kept, kept, read
 from agentd.config.layers import (
     OPEN_SECTION,
+    Given,
     Key,
     Keys,
     Layer,
     dotted,
-    hint,
     merged,
     read_environment,
     read_file,
     read_overrides,
 )
+from agentd.config.problems import config_error, explained, place_of, said_aloud
 from agentd.config.sections import (
     AgentSection,
     DaemonSection,
@@ -39,13 +40,11 @@ from agentd.config.sections import (
     RetrievalSection,
     Section,
 )
-from agentd.errors import ConfigError
 
 DEFAULT = "default"
 """The origin of a value that nobody gave."""
-MASK = "********"
-BUILD = "build"
-"""The key of a channel's table that is not the channel's own: what builds it."""
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The variable with which systemd names the directory of a service's credentials."""
 
 
 class Settings(BaseSettings):
@@ -62,6 +61,17 @@ class Settings(BaseSettings):
     channels: dict[str, dict[str, JsonValue]] = Field({}, description="settings of each channel, by its name")
 
     _origins: dict[Key, str] = PrivateAttr(default_factory=dict)
+    _credentials: str | None = PrivateAttr(default=None)
+
+    @property
+    def given(self) -> Mapping[Key, str]:
+        """Where each key was given; those that nobody gave are not in it."""
+        return self._origins
+
+    @property
+    def credentials(self) -> str | None:
+        """The directory of the credentials that systemd hands to this process."""
+        return self._credentials
 
     @classmethod
     def settings_customise_sources(
@@ -121,16 +131,34 @@ def load(
         layers.append(read_file(config, keys))
         bases.append(config.absolute().parent)
     problems = [problem for layer in reversed(layers) for problem in layer.problems]
+    _cover(layers)
     found = {key: given.origin for key, given in merged(layers).items()}
     try:
         settings = Settings(_build_sources=(tuple(map(_Source, layers, bases)), {}))
     except ValidationError as error:
-        problems += _explained(error, (), found, keys)
+        problems += explained(error, (), found, keys)
         settings = _channels_alone(layers)
     settings._origins.update(found)
+    settings._credentials = environ.get(CREDENTIALS) or None
+    problems += _said_aloud(layers[0])
     if problems:
         raise config_error([*problems, *channels(settings)])
     return settings
+
+
+def _cover(layers: Sequence[Layer]) -> None:
+    """A place of a secret replaces what lower layers say of it; it is not mixed with theirs, as other tables are."""
+    for n, layer in enumerate(layers):
+        for key in [given.key for given in layer.given if _is_place(given.value)]:
+            for lower in layers[n + 1 :]:
+                lower.given = [given for given in lower.given if given.key[: len(key)] != key]
+
+
+def _is_place(value: object) -> bool:
+    try:
+        return kept(value) is not None
+    except ValueError:
+        return True
 
 
 def _channels_alone(layers: Sequence[Layer]) -> Settings:
@@ -146,23 +174,48 @@ def _channels_alone(layers: Sequence[Layer]) -> Settings:
     return Settings.model_construct(channels=tables)
 
 
-def table_problems(settings: Settings, name: str, model: type[BaseModel]) -> list[str]:
-    """What `model` finds wrong in the table `[channels.NAME]`, and where; no value is told: it may be a secret."""
-    above = (OPEN_SECTION, name)
-    table = {key: value for key, value in settings.channels.get(name, {}).items() if key != BUILD}
-    try:
-        model.model_validate(table)
-    except ValidationError as error:
-        keys = Keys([(*above, field) for field in model.model_fields])
-        return _explained(error, above, settings._origins, keys)
-    return []
+def _said_aloud(options: Layer) -> list[str]:
+    """The secrets among the options; those that only a channel declares are found with its table."""
+    secrets = {known.key for known in known_keys() if known.secret}
+    return [
+        said_aloud(given.key, keeps=given.key in secrets)
+        for given in options.given
+        if (given.key in secrets and isinstance(given.value, str) and given.value)
+        or (given.key[0] == OPEN_SECTION and _looks_secret(given))
+    ]
 
 
-def unknown_channels(settings: Settings, names: Collection[str]) -> list[str]:
-    """A sentence for every channel that is configured and not one of `names`."""
-    keys = Keys([(OPEN_SECTION, name, "") for name in names])
-    wrong = [(OPEN_SECTION, name) for name in settings.channels if name not in names]
-    return [f"{_origin(key, settings._origins)}unknown channel {key[1]}{hint(keys.nearest(key))}" for key in wrong]
+def _looks_secret(given: Given) -> bool:
+    value: Any = given.value
+    return not _is_place(value) and Secrets(None).visible(given.key[2:], value) != value
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """With what is kept elsewhere, but for the channels; `ConfigError` tells what cannot be read."""
+    problems: list[str] = []
+    for known in known_keys():
+        place = value_at(settings, known.key)
+        if isinstance(place, Kept):
+            try:
+                settings = _replaced(settings, known.key, read(place, settings.credentials))
+            except ValueError as error:
+                problems.append(f"{place_of(known.key, settings.given)}{dotted(known.key)}: {error}.")
+    if problems:
+        raise config_error(problems)
+    return settings
+
+
+def value_at(settings: Settings, key: Key) -> object:
+    """What a key of the tree is set to."""
+    value: object = settings
+    for name in key:
+        value = getattr(value, name)
+    return value
+
+
+def _replaced(node: Any, key: Key, value: object) -> Any:
+    name, *rest = key
+    return node.model_copy(update={name: _replaced(getattr(node, name), tuple(rest), value) if rest else value})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +226,7 @@ class KnownKey:
     default: Any
     unit: str
     meaning: str
+    secret: bool
 
 
 def known_keys() -> list[KnownKey]:
@@ -186,97 +240,10 @@ def _keys_of(fields: Mapping[str, FieldInfo], above: Key) -> Iterator[KnownKey]:
             yield from _keys_of(type(info.default).model_fields, (*above, name))
         elif isinstance(info.json_schema_extra, dict):
             unit = str(info.json_schema_extra["unit"])
-            yield KnownKey(key=(*above, name), default=info.default, unit=unit, meaning=info.description or "")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """A key as people may see it: its value, or a mask where that looks like a secret, and where it came from."""
-
-    key: str
-    value: JsonValue
-    origin: str
-
-
-def origins(settings: Settings) -> list[Shown]:
-    """Every key of the tree, in its order, and of the channels' tables."""
-    values: list[tuple[Key, object]] = []
-    for known in known_keys():
-        value: object = settings
-        for name in known.key:
-            value = getattr(value, name)
-        values.append((known.key, value))
-    for name, table in settings.channels.items():
-        values.extend(_flat((OPEN_SECTION, name), table))
-    return [
-        Shown(key=dotted(key), value=_visible(key, value), origin=settings._origins.get(key, DEFAULT))
-        for key, value in values
-    ]
-
-
-def _flat(key: Key, value: JsonValue) -> Iterator[tuple[Key, JsonValue]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _flat((*key, name), inner)
-    else:
-        yield key, value
-
-
-_SECRET_NAME = re.compile(
-    r"(?:^|[_-])(?:api)?(?:tokens?|secrets?|pass|passwords?|passphrase|passwd|keys?|credentials?|auth)(?:$|[_-])", re.I
-)
-_SECRET_TEXT = re.compile(r"\d{6,}:[\w-]{30,}|(?<=://)[^/\s]+(?=@)")
-"""A bot's token, and the name and password in an address, whatever the key is called."""
-
-
-def _visible(key: Key, value: object) -> JsonValue:
-    if key[0] == OPEN_SECTION and any(map(_SECRET_NAME.search, key[2:])):
-        return MASK
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case list() | tuple():
-            return [_visible(key, item) for item in value]
-        case dict():
-            return {name: _visible((*key, name), item) for name, item in value.items()}
-        case _:
-            return _SECRET_TEXT.sub(MASK, str(value))
-
-
-def _explained(error: ValidationError, above: Key, origins: Mapping[Key, str], keys: Keys) -> list[str]:
-    """What pydantic found, in sentences that begin with the place and name the key."""
-    return [
-        _sentence(found, (*above, *map(str, found["loc"])), origins, keys)
-        for found in error.errors(include_url=False, include_context=False)
-    ]
-
-
-def _sentence(found: ErrorDetails, key: Key, origins: Mapping[Key, str], keys: Keys) -> str:
-    place = _origin(key[:-1] if found["type"] == "missing" else key, origins)
-    if found["type"] == "extra_forbidden":
-        return f"{place}unknown key {dotted(key)}{hint(keys.nearest(key))}"
-    what = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if found["type"] == "missing":
-        what = "is required"
-    elif not what.startswith("should"):
-        return f"{place}{dotted(key)}: {what}."
-    if key[0] != OPEN_SECTION:
-        what += f", not {found['input']!r:.60}"
-    return f"{place}{dotted(key)} {what}."
-
-
-def _origin(key: Key, origins: Mapping[Key, str]) -> str:
-    """Where a key was given, or the section that holds it, or else the first key in it, as the start of a sentence."""
-    for n in range(len(key), 0, -1):
-        if key[:n] in origins:
-            return f"{origins[key[:n]]}: "
-    inside = [origin for other, origin in origins.items() if other[: len(key)] == key]
-    return f"{inside[0]}: " if inside else ""
-
-
-def config_error(problems: Iterable[str]) -> ConfigError:
-    """One error that tells all of them."""
-    lines = list(problems)
-    if len(lines) == 1:
-        return ConfigError(lines[0])
-    return ConfigError("\n  ".join([f"{len(lines)} settings are wrong:", *lines]))
+            yield KnownKey(
+                key=(*above, name),
+                default=info.default,
+                unit=unit,
+                meaning=info.description or "",
+                secret=declares(info.annotation, ()),
+            )

@@ -19,6 +19,7 @@ from agentd.errors import Permanent, Retry, Wait
 from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent
 from agentd.ids import IdSource, time_of
 from agentd.ports import Bus, Channel, Clock, Entry, Gap
+from agentd.secrets import masked
 from workers.delivery.ledger import DeliveryStats, Ledger, Turn, Work
 from workers.delivery.sending import (
     STORAGE_ERRORS,
@@ -363,4 +364,5 @@ class DeliveryWorker:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """What a channel says; a library's words in it may quote an address with a key."""
+    return masked(str(error)) or type(error).__name__

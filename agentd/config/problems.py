@@ -1,0 +1,70 @@
+"""What is wrong in settings, as sentences that begin with the place and name the key, and never tell a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from agentd.config.layers import OPEN_SECTION, Key, Keys, dotted, hint, variable
+from agentd.errors import ConfigError
+from agentd.secrets import masked
+
+LONGEST_QUOTE = 24
+"""Characters of a wrong value that its problem quotes; a longer one may be a secret that was put into this place."""
+
+
+def explained(error: ValidationError, above: Key, origins: Mapping[Key, str], keys: Keys) -> list[str]:
+    """What pydantic found below `above`."""
+    return [
+        _sentence(found, (*above, *map(str, found["loc"])), origins, keys)
+        for found in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def _sentence(found: ErrorDetails, key: Key, origins: Mapping[Key, str], keys: Keys) -> str:
+    place = place_of(key[:-1] if found["type"] == "missing" else key, origins)
+    if found["type"] == "extra_forbidden":
+        return f"{place}unknown key {dotted(key)}{hint(keys.nearest(key))}"
+    what = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if found["type"] == "missing":
+        what = "is required"
+    elif not what.startswith("should"):
+        return f"{place}{dotted(key)}: {what}."
+    return f"{place}{dotted(key)} {what}{_quoted(key, found['input'])}."
+
+
+def _quoted(key: Key, value: object) -> str:
+    """What stands there instead; nothing of what may be a secret, and in a channel's table that is everything."""
+    if key[0] == OPEN_SECTION or not isinstance(value, str | int | float | None):
+        return ""
+    text = masked(repr(value))
+    return f", not {text}" if len(text) <= LONGEST_QUOTE else ""
+
+
+def place_of(key: Key, origins: Mapping[Key, str]) -> str:
+    """Where a key was given, or the section that holds it, or else the first key in it, as the start of a sentence."""
+    for n in range(len(key), 0, -1):
+        if key[:n] in origins:
+            return f"{origins[key[:n]]}: "
+    inside = [origin for other, origin in origins.items() if other[: len(key)] == key]
+    return f"{inside[0]}: " if inside else ""
+
+
+def said_aloud(key: Key, *, keeps: bool) -> str:
+    """What is wrong with a secret in an option; `keeps` says that the key can name a place instead."""
+    name = dotted(key)
+    place = f', or say where it is kept: --set \'{name}={{"file": "/a/path"}}\'' if keeps else ""
+    return (
+        f"--set {name}: everybody on this machine can read the command line, and this is a secret; give it in the"
+        f" environment ({variable(key)}) or in the configuration file{place}."
+    )
+
+
+def config_error(problems: Iterable[str]) -> ConfigError:
+    """One error that tells all of them."""
+    lines = list(problems)
+    if len(lines) == 1:
+        return ConfigError(lines[0])
+    return ConfigError("\n  ".join([f"{len(lines)} settings are wrong:", *lines]))
