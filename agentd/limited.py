@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 def main(arguments: Sequence[str]) -> None:
     """Set the limits, then be `MODULE`."""
     told, parent, module, *rest = arguments
-    _end_with(int(parent))
+    end_with(int(parent))
     apply(**json.loads(told))
     sys.argv = [module, *rest]
     try:
@@ -60,7 +60,7 @@ def _be_ended_first() -> None:
             file.write(str(OOM_SCORE))
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Die when the parent dies, also if it died before this was said; leave Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -52,6 +52,12 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
 
 
+def command(module: str, arguments: Sequence[str], limits: ChildLimits) -> list[str]:
+    """What to execute from this process, with `child_environment`, if `start` cannot be waited for."""
+    told = json.dumps(asdict(limits), separators=(",", ":"))
+    return [sys.executable, "-P", "-m", _LIMITED, told, str(os.getpid()), module, *arguments]
+
+
 async def start(
     module: str,
     arguments: Sequence[str],
@@ -65,9 +71,8 @@ async def start(
 
     It dies when the thread that calls this ends: call it from one that stays, as the loop's does.
     """
-    told = json.dumps(asdict(limits), separators=(",", ":"))
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", _LIMITED, told, str(os.getpid()), module, *arguments),
+        *command(module, arguments, limits),
         stdin=stdin,
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,

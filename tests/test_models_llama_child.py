@@ -5,14 +5,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agentd.limits import child_environment, command
 from agentd.models.llama import child as child_module
-from agentd.models.llama.process import MODULE
+from agentd.models.llama.process import LIMITS, MODULE
 from agentd.models.llama.wire import (
     Cancel,
     Choice,
@@ -42,12 +42,13 @@ SECONDS = 20
 
 
 class Child:
-    def __init__(self, parent: int) -> None:
+    def __init__(self) -> None:
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(SECONDS)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(parent), str(logging.INFO)],
+                command(MODULE, (str(theirs.fileno()), str(logging.INFO)), LIMITS),
+                env=child_environment(os.environ),
                 pass_fds=[theirs.fileno()],
                 stderr=subprocess.PIPE,
             )
@@ -65,7 +66,7 @@ class Child:
 
 @pytest.fixture
 def child() -> Iterator[Child]:
-    child = Child(os.getpid())
+    child = Child()
     yield child
     child.close()
 
@@ -165,14 +166,6 @@ def test_ctrl_c_at_the_terminal_is_not_for_it(child: Child, tmp_path: Path) -> N
     child.process.send_signal(signal.SIGINT)
     child.socket.sendall(encode(question(1)))
     assert any(isinstance(message, Ended) for message in messages)
-
-
-def test_it_does_not_outlive_the_start_by_a_process_that_is_gone() -> None:
-    child = Child(parent=2**22)
-    try:
-        assert child.process.wait(SECONDS) == 1
-    finally:
-        child.close()
 
 
 def test_how_long_reading_takes_is_told_before_it_begins() -> None:

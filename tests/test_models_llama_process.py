@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import ModelError
+from agentd.limited import OOM_SCORE
 from agentd.models.llama import process as process_module
 from agentd.models.llama.answer import ChildDied
+from agentd.models.llama.memory import BEGINNING
 from agentd.models.llama.process import MODULE, Process
 from agentd.models.llama.wire import Count, Embed, Line, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
@@ -59,6 +61,22 @@ async def test_the_child_gets_no_descriptor_but_its_own(load: Load, tmp_path: Pa
         async with Process(beat=5, beats=12) as process:
             await process.load(load)
             assert str(tmp_path / "secret") not in open_files(process.pid)
+
+
+def proc(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+async def test_the_child_has_limits_and_dies_before_the_daemon_where_memory_ends(load: Load) -> None:
+    async with Process(beat=5, beats=12) as process:
+        await process.load(load)
+        limits, score = (proc(process.pid, name) for name in ("limits", "oom_score_adj"))
+    told = {line[:25].strip(): line[25:].split()[:2] for line in limits.splitlines()}
+    assert told["Max core file size"] == ["0", "0"]
+    assert told["Max open files"] == ["1024", "1024"]
+    assert told["Max file size"] == [str(1 << 30)] * 2
+    assert told["Max data size"][0].isdigit() and int(told["Max data size"][0]) > BEGINNING
+    assert int(score) >= OOM_SCORE
 
 
 async def test_a_killed_child_fails_what_was_asked_with_how_it_ended(load: Load) -> None:

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 
-from agentd.limits import child_environment
+from agentd.limits import ChildLimits, child_environment, command
 
+MODULE = "agentd.models.gpu"
 SECONDS = 30.0
-_ASK = "import sys; from agentd.models.llama.native import finds_gpu; sys.exit(0 if finds_gpu() else 3)"
+LIMITS = ChildLimits(processor=30, files=1024, file_size=1 << 30)
+"""Memory has no limit: the libraries of a GPU map more than they use."""
 _FOUND, _NONE = 0, 3
 
 
@@ -17,7 +19,7 @@ def gpu_found() -> bool | None:
     """None where llama.cpp cannot say: it does not run on this machine. Blocks for as long as its import takes."""
     try:
         asked = subprocess.run(
-            [sys.executable, "-P", "-c", _ASK],
+            command(MODULE, (), LIMITS),
             env=child_environment(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -27,3 +29,9 @@ def gpu_found() -> bool | None:
     except subprocess.TimeoutExpired:
         return None
     return {_FOUND: True, _NONE: False}.get(asked.returncode)
+
+
+if __name__ == "__main__":
+    from agentd.models.llama.native import finds_gpu
+
+    sys.exit(_FOUND if finds_gpu() else _NONE)

@@ -28,6 +28,7 @@ warmth       what every prompt begins with, read while nothing else is to do
     the prompt:
 prompts      conversations to prompts that fit
 template     messages to tokens, by trust
+rendering    the template itself, which is a stranger's: in a copy of the process, with limits
 shelf        untrusted text, out of the template's reach
 forms        a conversation for templates that know less than ours
 jinja        the sandbox of the templates
@@ -63,6 +64,9 @@ blocks       pure: the forms that weights have in files
 isolate      work that may crash, in a copy of the process
 checks       what was found out on this machine, on disk
 standing     what a file has shown here: it answers, needs the plainest way, or is set aside
-files        what is wrong with a model file, before native code sees it
+files        what is wrong with a model, before native code sees it, and what it takes
+header       what the header of one file says, read so that one that lies costs nothing
+parts        models in several files
+memory       how much of it the process may take
 machine      free cores and memory
 """

@@ -1,15 +1,13 @@
-"""The child that runs the model: `python -m agentd.models.llama.child DESCRIPTOR PARENT LEVEL`, started by `process`.
+"""The child that runs the model, `agentd.models.llama.child DESCRIPTOR LEVEL`: started by `process` with `limits`.
 
-It reads messages between two steps, and ends when its socket is closed or its parent is gone.
+It reads messages between two steps, and ends when its socket is closed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import select
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -21,6 +19,8 @@ from agentd.models.llama import files, machine, verdict
 from agentd.models.llama.advice import advice_of
 from agentd.models.llama.checks import Checks, here, of_file
 from agentd.models.llama.isolate import isolated
+from agentd.models.llama.memory import Memory
+from agentd.models.llama.rendering import Stranger
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.llama.wire import (
     Cancel,
@@ -53,7 +53,6 @@ log = logging.getLogger(__name__)
 
 ALL_LAYERS = -1
 """How llama.cpp is told that all layers of a model are to lie on the GPU."""
-_PR_SET_PDEATHSIG = 1
 
 
 class _Line:
@@ -84,8 +83,7 @@ class _Line:
 
 
 def main(arguments: list[str]) -> None:
-    descriptor, parent, level = (int(argument) for argument in arguments)
-    _end_with(parent)
+    descriptor, level = (int(argument) for argument in arguments)
     os.nice(machine.NICENESS)
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
     with socket.socket(fileno=descriptor) as connection:
@@ -94,15 +92,6 @@ def main(arguments: list[str]) -> None:
             _serve(line)
         except (BrokenPipeError, ConnectionResetError):
             log.info("the daemon is gone")
-
-
-def _end_with(parent: int) -> None:
-    """Die when the parent dies, also if it died before this was said; leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit("the daemon that started this model is gone")
 
 
 def _serve(line: _Line) -> None:
@@ -131,6 +120,7 @@ class _Desk:
         self._engine: Engine | None = None
         self._embeddings: Embeddings | None = None
         self._checks = Checks(None)
+        self._memory = Memory()
 
     @property
     def busy(self) -> bool:
@@ -141,7 +131,7 @@ class _Desk:
     def load(self, message: Load) -> None:
         self._checks = Checks(Path(message.checks) if message.checks else None)
         if message.path:
-            self._engine = _load(message, self._checks, self._line)
+            self._engine = _load(message, self._checks, self._memory, self._line)
         else:
             self._line.send(Loaded(context=0, notes=()))
 
@@ -160,7 +150,7 @@ class _Desk:
         if self._embeddings is None:
             from agentd.models.llama.embeddings import Embeddings
 
-            self._embeddings = Embeddings(self._line.send, self._checks, alone=self._engine is None)
+            self._embeddings = Embeddings(self._line.send, self._checks, self._memory, alone=self._engine is None)
         if isinstance(message, OpenEmbedder):
             self._embeddings.open(message)
         else:
@@ -174,14 +164,16 @@ class _Desk:
             self._embeddings.step(beside=answering)
 
 
-def _load(load: Load, checks: Checks, line: _Line) -> Engine:
+def _load(load: Load, checks: Checks, memory: Memory, line: _Line) -> Engine:
     path = Path(load.path)
     gguf = files.inspect(path)
+    stranger = Stranger()
     gpu_layers = load.gpu_layers
     if gpu_layers is None:
         gpu_layers = ALL_LAYERS if _finds_gpu() else 0
     if gpu_layers == 0:
         files.check_memory(gguf, context=load.context, available=machine.available_memory())
+    memory.allow(gguf, context=load.context, besides=load.spill_bytes, gpu=gpu_layers != 0)
     way, switched_off = _way(load, gguf.types, checks, gpu=gpu_layers != 0)
     # Only now, because a file that cannot be run shall be named at once.
     from agentd.models.llama.driver import Driver
@@ -203,6 +195,7 @@ def _load(load: Load, checks: Checks, line: _Line) -> Engine:
         bos=words.bos_text,
         eos=words.eos_text,
         chatml=words.has_control("<|im_start|>") and words.has_control("<|im_end|>"),
+        stranger=stranger,
     )
     if template.family is not None:
         words.shown = template.family.shown

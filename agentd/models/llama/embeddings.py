@@ -15,6 +15,7 @@ from agentd.errors import ModelError
 from agentd.models.llama import files, machine, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.embedding import BATCH, TEXTS, Embedding
+from agentd.models.llama.memory import Memory
 from agentd.models.llama.ways import allowed
 from agentd.models.llama.wire import Embed, Embedded, FromChild, OpenedEmbedder, OpenEmbedder, Refused
 
@@ -37,10 +38,18 @@ class _Request:
 class Embeddings:
     """Feed it messages, call `step` while `busy`; what it has to tell goes to `send`."""
 
-    def __init__(self, send: Callable[[FromChild], None], checks: Checks | None = None, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        send: Callable[[FromChild], None],
+        checks: Checks | None = None,
+        memory: Memory | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
         """`alone`: nothing has been computed in this process yet, so that a copy of it can use several threads."""
         self._send = send
         self._checks = checks or Checks(None)
+        self._memory = memory
         self._threads = () if alone else (1,)
         self._embedding: Embedding | None = None
         self._path = ""
@@ -69,6 +78,8 @@ class Embeddings:
         gguf = files.inspect(path, chat=False)
         if message.gpu_layers == 0:
             files.check_memory(gguf, context=0, available=machine.available_memory())
+        if self._memory is not None:
+            self._memory.allow(gguf, context=0, gpu=message.gpu_layers != 0)
         threads = machine.free_threads() if message.threads is None else message.threads
         ways = allowed(gpu=message.gpu_layers != 0)
         way = verdict.find(self._checks, gguf.types, ways, threads=self._threads).way

@@ -1,6 +1,7 @@
-"""Work that may crash, hang or eat memory in native code, done in a copy of this process that may be lost.
+"""Work that may crash, hang or eat memory, done in a copy of this process that may be lost.
 
 The copy (fork) sees everything that is loaded and may change nothing of it; starting one costs milliseconds.
+`isolated` is for one piece of work, `Copy` for many: it stays until one of them goes too far.
 """
 
 from __future__ import annotations
@@ -10,27 +11,34 @@ import os
 import resource
 import select
 import signal
+import socket
+import struct
 import sys
 import time
 import warnings
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 from agentd.errors import ModelError
+from agentd.limited import end_with
 from agentd.limits import Crashed
 
 log = logging.getLogger(__name__)
 
 MOST_MEMORY = 1 << 30
 """Bytes that the copy may take beyond what the process has, unless it is told otherwise."""
+WAIT_SECONDS = 30.0
+"""That a `Copy` may take on a machine that has no time for it; what it may compute is counted in processor time."""
 _RESULT, _REFUSED, _FAILED = b"r", b"e", b"f"
+_LENGTH = struct.Struct(">I")
+_LONGEST_REFUSAL = 300
 
 
 def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> bytes:
     """What `work` returns; its `ModelError` is raised here too; `Crashed` where it came to no end of its own."""
     ours, theirs = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the copy uses none of them
-        pid = os.fork()
+    pid = _fork()
     if pid == 0:
         _run(work, theirs, seconds, memory)
     os.close(theirs)
@@ -44,13 +52,27 @@ def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_ME
         _, status = os.waitpid(pid, 0)
     if data is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM):
         raise Crashed(f"it did not end within {seconds:g} s")
-    if data[:1] == _REFUSED:
-        raise ModelError(data[1:].decode())
-    if data[:1] == _FAILED:
-        raise Crashed(data[1:].decode())
-    if data[:1] != _RESULT:
+    if not data:
         raise Crashed(_how(status))
-    return data[1:]
+    return _unpacked(data)
+
+
+def _fork() -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the copy uses none of them
+        return os.fork()
+
+
+def _unpacked(data: bytes) -> bytes:
+    match data[:1]:
+        case b"r":
+            return data[1:]
+        case b"e":
+            raise ModelError(data[1:].decode())
+    raise Crashed(data[1:].decode())
+
+
+# --- In the copy -----------------------------------------------------------------------------------------------------
 
 
 def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> None:
@@ -59,13 +81,7 @@ def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> N
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds)
         _limit_memory(memory)
-        try:
-            data = _RESULT + work()
-        except ModelError as error:
-            data = _REFUSED + str(error).encode()
-        except Exception as error:
-            log.exception("isolated work")
-            data = _FAILED + f"{type(error).__name__}: {error}".encode()
+        data = _packed(work)
         while data:
             data = data[os.write(pipe, data) :]
         os._exit(0)  # without what a process of ours does at its end
@@ -75,14 +91,122 @@ def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> N
         os._exit(1)
 
 
+def _packed(work: Callable[[], bytes]) -> bytes:
+    """What came of it, as `_unpacked` reads it."""
+    try:
+        return _RESULT + work()
+    except ModelError as error:
+        return _REFUSED + str(error).encode("utf-8", "replace")
+    except Exception as error:
+        log.exception("isolated work")
+        return _FAILED + f"{type(error).__name__}: {error}"[:_LONGEST_REFUSAL].encode("utf-8", "replace")
+
+
 def _limit_memory(memory: int) -> None:
     """So that work that only grows ends by itself; Linux knows how much a process has."""
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
-            pages = int(file.read().split()[0])
+            pages = int(file.read().split()[5])  # what it has for itself, as RLIMIT_DATA counts it
         most = pages * resource.getpagesize() + memory
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+# --- A copy that stays -----------------------------------------------------------------------------------------------
+
+
+class Copy:
+    """A copy of this process that makes `work` of one request after the other; `close` ends it, or dropping it.
+
+    Each may take `seconds` of processor time, all together `memory` bytes. It is made here, so that what is loaded
+    later costs it nothing; it has no file open but its standard streams and its line to this process.
+    """
+
+    def __init__(self, work: Callable[[bytes], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> None:
+        self._seconds = seconds
+        ours, theirs = socket.socketpair()
+        ours.settimeout(WAIT_SECONDS)
+        parent = os.getpid()
+        self._pid = _fork()
+        if self._pid == 0:
+            _stay(work, theirs, parent, seconds, memory)
+        theirs.close()
+        self._line = ours
+        self.close = weakref.finalize(self, _close, ours, self._pid)
+
+    def ask(self, data: bytes) -> bytes:
+        """`ModelError` of the work; `Crashed` if that went too far, and the copy is gone then."""
+        if not self.close.alive:
+            raise Crashed("it is gone")
+        try:
+            self._line.sendall(_LENGTH.pack(len(data)) + data)
+            answer = _receive(self._line)
+        except TimeoutError:
+            self.close()
+            raise Crashed(f"it did not end within {WAIT_SECONDS:g} s") from None
+        except OSError:
+            answer = None
+        if answer is None:
+            raise Crashed(self._end())
+        return _unpacked(answer)
+
+    def _end(self) -> str:
+        status = self.close()
+        if status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
+            return f"it used more than {self._seconds:g} s of processor time"
+        return "it is gone" if status is None else _how(status)
+
+
+def _close(line: socket.socket, pid: int) -> int:
+    """How the copy ended; it ends when its line does."""
+    line.close()
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
+def _stay(work: Callable[[bytes], bytes], line: socket.socket, parent: int, seconds: float, memory: int) -> None:
+    """In the copy: never returns."""
+    try:
+        end_with(parent)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        os.closerange(3, line.fileno())
+        os.closerange(line.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        _limit_memory(memory)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        while (data := _receive(line)) is not None:
+            _answer(work, line, data, seconds)
+        os._exit(0)
+    except BaseException:
+        log.exception("isolated work")
+    finally:
+        os._exit(1)
+
+
+def _answer(work: Callable[[bytes], bytes], line: socket.socket, data: bytes, seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    answer = _packed(lambda: work(data))
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    line.sendall(_LENGTH.pack(len(answer)) + answer)
+
+
+def _receive(line: socket.socket) -> bytes | None:
+    """One message; None at the end of the line."""
+    head = _exactly(line, _LENGTH.size)
+    return None if head is None else _exactly(line, _LENGTH.unpack(head)[0])
+
+
+def _exactly(line: socket.socket, size: int) -> bytes | None:
+    found = bytearray()
+    while len(found) < size:
+        part = line.recv(min(size - len(found), 1 << 20))
+        if not part:
+            return None
+        found += part
+    return bytes(found)
+
+
+# --- Both ------------------------------------------------------------------------------------------------------------
 
 
 def _read(pipe: int, deadline: float) -> bytes | None:

@@ -44,6 +44,17 @@ def available_memory(root: Path = ROOT) -> int | None:
     return min(found, default=None)
 
 
+def all_memory(root: Path = ROOT) -> int | None:
+    """Bytes of the machine, or of the smallest cgroup around us; None where unknown."""
+    names = [name for name, *_ in _MEMORY_FILES]
+    inside = (_number(directory / name) for directory in _cgroups(root, "memory") for name in names)
+    found = [limit for limit in inside if limit is not None]
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            found.append(int(line.split()[1]) * 1024)
+    return min(found, default=None)
+
+
 def _left_in(cgroup: Path) -> int | None:
     """The limit less what is used; cached files that can be dropped count as free."""
     for limit_name, used_name, cached_name in _MEMORY_FILES:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from agentd.errors import ModelError
 from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
-from agentd.limits import child_environment
+from agentd.limits import ChildLimits, end, start
 from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.ways import rebuild_hint
 from agentd.models.llama.wire import (
@@ -55,6 +53,8 @@ log = logging.getLogger(__name__)
 _Told = Queued | Started | Progress | Called | Ended | Refused | Counted | Warmed | OpenedEmbedder | Embedded
 
 MODULE = "agentd.models.llama.child"
+LIMITS = ChildLimits(files=1024, file_size=1 << 30)
+"""Its memory is bounded by what it loads (`memory`), its time by the heartbeat and by what waits for it."""
 words = logging.getLogger(MODULE)
 """What the child says on its standard error; what ends an answer is told by that answer, too."""
 LOG_LINES, LOG_WIDTH = 500, 500
@@ -131,15 +131,8 @@ class Process:
         with theirs:
             self._connection, self._line = await loop.create_unix_connection(lambda: _Line(self._take), sock=ours)
             try:
-                self._child = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(os.getpid()), str(level)),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                    env=child_environment(os.environ),
-                )
+                line = theirs.fileno()
+                self._child = await start(MODULE, (str(line), str(level)), LIMITS, pass_fds=(line,))
             except BaseException:
                 self._connection.abort()
                 raise
@@ -161,8 +154,7 @@ class Process:
         await asyncio.gather(*self._tasks, self._words, self._child.wait(), return_exceptions=True)
 
     def _kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._child.kill()
+        end(self._child)
 
     # --- Asking ------------------------------------------------------------------------------------------------------
 

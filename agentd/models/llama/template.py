@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jinja2 import TemplateError
-
 from agentd.errors import ModelError
+from agentd.limits import Crashed
 from agentd.models.llama.family import Family, family_of
 from agentd.models.llama.forms import arguments, fold, one_by_one, plain
-from agentd.models.llama.jinja import environment
+from agentd.models.llama.rendering import Own, Renders, Stranger
 from agentd.models.llama.shelf import Shelf
 from agentd.models.llama.text import END_THINK, THINK
 from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
@@ -80,11 +79,24 @@ class Template:
     """A chat template that is known to work for a conversation of a system message and a question.
 
     `family` is how the model writes calls and reasoning, None where that is not known; `tools` says that the template
-    tells the model of tools, and that its calls can be read.
+    tells the model of tools, and that its calls can be read. One that takes too long or too much is given up at once,
+    also if that is seen later only; the model's prompts have another form from then on.
     """
 
-    def __init__(self, source: str | None, *, bos: str = "", eos: str = "", chatml: bool = False) -> None:
+    def __init__(
+        self,
+        source: str | None,
+        *,
+        bos: str = "",
+        eos: str = "",
+        chatml: bool = False,
+        stranger: Stranger | None = None,
+    ) -> None:
+        """`stranger` is where the template runs, see there."""
         self._names = {"bos_token": bos, "eos_token": eos}
+        self._chatml = chatml
+        self._stranger = stranger or Stranger()
+        self._template: Renders = self._stranger
         self._folds = self._knows_calls = False
         self._no_tools: list[dict[str, Any]] | None = None
         """How this template is told that there are none."""
@@ -93,13 +105,10 @@ class Template:
         self.stop: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         if source is not None and (problem := self._adopt(source)) is None:
-            self._learn_tools(source)
             return
-        reason = "The model has no chat template" if source is None else f"The model's chat template fails ({problem})"
-        form = "the ChatML form" if chatml else "a plain transcript"
-        self.notes = (f"{reason}; agentd writes the conversation in {form}, which the model may not know well.",)
-        self.stop = () if chatml else PLAIN_STOP
-        self._template = environment().from_string(CHATML if chatml else PLAIN)
+        self._use_own(
+            "The model has no chat template" if source is None else f"The model's chat template fails ({problem})"
+        )
 
     @property
     def think(self) -> tuple[str, str]:
@@ -111,6 +120,15 @@ class Template:
 
         Tools are left out where the model cannot call any.
         """
+        try:
+            return self._first(lines, tools)
+        except _GivenUp as given_up:
+            self._use_own(f"The model's chat template fails ({given_up})")
+            log.warning("chat template: %s", self.notes[-1])
+            return self._first(lines, ())
+
+    def _first(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Prompt:
+        """In the first form that the template takes."""
         offered = tools if self.tools else ()
         refusal = ""
         for form in self._forms(lines):
@@ -135,14 +153,24 @@ class Template:
     def _adopt(self, source: str) -> str | None:
         """Why the template cannot be used, None if it can."""
         try:
-            self._template = environment().from_string(source)
-        except TemplateError as error:
+            self._stranger.adopt(source, self._names)
+            problem = self._problem(_TRIAL)
+            for self._no_tools, self._folds in ((None, False), (None, True), ([], False)):
+                if self._problem(fold(_TRIAL) if self._folds else _TRIAL) is None:
+                    self._learn_tools(source)
+                    return None
+        except (ModelError, Crashed, _GivenUp) as error:
             return str(error)
-        problem = self._problem(_TRIAL)
-        for self._no_tools, self._folds in ((None, False), (None, True), ([], False)):
-            if self._problem(fold(_TRIAL) if self._folds else _TRIAL) is None:
-                return None
         return problem
+
+    def _use_own(self, reason: str) -> None:
+        """Write conversations in a form of ours from now on."""
+        self._stranger.close()
+        form = "the ChatML form" if self._chatml else "a plain transcript"
+        self.notes = (f"{reason}; agentd writes the conversation in {form}, which the model may not know well.",)
+        self.stop = () if self._chatml else PLAIN_STOP
+        self.family, self.tools, self._folds, self._knows_calls, self._no_tools = None, False, False, False, None
+        self._template = Own(CHATML if self._chatml else PLAIN, self._names)
 
     def _problem(self, lines: Sequence[Line]) -> str | None:
         try:
@@ -170,12 +198,12 @@ class Template:
         told = [_tool(tool, shelf) for tool in tools] or self._no_tools
         messages = [_message(line, shelf) for line in lines]
         try:
-            text = self._template.render(
-                messages=messages, tools=told, documents=None, add_generation_prompt=True, **self._names
-            )
-        except Exception as error:  # a template is a program of a stranger and may fail in any way
-            log.warning("chat template: %s: %s", type(error).__name__, error)
-            raise _Refused(str(error)) from error
+            text = self._template.render(messages, told)
+        except Crashed as crash:
+            raise _GivenUp(str(crash)) from None
+        except ModelError as error:
+            log.warning("chat template: %s", error)
+            raise _Refused(str(error)) from None
         pieces = shelf.pieces(text)
         if not shelf.of_newest <= shelf.seen:
             raise _Refused("it leaves the newest message out")
@@ -227,6 +255,10 @@ def at_least(prompt: Prompt, tokenizer: Tokenizer, enough: int) -> int:
             if found > enough:
                 return found
     return found
+
+
+class _GivenUp(Exception):
+    """The template took too long or too much; the message says what."""
 
 
 class _Refused(Exception):
