@@ -123,11 +123,13 @@ class Place:
     def give_way(self, reason: str) -> None:
         """End the connection, so that somebody else finds room."""
         self._budgets.tell(reason, self.principal)
+        cut_off = self._cut_off
         self.leave()
-        self._cut_off(f"{reason}; connect again.")
+        cut_off(f"{reason}; connect again.")
 
     def leave(self) -> None:
         """Give everything back; harmless when that was done."""
+        self._cut_off = _nobody
         self._budgets.remove(self)
 
 
@@ -236,6 +238,10 @@ class Budgets:
             log.warning("%s (%s): %d times", said, f"{whose.kind} {whose.id}".strip(), count)
         self._refused.clear()
         self._told = time.monotonic()
+
+
+def _nobody(reason: str) -> None:
+    """The connection is gone, and is not kept in memory for its place."""
 
 
 def _least_useful(places: list[Place]) -> Place:

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MERGED = 1024
+"""Characters of a chunk to which a later one is added; so a slow reader costs a bounded time and a bounded memory."""
+
 
 @dataclass(slots=True, eq=False)
 class _Publication:
@@ -32,6 +35,7 @@ def merge_chunks(earlier: Event, later: Event) -> Event | None:
         and isinstance(later, GenerationChunk)
         and (earlier.turn_id, earlier.attempt, earlier.reasoning) == (later.turn_id, later.attempt, later.reasoning)
         and earlier.n + len(earlier.text) == later.n
+        and len(earlier.text) < MERGED
     ):
         return later.model_copy(update={"n": earlier.n, "text": earlier.text + later.text})
     return None

@@ -39,6 +39,10 @@ REPLY_SECONDS = 60.0
 COMMAND_SECONDS = 600.0
 """A slash command may load a model."""
 MAX_LIVE = 4096
+MAX_LIVE_BYTES = 32 * 1024 * 1024
+"""Live messages that are kept for a reader that is behind, and bytes of them; of what is dropped it is told."""
+MAX_REPLIES = 256
+"""Replies to one request that are kept, the newest."""
 
 _ERRORS: dict[str, type[AgentdError]] = {
     cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, Stopping, NotFound, ModelError)
@@ -68,9 +72,13 @@ class Client:
         self._reader = reader
         self._writer = writer
         self._replies: dict[str, asyncio.Queue[protocol.ServerMessage]] = {}
-        self._live: deque[protocol.ServerMessage] = deque()
+        self._live: deque[tuple[protocol.ServerMessage, int]] = deque()
+        """Each with the bytes that it came in."""
+        self._live_bytes = 0
         self._news = asyncio.Event()
-        self._ended = False
+        self._why = "the daemon closed the connection."
+        self._ended = ""
+        """Why no message comes any more, once that is so."""
         self._requests = 0
         self._task = asyncio.create_task(self._read(), name="client reader")
 
@@ -82,6 +90,8 @@ class Client:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await _open(path)
                 message = protocol.decode_server(await reader.readuntil(b"\n"))
+            if isinstance(message, protocol.Failure):
+                raise UsageError(message.message)
             if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
                 raise UsageError("it speaks another version of the protocol; update agentd on both sides")
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, UsageError) as error:
@@ -90,7 +100,11 @@ class Client:
             reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
             raise Unreachable(f"no daemon answers on {path} ({reason}); start one with `agentd run`.") from None
         client = cls(reader, writer, message)
-        await client._send(protocol.Hello(client=name, acks=acks))
+        try:
+            await client._send(protocol.Hello(client=name, acks=acks))
+        except Disconnected:
+            await client.close()
+            raise
         return client
 
     async def __aenter__(self) -> Self:
@@ -179,7 +193,7 @@ class Client:
         """Bring documents up to date, with the progress; the last item has `finished`."""
         with protocol.explained():
             request = protocol.Ingest(id=self._next_id(), paths=tuple(map(str, paths)))
-        replies = self._replies[request.id] = asyncio.Queue()
+        replies = self._replies[request.id] = asyncio.Queue(MAX_REPLIES)
         try:
             await self._send(request)
             while True:
@@ -194,9 +208,11 @@ class Client:
         """Everything that is not the reply to a request, as it comes; raises `Disconnected` at the end."""
         while True:
             while self._live:
-                yield self._live.popleft()
+                message, size = self._live.popleft()
+                self._live_bytes -= size
+                yield message
             if self._ended:
-                raise Disconnected("the daemon closed the connection.")
+                raise Disconnected(self._ended)
             self._news.clear()
             await self._news.wait()
 
@@ -210,9 +226,10 @@ class Client:
         self,
         request: _Request,
         kind: type[Reply],
-        seconds: float = REPLY_SECONDS,
+        seconds: float | None = None,
     ) -> Reply:
-        replies = self._replies[request.id] = asyncio.Queue()
+        seconds = seconds or REPLY_SECONDS
+        replies = self._replies[request.id] = asyncio.Queue(1)
         try:
             await self._send(request)
             async with asyncio.timeout(seconds):
@@ -224,38 +241,62 @@ class Client:
 
     async def _send(self, message: protocol.ClientMessage) -> None:
         if self._ended:
-            raise Disconnected("the daemon closed the connection.")
+            raise Disconnected(self._ended)
         try:
             self._writer.write(protocol.encode(message))
             await self._writer.drain()
         except OSError:
             raise Disconnected("the daemon closed the connection.") from None
 
-    def _keep(self, message: protocol.ServerMessage) -> None:
-        """Queue a live message; of a reader that is far behind only the answers are kept."""
-        if len(self._live) >= MAX_LIVE:
-            self._live = deque(m for m in self._live if isinstance(m, protocol.Answer))
-            self._live.append(protocol.Truncated(session=getattr(message, "session", "")))
-        self._live.append(message)
+    def _keep(self, message: protocol.ServerMessage, size: int) -> None:
+        """Queue a live message; of a reader that is far behind only the newest answers are kept."""
+        if len(self._live) >= MAX_LIVE or self._live_bytes + size > MAX_LIVE_BYTES:
+            self._drop(size)
+            self._live.append((protocol.Truncated(session=getattr(message, "session", "")), 0))
+        self._live.append((message, size))
+        self._live_bytes += size
         self._news.set()
+
+    def _drop(self, size: int) -> None:
+        """Make room. An answer that is dropped was not acknowledged, so that the daemon still has it."""
+        answers = deque(pair for pair in self._live if isinstance(pair[0], protocol.Answer))
+        self._live_bytes = sum(s for _, s in answers)
+        while answers and (len(answers) > MAX_LIVE // 2 or self._live_bytes + size > MAX_LIVE_BYTES):
+            self._live_bytes -= answers.popleft()[1]
+        self._live = answers
 
     async def _read(self) -> None:
         try:
             while True:
-                message = protocol.decode_server(await self._reader.readuntil(b"\n"))
-                replies = self._replies.get(getattr(message, "re", ""))
-                if replies is not None:
-                    replies.put_nowait(message)
-                elif not getattr(message, "re", ""):
-                    self._keep(message)
-        except (OSError, EOFError, asyncio.LimitOverrunError, UsageError):
+                line = await self._reader.readuntil(b"\n")
+                self._take(protocol.decode_server(line), len(line))
+        except (OSError, EOFError):
             pass
+        except (asyncio.LimitOverrunError, UsageError) as error:
+            self._why = f"the daemon sent what this client does not read ({error}); use a client of the same agentd."
+            self._writer.transport.abort()
         finally:
-            self._ended = True
-            self._news.set()
-            gone = protocol.Failure(code="disconnected", message="the daemon closed the connection.")
-            for replies in self._replies.values():
-                replies.put_nowait(gone)
+            self._end()
+
+    def _take(self, message: protocol.ServerMessage, size: int) -> None:
+        request = getattr(message, "re", "")
+        if (replies := self._replies.get(request)) is not None:
+            if replies.full():
+                replies.get_nowait()
+            replies.put_nowait(message)
+        elif isinstance(message, protocol.Failure) and not request and message.code == Busy.code:
+            self._why = message.message
+        elif not request:
+            self._keep(message, size)
+
+    def _end(self) -> None:
+        self._ended = self._why
+        self._news.set()
+        gone = protocol.Failure(code="disconnected", message=self._why)
+        for replies in self._replies.values():
+            if replies.full():
+                replies.get_nowait()
+            replies.put_nowait(gone)
 
 
 def new_message_id() -> str:

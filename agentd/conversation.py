@@ -16,13 +16,48 @@ from agentd.events import (
 )
 
 
+class Said:
+    """An immutable text that grows at its end at the price of what is added, however long it is.
+
+    Texts that grew out of each other share their pieces; each knows how many of them are its own.
+    """
+
+    __slots__ = ("_count", "_length", "_pieces")
+
+    def __init__(self, text: str = "") -> None:
+        self._pieces = [text]
+        self._count = 1
+        self._length = len(text)
+
+    def put(self, n: int, text: str) -> Said:
+        """The first `n` characters, then `text`."""
+        if not n or n != self._length or self._count != len(self._pieces):
+            return Said(str(self)[:n] + text)
+        grown = Said()
+        grown._pieces, grown._count, grown._length = self._pieces, self._count + 1, n + len(text)
+        self._pieces.append(text)
+        return grown
+
+    def __str__(self) -> str:
+        return "".join(self._pieces[: self._count])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Said) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+NOTHING = Said()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
     """What a session does now: the turn that runs, what it has said in this attempt, and the turns that wait."""
 
     running: str = ""
     attempt: int = 0
-    said: str = ""
+    said: Said = NOTHING
     stopping: bool = False
     waiting: tuple[str, ...] = ()
 
@@ -43,7 +78,7 @@ def reduce(state: Conversation, event: Event) -> Conversation:
             waiting = tuple(turn for turn in state.waiting if turn != event.turn_id)
             return Conversation(running=event.turn_id, attempt=event.attempt, waiting=waiting)
         case GenerationChunk(reasoning=False) if event.turn_id == state.running and event.attempt == state.attempt:
-            return replace(state, said=state.said[: event.n] + event.text)
+            return replace(state, said=state.said.put(event.n, event.text))
         case TurnInterrupted() if event.turn_id == state.running:
             return replace(state, stopping=True)
         case OutboundEvent():

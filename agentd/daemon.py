@@ -253,6 +253,7 @@ class _House:
         conversations: Conversations,
         documents: Store,
         ids: IdSource,
+        budgets: Budgets,
     ) -> None:
         self.settings = settings
         self.ids = ids
@@ -264,7 +265,7 @@ class _House:
         self.conversations = conversations
         self.feed = LiveFeed()
         self.usage = UsageTotals()
-        self.budgets = Budgets()
+        self.budgets = budgets
         reducers = [self.conversations.apply, self.feed.apply, self.usage.apply, self.budgets.apply]
         self.bus = EventBus(pending, reducers)
         self.channels: dict[str, Channel] = {}
@@ -292,14 +293,15 @@ class _House:
             )
         )
         store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd")))
-        conversations = Conversations()
-        sessions, marks = Sessions(store, ids, clock, unanswered=conversations.newest), Marks(store, clock)
+        conversations, budgets = Conversations(), Budgets()
+        sessions = Sessions(store, ids, clock, unanswered=conversations.newest, followed=budgets.followed)
+        marks = Marks(store, clock)
         documents = await stack.enter_async_context(
             Store(state_dir / "documents.db", load_migrations("agentd.retrieval"))
         )
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
-        house = cls(settings, pending, sessions, conversations, documents, ids)
+        house = cls(settings, pending, sessions, conversations, documents, ids, budgets)
         house.extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
         house.model = (
             only(model, settings.model, Shelf(state_dir), house._tell_model)

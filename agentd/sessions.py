@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from agentd.errors import NotFound, UsageError
+from agentd.errors import Busy, NotFound, UsageError
 from agentd.events import Citation, InboundEvent, OutboundEvent, Principal, decode, encode
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports import Clock, SessionInfo, StoredMessage
@@ -24,6 +24,10 @@ TITLE_LENGTH = 60
 NAME_LENGTH = 64
 """Characters of a session's name at most."""
 PURGED_AT_ONCE = 1000
+UNUSED = 1000
+"""Sessions of one principal that were opened and never used, at most."""
+LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 4 * 1024 * 1024, 500
+"""Characters of one message that are read back, and of all at once; what has no room any more is shortened."""
 
 _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
 
@@ -46,13 +50,20 @@ class Sessions:
     """
 
     def __init__(
-        self, store: Store, ids: IdSource, clock: Clock, *, unanswered: Callable[[], Mapping[str, str]] = dict
+        self,
+        store: Store,
+        ids: IdSource,
+        clock: Clock,
+        *,
+        unanswered: Callable[[], Mapping[str, str]] = dict,
+        followed: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._store = store
         self._ids = ids
         self._clock = clock
         self._unanswered = unanswered
         """The newest question without an answer of every session that has one: a session is used once it is asked."""
+        self._followed = followed
 
     # --- as their principal sees them ---
 
@@ -75,11 +86,14 @@ class Sessions:
         return await self._store.read(lambda db: _named(db, principal, name)) or await self._make(principal, name)
 
     async def _make(self, principal: Principal, name: str) -> SessionInfo:
+        """Of those that were never used the oldest go if there are too many, so that names cannot fill the disk."""
         session_id, now = self._ids.next(), _text(self._clock.now())
+        used = {*self._followed(), *self._unanswered()}
 
         def make(db: sqlite3.Connection) -> SessionInfo:
             if name and (known := _named(db, principal, name)):
                 return known
+            _forget_unused(db, principal, used)
             db.execute(
                 "INSERT INTO sessions (id, principal_kind, principal_id, name, created, updated)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
@@ -319,6 +333,18 @@ def _latest(db: sqlite3.Connection, principal: Principal, unanswered: Mapping[st
     return None if row is None else _info(row)
 
 
+def _forget_unused(db: sqlite3.Connection, principal: Principal, used: Collection[str]) -> None:
+    unused = f"FROM sessions s WHERE {_OWN} AND s.newest = 0"
+    mine = (principal.kind, principal.id)
+    if db.execute(f"SELECT count(*) {unused}", mine).fetchone()[0] < UNUSED:
+        return
+    oldest = (row[0] for row in db.execute(f"SELECT s.id {unused} ORDER BY s.id", mine).fetchall())
+    forgotten = [(session_id,) for session_id in oldest if session_id not in used][: UNUSED // 10]
+    if not forgotten:
+        raise Busy(f"{UNUSED:,} conversations in which nothing was asked yet are open; ask something in one of them.")
+    db.executemany("DELETE FROM sessions WHERE id = ?", forgotten)
+
+
 def _named(db: sqlite3.Connection, principal: Principal, name: str) -> SessionInfo | None:
     row = db.execute(
         f"{_INFO} WHERE {_OWN} AND s.name = ? AND s.name != ''", (principal.kind, principal.id, name)
@@ -331,19 +357,27 @@ def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[S
         "SELECT turn_id, role, text, time, citations, interrupted, unread FROM messages"
         " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
         (session_id, limit),
-    ).fetchall()
-    return [
-        StoredMessage(
-            turn_id=turn_id,
-            role=role,
-            text=text,
-            time=datetime.fromisoformat(time),
-            citations=_citations.validate_json(citations),
-            interrupted=bool(interrupted),
-            unread=bool(unread),
-        )
-        for turn_id, role, text, time, citations, interrupted, unread in reversed(rows)
-    ]
+    )
+    room, messages = ALL_TOGETHER, []
+    for row in rows:
+        messages.append(_message(row, max(min(room, LONGEST), SHORTENED)))
+        room -= len(messages[-1].text)
+    return messages[::-1]
+
+
+def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
+    turn_id, role, text, time, citations, interrupted, unread = row
+    if len(text) > room:
+        text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
+    return StoredMessage(
+        turn_id=turn_id,
+        role=role,
+        text=text,
+        time=datetime.fromisoformat(time),
+        citations=_citations.validate_json(citations),
+        interrupted=bool(interrupted),
+        unread=bool(unread),
+    )
 
 
 def _outbound(document: str) -> OutboundEvent:

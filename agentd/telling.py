@@ -12,6 +12,8 @@ Show = Callable[[int, str, bool], Awaitable[None]]
 
 HELD = 400
 """Characters that are held back at most while they may be no words for a person."""
+LONGEST = 1024 * 1024
+"""Characters of an answer, and of its reasoning, at most: what is longer no client reads, and nobody reads it."""
 _SUSPECTS = ("```json", "{", "<tool_call>", "[{")
 
 
@@ -29,6 +31,8 @@ class Telling:
         self._held = ""
         self._length = {False: 0, True: 0}
         """Characters shown so far, of the answer and of the reasoning."""
+        self._said = 0
+        """Characters that the model has said, in all rounds."""
         self._marker: Marker | None = None
         self._circles = Circles()
 
@@ -60,17 +64,26 @@ class Telling:
         self._marker = None
 
     async def say(self, text: str) -> bool:
-        """Whether the answer may go on: False once it goes round in circles."""
+        """Whether the answer may go on: False once it goes round in circles or is too long."""
+        text = text[: max(0, LONGEST - self._said)]
+        self._said += len(text)
         self._raw.append(text)
         circles = self._circles.feed(text)
         self._held += text
         if not self._waits():
             await self._tell(self._held)
             self._held = ""
-        return not circles
+        return not (circles or self.too_long)
+
+    @property
+    def too_long(self) -> bool:
+        return self._said >= LONGEST
 
     async def reason(self, text: str) -> None:
         n = self._length[True]
+        text = text[: max(0, LONGEST - n)]
+        if not text:
+            return
         self._length[True] += len(text)
         await self._show(n, text, True)
 
@@ -116,6 +129,7 @@ class Telling:
             self._earlier = ""
         self._raw, self._told, self._held = [], [], ""
         self._length = {False: 0, True: 0}
+        self._said = len(self._earlier)
         self._circles = Circles()
         if self._marker is not None:
             self.mark(self._marker.rests)

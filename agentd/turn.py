@@ -342,7 +342,7 @@ class Turn:
                 match delta:
                     case TextDelta():
                         if not await self._telling.say(delta.text):
-                            return Finish(reason="stop")
+                            return Finish(reason="length" if self._telling.too_long else "stop")
                     case ReasoningDelta():
                         await self._telling.reason(delta.text)
                     case ToolCallDelta():

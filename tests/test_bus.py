@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentd.bus import EventBus, Reader, merge_chunks
+from agentd.bus import MERGED, EventBus, Reader, merge_chunks
 from agentd.errors import NotAccepted
 from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
 from agentd.ports import Ended, Gap
@@ -171,6 +171,11 @@ async def test_chunks_that_wait_for_a_slow_reader_become_one() -> None:
     [merged] = await collect(reader, 1)
     assert isinstance(merged, GenerationChunk)
     assert (merged.n, merged.text) == (0, "streaming")
+
+
+def test_a_merged_chunk_does_not_grow_for_ever() -> None:
+    assert merge_chunks(chunk(0, "x" * MERGED), chunk(MERGED, "y")) is None
+    assert merge_chunks(chunk(0, "x" * (MERGED - 1)), chunk(MERGED - 1, "y")) is not None
 
 
 @pytest.mark.parametrize(

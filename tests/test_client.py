@@ -147,6 +147,94 @@ async def test_of_a_flood_that_nobody_reads_the_answers_are_kept(
         assert len(client._live) <= 11
 
 
+async def test_of_endless_long_answers_that_nobody_reads_a_bounded_number_of_bytes_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_LIVE_BYTES", 1_000_000)
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(WELCOME)
+        for _ in ("hello", "get"):
+            await reader.readuntil(b"\n")
+        for n in range(50):
+            answer = protocol.Answer(
+                session="s", turn="t", id=f"a{n}", answers=("t",), outcome="answer", text="x" * 100_000
+            )
+            writer.write(protocol.encode(answer))
+            await writer.drain()
+        writer.write(protocol.encode(protocol.Told(re="r1", data={})))
+        await reader.read()
+
+    async with server(tmp_path / "s", flood) as path, await Client.connect(path) as client:
+        await client.get("status")
+        kept = [message for message, _ in client._live if isinstance(message, protocol.Answer)]
+        assert 5 <= len(kept) < 10 and kept[-1].id == "a49"
+        assert client._live_bytes == sum(size for _, size in client._live) <= 1_000_000
+        await next_of(client, protocol.Truncated)
+
+
+async def test_of_endless_replies_to_one_request_the_newest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_REPLIES", 3)
+    counts = {"found": 0, "added": 0, "changed": 0, "unchanged": 0, "removed": 0, "chunks": 0}
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(WELCOME)
+        for _ in ("hello", "ingest", "get"):
+            await reader.readuntil(b"\n")
+        for n in range(100):
+            writer.write(protocol.encode(protocol.IngestState(re="r1", done=n, finished=n == 99, **counts)))
+        writer.write(protocol.encode(protocol.Told(re="r2", data={})))
+        await reader.read()
+
+    async with server(tmp_path / "s", flood) as path, await Client.connect(path) as client:
+        states = client.ingest([Path("/d")])
+        first = asyncio.ensure_future(anext(states))
+        await asyncio.sleep(0)  # it is the first request
+        await client.get("status")
+        told = [(await first).done] + [state.done async for state in states]
+        assert told[-1] == 99 and len(told) <= 5
+
+
+async def test_a_message_that_is_too_long_for_the_client_is_named(tmp_path: Path) -> None:
+    async def shouts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(WELCOME + b"x" * (protocol.MAX_FRAME_BYTES * 2 + 100_000))
+        await reader.read()
+
+    async with server(tmp_path / "s", shouts) as path, await Client.connect(path) as client:
+        with pytest.raises(Disconnected, match="sent what this client does not read"):
+            async for _ in client.messages():
+                pass
+
+
+async def test_who_is_sent_away_says_why(tmp_path: Path) -> None:
+    busy = protocol.encode(protocol.Failure(code="busy", message="too many; connect again."))
+
+    async def full(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(busy)
+
+    async def later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(WELCOME)
+        await reader.readuntil(b"\n")
+        writer.write(busy)
+
+    async with server(tmp_path / "s", full) as path:
+        with pytest.raises(Unreachable, match="too many; connect again"):
+            await Client.connect(path)
+    async with server(tmp_path / "t", later) as path, await Client.connect(path) as client:
+        with pytest.raises(Disconnected, match="too many; connect again"):
+            async for _ in client.messages():
+                pass
+
+
+async def test_a_name_that_is_too_long_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.client() as client:
+        with pytest.raises(UsageError, match="at most 200 characters"):
+            await client.open("x" * 201)
+        await client.open("x")
+
+
 async def test_a_long_path_can_be_reached(tmp_path: Path) -> None:
     folder = tmp_path / ("deep" * 40)
     async with running(folder) as house:

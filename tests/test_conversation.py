@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agentd.conversation import IDLE, Conversation, Conversations, position, reduce
+import time
+
+from agentd.conversation import IDLE, Conversation, Conversations, Said, position, reduce
 from agentd.events import Buried, Event, InboundEvent, OutboundEvent, TurnInterrupted, TurnStarted
 from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound
 
@@ -38,10 +40,36 @@ def test_the_same_message_twice_waits_once() -> None:
 def test_what_was_said_follows_the_chunks_of_the_attempt() -> None:
     event = inbound()
     state = after(event, started(event), chunk(0, "Hel", turn_id=event.id), chunk(3, "lo", turn_id=event.id))
-    assert state.said == "Hello"
+    assert str(state.said) == "Hello"
     assert after(chunk(0, "old", turn_id=event.id, attempt=7), state=state) == state
     assert after(chunk(0, "thinking", turn_id=event.id, reasoning=True), state=state) == state
-    assert after(started(event, attempt=2), state=state).said == ""
+    assert after(started(event, attempt=2), state=state).said == Said()
+
+
+def test_a_text_that_grew_stays_what_it_was_and_may_grow_twice() -> None:
+    said = Said().put(0, "Hel")
+    one, two = said.put(3, "lo"), said.put(3, "p")
+    assert [str(text) for text in (said, one, two, one.put(2, "y"), one.put(5, "!"), Said())] == [
+        "Hel",
+        "Hello",
+        "Help",
+        "Hey",
+        "Hello!",
+        "",
+    ]
+    assert one == Said("Hello") and hash(one) == hash(Said("Hello")) and one != "Hello"
+
+
+def test_a_long_answer_in_small_pieces_costs_what_is_added() -> None:
+    def seconds(count: int) -> float:
+        said, began = Said(), time.process_time()
+        for n in range(count):
+            said = said.put(5 * n, "word ")
+        assert len(str(said)) == 5 * count
+        return time.process_time() - began
+
+    seconds(1000)
+    assert seconds(200_000) < 0.05 + 12 * seconds(50_000)
 
 
 def test_one_answer_ends_every_turn_that_it_names() -> None:

@@ -14,6 +14,7 @@ from agentd.events import OWNER, Passage, Principal
 from agentd.generation import Delta, Finish, ModelRequest, Renumbered, TextDelta, Usage
 from agentd.models.extractive import (
     ABOUT,
+    MOST_PIECES,
     NO_ANSWER,
     NO_DOCUMENTS,
     NOT_GIVEN,
@@ -388,3 +389,14 @@ async def test_where_it_stands_in_for_a_chosen_model_it_does_not_say_that_there_
         assert told.startswith(beginning)
         assert "ithout a language model" not in told and "agentd model list" not in told
         assert "ithout a language model" in await said(question, documents=documents)
+
+
+async def test_a_very_long_answer_comes_in_a_bounded_number_of_pieces() -> None:
+    long = "lorem ipsum dolor " * 20_000
+    pieces = [
+        delta.text
+        for delta in await deltas(f"{long}zebra is here.\n\nWhat is a zebra?")
+        if isinstance(delta, TextDelta)
+    ]
+    assert len(pieces) <= MOST_PIECES + 1
+    assert "".join(pieces).startswith("lorem ipsum dolor") and len("".join(pieces)) > len(long) // 2

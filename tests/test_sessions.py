@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agentd.errors import NotFound, UsageError
+from agentd.errors import Busy, NotFound, UsageError
 from agentd.events import OWNER, Address, Citation, InboundEvent, OutboundEvent, Outcome, Principal, Sender, encode
 from agentd.ids import IdSource
 from agentd.ports import SessionView
-from agentd.sessions import TURNS_KEPT, Sessions
+from agentd.sessions import ALL_TOGETHER, SHORTENED, TURNS_KEPT, Sessions
 from agentd.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
 
@@ -176,6 +176,29 @@ async def test_a_name_must_be_visible_and_short(sessions: Sessions, name: str) -
 # --- what a turn leaves ---
 
 
+async def test_names_that_are_never_used_do_not_pile_up(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.sessions.UNUSED", 50)
+    followed: set[str] = set()
+    sessions = Sessions(store, IDS, clock, followed=lambda: followed)
+    talked = await sessions.open(OWNER, "talked")
+    inbound = asked(talked.id)
+    await sessions.finish([inbound], answered(inbound))
+    followed.add((await sessions.open(OWNER, "followed")).id)
+    await sessions.open(BEN, "of somebody else")
+    for n in range(80):
+        await sessions.open(OWNER, f"unused {n}")
+    rows = await store.read(lambda db: [row[0] for row in db.execute("SELECT name FROM sessions").fetchall()])
+    assert len(rows) <= 52
+    assert {"talked", "followed", "of somebody else", "unused 79"} <= set(rows)
+    assert "unused 0" not in rows
+    followed.update(await store.read(lambda db: [row[0] for row in db.execute("SELECT id FROM sessions").fetchall()]))
+    with pytest.raises(Busy, match="nothing was asked yet"):
+        for n in range(200):
+            followed.add((await sessions.open(OWNER, f"more {n}")).id)
+
+
 async def test_a_finished_turn_is_in_the_history_with_its_citations(sessions: Sessions) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id, "What is it?")
@@ -249,6 +272,24 @@ async def test_a_message_of_ours_needs_no_question(sessions: Sessions) -> None:
         ("assistant", "By the way.")
     ]
     assert await sessions.finished(notice.turn_id) == notice
+
+
+async def test_of_a_history_that_is_too_long_the_newest_is_whole_and_the_rest_says_that_it_is_cut(
+    sessions: Sessions,
+) -> None:
+    session = await sessions.open(OWNER, None)
+    for n in range(8):
+        inbound = asked(session.id, f"question {n}")
+        long = str(n) * (20_000_000 if n == 4 else 1_000_000)
+        await sessions.finish([inbound], answered(inbound, text=long))
+    lines = await sessions.history(OWNER, session.id, limit=100)
+    assert [line.text for line in lines if line.role == "user"] == [f"question {n}" for n in range(8)]
+    assert lines[-1].text == "7" * 1_000_000
+    assert lines[0].text == "question 0"
+    cut = "… (cut here: it has 20,000,000 characters)"
+    assert lines[9].text.startswith("4" * 1000) and lines[9].text.endswith(cut)
+    assert lines[1].text == "0" * SHORTENED + "… (cut here: it has 1,000,000 characters)"
+    assert sum(len(line.text) for line in lines) < 2 * ALL_TOGETHER
 
 
 @pytest.mark.parametrize("kind", ["command", "decision"])

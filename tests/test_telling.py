@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.telling import HELD, Telling
+from agentd.telling import HELD, LONGEST, Telling
 
 
 class Shown:
@@ -95,3 +95,20 @@ async def test_something_of_our_own_is_put_behind() -> None:
     await shown.telling.say("Forbes.")
     await shown.telling.add("\n\n> A quote. [1]")
     assert shown.telling.text == shown.text == "Forbes.\n\n> A quote. [1]"
+
+
+async def test_an_answer_and_its_reasoning_end_where_no_client_could_read_more() -> None:
+    shown = Shown()
+    await shown.telling.reason("h" * LONGEST + "more")
+    await shown.telling.reason("more")
+    numbers = " ".join(map(str, range(LONGEST)))[: LONGEST - 1]
+    assert await shown.telling.say(numbers)
+    assert not shown.telling.too_long
+    assert not await shown.telling.say("yz")
+    assert shown.telling.too_long
+    assert not await shown.telling.say("more")
+    await shown.telling.finish()
+    assert shown.telling.text == shown.text == numbers + "y"
+    assert sum(len(text) for _, text, reasoning in shown.pieces if reasoning) == LONGEST
+    await shown.telling.restart(everything=True)
+    assert await shown.telling.say("again") and not shown.telling.too_long

@@ -58,6 +58,8 @@ GIVEN = "(the text given)"
 """Cites what came with the question."""
 GIVEN_ANSWERS = 0.3
 """What the best sentence of a text given must cover of the question, where no document answers better."""
+MOST_PIECES = 2000
+"""Pieces in which an answer is streamed at most."""
 _PIECES = re.compile(r"\s*\S+|\s+\Z")
 _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 """Code, which is kept, or something in a document's own words that would read as a citation of ours."""
@@ -76,14 +78,14 @@ class ExtractiveModel:
         self._alone = alone
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """`Renumbered`, the answer word by word, then `Usage` and `Finish`."""
+        """`Renumbered`, the answer word by word (a very long one in larger pieces), then `Usage` and `Finish`."""
         question, passages = question_of(request), passages_of(request)
         # Stemming a few pages takes tens of milliseconds.
         text, cited = await asyncio.to_thread(answer, question, passages)
         if cited:
             yield Renumbered(passages=cited)
         text = text or await self._no_answer(question, passages)
-        for piece in _PIECES.findall(text):
+        for piece in _pieces(text):
             yield TextDelta(text=piece)
             await asyncio.sleep(0)
         yield Usage(
@@ -104,6 +106,13 @@ class ExtractiveModel:
     async def count_tokens(self, request: ModelRequest) -> int:
         """By rule of thumb: nothing here has tokens."""
         return sum(estimate_tokens(text) for text in _texts(request))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    words = _PIECES.findall(text)
+    at_once = len(words) // MOST_PIECES + 1
+    for start in range(0, len(words), at_once):
+        yield "".join(words[start : start + at_once])
 
 
 def _texts(request: ModelRequest) -> Iterator[str]:

@@ -118,6 +118,7 @@ class Connection:
         """End the connection now; the client reads the reason if it reads at all."""
         if not self._lock.locked():
             self._writer.write(protocol.encode(protocol.Failure(code=Busy.code, message=reason)))
+        self._lines.drop()
         self.abort()
 
     async def serve(self, pid: int) -> None:
@@ -133,6 +134,7 @@ class Connection:
         finally:
             self._followed.clear()
             self._place.leave()
+            self._lines.drop()
             self.abort()
 
     async def _requests(self, tasks: asyncio.TaskGroup) -> None:
@@ -250,7 +252,7 @@ class Connection:
         if state.running and after is None:
             live = {"session": session.id, "turn": state.running, "attempt": state.attempt}
             await self.send(protocol.State(**live, state="running"))
-            await self._send_chunk(protocol.Chunk(**live, n=0, text=state.said))
+            await self._send_chunk(protocol.Chunk(**live, n=0, text=str(state.said)))
         self._house.follows(self, session.id)
 
     async def _mark_read(self, session: SessionInfo) -> None:

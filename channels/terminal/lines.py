@@ -53,12 +53,17 @@ class Lines:
             raise TooSlow(f"no whole message came within {limit:g} s; connect again when there is one.") from None
         return self._taken(end + 1)
 
+    def drop(self) -> None:
+        """Let go at once of what has come and is not whole."""
+        self._data = bytearray()
+        self._searched = self._counted = 0
+
     async def _more(self) -> bool:
         """Take in what has come; False at the end."""
         if len(self._data) > MAX_FRAME_BYTES:
             raise TooLarge
         more = await self._reader.read(READ_BYTES)
-        self._data += more
+        self._data.extend(more)
         if (over := len(self._data) - READ_BYTES - self._counted) > 0:
             self._counted += over
             await self._place.arrive(over)
