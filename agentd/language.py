@@ -23,12 +23,24 @@ CJK = "cjk"
 """What `language_of` calls Chinese, Japanese and Korean; they have no stems."""
 FOCUS_CHARACTERS = 4000
 """A longer question is reduced to its beginning and its end, of this length each."""
+LONGEST_STEMMED = 64
+"""Characters; what is longer is no word of a language, and stemmers take time that grows with its square."""
 
 _CJK_CLASS = (
     "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
     "\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _CJK_RUN = re.compile(f"[{_CJK_CLASS}]+")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+"""Soft hyphens, zero-width blanks, joiners, byte order marks and the like (Unicode's Default_Ignorable_Code_Point)."""
+_MARKS = re.compile(r"((?:(?![\s\x00-\x7f])[\W\uff9e\uff9f]){32})(?:(?![\s\x00-\x7f])[\W\uff9e\uff9f])++")
+"""More marks in a row than a letter can have. Normalising sorts them, which takes time that grows with the square of
+their number; every character that combines is among these.
+"""
+_YO = str.maketrans("ёЁ", "еЕ")
 _HIRAGANA = re.compile("[\u3040-\u309f]")
 _WORD = re.compile(r"[^\W_]+")
 _FUNCTION = re.compile("|".join(sorted(CJK_FUNCTION, key=len, reverse=True)))
@@ -48,10 +60,15 @@ def focus(question: str) -> str:
 
 
 def searchable(text: str) -> str:
-    """The text as it is indexed: compatibility forms unified (NFKC), each CJK run as its overlapping pairs."""
+    """The text as it is indexed: what is written in several ways in one way, each CJK run as its overlapping pairs.
+
+    Compatibility forms are unified (NFKC), what cannot be seen does not part a word, and the Russian letter yo
+    is ye, as most people type it.
+    """
     if text.isascii():
         return text
-    return _CJK_RUN.sub(lambda run: f" {' '.join(_pairs(run[0]))} ", unicodedata.normalize("NFKC", text))
+    seen = unicodedata.normalize("NFKC", _MARKS.sub(r"\1", _INVISIBLE.sub("", text)))
+    return _CJK_RUN.sub(lambda run: f" {' '.join(_pairs(run[0]))} ", seen.translate(_YO))
 
 
 def _pairs(run: str) -> Iterator[str]:
@@ -111,11 +128,15 @@ def content_words(text: str, language: str | None = None) -> list[str]:
 _stemmers = threading.local()
 
 
-@lru_cache(maxsize=65536)
 def stem(word: str, language: str) -> str:
     """The word's Snowball stem without accents (https://snowballstem.org); itself where there is none."""
-    if language == CJK or not word.isalpha():
+    if language == CJK or len(word) > LONGEST_STEMMED or not word.isalpha():
         return word
+    return _stem(word, language)
+
+
+@lru_cache(maxsize=65536)
+def _stem(word: str, language: str) -> str:
     try:
         stemmer = vars(_stemmers)[language]
     except KeyError:
@@ -188,10 +209,10 @@ def _abbreviates(text: str, start: int, end: int) -> bool:
     if word is None:
         return False
     last = word[0].lower()
-    first = not text[start : word.start()].strip()
     # Single letters are initials (J. or U.S.), a number at the very beginning is that of a list.
     dotted = all(len(part) == 1 and part.isalpha() for part in last.split("."))
-    return last in _ABBREVIATIONS or dotted or (last.isdigit() and first)
+    # What stands before a word is looked at last: it may be long, and this is asked again for the next word.
+    return last in _ABBREVIATIONS or dotted or (last.isdigit() and not text[start : word.start()].strip())
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

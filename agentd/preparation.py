@@ -64,7 +64,7 @@ class Preparation:
         One that only quotes judges for itself, and gets all.
         """
         limit = self._limit if inbound.documents is None else min(inbound.documents, self._limit)
-        asked, given = divided(inbound.text)
+        asked, given = await asyncio.to_thread(divided, inbound.text)
         writes = isinstance(model, Writer) and model.writes
         if not writes:
             question, found = await self._found(inbound, inbound.text, limit)

@@ -203,12 +203,22 @@ def quoted(sentence: str, mark: str) -> str:
 
 def without_sources(text: str) -> str:
     """An answer as the model gave it: without the marks and quotes that agentd added."""
-    return without_marks(_QUOTES.sub("", text))
+    return without_marks(_without_quotes(text))
 
 
 def without_marks(text: str) -> str:
     """A text without citation marks."""
     return _MARKS.sub(lambda found: found[0] if found[1] is None else "", text)
+
+
+def _without_quotes(text: str) -> str:
+    """Without the quotes at its end: each is a line behind an empty one."""
+    kept, end = len(text), len(text.rstrip())
+    while (line := text.rfind("\n", 0, end)) > 0 and text[line - 1] == "\n" and _QUOTE.fullmatch(text, line + 1, end):
+        kept = end = line - 1
+        while end and text[end - 1] in " \t":
+            end -= 1
+    return text[:kept]
 
 
 def turns_of(history: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
@@ -223,9 +233,7 @@ def turns_of(history: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
 
 _MARKS = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|[ \t]?\[(\d{1,3})\]", re.DOTALL)
 """Code, which is left alone, or a citation mark with the blank before it."""
-
-
-_QUOTES = re.compile(r"(?:\n\n> [^\n]+ \[\d{1,3}\][ \t]*)+\s*\Z")
+_QUOTE = re.compile(r"> [^\n]+ \[\d{1,3}\]")
 
 
 def check_citations(text: str, passages: Sequence[Passage]) -> tuple[str, tuple[Citation, ...]]:

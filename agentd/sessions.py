@@ -23,6 +23,10 @@ TITLE_LENGTH = 60
 """Characters of a title at most."""
 NAME_LENGTH = 64
 """Characters of a session's name at most."""
+LONGEST_NAME = 8 * NAME_LENGTH
+"""The same before its letters and their marks are joined."""
+LOOKED_AT = 4096
+"""Characters of a question in which a title is looked for."""
 PURGED_AT_ONCE = 1000
 UNUSED = 1000
 """Sessions of one principal that were opened and never used, at most."""
@@ -253,7 +257,8 @@ class Sessions:
 
 
 def _checked_name(text: str) -> str:
-    name = unicodedata.normalize("NFC", text)
+    # Normalising takes time that grows with the square of marks in a row.
+    name = unicodedata.normalize("NFC", text) if len(text) <= LONGEST_NAME else text
     if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
         raise UsageError(
             f"a session's name has 1 to {NAME_LENGTH} visible characters and no blank at its ends; choose such a name."
@@ -265,7 +270,7 @@ def _checked_name(text: str) -> str:
 
 def _title(question: str) -> str:
     """The first line of a question that shows anything, at most `TITLE_LENGTH` characters, cut between words."""
-    visible = (line if line.isprintable() else _printable(line) for line in question.splitlines())
+    visible = (line if line.isprintable() else _printable(line) for line in question.lstrip()[:LOOKED_AT].splitlines())
     line = next((" ".join(line.split()) for line in visible if line.strip()), "")
     if len(line) <= TITLE_LENGTH:
         return line

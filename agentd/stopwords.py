@@ -1,7 +1,7 @@
 """Words that carry no topic, by language: a short list of our own for each language that agentd tells apart.
 
-They are folded to lower case. The lists hold articles, pronouns, prepositions, conjunctions, auxiliaries and question
-words; a noun or a full verb is never among them.
+They are folded as `agentd.language.searchable` folds words, and to lower case. The lists hold articles, pronouns,
+prepositions, conjunctions, auxiliaries and question words; a noun or a full verb is never among them.
 """
 
 # ruff: noqa: RUF001 - characters of other scripts are meant
@@ -66,10 +66,10 @@ waar waarom wanneer want waren was wat we wel welk welke werd werden wie wij wor
 zijn zo zonder zou
 """
 RUSSIAN = """
-а без более бы был была были было быть в вам вас весь во вот все всё всего всех вы где да даже для до его ее её ей ему
-если есть еще ещё же за здесь и из или им их к каждый как какая какие какого какой какую когда кого кому которая
+а без более бы был была были было быть в вам вас весь во вот все всего всех вы где да даже для до его ее ей ему
+если есть еще же за здесь и из или им их к каждый как какая какие какого какой какую когда кого кому которая
 которого которой которые который кто куда ли либо между меня мне много может можно мы на над надо нам нас не него нее
-неё ней нет ни них но ну о об однако он она они оно от откуда перед по под после потому почему при про раз с сам свою
+ней нет ни них но ну о об однако он она они оно от откуда перед по под после потому почему при про раз с сам свою
 себя сейчас со так такая такие такой там те тебя тем то того тогда тоже той только том ты у уже хотя чего чей чем через
 что чтобы эта эти это этого этой этом этот эту я
 """
@@ -102,7 +102,7 @@ FRAME_WORDS: Final[dict[str, frozenset[str]]] = {
         "italian": "accade descrivi dimmi mostra significa spiega succede",
         "portuguese": "acontece descreva diga explique mostre significa",
         "dutch": "beschrijf betekent gebeurt heet leg noem toon vertel",
-        "russian": "бывает значит называется объясни означает опиши покажи произойдет произойдёт происходит расскажи "
+        "russian": "бывает значит называется объясни означает опиши покажи произойдет происходит расскажи "
         "скажи случается случится будет",
     }.items()
 }

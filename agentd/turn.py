@@ -26,7 +26,7 @@ from agentd.events import (
     TurnHandedOver,
     TurnStarted,
 )
-from agentd.evidence.attribution import likely, rests_on, support
+from agentd.evidence.attribution import arrange, likely, rests_on, support
 from agentd.evidence.replies import FLAWS, Flaw, flaw
 from agentd.evidence.smalltalk import is_small_talk
 from agentd.generation import (
@@ -180,17 +180,22 @@ class Turn:
         telling = self._telling
         if not (isinstance(model, Citer) and model.cites):
             telling.mark(lambda sentence: rests_on(sentence, self._sources.passages, prepared.question))
+            await self._arrange(prepared)
         finish = await self._converse(model, prepared, plain=plain)
         note = CUT_OFF if finish.reason == "length" else ""
         if telling.in_circles:
             telling.cut_circle()
             note = REPEATED
         await telling.finish()
-        if found := self._flaw(prepared):
+        if found := await asyncio.to_thread(self._flaw, prepared):
             raise _NoAnswer("circles" if note == REPEATED else found)
         if telling.marks:
             await self._cite(prepared)
         return self._outbound("answer", f"{telling.text}\n\n{note}" if note else telling.text)
+
+    async def _arrange(self, prepared: Prepared) -> None:
+        """Reading the passages for the marks of an answer takes too long for the loop."""
+        await asyncio.to_thread(arrange, self._sources.passages, prepared.question)
 
     def _flaw(self, prepared: Prepared) -> Flaw | None:
         told = (prompt.SYSTEM, prompt.AFTER_PASSAGES, prompt.CITING, self._runner.settings.instructions)
@@ -308,6 +313,8 @@ class Turn:
             known = {passage.n for passage in self._sources.passages}
             request = await window.extend(asked, await execution.run(called))
             self._withdraw_unseen(request, known)
+            if self._telling.marks:
+                await self._arrange(prepared)
             self._telling.next_round()
             rounds += 1
             if rounds >= limits.rounds:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.evidence.marking import Marker
+from agentd.evidence.marking import LONGEST, Marker
 
 
 def rests(sentence: str) -> tuple[int, ...]:
@@ -57,3 +57,10 @@ def test_text_is_shown_as_soon_as_it_is_certain() -> None:
 @given(st.text(alphabet="rent. \n[12]`,Oé!?", max_size=200), st.integers(1, 30))
 def test_how_a_text_is_cut_changes_nothing(text: str, size: int) -> None:
     assert marked(text, size) == marked(text, 1000)
+
+
+def test_a_sentence_without_an_end_is_ended() -> None:
+    marker = Marker(lambda sentence: (7,))
+    given = "".join(marker.feed("rent " * 10) for _ in range(100))
+    assert " [1]" in given
+    assert len(marker.finish()) < LONGEST

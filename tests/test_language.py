@@ -131,3 +131,26 @@ def test_the_final_mark_of_a_sentence_is_seen_behind_quotes() -> None:
     assert not language.is_ended("a list item")
     assert language.introduces("Run this:")
     assert language.is_question("Why?")
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\ufe0f", "\u034f", "\u180e"]
+)
+def test_what_cannot_be_seen_parts_no_word(hidden: str) -> None:
+    assert words(f"the tur{hidden}bine") == ["the", "turbine"]
+
+
+def test_a_russian_letter_with_two_dots_is_the_one_without() -> None:
+    assert words("\u0401\u043b\u043a\u0430, \u0435\u0308\u043b\u043a\u0430") == words(
+        "\u0435\u043b\u043a\u0430 \u0435\u043b\u043a\u0430"
+    )
+    assert words("\u0439\u043e\u0434") == ["\u0439\u043e\u0434"]
+
+
+def test_a_letter_keeps_its_marks_and_a_heap_of_them_costs_little() -> None:
+    assert words("e\u0301te\u0301") == ["\u00e9t\u00e9"]
+    assert words("a" + "\u0301\u0323" * 100_000 + " b")[-1] == "b"
+
+
+def test_what_is_too_long_for_a_word_has_no_stem() -> None:
+    assert stem("running" * 100, "english") == "running" * 100

@@ -54,3 +54,19 @@ def test_any_text_has_blocks_that_say_something(text: str) -> None:
     for block in blocks(text):
         assert block.text
         assert block.kind == "code" or "\n" not in block.text
+
+
+def test_a_paragraph_that_consists_of_marks_is_taken_as_it_stands() -> None:
+    text = "*a* " * 500
+    assert [block.text for block in blocks(text)] == [text.strip()]
+
+
+def test_a_long_text_is_read_in_pieces_without_losing_a_block() -> None:
+    text = "\n\n".join(f"Paragraph {n} is *here*.\n\n```\ncode {n}\n\nmore\n```" for n in range(1000))
+    found = blocks(text)
+    assert [block.text for block in found if block.kind == "prose"] == [f"Paragraph {n} is here." for n in range(1000)]
+    assert sum(block.kind == "code" for block in found) == 1000
+
+
+def test_short_rows_below_a_wide_head_make_no_cells_without_end() -> None:
+    assert len("".join(block.text for block in blocks("|a" * 60 + "|\n" + "|-" * 60 + "|\n" + "|a\n" * 1000))) < 5000

@@ -12,6 +12,7 @@ from agentd.events import OWNER, Principal
 from agentd.retrieval import documents
 from agentd.retrieval.chunks import split
 from agentd.retrieval.documents import Document
+from agentd.retrieval.search import KeywordSearch
 from agentd.store import Store, load_migrations
 from tests.builders import TIME
 
@@ -149,3 +150,36 @@ async def test_more_sources_than_a_statement_takes_are_looked_up(store: Store) -
     many = [f"/d/{n}.md" for n in range(3 * documents.PARAMETERS)]
     assert set(await store.read(lambda db: documents.hashes(db, OWNER, many))) == {"/d/7.md"}
     assert await store.write(lambda db: documents.remove(db, OWNER, many)) == 1
+
+
+async def test_documents_that_were_indexed_before_are_found_as_they_are_now(tmp_path: Path) -> None:
+    path, migrations = tmp_path / "documents.db", load_migrations("agentd.retrieval")
+    rows = ["\u0401\u043b\u043a\u0430 \u0442\u0443\u0442.", "The tur\u2060bine.", "The boiler."]
+    async with Store(path, migrations[:1]) as store:
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO documents (id, principal_kind, principal_id, source, title, content_hash, bytes, modified,"
+                " added, text) VALUES (1, 'owner', '', 'a', '\u0401\u0436', '', 0, '', '', '')"
+            )
+            for n, text in enumerate(rows):
+                db.execute(
+                    "INSERT INTO chunks (document_id, n, heading, start, \"end\", text) VALUES (1, ?, '', 0, 0, ?)",
+                    (n, text),
+                )
+
+        await store.write(write)
+    async with Store(path, migrations) as store:
+        search = KeywordSearch(store)
+        for question in (
+            "\u0433\u0434\u0435 \u0451\u043b\u043a\u0430?",
+            "\u0433\u0434\u0435 \u0435\u043b\u043a\u0430?",
+        ):
+            assert [found.text for found in await search.search(question, OWNER)] == [rows[0]]
+        assert [found.text for found in await search.search("turbine", OWNER)] == [rows[1]]
+        assert len(await search.search("\u0435\u0436", OWNER)) == 1
+        check = "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
+        await store.write(lambda db: db.execute(check))
+        # What is removed later leaves no entry behind.
+        await store.write(lambda db: db.execute("DELETE FROM documents"))
+        await store.write(lambda db: db.execute(check))

@@ -67,6 +67,11 @@ def rests_on(sentence: str, passages: Sequence[Passage], question: str) -> tuple
     return () if place is None else (heard.sentences[place].passage,)
 
 
+def arrange(passages: Sequence[Passage], question: str) -> None:
+    """What `rests_on` compares sentences with, made beforehand: that takes as long as judging the passages."""
+    _heard(question, tuple(passages))
+
+
 def support(reply: str, passages: Sequence[Passage], question: str) -> Support | None:
     """What of the passages supports `reply` best as an answer to `question`; None if nothing does.
 
@@ -135,7 +140,7 @@ class _Heard:
         return found
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _heard(question: str, passages: tuple[Passage, ...]) -> _Heard:
     return _Heard(question, passages)
 

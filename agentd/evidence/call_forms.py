@@ -205,9 +205,8 @@ def looks_like_call(text: str, offered: Offered | None = None) -> bool:
     said = text.strip()
     if said.startswith(_TAGS):
         return True
-    offered, closes = offered or {}, ""
-    begun = opening(said, 0, offered)
-    while isinstance(begun, Opening):
+    offered, closes, at = offered or {}, "", 0
+    while isinstance(begun := opening(said, at, offered), Opening):
         closes = begun.closes or closes
         end = Extent(begun.start).look(said)
         if end is None:
@@ -215,11 +214,18 @@ def looks_like_call(text: str, offered: Offered | None = None) -> bool:
         value = said[begun.start : end]
         if read_calls(value, offered) is None and not _is_definition(value) and not _torn(value):
             return False
-        said = said[end:].strip(BEHIND)
-        if said in ("", closes):
+        said = said.rstrip(BEHIND)
+        at = _first_beyond(said, end)
+        if at >= len(said) or (len(said) - at == len(closes) and said.endswith(closes)):
             return True
-        begun = opening(said, 0, offered)
     return False
+
+
+def _first_beyond(text: str, at: int) -> int:
+    """The place of the first character that must be the next call, or something else."""
+    while at < len(text) and text[at] in BEHIND:
+        at += 1
+    return at
 
 
 def defines_tool(arguments: str) -> bool:

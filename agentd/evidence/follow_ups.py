@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from agentd.evidence.asked import informative
-from agentd.language import language_of, words
+from agentd.language import focus, language_of, words
 
 LONGEST = 16
 """Words; a longer message explains itself."""
@@ -25,7 +25,7 @@ _POINTERS = frozenset(
     questo questa quello quella esso essa lo la li le ne ci
     isso isto esse essa ele ela eles elas
     dat dit deze die het hem haar hun ervan daarmee
-    это этот эта эти он она оно они его её ее их этого этом там
+    это этот эта эти он она оно они его ее их этого этом там
     它 他 她 这 那 それ これ 그것
     """.split()
 )
@@ -39,6 +39,7 @@ def refers_back(message: str) -> bool:
     most one word that carries a topic ("Why?", "How long?"). A question that explains itself may be found as well: who
     asks should search for both readings.
     """
+    message = focus(message)
     said = words(message)
     if not said or len(said) > LONGEST:
         return False

@@ -10,9 +10,15 @@ from agentd.language import sentences
 Rests = Callable[[str], Collection[int]]
 """The numbers of the passages on which a sentence rests."""
 
-_OWN = re.compile(r"[ \t]*\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
-_MAY_BE_OWN = re.compile(r"[ \t]*(?:\[[\d\s,;-]*)?\Z")
+_OWN = re.compile(r"(?:(?<![ \t])[ \t]++)?\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
+_MAY_BE_OWN = re.compile(r"(?:(?<![ \t])[ \t]++)?(?:\[[\d\s,;-]*+)?\Z")
 """The end of a text that may become a mark or is only blanks."""
+LONGEST = 1500
+"""Characters after which a sentence counts as ended: all of it is looked at whenever it grows."""
+WAITING = 200
+"""Characters at most that wait for what follows them."""
+PIECE = 2000
+"""Characters that are looked at at once."""
 _FENCE = "```"
 
 
@@ -33,15 +39,22 @@ class Marker:
 
     def feed(self, text: str) -> str:
         """What is certain now; blanks behind a sentence wait for what follows them."""
+        return "".join(self._feed(text[at : at + PIECE]) for at in range(0, len(text), PIECE))
+
+    def _feed(self, text: str) -> str:
         self._held += text
-        given = ""
+        given: list[str] = []
         while (end := self._end()) is not None:
-            given += self._sentence(end)
-        keep = _MAY_BE_OWN.search(self._held, self._said)
-        certain = keep.start() if keep else len(self._held)
-        given += self._held[self._said : certain]
+            given.append(self._sentence(end))
+        certain = self._certain()
+        given.append(self._held[self._said : certain])
         self._said = certain
-        return given
+        return "".join(given)
+
+    def _certain(self) -> int:
+        """Up to where the held text is no beginning of a mark."""
+        keep = _MAY_BE_OWN.search(self._held, self._said)
+        return max(keep.start(), len(self._held) - WAITING) if keep else len(self._held)
 
     def finish(self) -> str:
         """The rest, if there is no more text."""
@@ -53,11 +66,13 @@ class Marker:
         """Where the first sentence ends; None as long as it may go on."""
         if not self._code:
             self._drop_own()
-        line = self._held.find("\n")
-        found = sentences(self._held if line < 0 else self._held[:line])
+        line = self._held.find("\n", 0, LONGEST)
+        found = sentences(self._held[:LONGEST] if line < 0 else self._held[:line])
         if len(found) > 1:
             return found[0][1]
-        return None if line < 0 else line + 1
+        if line >= 0:
+            return line + 1
+        return LONGEST if self._certain() >= LONGEST else None
 
     def _drop_own(self) -> None:
         """Marks of the model's own; they were held back until they were whole."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 
-from agentd.language import is_question
+from agentd.language import content_words, focus, is_question
 
 LONGEST_QUESTION = 1000
 """Characters of a paragraph that may be the question to the text around it."""
+MOST = 65_536
+"""Characters of a text given that are read for an answer; of a longer one the parts that have to do with it."""
+PART = 2048
+TERMS = 48
+"""Words of a question that are looked for in a long text."""
+STEM = 5
+"""The first characters of a word, which its other forms have too."""
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 
 
@@ -25,3 +34,36 @@ def divided(message: str) -> tuple[str, str]:
         return message, ""
     rest = paragraphs[1:] if first else paragraphs[:-1]
     return question, "\n\n".join(rest)
+
+
+def telling(text: str, question: str) -> str:
+    """What of a text given with a question is read for an answer: all of it, or the parts with the question's words."""
+    if len(text) <= MOST:
+        return text
+    parts = list(_parts(text))
+    scores = _scores(parts, question)
+    best = sorted(range(len(parts)), key=lambda n: (-scores[n], n))[: MOST // PART]
+    return "\n\n".join(parts[n] for n in sorted(best))
+
+
+def _parts(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        window = text[start : start + PART]
+        cuts = (
+            window.rfind(mark, PART // 2) + len(mark) for mark in ("\n\n", "\n", " ") if mark in window[PART // 2 :]
+        )
+        stop = start + (next(cuts, PART) if len(window) == PART else PART)
+        yield text[start:stop]
+        start = stop
+
+
+def _scores(parts: list[str], question: str) -> list[float]:
+    """How many of the question's words stand in each part, the rarer ones counting for more."""
+    said = [part.lower() for part in parts]
+    scores = [0.0] * len(parts)
+    for word in {word[:STEM] for word in content_words(focus(question))[:TERMS]}:
+        holders = [n for n, part in enumerate(said) if word in part]
+        for n in holders:
+            scores[n] += math.log(1 + len(parts) / len(holders))
+    return scores

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
-from agentd.language import is_question, words
+from agentd.language import focus, is_question, words
 
 _ASKS = frozenset(
     """
@@ -35,6 +35,7 @@ def asks_for_facts(message: str) -> bool:
     """
     if lacks_topic(message) or asks_summary(message) or is_arithmetic(message):
         return False
+    message = focus(message)
     said = words(message)
     if not said or any(word in _ADDRESSED for word in said):
         return False

@@ -36,6 +36,8 @@ SAME = 3
 """How often it may stand among the newest ones at most, less one."""
 COPIED = 24
 """Characters that a copy has at least; fewer words are the same by chance."""
+TOLD = 65_536
+"""Characters of what a model was told that its answer is compared with."""
 
 _MARK = re.compile(r"\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
 _WORD = re.compile(r"\w")
@@ -57,7 +59,7 @@ def flaw(reply: str, *, told: Iterable[str]) -> Flaw | None:
     if is_refusal(_END.split(reply.strip(), maxsplit=1)[0]):
         return None
     said = _bare(reply)
-    if any(_is_copy(said, _bare(text)) for text in told):
+    if any(_is_copy(said, _bare(text[:TOLD])) for text in told):
         return "copy"
     return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from agentd.language import language_of, words
+from agentd.language import focus, language_of, words
 from agentd.stopwords import STOP_WORDS
 
 LONGEST = 8
@@ -51,6 +51,7 @@ _ARITHMETIC = re.compile(r"\d\s*[+*\u00d7\u00f7^=]\s*\d|\d\s+[-/]\s+\d")
 
 def lacks_topic(message: str) -> bool:
     """True where every word is a greeting, thanks, or one that stands in any sentence."""
+    message = focus(message)
     said = words(message)
     stop = STOP_WORDS.get(language_of(message), STOP_WORDS["english"])
     return len(said) <= LONGEST and all(word in _TALK or word in _YOU or word in stop for word in said)
@@ -58,7 +59,7 @@ def lacks_topic(message: str) -> bool:
 
 def is_small_talk(message: str) -> bool:
     """True where a message lacks a topic and is meant for whoever answers."""
-    return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(message))
+    return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(focus(message)))
 
 
 def asks_summary(message: str) -> bool:
@@ -66,6 +67,7 @@ def asks_summary(message: str) -> bool:
 
     "Summarize the chapter about owls" is not such a message: it has a topic.
     """
+    message = focus(message)
     said = words(message)
     if not any(word in _SUMMARY for word in said) or _is_the_sum(said):
         return False
@@ -83,6 +85,7 @@ def is_arithmetic(message: str) -> bool:
 
     Years, dates and codes are looked for like words.
     """
+    message = focus(message)
     stop = STOP_WORDS.get(language_of(message), STOP_WORDS["english"])
     asked = [word for word in words(message) if word not in stop and word not in _TALK]
     numbers = bool(asked) and all(word.isdigit() for word in asked)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 SPARE = 40
 """Words of markup, the address of a link for one, that may stand between those of some sentences."""
+BEGINS = 100
+"""Places of the first word that are tried at most."""
 _WORD = re.compile(r"[^\W_]+")
 _CLOSES = re.compile(r"[^\w\s]*")
 
@@ -18,7 +20,7 @@ def located(text: str, sentences: Sequence[str]) -> tuple[int, int]:
     """
     places = [(found[0], found.start(), found.end()) for found in _WORD.finditer(text)]
     wanted = [word for sentence in sentences for word in _WORD.findall(sentence)]
-    begins = [n for n, (word, _, _) in enumerate(places) if wanted and word == wanted[0]]
+    begins = [n for n, (word, _, _) in enumerate(places) if wanted and word == wanted[0]][:BEGINS]
     for spare in (0, SPARE):
         for n in begins:
             if (end := _end(places, n, wanted, spare)) is not None:

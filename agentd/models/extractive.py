@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 
 from agentd.events import OWNER, Passage
 from agentd.evidence.candidates import Sentence
-from agentd.evidence.pasted import divided
+from agentd.evidence.pasted import divided, telling
 from agentd.evidence.sentences import best
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
 from agentd.generation import (
@@ -96,7 +96,7 @@ class ExtractiveModel:
     async def _no_answer(self, question: str, passages: Sequence[Passage]) -> str:
         if is_small_talk(question):
             return ABOUT if self._alone() else STANDING_IN
-        if divided(question)[1]:
+        if (await asyncio.to_thread(divided, question))[1]:
             said = NOT_GIVEN
         else:
             documents, _ = (1, 1) if passages else await self._documents.counts(OWNER)
@@ -153,7 +153,7 @@ def answer(message: str, passages: Sequence[Passage]) -> tuple[str, tuple[int, .
     question, given = divided(message)
     if lacks_topic(question) or asks_summary(question) or is_arithmetic(question):
         return "", ()
-    text = _given(given)
+    text = _given(telling(given, question))
     # Whoever gives a text wants to hear of it: documents are for what it does not say.
     groups = best(question, text) or best(question, passages)
     if not groups and text:

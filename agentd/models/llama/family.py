@@ -96,19 +96,21 @@ def _write_hermes(calls: Sequence[Call]) -> tuple[Piece, ...]:
 
 # --- Tags ------------------------------------------------------------------------------------------------------------
 
-_FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\s*(.*?)\s*</function>\s*", re.DOTALL)
+_FUNCTION = re.compile(r"<function=([^>\n]+)>")
+_END_FUNCTION = "</function>"
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>\s*", re.DOTALL)
 
 
 def parse_tagged(text: str) -> Call | None:
     """`<function=NAME><parameter=KEY>VALUE</parameter></function>` with values that are JSON or plain text."""
-    function = _FUNCTION.fullmatch(text)
-    if function is None:
+    text = text.strip()
+    function = _FUNCTION.match(text)
+    if function is None or not text.endswith(_END_FUNCTION, function.end()):
         return None
     arguments: dict[str, Any] = {}
-    at = 0
-    while at < len(function[2]):
-        parameter = _PARAMETER.match(function[2], at)
+    inner, at = text[function.end() : -len(_END_FUNCTION)].strip(), 0
+    while at < len(inner):
+        parameter = _PARAMETER.match(inner, at)
         if parameter is None:
             return None
         arguments[parameter[1].strip()] = _value(parameter[2])
@@ -132,7 +134,7 @@ def _no_constant(name: str) -> None:
 QUOTE = '<|"|>'
 _NAME = re.compile(r"\s*call:([^{\s]+)\s*")
 _SCALAR = re.compile(r"[^,{}\[\]]+")
-_KEY = re.compile(r"\s*([^:,{}\[\]]+?)\s*:\s*")
+_KEY = re.compile(r"([^:,{}\[\]]++):\s*+")
 _DEEPEST = 64
 
 
@@ -202,10 +204,10 @@ class _Gemma:
                 raise ValueError("no colon")
             return key
         match = _KEY.match(self._text, self.at)
-        if match is None:
+        if match is None or not (key := match[1].strip()):
             raise ValueError("no key")
         self.at = match.end()
-        return match[1]
+        return key
 
     def _items(self, depth: int) -> list[Any]:
         found: list[Any] = []
