@@ -95,24 +95,28 @@ class Reply:
         async with aclosing(self.pieces(most)) as pieces:
             return b"".join([piece async for piece in pieces])
 
-    async def lines(self, most: int, *, longest: int) -> AsyncGenerator[bytes, None]:
-        """Line by line, without their ends (LF, CR LF or CR). `TooLarge` if one is longer than `longest` bytes."""
+    async def lines(self, most: int, *, longest: int) -> AsyncGenerator[list[bytes], None]:
+        """The lines that came together, without their ends (LF, CR LF or CR), maybe none.
+
+        `TooLarge` if one is longer than `longest` bytes.
+        """
         held, after_return = bytearray(), False
         async with aclosing(self.pieces(most)) as pieces:
             async for piece in pieces:
-                if after_return and piece[:1] == b"\n":
-                    piece = piece[1:]
-                after_return = piece[-1:] == b"\r" if piece else after_return
-                for part in piece.splitlines(keepends=True):
-                    line = part.rstrip(b"\r\n")
-                    held += line
-                    if len(held) > longest:
-                        raise TooLarge(f"sends a line of more than {longest:,} bytes")
-                    if len(line) < len(part):
-                        yield bytes(held)
-                        held.clear()
+                rest = piece[1:] if after_return and piece.startswith(b"\n") else piece
+                after_return = piece.endswith(b"\r")
+                *ended, begun = [part.rstrip(b"\r\n") for part in rest.splitlines(keepends=True)] or [b""]
+                if rest.endswith((b"\r", b"\n")):
+                    ended, begun = [*ended, begun], b""
+                if ended:
+                    ended[0] = bytes(held) + ended[0]
+                    held.clear()
+                held += begun
+                if max(len(held), *map(len, ended), 0) > longest:
+                    raise TooLarge(f"sends a line of more than {longest:,} bytes")
+                yield ended
         if held:
-            yield bytes(held)
+            yield [bytes(held)]
 
     async def pieces(self, most: int) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, unpacked; `TooLarge` once it has more than `most` bytes, packed or unpacked."""

@@ -76,7 +76,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.usage",
         }
     ),
-    frozenset({"agentd.events", "agentd.errors", "agentd.ids", "agentd.secrets"}),
+    frozenset({"agentd.characters", "agentd.errors", "agentd.events", "agentd.ids", "agentd.secrets"}),
 )
 """Rooms from top to bottom. A room may import every lower one, and of its own layer only what `BESIDE` lists.
 

@@ -23,7 +23,7 @@ from agentd.errors import ConfigError
 from agentd.generation import Limits, Sampling
 from agentd.models.assembly import llama_model
 from agentd.models.llama.model import LlamaModel
-from agentd.models.openai.model import Endpoint
+from agentd.models.openai.server import Endpoint
 from agentd.models.shelf import Shelf
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -21,18 +22,24 @@ from agentd.generation import (
     ModelRequest,
     QueuePosition,
     Reading,
+    Restarted,
     Sampling,
     TextDelta,
     TextPart,
+    ToolSpec,
     Usage,
 )
 from agentd.models.openai import model as backend
-from agentd.models.openai.model import Endpoint, OpenAIModel
+from agentd.models.openai import patience
+from agentd.models.openai.errors import LEAST_CONTEXT
+from agentd.models.openai.model import OpenAIModel
+from agentd.models.openai.server import Endpoint
+from agentd.models.openai.thinking import WAS_THINKING
 from agentd.ports import Pace
-from agentd.testing.openai_server import OpenAIServer, Refusal, Stream, delta, end, text, usage
+from agentd.testing.openai_server import OpenAIServer, Refusal, Step, Stream, delta, end, text, tool_call, usage
 
 KEY = "sk-very-secret"
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -167,10 +174,9 @@ async def test_an_answer_that_is_cut_off_before_its_first_word_is_asked_for_agai
         assert len(server.completions) == 4
 
 
-@pytest.mark.parametrize("done", [True, False])
-async def test_an_answer_that_is_cut_off_later_is_never_repeated(done: bool) -> None:
+async def test_an_answer_that_is_cut_off_later_is_never_repeated() -> None:
     async with house() as (server, model):
-        server.replies.append(Stream(steps=[text("half an ans")], done=done))
+        server.replies.append(Stream(steps=[text("half an ans")], done=False))
         deltas = []
         with pytest.raises(ModelUnavailable, match="ended in the middle"):
             async for delta in model.stream(request()):
@@ -230,7 +236,7 @@ async def test_the_whole_turn_has_a_limit() -> None:
 async def test_a_server_that_never_closes_after_the_end_does_not_hold_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend, "AFTER_END", 0.05)
+    monkeypatch.setattr(patience, "AFTER_END", 0.05)
     async with house() as (server, model):
         server.replies.append(Stream(steps=[text("a"), end(), asyncio.Event()]))
         assert await answer(model) == [TextDelta(text="a"), Finish(reason="stop")]
@@ -351,3 +357,167 @@ async def test_how_fast_a_server_is_is_learned_from_its_answers() -> None:
         assert model.pace == Pace(read=100.0, write=20.0)
         await answer(model)
         assert model.pace == Pace(read=100.0, write=20.0), "a few tokens teach nothing"
+
+
+# --- what servers really send ---
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [text("so")],
+        [delta("", content="so")],
+        [b"id: 1\n\n", text("so"), b"retry: 5\n\n", b"data:\n\n", end()],
+        [text("so"), {"choices": [{"index": 0, "delta": None, "finish_reason": "stop"}]}],
+        [text("so"), end(), {"choices": None, "usage": {"prompt_tokens": None}}],
+        [{"choices": [{"message": {"content": "so"}, "finish_reason": "stop"}]}],
+        [
+            b'data: {"choices": [{"delta": {"content": "s"}}]}\r\n\r\n',
+            b'data:{"choices":[{"delta":{"content":"o"}}]}\n',
+        ],
+    ],
+)
+async def test_an_answer_that_ended_with_done_is_whole(steps: list[Any]) -> None:
+    async with house() as (server, model):
+        server.replies.append(Stream(steps=steps))
+        assert await said(model) == "so" and len(server.completions) == 1
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+async def test_a_whole_answer_in_json_is_the_answer(indent: int | None) -> None:
+    whole = {"choices": [{"message": {"role": "assistant", "content": "so"}}], "usage": {"prompt_tokens": 3}}
+    async with house() as (server, model):
+        server.replies.append(Stream(steps=[json.dumps(whole, indent=indent).encode()], done=False, whole=True))
+        found = await answer(model)
+    assert found[0] == TextDelta(text="so") and found[-1] == Finish(reason="stop")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": {"message": "insufficient balance", "code": 402}}', r"insufficient balance; look at the account"),
+        (b'{"detail": "not today"}', "not today"),
+        (b'data: {"message": "not today"}\n\n', "not today"),
+        (b'event: error\ndata: {"error": {"message": "boom \\ud83d", "code": 502}}\n\n', "boom \ufffd"),
+        (b"<!doctype html><html>Login</html>", r"does not speak .*base_url"),
+    ],
+)
+async def test_what_else_comes_with_success_is_told_in_the_servers_words(body: bytes, said: str) -> None:
+    async with house(retries=0) as (server, model):
+        server.replies.append(Stream(steps=[body], done=False, whole=True))
+        with pytest.raises(ModelError, match=said):
+            await answer(model)
+
+
+async def test_halves_of_characters_are_whole_wherever_they_come_from() -> None:
+    halves: list[Step] = [
+        b'data: {"choices": [{"delta": {"content": "wolf \\ud83d"}}]}\n\n',
+        text("\udc3a \ud83d"),
+        end(),
+    ]
+    async with house(OpenAIServer(models=["m\ud83d"]), name=None) as (server, model):
+        server.replies += [Stream(steps=halves), Refusal(status=400, message="boom \ud83d")]
+        assert await said(model) == "wolf 🐺 \ufffd" and model.name == "m\ufffd"
+        with pytest.raises(ModelError, match="boom \ufffd"):
+            await answer(model)
+
+
+async def test_thoughts_of_which_only_the_end_is_marked_are_no_answer_and_are_expected_from_then_on() -> None:
+    thought = [text("I should"), text(" think.\n</th"), text("ink>\n\n"), text("so"), end()]
+    async with house() as (server, model):
+        server.replies += [Stream(steps=thought), Stream(steps=thought), Stream(steps=[text("so"), end()])]
+        first = await answer(model)
+        assert Restarted(reason=WAS_THINKING) in first
+        assert first[-2:] == [TextDelta(text="so"), Finish(reason="stop")]
+        second = await answer(model)
+        assert [d.text for d in second if isinstance(d, TextDelta)] == ["so"]
+        assert await said(model) == "so", "one that does not think"
+
+
+# --- floods ---
+
+
+@pytest.mark.parametrize(
+    ("head", "flood"),
+    [
+        (b'data: {"choices": [{"delta": {"content": "', b"x" * 65536),
+        (b"data: ", b"x" * 65536),
+        (b"", b": ping\n\n" * 8192),
+        (b"", b'data: {"choices": [{"delta": {"content": ""}}]}\n\n' * 1024),
+        (b'data: {"choices":[', b"0," * 32768),
+        (b"", b"data: 1\n" * 8192),
+        (b"<html>", b"<" * 65535 + b"\n"),
+    ],
+)
+async def test_a_flood_ends_at_a_limit_and_is_told(head: bytes, flood: bytes) -> None:
+    async with house(retries=0) as (server, model):
+        server.replies.append(Stream(steps=[head, *[flood] * 1000], done=False))
+        with pytest.raises(ModelError, match=r"sends (more than|a line of more than) [\d,]+ bytes"):
+            await answer(model, request(sampling=Sampling(max_tokens=10)))
+        assert server.abandoned <= 1
+
+
+async def test_a_flood_of_words_and_of_calls_is_an_answer_of_its_longest_length() -> None:
+    for step in (text("word " * 100), delta(reasoning_content="word " * 100), tool_call(0, "1" * 500, name="calc")):
+        async with house() as (server, model):
+            server.replies.append(Stream(steps=[step] * 5000))
+            found = await answer(model, request(sampling=Sampling(max_tokens=10)))
+        assert len(found) < 20 and isinstance(found[-1], Finish)
+
+
+async def test_a_redirect_to_another_server_takes_nothing_there() -> None:
+    async with OpenAIServer() as other, house(retries=0) as (server, model):
+        place = {"location": f"{other.base_url}/chat/completions"}
+        server.replies.append(Refusal(status=307, headers=place))
+        with pytest.raises(ModelUnavailable, match=r"redirects \(307\) to http://127.* another server"):
+            await answer(model)
+    assert not other.completions
+
+
+# --- what a server refuses ---
+
+
+async def test_what_a_server_refuses_is_left_out_and_remembered() -> None:
+    async with house() as (server, model):
+        server.replies += [
+            Refusal(status=400, message="Unrecognized request argument supplied: stream_options"),
+            Refusal(status=400, message="Unsupported value: 'temperature' does not support 0.7 with this model."),
+            Refusal(status=400, message="Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+            Refusal(status=400, message="m does not support tools"),
+        ]
+        tool = ToolSpec(name="add", description="", parameters={})
+        asked = request(tools=(tool,), sampling=Sampling(temperature=0.7))
+        assert model.tools and await said(model, asked) == "one two " and not model.tools
+        assert await said(model, asked) == "one two "
+        assert len(server.completions) == 6
+        left = server.completions[-1]
+        assert left.keys() == {"model", "messages", "stream", "max_completion_tokens"}
+
+
+async def test_a_server_that_refuses_everything_is_asked_so_often_and_no_more() -> None:
+    async with house() as (server, model):
+        server.replies += [Refusal(status=400, message="stream_options temperature max_tokens tools")] * 100
+        with pytest.raises(ModelError, match="refused the request"):
+            await answer(model, request(sampling=Sampling(temperature=0.7)))
+        assert len(server.completions) < 8
+
+
+async def test_a_model_that_the_server_no_longer_has_is_looked_up_again() -> None:
+    async with house(OpenAIServer(models=["nomic-embed", "a"]), name=None) as (server, model):
+        await answer(model)
+        assert model.name == "a"
+        server.models = ["b"]
+        server.replies.append(Refusal(status=404, message="model 'a' not found"))
+        assert await said(model) == "one two " and model.name == "b"
+        server.replies += [Refusal(status=404, message="model 'b' not found")] * 50
+        with pytest.raises(ModelUnavailable, match="not found"):
+            await answer(model)
+
+
+async def test_an_absurd_claim_of_a_context_is_not_remembered() -> None:
+    async with house() as (server, model):
+        server.replies.append(Refusal(status=400, message="exceeds context size", fields={"n_ctx": 1}))
+        with pytest.raises(PromptTooLong) as refused:
+            await answer(model)
+        assert refused.value.context == LEAST_CONTEXT and await model.context(Limits()) is None
+        assert await said(model) == "one two "

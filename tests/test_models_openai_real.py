@@ -14,7 +14,8 @@ import pytest
 
 from agentd.errors import ModelUnavailable
 from agentd.generation import Finish, Message, ModelRequest, Sampling, TextDelta, TextPart
-from agentd.models.openai.model import Endpoint, OpenAIModel
+from agentd.models.openai.model import OpenAIModel
+from agentd.models.openai.server import Endpoint
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 
 pytestmark = pytest.mark.skipif(

@@ -85,7 +85,7 @@ async def got(outbound: Outbound, url: str, most: int = MIB) -> bytes:
 
 async def lines_of(outbound: Outbound, url: str, *, longest: int = 1000, most: int = MIB) -> list[bytes]:
     async with outbound.open(Ask(url=url)) as reply:
-        return [line async for line in reply.lines(most, longest=longest)]
+        return [line async for lines in reply.lines(most, longest=longest) for line in lines]
 
 
 # --- what is sent ---

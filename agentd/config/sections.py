@@ -135,7 +135,7 @@ Role = Literal["remote", "local", "extractive"]
 
 
 class RemoteSection(Section):
-    """A model server that speaks OpenAI's chat completions; the fields of `agentd.models.openai.model.Endpoint`."""
+    """A model server that speaks OpenAI's chat completions; the fields of `agentd.models.openai.server.Endpoint`."""
 
     base_url: Annotated[str | None, AfterValidator(_address), BeforeValidator(_unset)] = _key(
         None, "where the server is, as in http://127.0.0.1:8080/v1; none is no server"

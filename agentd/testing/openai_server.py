@@ -25,14 +25,19 @@ class Refusal:
     status: int
     message: str = "refused"
     headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further ones of the error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-    """A streamed answer. With `done` False the connection is cut off after the last step."""
+    """A streamed answer. With `done` False the connection is cut off after the last step, unless the reply is `whole`
+    all the same: it ends as HTTP says, but without the last event of a stream.
+    """
 
     steps: Sequence[Step]
     done: bool = True
+    whole: bool = False
 
 
 def delta(finish_reason: str | None = None, **said: Any) -> dict[str, Any]:
@@ -73,7 +78,7 @@ class OpenAIServer(HttpServer):
 
     def __init__(self, *, models: Sequence[str] = ("served",), counts: bool = True) -> None:
         super().__init__(self._reply)
-        self._models = models
+        self.models = models
         self._counts = counts
         self.replies: deque[Refusal | Stream] = deque()
         self.completions: list[dict[str, Any]] = []
@@ -93,7 +98,7 @@ class OpenAIServer(HttpServer):
             case "POST", "/v1/chat/completions":
                 await self._complete(request, reply)
             case "GET", "/v1/models":
-                await reply.send_json(200, {"object": "list", "data": [{"id": name} for name in self._models]})
+                await reply.send_json(200, {"object": "list", "data": [{"id": name} for name in self.models]})
             case "POST", "/apply-template" if self._counts:
                 await reply.send_json(200, {"prompt": " ".join(_texts(request.json))})
             case "POST", "/tokenize" if self._counts:
@@ -112,7 +117,8 @@ class OpenAIServer(HttpServer):
         try:
             answer = self.replies.popleft() if self.replies else _echo(request.json)
             if isinstance(answer, Refusal):
-                await reply.send_json(answer.status, {"error": {"message": answer.message}}, answer.headers)
+                error = {"message": answer.message, **answer.fields}
+                await reply.send_json(answer.status, {"error": error}, answer.headers)
             else:
                 await _stream(answer, reply)
         finally:
@@ -132,6 +138,7 @@ async def _stream(answer: Stream, reply: Reply) -> None:
                 await reply.write(b"data: " + json.dumps(step).encode() + b"\n\n")
     if answer.done:
         await reply.write(b"data: [DONE]\n\n")
+    if answer.done or answer.whole:
         await reply.end()
 
 

@@ -1,227 +1,239 @@
-"""The chunks of a streamed chat completion become deltas; whatever a server leaves out or adds is no error."""
+"""The events of a streamed chat completion become deltas; whatever a server leaves out or adds is no error."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from agentd.characters import Joiner
+from agentd.generation import Delta, Finish, Reading, ReasoningDelta, ToolCallDelta, Usage
+from agentd.models.openai.lenient import arguments, mapping, mappings, name, number, seconds, text, thoughts, tokens
+from agentd.models.openai.thinking import Thinking
 
-from agentd.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
-
-THINK, END_THINK = "<think>", "</think>"
-
-
-class NoChunk(Exception):
-    """What came is no chunk of a chat completion."""
+MOST_CALLS = 64
+"""Of tools, in one answer; what comes beyond is dropped."""
+LONGEST_NAME = 200
+"""Characters of a tool's name or of a call's id."""
+_TOO_LONG = ("length", "max_tokens", "max_length", "model_length")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+"""llama-server and vLLM say the first, Ollama and OpenRouter the second."""
+_FIGURES = ("usage", "timings", "prompt_progress")
 
 
 class Withheld(Exception):
     """The server's filter withheld the answer, or the rest of it."""
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class ServerFailed(Exception):
+    """The server says that it failed; `body` is all that it says."""
 
-
-def _none_is_empty(value: object) -> object:
-    return () if value is None else value
-
-
-def _as_text(value: object) -> object:
-    """Some servers give the arguments as the object that they are, not as its text."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
-
-
-class _Function(_Lenient):
-    name: str | None = None
-    arguments: Annotated[str | None, BeforeValidator(_as_text)] = None
-
-
-class _Call(_Lenient):
-    index: int = 0
-    id: str | None = None
-    function: _Function = _Function()
-
-
-class _Said(_Lenient):
-    """llama-server and vLLM say `reasoning_content`, Ollama and others `reasoning`."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: Annotated[tuple[_Call, ...], BeforeValidator(_none_is_empty)] = ()
-
-
-class _Choice(_Lenient):
-    delta: _Said = _Said()
-    finish_reason: str | None = None
-
-
-class _PromptDetails(_Lenient):
-    cached_tokens: int | None = None
-
-
-class _Usage(_Lenient):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _PromptDetails | None = None
-
-
-class _Timings(_Lenient):
-    """What llama-server measures, in milliseconds (tools/server/README.md)."""
-
-    prompt_ms: float = 0.0
-    predicted_ms: float = 0.0
-
-
-class _Progress(_Lenient):
-    """How far llama-server has read a prompt: tokens of it, those that were in its cache, those done with (README)."""
-
-    total: int = 0
-    cache: int = 0
-    processed: int = 0
-    time_ms: float = 0.0
-
-
-class _Chunk(_Lenient):
-    choices: Annotated[tuple[_Choice, ...], BeforeValidator(_none_is_empty)] = ()
-    usage: _Usage | None = None
-    timings: _Timings | None = None
-    prompt_progress: _Progress | None = None
+    def __init__(self, body: object) -> None:
+        super().__init__(error_text(body))
+        self.body = body
 
 
 class Answer:
-    """Feed it the chunks of one answer, as JSON values, in order."""
+    """Feed it the events of one answer, as JSON values, in order; at most `most` characters of it are handed on.
 
-    def __init__(self) -> None:
-        self._tags = _Tags()
-        self._calls: list[tuple[int, str]] = []
-        """Index and id, as the server gives them, of each tool call."""
-        self._usage: _Usage | None = None
-        self._timings: _Timings | None = None
-        self._reason: str | None = None
-        self.characters = 0
-        """Of answer, reasoning and calls together."""
+    `thinks` says that the model begins with its thoughts without saying so.
+    """
+
+    def __init__(self, most: int, *, thinks: bool = False) -> None:
+        self._left = most
+        self._thinking = Thinking(begun=thinks)
+        self._reasoning = Joiner()
+        self._calls = _Calls()
+        self._usage: Mapping[str, Any] = {}
+        self._timings: Mapping[str, Any] = {}
+        self._reason = ""
+        self._reading = 0
+        self.spoken = False
+        """Something that belongs to a chat completion has come."""
+        self.full = False
+        """There was more than `most` characters."""
 
     @property
     def ended(self) -> bool:
         """The server has said that the answer is whole; only figures may follow."""
-        return self._reason is not None
+        return bool(self._reason)
 
-    def feed(self, data: object) -> list[Delta]:
-        """What a chunk adds. `NoChunk` for anything else, `Withheld` where a filter ended the answer."""
-        try:
-            chunk = _Chunk.model_validate(data)
-        except ValidationError as error:
-            raise NoChunk(str(error.errors(include_url=False)[0]["msg"])) from None
-        self._usage = chunk.usage or self._usage
-        self._timings = chunk.timings or self._timings
-        deltas: list[Delta] = [] if chunk.prompt_progress is None else _reading(chunk.prompt_progress)
-        for choice in chunk.choices[:1]:
-            deltas += self._said(choice.delta)
-            if choice.finish_reason == "content_filter":
-                raise Withheld
-            self._reason = choice.finish_reason or self._reason
+    @property
+    def thinks(self) -> bool:
+        """The answer began with thoughts that only their end told."""
+        return self._thinking.unannounced
+
+    def feed(self, event: object) -> list[Delta]:
+        """What an event adds. `ServerFailed` if it is an error, `Withheld` if a filter ended the answer."""
+        said = mapping(event)
+        choices = mappings(said.get("choices"))
+        if failed(said):
+            raise ServerFailed(event)
+        self.spoken = (
+            self.spoken or isinstance(said.get("choices"), list | dict) or any(key in said for key in _FIGURES)
+        )
+        self._figures(said)
+        deltas = self._progress(mapping(said.get("prompt_progress")))
+        for choice in choices[:1]:
+            deltas += self._choice(choice)
         return deltas
 
     def finish(self) -> list[Delta]:
-        """What is left, the figures if the server gave them, and the end; only once it has `ended`."""
-        deltas = self._tags.finish()
-        if self._usage is not None:
-            details = self._usage.prompt_tokens_details
-            deltas.append(
-                Usage(
-                    prompt_tokens=self._usage.prompt_tokens,
-                    cached_tokens=(details.cached_tokens or 0) if details else 0,
-                    completion_tokens=self._usage.completion_tokens,
-                    read_seconds=self._timings.prompt_ms / 1000 if self._timings else 0.0,
-                    write_seconds=self._timings.predicted_ms / 1000 if self._timings else 0.0,
-                )
-            )
-        if self._calls:
+        """What is left, the figures if the server gave them, and the end; only once the answer is whole."""
+        deltas: list[Delta] = [ReasoningDelta(text=rest)] if (rest := self._reasoning.finish()) else []
+        deltas += [*self._thinking.finish(), *self._calls.finish()]
+        if (usage := self._told_usage()) is not None:
+            deltas.append(usage)
+        if self._calls.any:
             return [*deltas, Finish(reason="tool_calls")]
-        return [*deltas, Finish(reason="length" if self._reason == "length" else "stop")]
+        return [*deltas, Finish(reason="length" if self.full or self._reason in _TOO_LONG else "stop")]
 
-    def _said(self, said: _Said) -> list[Delta]:
-        deltas: list[Delta] = []
-        if reasoning := said.reasoning_content or said.reasoning:
-            deltas.append(ReasoningDelta(text=reasoning))
-        if said.content:
-            deltas += self._tags.feed(said.content)
-        deltas += [self._call(call) for call in said.tool_calls]
-        self.characters += len(said.content or "") + len(reasoning or "")
-        self.characters += sum(len(call.function.arguments or "") for call in said.tool_calls)
+    # --- what is said ---
+
+    def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
+        piece = choice.get("delta")
+        if not piece and not self._thinking.spoken and not self._calls.any:
+            piece = choice.get("message")  # of a server that does not stream
+        deltas = self._said({"content": piece} if isinstance(piece, str) else mapping(piece))
+        reason = choice.get("finish_reason")
+        if reason == "content_filter":
+            raise Withheld
+        if reason == "error":
+            raise ServerFailed(choice.get("error"))
+        self._reason = reason if isinstance(reason, str) and reason not in ("", "null") else self._reason
         return deltas
 
-    def _call(self, call: _Call) -> Delta:
-        """Some servers give every call the index 0, and some give no ids."""
-        number = next((n for n in reversed(range(len(self._calls))) if self._calls[n][0] == call.index), None)
-        if number is None or (call.id and call.id != self._calls[number][1]):
-            number = len(self._calls)
-            self._calls.append((call.index, call.id or f"call_{number}"))
-        return ToolCallDelta(
-            index=number,
-            call_id=self._calls[number][1],
-            name=call.function.name or "",
-            arguments=call.function.arguments or "",
+    def _said(self, said: Mapping[str, Any]) -> list[Delta]:
+        content = said.get("content")
+        reasoning = next((found for key in _REASONING if (found := text(said.get(key)))), "") or thoughts(content)
+        deltas: list[Delta] = []
+        if reasoning := self._reasoning.feed(self._within(reasoning)):
+            deltas.append(ReasoningDelta(text=reasoning))
+        if answer := self._within(text(content) or text(said.get("refusal"))):
+            deltas += self._thinking.feed(answer)
+        for call in self._called(said):
+            function = mapping(call.get("function"))
+            spent = name(call.get("id"), LONGEST_NAME) + name(function.get("name"), LONGEST_NAME)
+            self._within(spent)
+            deltas += self._calls.feed(call, self._within(arguments(function.get("arguments"))))
+        return deltas
+
+    def _called(self, said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        calls = mappings(said.get("tool_calls"))
+        if calls or not (old := mapping(said.get("function_call"))):
+            return calls
+        return [{"index": 0, "function": old}]
+
+    def _within(self, piece: str) -> str:
+        """As much of it as there is room for."""
+        kept = piece[: self._left]
+        self._left -= len(kept)
+        self.full = self.full or len(kept) < len(piece) or not self._left
+        return kept
+
+    # --- figures ---
+
+    def _figures(self, said: Mapping[str, Any]) -> None:
+        usage, timings = mapping(said.get("usage")), mapping(said.get("timings"))
+        if tokens(usage.get("prompt_tokens")) or tokens(usage.get("completion_tokens")):
+            self._usage = usage
+        self._timings = timings or self._timings
+
+    def _progress(self, progress: Mapping[str, Any]) -> list[Delta]:
+        """How far llama-server has read the prompt: nothing if all was in its cache, or nothing is new (its README)."""
+        cached = tokens(progress.get("cache"))
+        total, done = tokens(progress.get("total")) - cached, tokens(progress.get("processed")) - cached
+        if not 0 <= done <= total or not total or done < self._reading:
+            return []
+        self._reading = done + 1
+        took = seconds(progress.get("time_ms"))
+        return [Reading(done=done, total=total, seconds=took / done * (total - done) if done else None)]
+
+    def _told_usage(self) -> Usage | None:
+        if not self._usage:
+            return None
+        prompt = tokens(self._usage.get("prompt_tokens"))
+        cached = tokens(mapping(self._usage.get("prompt_tokens_details")).get("cached_tokens"))
+        return Usage(
+            prompt_tokens=prompt,
+            cached_tokens=min(cached, prompt),
+            completion_tokens=tokens(self._usage.get("completion_tokens")),
+            read_seconds=seconds(self._timings.get("prompt_ms")),
+            write_seconds=seconds(self._timings.get("predicted_ms")),
         )
 
 
-def _reading(progress: _Progress) -> list[Delta]:
-    """Nothing where all was in the server's cache."""
-    done, total = progress.processed - progress.cache, progress.total - progress.cache
-    if not 0 <= done <= total or not total:
-        return []
-    return [Reading(done=done, total=total, seconds=progress.time_ms / 1000 / done * (total - done) if done else None)]
-
-
-class _Tags:
-    """Takes reasoning out that a server left in the text: what begins it and stands between `THINK` and its end."""
+class _Calls:
+    """Tells the pieces of tool calls apart: some servers give every call the index 0 or none, and some give no ids."""
 
     def __init__(self) -> None:
-        self._held = ""
-        self._where = "start"
+        self._calls: list[tuple[int | None, str]] = []
+        """Index and id, as the server gives them, of each call."""
+        self._joiners: list[Joiner] = []
 
-    def feed(self, text: str) -> list[Delta]:
-        if self._where == "answer":
-            return [TextDelta(text=text)]
-        self._held += text
-        if self._where == "start":
-            begun = self._held.lstrip()
-            if THINK.startswith(begun[: len(THINK)]):
-                if len(begun) < len(THINK):
-                    return []
-                self._held, self._where = begun[len(THINK) :], "reasoning"
-            else:
-                return self._answer()
-        return self._reasoning()
+    @property
+    def any(self) -> bool:
+        return bool(self._calls)
+
+    def feed(self, call: Mapping[str, Any], piece: str) -> list[Delta]:
+        index, given = number(call.get("index")), name(call.get("id"), LONGEST_NAME)
+        called = name(mapping(call.get("function")).get("name"), LONGEST_NAME)
+        n = self._find(index, given, called)
+        if n is None and len(self._calls) == MOST_CALLS:
+            return []
+        if n is None:
+            n = len(self._calls)
+            self._calls.append((index, given or f"call_{n}"))
+            self._joiners.append(Joiner())
+        return [self._delta(n, called, self._joiners[n].feed(piece))]
 
     def finish(self) -> list[Delta]:
-        rest, self._held = self._held, ""
-        if not rest:
-            return []
-        return [ReasoningDelta(text=rest) if self._where == "reasoning" else TextDelta(text=rest)]
+        rests = [(n, rest) for n, joiner in enumerate(self._joiners) if (rest := joiner.finish())]
+        return [self._delta(n, "", rest) for n, rest in rests]
 
-    def _answer(self) -> list[Delta]:
-        self._where = "answer"
-        return self.finish()
+    def _delta(self, n: int, called: str, piece: str) -> Delta:
+        return ToolCallDelta(index=n, call_id=self._calls[n][1], name=called, arguments=piece)
 
-    def _reasoning(self) -> list[Delta]:
-        thought, end, rest = self._held.partition(END_THINK)
-        if end:
-            self._held = rest.lstrip()
-            said: list[Delta] = [ReasoningDelta(text=thought)] if thought else []
-            return said + self._answer()
-        keep = next((n for n in range(len(END_THINK) - 1, 0, -1) if self._held.endswith(END_THINK[:n])), 0)
-        cut = len(self._held) - keep
-        thought, self._held = self._held[:cut], self._held[cut:]
-        return [ReasoningDelta(text=thought)] if thought else []
+    def _find(self, index: int | None, given: str, called: str) -> int | None:
+        """The call that a piece goes on with; None if it begins one.
+
+        With the index of an earlier call it begins one if it has a name and another id; without an index, if it has a
+        name and not the id of the newest.
+        """
+        newest = len(self._calls) - 1
+        same = (n for n in reversed(range(len(self._calls))) if index is None or self._calls[n][0] == index)
+        if (n := next(same, None)) is None:
+            return None if called or given or newest < 0 else newest
+        if called and (given or index is None) and given != self._calls[n][1]:
+            return None
+        return n
 
 
-def error_text(body: Any) -> str:
-    """What a server says went wrong, from the body of its reply; "" where it says nothing readable."""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(error, dict):
-        error = error.get("message") or error.get("detail") or ""
-    return error if isinstance(error, str) else ""
+def failed(said: Mapping[str, Any]) -> bool:
+    """Whether an object says that the server failed."""
+    return bool(said.get("error")) or ("choices" not in said and bool(error_text(said)))
+
+
+def error_text(body: object, *, depth: int = 4) -> str:
+    """What a server says went wrong, from the body of its reply; "" if it says nothing readable.
+
+    OpenAI and most others say `error.message`, FastAPI `detail`, some `message` or only `error`.
+    """
+    if isinstance(body, str) or not depth:
+        return body if isinstance(body, str) else ""
+    if isinstance(body, list):
+        return next((found for part in body[:8] if (found := error_text(part, depth=depth - 1))), "")
+    said = mapping(body)
+    for key in ("error", "errors", "message", "detail", "msg", "error_msg"):
+        if (found := error_text(said.get(key), depth=depth - 1)) and found.strip():
+            return found
+    return ""
+
+
+def error_code(body: object) -> int | None:
+    """The status that a server says it would have answered, of an error that came with another one."""
+    said = mapping(body)
+    for place in (mapping(said.get("error")), said):
+        for key in ("code", "status", "status_code"):
+            if (code := number(place.get(key))) is not None and 400 <= code < 600:
+                return code
+    return None

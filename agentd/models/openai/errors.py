@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
-from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
-
+from agentd.characters import whole
 from agentd.errors import ModelError, ModelUnavailable, PromptTooLong
-from agentd.models.openai.answer import error_text
+from agentd.models.openai.answer import error_code, error_text
+from agentd.models.openai.lenient import mapping, number, read_json
+from agentd.outbound import CutOff, Forbidden, OutboundError, Unreached, shown
+from agentd.plain import plain
 
 LONGEST_QUOTE = 300
 """Characters of a server's own words in a message of ours."""
+READ = 4000
+"""Characters of them that are looked at."""
+LEAST_CONTEXT = 512
+"""Tokens of context below which a server's claim is not believed: no model has so few."""
 PASSING = (408, 409, 425, 429)
 """Besides 500 and above: status codes with which the same request may be answered a little later."""
-_CONTEXT = re.compile(r"maximum context length is (\d+)")
-"""How OpenAI and vLLM say it; llama-server has a field for it (https://github.com/ggml-org/llama.cpp/pull/15780)."""
-_TOO_LONG = re.compile(r"context (size|length|window)", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")
+PART = 8
+"""Characters of a secret that are one, too."""
+_CONTEXT = re.compile(
+    r"(?:maximum context length is|context (?:size|length|window) (?:of|is)) (\d{1,9})\b", re.IGNORECASE
+)
+"""How OpenAI, vLLM and others say it; llama-server has a field for it: https://github.com/ggml-org/llama.cpp/pull/15780"""
+_TOO_LONG = re.compile(r"context (size|length|window)|prompt is too long", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)[^/\s@]{1,200}@")
+_TITLE = re.compile(r"<title>([^<]{1,200})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A reply with a status that says no: its headers, and as much of its body as is worth reading."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
+
+    @property
+    def body(self) -> object:
+        """What the server said, as JSON if it is some."""
+        try:
+            return read_json(self.text)
+        except ValueError:
+            return None
+
+    @property
+    def said(self) -> str:
+        """The server's words; of a page for people, its title."""
+        if said := error_text(self.body):
+            return said
+        if "<" in self.text:
+            return match[1] if (match := _TITLE.search(self.text[:READ])) else "a web page"
+        return self.text[:READ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,38 +64,45 @@ class Fault:
 
     error: ModelError
     pause: float | None
+    refusal: Refusal | None = None
+    """What the server itself said, if the fault is that it refused."""
 
 
 class Explainer:
-    """Puts the faults of one endpoint into words; `secret` never appears in them."""
+    """Puts the faults of one endpoint into words; none of the `secrets` appears in them, nor a part of one."""
 
-    def __init__(self, *, address: str, model: str, secret: str) -> None:
-        self.address = _PASSWORD.sub("", address)
-        self.model = model
-        self._secret = secret
+    def __init__(self, *, address: str, secrets: Collection[str]) -> None:
+        self.address = shown(address)
+        self._short = [secret for secret in secrets if 0 < len(secret) < PART]
+        self._parts = {secret[n : n + PART] for secret in secrets for n in range(len(secret) - PART + 1)}
 
-    def explain(self, error: APIError) -> Fault:
-        """Any error of the client."""
+    def outbound(self, error: OutboundError) -> Fault:
+        """Whatever the exchange itself came to."""
+        said = self._quote(str(error))
         match error:
-            case APIStatusError():
-                return self._status(error)
-            case APITimeoutError():
-                return self._unreachable("it did not answer in time")
-            case APIConnectionError():
-                return self._unreachable(self._quote(str(error.__cause__ or error)))
+            case Forbidden():
+                return self._unavailable(f"{said}; check model.remote.base_url.", pause=None)
+            case Unreached():
+                return self._unavailable(f"{said}; check that it runs, and model.remote.base_url.", pause=0.0)
+            case CutOff():
+                return self._unavailable(f"ended in the middle of an answer ({said}); look at its log.", pause=0.0)
             case _:
-                said = self._quote(error_text(error.body) or error.message)
-                return Fault(error=ModelUnavailable(f"The model server at {self.address} failed: {said}"), pause=0.0)
+                return self._unavailable(f"{said}, which is not an answer; check model.remote.base_url.", pause=None)
 
     def cut_off(self) -> Fault:
         """The answer ended without its end."""
-        text = f"The model server at {self.address} ended in the middle of an answer; look at its log."
-        return Fault(error=ModelUnavailable(text), pause=0.0)
+        return self._unavailable("ended in the middle of an answer; look at its log.", pause=0.0)
+
+    def failed(self, body: object) -> Fault:
+        """An error that came with the status of success."""
+        if (code := error_code(body)) is not None:
+            return self.refused(Refusal(status=code), body)
+        return self._unavailable(f"failed: {self._words(error_text(body))}", pause=0.0)
 
     def no_chunk(self, why: str) -> Fault:
         """The server answers, but in another language."""
         text = (
-            f"What answers at {self.address} does not speak OpenAI's chat completions ({self._quote(why)});"
+            f"What answers at {self.address} does not speak OpenAI's chat completions ({self._words(why)});"
             " check model.remote.base_url, which for most servers ends in /v1."
         )
         return Fault(error=ModelUnavailable(text), pause=None)
@@ -67,37 +111,32 @@ class Explainer:
         text = f"The model server at {self.address} withheld the answer (its content filter); ask in other words."
         return Fault(error=ModelError(text), pause=None)
 
-    def no_model(self) -> Fault:
-        text = f"The model server at {self.address} offers no model; load one there, or set model.remote.name."
-        return Fault(error=ModelUnavailable(text), pause=None)
+    def no_model(self, why: str = "") -> Fault:
+        reason = f" ({self._quote(why)})" if why else ""
+        return self._unavailable(f"offers no model{reason}; load one there, or set model.remote.name.", pause=None)
 
-    def _unreachable(self, why: str) -> Fault:
-        text = (
-            f"The model server at {self.address} cannot be reached ({why});"
-            " check that it runs, and model.remote.base_url."
-        )
-        return Fault(error=ModelUnavailable(text), pause=0.0)
-
-    def _status(self, error: APIStatusError) -> Fault:
-        code, said = error.status_code, self._quote(error_text(error.body) or error.message)
+    def refused(self, refusal: Refusal, body: object = None, *, model: str = "") -> Fault:
+        """A status of 400 and above."""
+        body = body if body is not None else refusal.body
+        code, said = refusal.status, self._words(error_text(body) or refusal.said)
         if code in (401, 403):
-            return self._lasting(f"refused our key ({code}): {said}; set model.remote.api_key.")
-        if code == 404:
+            fault = self._unavailable(f"refused our key ({code}): {said}; set model.remote.api_key.", pause=None)
+        elif code == 404:
             advice = "check model.remote.name, and that model.remote.base_url ends in the right path"
-            return self._lasting(f"knows no model {self.model!r} there ({code}): {said}; {advice}.")
-        if code == 429 and "quota" in said.lower():
-            return self._lasting(f"takes no more requests ({code}): {said}; look at the account's quota.")
-        if code == 413 or (_TOO_LONG.search(said) and code != 429):
-            return self._too_long(code, said, _context(error.body, said))
-        if code in PASSING or code >= 500:
+            fault = self._unavailable(f"knows no model {plain(model)!r} there ({code}): {said}; {advice}.", pause=None)
+        elif code == 402 or (code == 429 and "quota" in said.lower()):
+            advice = "look at the account's quota"
+            fault = self._unavailable(f"takes no more requests ({code}): {said}; {advice}.", pause=None)
+        elif code == 413 or (_TOO_LONG.search(said) and code != 429):
+            fault = self._too_long(code, said, _context(body, said))
+        elif code in PASSING or code >= 500:
             trouble = "is overloaded" if code in (429, 503) else "failed"
-            text = f"The model server at {self.address} {trouble} ({code}): {said}; try again later."
-            return Fault(error=ModelUnavailable(text), pause=_retry_after(error.response.headers))
-        text = (
-            f"The model server at {self.address} refused the request ({code}): {said};"
-            " check the settings under [model.remote]."
-        )
-        return Fault(error=ModelError(text), pause=None)
+            pause = _retry_after(refusal.headers)
+            fault = self._unavailable(f"{trouble} ({code}): {said}; try again later.", pause=pause)
+        else:
+            text = f"The model server at {self.address} refused the request ({code}): {said};"
+            fault = Fault(error=ModelError(f"{text} check the settings under [model.remote]."), pause=None)
+        return Fault(error=fault.error, pause=fault.pause, refusal=refusal)
 
     def _too_long(self, code: int, said: str, context: int | None) -> Fault:
         text = (
@@ -106,23 +145,37 @@ class Explainer:
         )
         return Fault(error=PromptTooLong(text, context=context), pause=None)
 
-    def _lasting(self, what: str) -> Fault:
-        return Fault(error=ModelUnavailable(f"The model server at {self.address} {what}"), pause=None)
+    def _unavailable(self, what: str, *, pause: float | None) -> Fault:
+        return Fault(error=ModelUnavailable(f"The model server at {self.address} {what}"), pause=pause)
+
+    def _words(self, said: str) -> str:
+        return self._quote(said) or "it does not say why"
 
     def _quote(self, text: str) -> str:
-        """A server's words: on one line, not too long, without our key."""
-        if self._secret:
-            text = text.replace(self._secret, "********")
-        text = " ".join(_PASSWORD.sub("", text).split()).rstrip(".;")
+        """A server's words: whole characters on one line, not too long, without our key or a part of it."""
+        text = " ".join(plain(_PASSWORD.sub("", whole(self._masked(text[:READ])))).split()).rstrip(".;")
         return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"
+
+    def _masked(self, text: str) -> str:
+        for secret in self._short:
+            text = text.replace(secret, "********")
+        shown, end = [], 0
+        for n in range(len(text)):
+            if text[n : n + PART] in self._parts:
+                shown += ["********"] if n >= end else []
+                end = n + PART
+            elif n >= end:
+                shown.append(text[n])
+        return "".join(shown)
 
 
 def _context(body: object, said: str) -> int | None:
-    """The tokens of the model's context, where the server names them."""
-    named = body.get("n_ctx") if isinstance(body, dict) else None
-    if isinstance(named, int) and named > 0:
-        return named
-    return int(match[1]) if (match := _CONTEXT.search(said)) else None
+    """The tokens of the model's context, if the server names them; `LEAST_CONTEXT` for a claim that is absurd."""
+    for place in (mapping(mapping(body).get("error")), mapping(body)):
+        named = number(place.get("n_ctx"))
+        if named is not None:
+            return max(named, LEAST_CONTEXT)
+    return max(int(match[1]), LEAST_CONTEXT) if (match := _CONTEXT.search(said)) else None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -7,21 +7,22 @@ import json
 import logging
 import random
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from openai import APIConnectionError, APIError, AsyncOpenAI, AsyncStream, Timeout
-from pydantic import SecretStr
-
-from agentd.errors import ModelError, PromptTooLong, TimedOut
-from agentd.generation import Delta, Finish, Limits, ModelRequest, QueuePosition, Reading, Usage
-from agentd.models.openai.answer import Answer, NoChunk, Withheld
-from agentd.models.openai.errors import Explainer, Fault
-from agentd.models.openai.request import Dialect, chat_messages, completion_body, tool_specs
+from agentd.errors import PromptTooLong, TimedOut
+from agentd.generation import Delta, Limits, ModelRequest, QueuePosition, Reading, Usage
+from agentd.models.openai.answer import Answer, ServerFailed, Withheld
+from agentd.models.openai.habits import Habits, adapted
+from agentd.models.openai.patience import Patience
+from agentd.models.openai.request import chat_messages, completion_body, tool_specs
+from agentd.models.openai.server import Endpoint, Failed, Server
+from agentd.models.openai.stream import Events
 from agentd.models.places import Places
 from agentd.models.speed import learned
+from agentd.plain import plain
 from agentd.ports import Pace
 from agentd.prompt import estimate_tokens
 
@@ -29,46 +30,17 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds before a request is repeated, doubled each time and drawn at random below that; a server may ask for more."""
-AFTER_END = 5.0
-"""Seconds that the figures may take which follow the end of an answer."""
+TO_CLOSE = 0.1
+"""Seconds that a server has after its last word to end the reply, so that the connection can be used again."""
 COUNT_SECONDS = 10.0
 MOST_CHARACTERS = 64
 """Of an answer for each token that it may have: a server that goes on beyond ignores the limit."""
-NO_KEY = "none"
-"""What is sent where no key is set: the client insists on one, and servers without keys ignore it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
-    """Where the model is and how to treat it: the keys of `[model.remote]`, and whether to offer it `tools`.
-
-    Times are in seconds, None = the request's.
-
-    `context` is what the server has for one prompt and its answer, in tokens; None = unknown. At most `concurrency`
-    requests run at once. With `pin_slots` each is sent to a slot of llama-server's of its own.
-    """
-
-    base_url: str
-    name: str | None = None
-    api_key: SecretStr | None = None
-    dialect: Dialect = "standard"
-    context: int | None = None
-    tools: bool = True
-    concurrency: int = 4
-    pin_slots: bool = False
-    retries: int = 2
-    connect: float = 10.0
-    first_token: float | None = None
-    idle: float | None = None
-
-
-class _Failed(Exception):
-    """A request failed; `begun` says that some of its answer was handed on."""
-
-    def __init__(self, fault: Fault, *, begun: bool) -> None:
-        super().__init__(str(fault.error))
-        self.fault = fault
-        self.begun = begun
+LEAST_LINE, MOST_LINE = 1024 * 1024, 4 * 1024 * 1024
+"""Bytes of a line; a whole answer may come in one, with six bytes for a character."""
+LEAST_ANSWER, FOR_A_TOKEN = 2 * 1024 * 1024, 4 * 1024
+"""Bytes of an answer, and of each of its tokens, with all that servers wrap it in."""
+MOST_WAYS = 16
+"""How often a question is asked in another way because of what a server refuses."""
 
 
 class OpenAIModel:
@@ -80,37 +52,30 @@ class OpenAIModel:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self.tools = endpoint.tools
-        secret = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self._client = AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=secret or NO_KEY,
-            organization="",
-            project="",
-            max_retries=0,
-            timeout=Timeout(None, connect=endpoint.connect),
-        )
-        host = urlsplit(endpoint.base_url).netloc.rpartition("@")[2]
-        self._name = endpoint.name
-        self._host = host or endpoint.base_url
-        self._explainer = Explainer(address=endpoint.base_url, model=endpoint.name or "", secret=secret)
+        self._server = Server(endpoint)
+        self._explainer = self._server.explainer
+        self._habits = Habits(fixed=endpoint.name, context=endpoint.context)
         self._places = Places(f"The model server at {self._explainer.address}", endpoint.concurrency)
-        self._context = endpoint.context
         self.pace: Pace | None = None
         """See `ports.Paced`: as the server said with its answers, or as the times of these were."""
         self._counts = endpoint.dialect in ("llama-server", "vllm")
 
     @property
+    def tools(self) -> bool:
+        """As it is set, until the server refuses them."""
+        return self._endpoint.tools and "tools" not in self._habits.refused
+
+    @property
     def name(self) -> str:
-        """As it is set; else, once it was asked, the first that the server offers, and its host until then."""
-        return self._name or self._host
+        """As it is set; else, once it was asked, the one that was chosen of those on offer, and its host until then."""
+        return plain(self._habits.name or urlsplit(self._explainer.address).netloc or self._explainer.address)
 
     async def context(self, limits: Limits) -> int | None:
         """As it is set, or less, once the server has refused a prompt and said so."""
-        return self._context
+        return self._habits.context
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._server.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """See `ChatModel.stream`. `Busy` when too many wait, `TimedOut` names the limit, `ModelUnavailable` the fault.
@@ -139,7 +104,7 @@ class OpenAIModel:
             try:
                 async with asyncio.timeout(COUNT_SECONDS):
                     return await self._count(request)
-            except (APIError, TimeoutError, _Failed, KeyError, TypeError, ValueError) as error:
+            except (TimeoutError, Failed, KeyError, TypeError, ValueError) as error:
                 log.info("%s does not count tokens, so they are estimated: %s", self.name, type(error).__name__)
         written = [*chat_messages(request), *tool_specs(request)]
         return sum(estimate_tokens(json.dumps(message, ensure_ascii=False)) for message in written)
@@ -147,27 +112,35 @@ class OpenAIModel:
     # --- one request, repeated ---
 
     async def _attempts(self, request: ModelRequest, place: int | None, deadline: float) -> AsyncGenerator[Delta, None]:
-        attempt = 0
+        attempt = ways = 0
         while True:
+            body: dict[str, Any] = {}
             try:
-                async with aclosing(self._attempt(request, place, deadline)) as deltas:
+                body = await self._body(request, place)
+                async with aclosing(self._attempt(request, body, deadline)) as deltas:
                     async for delta in deltas:
                         yield delta
                 return
-            except _Failed as failed:
-                self._learn(failed.fault.error)
-                pause = self._pause(failed, attempt, deadline, request.limits)
-                if pause is None:
+            except Failed as failed:
+                if ways < MOST_WAYS and self._learn(failed, body):
+                    ways += 1
+                    continue
+                if (pause := self._pause(failed, attempt, deadline, request.limits)) is None:
                     raise failed.fault.error from None
                 attempt += 1
                 log.warning("%s: attempt %d in %.1f s", failed, attempt + 1, pause)
             await asyncio.sleep(pause)
 
-    def _learn(self, error: ModelError) -> None:
-        if isinstance(error, PromptTooLong) and error.context is not None:
-            self._context = min(error.context, self._context or error.context)
+    def _learn(self, failed: Failed, body: dict[str, Any]) -> bool:
+        """Whether what the server said shows another way to ask."""
+        error, refusal = failed.fault.error, failed.fault.refusal
+        if isinstance(error, PromptTooLong):
+            if error.context is not None:
+                self._habits.learn_context(error.context)
+            return False
+        return refusal is not None and not failed.begun and self._habits.learn(refusal, body)
 
-    def _pause(self, failed: _Failed, attempt: int, deadline: float, limits: Limits) -> float | None:
+    def _pause(self, failed: Failed, attempt: int, deadline: float, limits: Limits) -> float | None:
         """Seconds until the request is repeated; None where it is not."""
         asked = failed.fault.pause
         if failed.begun or asked is None or attempt >= self._endpoint.retries:
@@ -177,56 +150,76 @@ class OpenAIModel:
         left = deadline - asyncio.get_running_loop().time()
         return pause if pause < min(left, self._first_token(limits)) else None
 
-    async def _attempt(self, request: ModelRequest, place: int | None, deadline: float) -> AsyncGenerator[Delta, None]:
+    async def _attempt(
+        self, request: ModelRequest, body: dict[str, Any], deadline: float
+    ) -> AsyncGenerator[Delta, None]:
         clock = asyncio.get_running_loop().time
         started = first = clock()
-        limit, problem = self._first_token(request.limits), "did not begin to answer"
-        until = min(clock() + limit, deadline)
-        answer, begun = Answer(), False
-        stream: AsyncStream[object] | None = None
+        patience = self._patience(request.limits, deadline)
+        answer = Answer(MOST_CHARACTERS * request.sampling.max_tokens, thinks=self._habits.thinks)
+        events = Events(most_other=MOST_LINE)
+        begun = False
         try:
-            async with asyncio.timeout_at(until):
-                stream = await self._open(request, place)
-            chunks = aiter(stream)
-            while True:
-                try:
-                    async with asyncio.timeout_at(until):
-                        chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    break
-                deltas = answer.feed(chunk)
-                for delta in deltas:
-                    if not begun and not isinstance(delta, Reading):
-                        begun, first = True, clock()
-                    yield delta
-                if answer.characters > MOST_CHARACTERS * request.sampling.max_tokens:
-                    yield Finish(reason="length")
-                    return
-                if answer.ended:
-                    until = min(clock() + AFTER_END, deadline)
-                elif deltas:
-                    if begun:
-                        limit, problem = self._endpoint.idle or request.limits.idle, "said nothing more"
-                    until = min(clock() + limit, deadline)
+            async with aclosing(self._values(body, events, patience, request.sampling.max_tokens)) as values:
+                async for value in values:
+                    deltas = answer.feed(value)
+                    for delta in deltas:
+                        if not begun and not isinstance(delta, Reading):
+                            begun, first = True, clock()
+                        yield delta
+                    if answer.full:
+                        break
+                    patience.went_on(begun=begun, ended=answer.ended, said=bool(deltas))
         except TimeoutError:
-            if not answer.ended:
-                raise self._timed_out(request.limits, limit, problem, clock() >= deadline) from None
-        except APIError as error:
-            if not answer.ended:
-                cut = stream is not None and isinstance(error, APIConnectionError)
-                fault = self._explainer.cut_off() if cut else self._explainer.explain(error)
-                raise _Failed(fault, begun=begun) from None
-        except (ValueError, NoChunk) as error:
-            raise _Failed(self._explainer.no_chunk(str(error)), begun=begun) from None
+            if not (answer.ended or events.done):
+                raise self._timed_out(patience) from None
+        except Failed as failed:
+            if not (answer.ended or events.done):
+                raise Failed(failed.fault, begun=begun) from None
+        except ServerFailed as failed:
+            raise Failed(self._explainer.failed(failed.body), begun=begun) from None
+        except ValueError as error:
+            raise Failed(self._explainer.no_chunk(str(error)), begun=begun) from None
         except Withheld:
-            raise _Failed(self._explainer.withheld(), begun=True) from None
-        finally:
-            if stream is not None:
-                await stream.close()
-        if not answer.ended:
-            raise _Failed(self._explainer.cut_off(), begun=begun)
+            raise Failed(self._explainer.withheld(), begun=True) from None
+        self._check_whole(answer, events, begun=begun)
         for delta in answer.finish():
             yield self._timed(delta, first - started, clock() - first) if isinstance(delta, Usage) else delta
+        self._habits.thinks = answer.thinks
+
+    def _check_whole(self, answer: Answer, events: Events, *, begun: bool) -> None:
+        """`Failed` for what is not an answer to its end."""
+        if answer.full or answer.ended or (answer.spoken and (events.done or events.single)):
+            return
+        if answer.spoken or not events.found:
+            raise Failed(self._explainer.cut_off(), begun=begun)
+        raise Failed(self._explainer.no_chunk(events.odd or "there is no answer in what it sends"), begun=begun)
+
+    async def _values(
+        self, body: dict[str, Any], events: Events, patience: Patience, max_tokens: int
+    ) -> AsyncGenerator[object, None]:
+        """What comes of an answer, as JSON values; `TimeoutError` when the patience is at its end."""
+        characters = MOST_CHARACTERS * max_tokens
+        longest = min(MOST_LINE, LEAST_LINE + 6 * characters)
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout_at(patience.until):
+                reply = await stack.enter_async_context(self._server.complete(body, longest_wait=patience.longest))
+            coming = reply.lines(LEAST_ANSWER + FOR_A_TOKEN * max_tokens, longest=longest)
+            pieces = await stack.enter_async_context(aclosing(coming))
+            while True:
+                async with asyncio.timeout_at(patience.until):
+                    lines = await anext(pieces, None)
+                for line in lines or ():
+                    for value in events.feed(line):
+                        yield value
+                if events.done:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(TO_CLOSE):
+                            lines = await anext(pieces, None)
+                if lines is None or events.done:
+                    break
+        for value in events.finish():
+            yield value
 
     def _timed(self, usage: Usage, read_seconds: float, write_seconds: float) -> Usage:
         """With the times that were measured here, unless the server told its own; the pace is learned from them."""
@@ -242,37 +235,31 @@ class OpenAIModel:
         self.pace = pace if pace.read else None
         return usage
 
-    async def _open(self, request: ModelRequest, place: int | None) -> AsyncStream[object]:
+    async def _body(self, request: ModelRequest, place: int | None) -> dict[str, Any]:
         body = completion_body(
             request,
             model=await self._model(),
             dialect=self._endpoint.dialect,
             slot=place if self._endpoint.pin_slots else None,
         )
-        # `object` leaves the chunks as the JSON that they are: the client's own types do not check what came.
-        return await self._client.post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
-        )
+        return adapted(body, self._habits.refused)
 
     async def _model(self) -> str:
-        """The name to ask for; the server's first where none is set."""
-        if self._name is None:
-            offered: Any = await self._client.get("/models", cast_to=object)
-            models = offered.get("data") if isinstance(offered, dict) else None
-            first = models[0] if isinstance(models, list) and models else None
-            name = first.get("id") if isinstance(first, dict) else None
-            if not isinstance(name, str) or not name:
-                raise _Failed(self._explainer.no_model(), begun=False)
-            self._name = self._explainer.model = name
-        return self._name
+        """The name to ask for."""
+        name = self._habits.name or self._habits.choose(await self._server.models())
+        if name is None:
+            raise Failed(self._explainer.no_model())
+        return name
 
     def _first_token(self, limits: Limits) -> float:
         return self._endpoint.first_token or limits.first_token
 
-    def _timed_out(self, limits: Limits, limit: float, problem: str, turn: bool) -> TimedOut:
-        if turn:
-            limit, problem = limits.turn, "did not end its answer"
-        return TimedOut(f"{self.name} at {self._explainer.address} {problem} within {limit:g} s and was stopped.")
+    def _patience(self, limits: Limits, deadline: float) -> Patience:
+        idle = self._endpoint.idle or limits.idle
+        return Patience(first=self._first_token(limits), idle=idle, turn=limits.turn, deadline=deadline)
+
+    def _timed_out(self, patience: Patience) -> TimedOut:
+        return TimedOut(f"{self.name} at {self._explainer.address} {patience.problem} and was stopped.")
 
     # --- counting ---
 
@@ -281,13 +268,8 @@ class OpenAIModel:
         messages, tools = chat_messages(request), tool_specs(request)
         asked: dict[str, Any] = {"messages": messages, **({"tools": tools} if tools else {})}
         if self._endpoint.dialect == "vllm":
-            counted = await self._ask("/tokenize", {"model": await self._model(), **asked})
+            counted = await self._server.call("/tokenize", {"model": await self._model(), **asked})
             return int(counted["count"])
-        rendered = await self._ask("/apply-template", asked)
+        rendered = await self._server.call("/apply-template", asked)
         content = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
-        return len((await self._ask("/tokenize", content))["tokens"])
-
-    async def _ask(self, path: str, body: dict[str, Any]) -> Any:
-        """One of the calls that lie beside `/v1`, not below it."""
-        root = self._endpoint.base_url.rstrip("/").removesuffix("/v1")
-        return await self._client.post(f"{root}{path}", cast_to=object, body=body)
+        return len((await self._server.call("/tokenize", content))["tokens"])

@@ -1,0 +1,93 @@
+"""The lines of a reply become events, as the standard for event streams says and as servers really send them.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6. What belongs to no event is kept up to a
+limit: servers answer a streamed request with plain JSON or HTML too.
+"""
+
+from __future__ import annotations
+
+from agentd.models.openai.lenient import read_json
+
+DONE = "[DONE]"
+_FIELDS = ("data", "event", "id", "retry")
+
+
+class Events:
+    """Feed it the lines of a body in order; each call gives the JSON values that became whole.
+
+    `done` says that the server ended the stream as it should, `single` that the body was no stream but one JSON text,
+    `odd` what came first that is no JSON.
+    """
+
+    def __init__(self, *, most_other: int) -> None:
+        self.done = self.single = False
+        self.odd = ""
+        self._most_other = most_other
+        self._data: list[str] = []
+        self._other: list[str] = []
+        self._first, self._any = True, False
+
+    @property
+    def found(self) -> bool:
+        """Something but comments has come."""
+        return self._any or bool(self._other)
+
+    def feed(self, line: bytes) -> list[object]:
+        text = line.decode("utf-8", "replace")
+        if self._first:
+            text, self._first = text.removeprefix("\ufeff"), False
+        if not text:
+            return self._dispatch()
+        name, colon, value = text.partition(":")
+        if name in _FIELDS:
+            if name == "data":
+                self._data.append(value.removeprefix(" "))
+        elif name or not colon:
+            self._keep(text)
+        return []
+
+    def finish(self) -> list[object]:
+        """What is left at the end of the body: an event without its empty line, or a body that is no stream."""
+        found = self._dispatch()
+        if self._other:
+            found += (single := self._values("\n".join(self._other)))
+            self.single = bool(single) and not self._any
+        return found
+
+    def _keep(self, text: str) -> None:
+        self._most_other -= len(text) + 1
+        if self._most_other >= 0:
+            self._other.append(text)
+
+    def _dispatch(self) -> list[object]:
+        data, self._data = self._data, []
+        if not data:
+            return []
+        joined = "\n".join(data)
+        if joined.strip() == DONE:
+            self.done = True
+            return []
+        self._any = True
+        if len(data) == 1:
+            return self._values(joined)
+        try:
+            return [read_json(joined)]
+        except ValueError:  # a server that leaves the empty lines out
+            return [value for line in data for value in self._line(line)]
+
+    def _line(self, line: str) -> list[object]:
+        self._data = [line]
+        return self._dispatch()
+
+    def _values(self, text: str) -> list[object]:
+        """Nothing for what is empty or a comment; `ValueError` for damaged JSON."""
+        text = text.strip()
+        if not text or text.startswith(":"):
+            return []
+        try:
+            return [read_json(text)]
+        except ValueError:
+            self.odd = self.odd or text[:200]
+            if text[0] in "{[":
+                raise
+            return []
