@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 
+from agentd.characters import Joiner
 from agentd.evidence.marking import Marker
 from agentd.evidence.replies import Circles
 
@@ -33,6 +34,8 @@ class Telling:
         """Characters shown so far, of the answer and of the reasoning."""
         self._said = 0
         """Characters that the model has said, in all rounds."""
+        self._joiners = {False: Joiner(), True: Joiner()}
+        """Of the answer and of the reasoning: a model may cut a character in two."""
         self._marker: Marker | None = None
         self._circles = Circles()
 
@@ -67,6 +70,7 @@ class Telling:
         """Whether the answer may go on: False once it goes round in circles or is too long."""
         text = text[: max(0, LONGEST - self._said)]
         self._said += len(text)
+        text = self._joiners[False].feed(text)
         self._raw.append(text)
         circles = self._circles.feed(text)
         self._held += text
@@ -80,6 +84,7 @@ class Telling:
         return self._said >= LONGEST
 
     async def reason(self, text: str) -> None:
+        text = self._joiners[True].feed(text)
         n = self._length[True]
         text = text[: max(0, LONGEST - n)]
         if not text:
@@ -89,6 +94,9 @@ class Telling:
 
     async def finish(self) -> None:
         """Nothing more comes of this round: what was held back is said."""
+        if rest := self._joiners[False].finish():
+            self._raw.append(rest)
+            self._held += rest
         await self._tell(self._held, last=True)
         self._held = ""
 
@@ -128,6 +136,7 @@ class Telling:
         if everything:
             self._earlier = ""
         self._raw, self._told, self._held = [], [], ""
+        self._joiners = {False: Joiner(), True: Joiner()}
         self._length = {False: 0, True: 0}
         self._said = len(self._earlier)
         self._circles = Circles()

@@ -15,6 +15,7 @@ from typing import Any
 
 from agentd import prompt
 from agentd.account import Account
+from agentd.characters import whole
 from agentd.errors import AgentdError, ModelError, PromptTooLong
 from agentd.events import (
     DocumentsRetrieved,
@@ -69,6 +70,7 @@ NOT_IN_DOCUMENTS = (
     "The documents do not say. Ask in other words, or add documents that do. `agentd ask --no-documents`, or /docs none"
     " in a chat, asks the language model for what it knows by itself, right or wrong."
 )
+UNENCODABLE = "What stands behind the answer has characters that cannot be stored; ask in other words."
 REPEATED = "(The model began to repeat itself and was stopped.)"
 CUT_OFF = "(The answer reached its length limit.)"
 
@@ -104,7 +106,20 @@ class Turn:
         self._model = ""
 
     async def run(self) -> OutboundEvent:
-        """The one outbound event that ends this turn, not yet published: an answer, or an error in plain words."""
+        """The one outbound event that ends this turn, not yet published: an answer, or an error in plain words.
+
+        Whatever a model said, it can be stored and sent.
+        """
+        outbound = await self._ended()
+        try:
+            outbound.model_dump_json()
+        except ValueError as error:
+            log.warning("turn %s: its answer cannot be encoded: %s", self._inbound.turn_id, whole(str(error)))
+            self._sources = Sources()
+            return self._failed("model", UNENCODABLE)
+        return outbound
+
+    async def _ended(self) -> OutboundEvent:
         try:
             async with asyncio.timeout(self._runner.settings.limits.turn) as limit:
                 return await self._answer()
@@ -388,6 +403,7 @@ class Turn:
 
     async def _start_again(self, reason: str, *, everything: bool = True) -> None:
         """What was said is void: all of it, or only what was said since the last tool was called."""
+        reason = whole(reason)
         log.warning("turn %s starts again: %s", self._inbound.turn_id, reason)
         self._attempt += 1
         await self._runner.bus.publish(TurnStarted(**self._event(), attempt=self._attempt, reason=reason))
@@ -397,9 +413,10 @@ class Turn:
         """Told once: each round of a turn begins with the model that is preferred."""
         if delta.model == self._model:
             return
-        log.warning("turn %s: %s answers instead: %s", self._inbound.turn_id, delta.model, delta.reason)
+        reason = whole(delta.reason)
+        log.warning("turn %s: %s answers instead: %s", self._inbound.turn_id, delta.model, reason)
         self._model = delta.model
-        handed = TurnHandedOver(**self._event(), attempt=self._attempt, model=delta.model, reason=delta.reason)
+        handed = TurnHandedOver(**self._event(), attempt=self._attempt, model=whole(delta.model), reason=reason)
         await self._runner.bus.publish(handed)
 
     def _event(self) -> dict[str, Any]:
@@ -424,9 +441,9 @@ class Turn:
             answers=(inbound.turn_id,),
             in_reply_to=inbound.message_id,
             outcome=outcome,
-            text=checked,
+            text=whole(checked),
             citations=citations,
-            model=self._model,
+            model=whole(self._model),
             error_code=error_code,
             usage=self._account.total(),
         )

@@ -75,6 +75,15 @@ def test_the_keys_of_a_model_server_are_those_of_its_endpoint() -> None:
         RemoteSection(base_url="127.0.0.1:8080")
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://[::1", "http://127.0.0.1:99999/v1", "http://h:x/", "http://h:0/", "http://", "http://a b/", "http://a\n"],
+)
+def test_an_address_has_a_host_and_a_port_that_there_can_be(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.remote\.base_url: must be an address with a host and a port"):
+        load({"AGENTD_MODEL__REMOTE__BASE_URL": address})
+
+
 def test_a_key_is_shown_nowhere(tmp_path: Path) -> None:
     settings = load({"AGENTD_MODEL__REMOTE__API_KEY": "sk-secret"})
     assert isinstance(settings.model.remote.api_key, SecretStr)

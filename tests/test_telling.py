@@ -31,6 +31,16 @@ async def test_text_and_reasoning_are_shown_with_offsets_of_their_own() -> None:
     assert shown.telling.text == "one two"
 
 
+async def test_halves_of_characters_are_joined_and_the_rest_replaced() -> None:
+    shown = Shown()
+    for piece in ("wolf \ud83d", "\udc3a", " \ud83d"):
+        await shown.telling.say(piece)
+        await shown.telling.reason(piece)
+    await shown.telling.finish()
+    assert shown.text == shown.telling.text == shown.telling.raw == "wolf 🐺 \ufffd"
+    assert "".join(text for _, text, reasoning in shown.pieces if reasoning) == "wolf 🐺 "
+
+
 async def test_what_may_be_a_call_is_held_back_until_it_is_known() -> None:
     shown = Shown()
     for piece in ("```", "json\n", '{"name": "x"}', "\n```"):

@@ -15,12 +15,20 @@ class Trip(Arguments):
     days: int = 1
 
 
-@pytest.mark.parametrize(("text", "parsed"), [('{"a": [1, "x"]}', {"a": [1, "x"]}), ("", {}), (" \n", {})])
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ('{"a": [1, "x"]}', {"a": [1, "x"]}),
+        ("", {}),
+        (" \n", {}),
+        ('{"a": "wolf \\ud83d\\udc3a \\ud83d"}', {"a": "wolf 🐺 \ufffd"}),
+    ],
+)
 def test_a_json_object_is_read_and_nothing_is_an_empty_one(text: str, parsed: object) -> None:
     assert parse(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '"x"', "null", "{'a': 1}", '{"a": "\\ud800"}', "[" * 5000, '{"a":1} x'])
+@pytest.mark.parametrize("text", ["{", "[1]", '"x"', "null", "{'a': 1}", "[" * 5000, '{"a":1} x'])
 def test_what_is_no_json_object_is_told(text: str) -> None:
     with pytest.raises(Misunderstood, match="must be one JSON object"):
         parse(text)
@@ -36,6 +44,12 @@ def test_each_argument_that_does_not_fit_is_named() -> None:
     with pytest.raises(Misunderstood, match=r"title: String .* at most 5 .*days: .*integer.*to: Extra") as caught:
         check(Trip, {"title": "Madeira", "days": "many", "to": "x"})
     assert "takes: title, days" in str(caught.value)
+
+
+def test_of_thousands_of_faults_some_are_named() -> None:
+    with pytest.raises(Misunderstood, match="and 6993 more") as caught:
+        check(Trip, {"title": "Rome", **{f"k{n}" + "x" * 500: n for n in range(7001)}})
+    assert len(str(caught.value)) < 4000
 
 
 def test_arguments_that_fit_become_a_record() -> None:

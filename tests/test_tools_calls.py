@@ -55,11 +55,20 @@ def test_calls_and_arguments_are_bounded() -> None:
     assert all(len(call.arguments) == LONGEST_ARGUMENTS and len(call.tool) == 100 for call in taken)
 
 
-def test_halves_of_characters_become_question_marks() -> None:
+def test_halves_of_characters_and_line_ends_in_names_are_replaced() -> None:
     calls = CallAssembler(most=1)
-    calls.add(delta(call_id="\ud800", name="\udfff", arguments='{"a": "\ud83d"}'))
+    calls.add(delta(call_id="\ud800", name="a\nb\udfff", arguments='{"a": "\ud83d"}'))
     [call] = calls.take()
-    assert (call.call_id, call.tool, call.arguments) == ("?", "?", '{"a": "?"}')
+    assert (call.call_id, call.tool, call.arguments) == ("\ufffd", "a\ufffdb\ufffd", '{"a": "\ufffd"}')
+
+
+def test_a_flood_of_calls_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    calls = CallAssembler(most=2)
+    for _ in range(2):
+        for index in range(1000):
+            calls.add(delta(index, str(index), "look"))
+        assert len(calls.take()) == 2
+    assert len(caplog.records) == 2, "one for each stream"
 
 
 def test_calls_of_nothing_that_was_offered_are_foreign() -> None:

@@ -179,6 +179,24 @@ async def test_what_was_said_before_an_error_is_kept() -> None:
     assert (answer.outcome, answer.text) == ("error", "Half\n\nit broke")
 
 
+async def test_whatever_a_model_says_can_be_stored() -> None:
+    half = "half \ud83d"
+    handed, began = HandedOver(model=half, reason=half), Restarted(reason=half)
+    house = House(script(handed, began, ReasoningDelta(text=half), TextDelta(text=half), Finish(reason="stop")))
+    answer = await house.run()
+    assert (answer.outcome, answer.text, answer.model) == ("answer", "half \ufffd", "half \ufffd")
+    failed = await House(ScriptedModel(failing(half))).run()
+    assert (failed.outcome, failed.text) == ("error", "half \ufffd")
+    assert all(event.model_dump_json() for event in [answer, failed, *house.events])
+
+
+async def test_an_answer_that_cannot_be_encoded_ends_as_an_error() -> None:
+    cited = script(TextDelta(text="So it is [1]."), Finish(reason="stop"))
+    answer = await House(cited, ListedDocuments(passage(title="half \ud83d"))).run()
+    assert (answer.outcome, answer.error_code) == ("error", "model") and "cannot be stored" in answer.text
+    assert answer.model_dump_json()
+
+
 async def test_a_bug_ends_the_turn_and_its_details_stay_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     answer = await House(ScriptedModel(lambda request: [ValueError("secret detail")])).run()
     assert (answer.outcome, answer.error_code) == ("error", "internal")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -38,11 +39,21 @@ def _address(value: str | None) -> str | None:
         return None
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://, as in http://127.0.0.1:8080/v1")
+    if not _is_address(value):
+        raise ValueError("must be an address with a host and a port from 1 to 65535, as in http://127.0.0.1:8080/v1")
     if "@" in value:
         raise ValueError(f"must hold no name and no password; {_KEY_PLACE}")
     if masked(value) != value:
         raise ValueError(f"must hold no key; {_KEY_PLACE}")
     return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return bool(parts.hostname) and parts.port != 0 and value.isprintable() and " " not in value
+    except ValueError:  # a bracket that is not closed, or a port that is no number
+        return False
 
 
 _KEY_PLACE = "put what the server asks for into model.remote.api_key"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from agentd.characters import whole
 from agentd.errors import ToolError
 
 SHOWN = 200
 """Characters of wrong input that an error repeats at most."""
+PROBLEMS = 8
+"""How many of its faults an error names."""
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _object: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -29,7 +35,7 @@ class Misunderstood(ToolError):
 def parse(text: str) -> dict[str, JsonValue]:
     """The JSON object in `text`; nothing at all is one without members. `Misunderstood` for anything else."""
     try:
-        return _object.validate_json(text.strip() or "{}")
+        return _object.validate_json(_joined(text).strip() or "{}")
     except ValidationError as error:
         reason = error.errors(include_url=False, include_input=False)[0]["msg"]
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
@@ -42,9 +48,24 @@ def check(model: type[BaseModel], arguments: dict[str, JsonValue]) -> BaseModel:
         return model.model_validate(arguments)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-        told = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in problems)
+        told = "; ".join(f"{_place(problem['loc'])}: {problem['msg'][:SHOWN]}" for problem in problems[:PROBLEMS])
+        more = f"; and {len(problems) - PROBLEMS} more" if len(problems) > PROBLEMS else ""
         names = ", ".join(model.model_fields) or "none"
-        raise Misunderstood(f"The arguments do not fit: {told}. The tool takes: {names}.") from None
+        raise Misunderstood(f"The arguments do not fit: {told}{more}. The tool takes: {names}.") from None
+
+
+def _place(where: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, where))[:SHOWN] or "arguments"
+
+
+def _joined(text: str) -> str:
+    """Halves of characters that JSON escapes are joined, or replaced: no strict reader takes them."""
+    if _HALF.search(text) is None:
+        return text
+    try:
+        return whole(json.dumps(json.loads(text), ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return text
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 
+from agentd.characters import whole
 from agentd.evidence.call_forms import defines_tool
 from agentd.generation import ToolCallDelta, ToolCallPart
 
@@ -45,34 +46,38 @@ class CallAssembler:
         self._most = most
         self._open: dict[int, _Call] = {}
         self._ids: set[str] = set()
+        self._dropping = False
 
     def add(self, delta: ToolCallDelta) -> None:
         """A piece of any call; calls beyond the `most` of one stream are dropped."""
         if delta.index not in self._open and len(self._open) == self._most:
-            log.warning("the model makes more than %d calls at once; dropping the call of %s", self._most, delta.name)
+            if not self._dropping:
+                log.warning("the model makes more than %d calls at once; dropping the others", self._most)
+            self._dropping = True
             return
         self._open.setdefault(delta.index, _Call()).add(delta)
 
     def clear(self) -> None:
         """Forget the calls of the stream that runs: it starts again."""
         self._open.clear()
+        self._dropping = False
 
     def take(self) -> tuple[ToolCallPart, ...]:
         """The calls of the stream that ended, in the order of their indexes."""
         calls = [self._open[index] for index in sorted(self._open)]
-        self._open.clear()
+        self.clear()
         return tuple(
             ToolCallPart(
                 call_id=self._own_id(call.call_id),
-                tool=_whole(call.name[:LONGEST_NAME]),
-                arguments=_whole("".join(call.arguments)),
+                tool=_name(call.name),
+                arguments=whole("".join(call.arguments)),
             )
             for call in calls
         )
 
     def _own_id(self, given: str) -> str:
         """The model's id where it has one that is new; some count from 0 in every stream, some give none."""
-        own = _whole(given[:LONGEST_NAME])
+        own = _name(given)
         n = len(self._ids)
         while not own or own in self._ids:
             n += 1
@@ -81,6 +86,6 @@ class CallAssembler:
         return own
 
 
-def _whole(text: str) -> str:
-    """Halves of characters, which no event can carry, become question marks."""
-    return text.encode("utf-8", "replace").decode()
+def _name(given: str) -> str:
+    """On one line: names and ids stand in logs."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in whole(given[:LONGEST_NAME]))
