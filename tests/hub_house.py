@@ -14,6 +14,7 @@ import pytest
 from agentd.models.pull import Pulled, pull
 from agentd.models.shelf import Shelf
 from agentd.models.sources import HubFile, Source
+from agentd.outbound import Waits
 from agentd.testing.gguf import write_table_model
 from agentd.testing.hub import Hub
 
@@ -47,12 +48,11 @@ class House:
 
 @asynccontextmanager
 async def house(state_dir: Path, model: bytes) -> AsyncIterator[House]:
-    """The hub is `h.hub`; the library's own waits, which are too long for tests, are short."""
+    """The hub is `h.hub`; waits, which are too long for tests, are short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.3)
-        patch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)
-        patch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)
-        patch.setattr("agentd.models.hub.SECONDS", 2.0)
+        patch.setattr("agentd.models.download.WAITS", Waits(head=5.0, piece=0.3))
+        patch.setattr("agentd.models.download.PAUSE", 0.0)
+        patch.setattr("agentd.models.hub.SECONDS", 5.0)
         patch.setattr("agentd.models.hub.get_token", lambda: "hf_token")
-        async with Hub({NAME: model}) as hub, asyncio.timeout(30):
+        async with Hub({NAME: model}) as hub, asyncio.timeout(60):
             yield House(hub, state_dir)

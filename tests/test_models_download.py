@@ -13,7 +13,8 @@ import pytest
 
 from agentd.errors import Busy, ModelError, StateError
 from agentd.models import download
-from agentd.models.sources import LocalFile
+from agentd.models.sources import LocalFile, WebFile
+from agentd.testing.http import HttpServer, Reply, Request
 from tests.hub_house import house, tiny_model
 
 
@@ -115,7 +116,7 @@ async def test_a_server_that_knows_no_ranges_is_asked_for_the_whole(tmp_path: Pa
 async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.stall_after = [100_000] + [0] * 20
-        with pytest.raises(ModelError, match="does not answer; what was downloaded is kept"):
+        with pytest.raises(ModelError, match=r"said nothing more for 0\.3 s; what was downloaded is kept"):
             await h.pull()
         assert [path.stat().st_size for path in h.partials] == [100_000]
         h.hub.stall_after = [50_000]
@@ -126,7 +127,7 @@ async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: 
 async def test_nothing_is_said_to_be_kept_where_nothing_came(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.stall_after = [0] * 20
-        with pytest.raises(ModelError, match=r"does not answer; try again later"):
+        with pytest.raises(ModelError, match=r"said nothing more for 0\.3 s; try again later"):
             await h.pull()
 
 
@@ -147,11 +148,112 @@ async def test_a_server_that_sends_more_than_it_promised_is_stopped(tmp_path: Pa
         assert h.partials == [] and h.shelf.models() == []
 
 
-async def test_a_length_that_is_too_long_is_a_break(tmp_path: Path, model: bytes) -> None:
+async def test_a_length_that_is_too_long_is_a_break_unless_the_hash_is_right(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.sent_length = len(model) + 10
-        with pytest.raises(ModelError):
-            await h.pull()
+        with pytest.raises(ModelError, match="broke off"):
+            await h.pull(WebFile(name="small", url=f"{h.hub.url}/o/r/resolve/main/small.gguf"))
         assert h.shelf.models() == []
-        h.hub.sent_length = None
         assert (await h.pull()).model.path.read_bytes() == model
+
+
+async def test_a_file_on_another_server_is_fetched_without_token_and_cookie(tmp_path: Path, model: bytes) -> None:
+    async with house(tmp_path, model) as h:
+        h.hub.cut_after, h.hub.redirects = [100_000], 5
+        assert (await h.pull()).model.path.read_bytes() == model
+        assert {request.headers.get("authorization") for request in h.hub.downloads} == {"Bearer hf_token"}
+        assert len(h.hub.asked_elsewhere) == 10
+        for request in h.hub.asked_elsewhere:
+            assert "authorization" not in request.headers and "cookie" not in request.headers
+        assert h.hub.asked_elsewhere[-1].headers["range"] == "bytes=100000-"
+
+
+@pytest.mark.parametrize(
+    ("location", "what"),
+    [
+        ("file:///etc/passwd", "not a web address"),
+        ("gopher://127.0.0.1/x", "not a web address"),
+        ("http://[::1", "not an address"),
+    ],
+)
+async def test_a_redirect_to_something_else_is_not_followed(
+    tmp_path: Path, model: bytes, location: str, what: str
+) -> None:
+    async with house(tmp_path, model) as h:
+        h.hub.location = location
+        with pytest.raises(ModelError, match=what):
+            await h.pull()
+        assert len(h.hub.downloads) == 1 and h.shelf.models() == []
+
+
+async def test_redirects_have_an_end(tmp_path: Path, model: bytes) -> None:
+    async with house(tmp_path, model) as h:
+        h.hub.redirects = 6
+        with pytest.raises(ModelError, match="redirects more than 5 times"):
+            await h.pull()
+        assert len(h.hub.downloads) == 1, "another try would end the same"
+
+
+async def test_the_signature_of_an_address_is_in_no_message_and_no_record(tmp_path: Path, model: bytes) -> None:
+    async with house(tmp_path, model) as h:
+        url = f"{h.hub.url}/o/r/resolve/main/small.gguf"
+        pulled = await h.pull(WebFile(name="small", url=f"{url}?X-Signature=SECRET"))
+        assert pulled.model.record is not None and pulled.model.record.source == url
+        assert h.hub.requests[0].query == {"X-Signature": ["SECRET"]}
+        h.hub.cut_after = [0] * 20
+        with pytest.raises(ModelError) as told:
+            await h.pull(WebFile(name="other", url=f"{url}?X-Signature=SECRET"))
+        assert "SECRET" not in str(told.value)
+
+
+async def test_a_part_that_was_not_asked_for_is_refused(tmp_path: Path, model: bytes) -> None:
+    async def other_part(request: Request, reply: Reply) -> None:
+        headers = {"content-range": f"bytes 5-{len(model) - 1}/{len(model)}"}
+        await reply.send(206, model[5:], headers)
+
+    async with house(tmp_path, model) as h, HttpServer(other_part) as server:
+        h.hub.location = f"{server.url}/x"
+        with pytest.raises(ModelError, match="sends another part of the file than was asked for"):
+            await h.pull()
+
+
+async def test_a_server_that_is_overloaded_is_asked_again(tmp_path: Path, model: bytes) -> None:
+    refusals = [503, 429]
+
+    async def busy(request: Request, reply: Reply) -> None:
+        await (reply.send(refusals.pop()) if refusals else reply.send(200, model))
+
+    async with house(tmp_path, model) as h, HttpServer(busy) as server:
+        h.hub.location = f"{server.url}/x"
+        assert (await h.pull()).fresh and refusals == []
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe"])
+async def test_an_unfinished_download_that_is_a_link_does_not_touch_its_target(
+    tmp_path: Path, model: bytes, kind: str
+) -> None:
+    async with house(tmp_path, model) as h:
+        h.shelf.partial.mkdir(parents=True)
+        part, target = h.shelf.partial / f"{hashlib.sha256(model).hexdigest()[:32]}.part", tmp_path / "target"
+        target.write_bytes(b"precious" * 1_000_000)
+        match kind:
+            case "link":
+                part.symlink_to(target)
+            case "hard link":
+                part.hardlink_to(target)
+            case _:
+                os.mkfifo(part)
+        with pytest.raises(StateError, match=r"is a link|is not a file of its own") as told:
+            await h.pull()
+        assert str(part) in str(told.value) and "delete it" in str(told.value)
+        assert target.read_bytes() == b"precious" * 1_000_000
+        part.unlink()
+        assert (await h.pull()).fresh
+
+
+def test_a_copy_does_not_follow_a_link(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"new")
+    (tmp_path / "target").write_bytes(b"precious")
+    (tmp_path / f"{os.getpid()}.copy").symlink_to(tmp_path / "target")
+    path, _ = download.copy(tmp_path / "source", tmp_path, lambda *told: None)
+    assert path.read_bytes() == b"new" and (tmp_path / "target").read_bytes() == b"precious"

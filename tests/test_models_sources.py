@@ -59,3 +59,18 @@ def test_a_part_of_a_model_is_refused() -> None:
 def test_a_name_that_could_leave_the_directory_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
         check_name(name)
+
+
+def test_the_query_of_a_url_is_asked_with_and_not_shown() -> None:
+    source = read_source("https://host/m.gguf?X-Signature=SECRET#x", [])
+    assert isinstance(source, WebFile) and source.url == "https://host/m.gguf?X-Signature=SECRET#x"
+    assert source.text == "https://host/m.gguf"
+
+
+def test_a_url_with_a_password_is_refused_without_being_told() -> None:
+    with pytest.raises(UsageError, match="stands in the process list") as told:
+        read_source("https://bob:PASSW0RD@host/m.gguf", [])
+    assert "PASSW0RD" not in str(told.value)
+    with pytest.raises(UsageError, match="is no model") as told:
+        read_source("https://bob:PASSW0RD@[::1/m.gguf", [])
+    assert "PASSW0RD" not in str(told.value)

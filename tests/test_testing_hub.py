@@ -12,7 +12,7 @@ DATA = bytes(range(256)) * 1000
 
 
 async def test_a_repository_and_its_files_are_served_as_the_hub_does() -> None:
-    async with Hub({"o/r/a.gguf": DATA}) as hub, httpx2.AsyncClient(base_url=hub.url) as client:
+    async with Hub({"o/r/a.gguf": DATA}) as hub, httpx2.AsyncClient(base_url=hub.url, follow_redirects=True) as client:
         info = (await client.get("/api/models/o/r/revision/main?blobs=true")).json()
         assert info["sha"] == hub.revision("o/r")
         (file,) = info["siblings"]
@@ -25,12 +25,16 @@ async def test_a_repository_and_its_files_are_served_as_the_hub_does() -> None:
         assert part.headers["content-range"] == f"bytes 1000-{len(DATA) - 1}/{len(DATA)}"
         head = await client.head("/o/r/resolve/main/a.gguf")
         assert head.headers["content-length"] == str(len(DATA)) and len(hub.downloads) == 2
+        assert all(request.query == {"X-Signature": ["signed"]} for request in hub.asked_elsewhere)
         for missing in ("/api/models/o/none", "/api/models/o/r/revision/none", "/o/r/resolve/main/none", "/else"):
             assert (await client.get(missing)).status_code == 404
 
 
 async def test_promises_are_broken_on_request() -> None:
-    async with Hub({"o/r/a.gguf": DATA}) as hub, httpx2.AsyncClient(base_url=hub.url, timeout=0.3) as client:
+    async with (
+        Hub({"o/r/a.gguf": DATA}) as hub,
+        httpx2.AsyncClient(base_url=hub.url, timeout=0.3, follow_redirects=True) as client,
+    ):
         hub.cut_after = [100]
         try:
             await client.get("/o/r/resolve/main/a.gguf")

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
-
-from huggingface_hub import constants
-from huggingface_hub.file_download import http_get
 
 from agentd.errors import Busy, ModelError, StateError
-from agentd.models.hub import Offer, explained
+from agentd.models.hub import Offer, alone, refuse, unreached
+from agentd.outbound import Ask, CutOff, Forbidden, Outbound, OutboundError, Reply, TooLarge, Waits
 
 SPARE_BYTES = 128 * 1024 * 1024
 """What must stay free on the disk, so that the daemon beside it goes on accepting messages."""
 BLOCK = 1024 * 1024
-# Of a block that did not arrive whole nothing is kept; the library's own blocks are ten times as large.
-constants.DOWNLOAD_CHUNK_SIZE = BLOCK
+TRIES = 5
+"""How often in a row a download may break off with less than a block to show for it."""
+PAUSE = 1.0
+"""Seconds before the second try; one more before each further one."""
+WAITS = Waits(head=30.0, piece=30.0)
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Refusals after which the same request may be answered a little later."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is done ("downloading", "checking", "copying"), how many bytes are done, and of how many."""
@@ -38,21 +42,24 @@ def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{offer.key[:32]}.part"
-    with path.open("ab", buffering=0) as file, _alone(file, offer.url):
-        begun = file.tell()
-        if begun > offer.size:
-            file.truncate(begun := 0)
-        check_space(directory, offer.size - begun)
+    with _opened(path) as file, _alone(file, offer.place):
+        if file.seek(0, os.SEEK_END) > offer.size:
+            file.truncate(0)
+        check_space(directory, offer.size - file.seek(0, os.SEEK_END))
         try:
-            _download(offer, file, begun, progress)
-        except _Surplus:
+            alone(lambda outbound: _Download(offer, file, progress).run(outbound))
+            os.fsync(file.fileno())
+        except TooLarge:
             path.unlink()
             raise ModelError(
-                f"{offer.url} sends more than the {offer.size} bytes that it promised; try later."
+                f"{offer.place} sends more than the {offer.size} bytes that it promised; try later."
             ) from None
-        except StateError as error:
+        except OSError as error:
             path.unlink()
-            raise StateError(f"{error} The unfinished download was deleted; make room and pull again.") from None
+            raise StateError(
+                f"the model cannot be stored: {error.strerror}. The unfinished download was deleted; make room and pull"
+                " again."
+            ) from None
     return path, _checked(offer, path, progress)
 
 
@@ -62,15 +69,15 @@ def copy(source: Path, directory: Path, progress: Progress) -> tuple[Path, str]:
     path = directory / f"{os.getpid()}.copy"
     digest, done = hashlib.sha256(), 0
     try:
-        with source.open("rb") as original, path.open("wb") as file:
+        path.unlink(missing_ok=True)
+        with source.open("rb") as original, _opened(path) as file:
             size = os.fstat(original.fileno()).st_size
             check_space(directory, size)
             while block := original.read(BLOCK):
-                file.write(block)
+                _write(file, block)
                 digest.update(block)
                 done += len(block)
                 progress("copying", done, size)
-            file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
@@ -99,18 +106,97 @@ def check_space(directory: Path, needed: int) -> None:
         )
 
 
-def _download(offer: Offer, file: FileIO, begun: int, progress: Progress) -> None:
-    # A revision is what only a hub tells.
-    with explained(offer.url, hub=bool(offer.revision), kept=lambda: os.fstat(file.fileno()).st_size > 0):
-        http_get(
-            offer.url,
-            cast(BinaryIO, _Capped(file, offer.size)),
-            resume_size=begun,
-            headers=dict(offer.headers),
-            expected_size=offer.size,
-            tqdm_class=cast(Any, _bar(progress, offer.size)),
-        )
-        os.fsync(file.fileno())
+class _Download:
+    """The bytes of an offer that are not in the file yet; what breaks off goes on where it was."""
+
+    def __init__(self, offer: Offer, file: FileIO, progress: Progress) -> None:
+        self._offer = offer
+        self._file = file
+        self._progress = progress
+        self._told = 0
+
+    async def run(self, outbound: Outbound) -> None:
+        """Returns when the file is whole; `ModelError` after too many tries in a row that brought next to nothing."""
+        tries = 0
+        while (begun := self._done()) < self._offer.size:
+            try:
+                await self._try(outbound)
+                fault: OutboundError = CutOff("sent less than it promised")
+            except TooLarge:
+                raise
+            except OutboundError as error:
+                fault = error
+            tries = 1 if self._done() - begun >= BLOCK else tries + 1
+            if self._done() < self._offer.size:
+                if tries >= TRIES or isinstance(fault, Forbidden):
+                    raise self._fault(fault)
+                await asyncio.sleep(PAUSE * tries)
+
+    async def _try(self, outbound: Outbound) -> None:
+        offer, begun = self._offer, self._done()
+        part = {"range": f"bytes={begun}-"} if begun else {}
+        async with outbound.open(Ask(url=offer.url, headers={**offer.headers, **part}), WAITS) as reply:
+            self._begin(reply, begun)
+            self._tell(at_once=True)
+            async with aclosing(reply.pieces(offer.size - self._done())) as pieces:
+                async for piece in pieces:
+                    _write(self._file, piece)
+                    self._tell()
+        self._tell(at_once=True)
+
+    def _begin(self, reply: Reply, begun: int) -> None:
+        """Where the reply goes on; a server that knows no ranges begins anew."""
+        if reply.status in _PASSING:
+            raise CutOff(f"refused ({reply.status})")
+        if reply.status == 416 or (reply.status == 200 and begun):
+            self._file.truncate(0)
+        if reply.status == 416:
+            raise CutOff("refused to go on where it was (416)")
+        if reply.status not in (200, 206):
+            refuse(reply, self._offer.place, hub=self._offer.of_hub)
+        if reply.status == 206 and _first(reply) != begun:
+            raise ModelError(f"{self._offer.place} sends another part of the file than was asked for; try later.")
+
+    def _done(self) -> int:
+        return self._file.seek(0, os.SEEK_END)
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        if at_once or self._done() - self._told >= BLOCK:
+            self._told = self._done()
+            self._progress("downloading", self._told, self._offer.size)
+
+    def _fault(self, error: OutboundError) -> ModelError:
+        return unreached(error, self._offer.place, hub=self._offer.of_hub, kept=self._done() > 0)
+
+
+def _first(reply: Reply) -> int:
+    """The place in the file at which a part begins; -1 if it is not told."""
+    found = re.match(r"bytes ([0-9]{1,15})-", reply.headers.get("content-range", ""))
+    return int(found[1]) if found else -1
+
+
+def _opened(path: Path) -> FileIO:
+    """A file of ours, to append to: nothing is written to what a link or another name leads to.
+
+    It has no buffer: what does not fit on the disk must not come up again when the file is closed.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        file = FileIO(os.open(path, flags, 0o666), "r+")
+    except OSError as error:
+        what = "is a link" if error.errno == errno.ELOOP else f"cannot be written ({error.strerror})"
+        raise StateError(f"{path} {what}; delete it, and pull again.") from None
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        file.close()
+        raise StateError(f"{path} is not a file of its own; delete it, and pull again.")
+    return file
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _checked(offer: Offer, path: Path, progress: Progress) -> str:
@@ -118,7 +204,7 @@ def _checked(offer: Offer, path: Path, progress: Progress) -> str:
     if (offer.sha256 and sha256 != offer.sha256) or (offer.blob and _git_blob(path) != offer.blob):
         path.unlink()
         raise ModelError(
-            f"{offer.url} sent another file than it promised (the hash is {sha256}, not"
+            f"{offer.place} sent another file than it promised (the hash is {sha256}, not"
             f" {offer.sha256 or 'that of ' + offer.blob}); it was deleted. Pull again; if that happens again, do not"
             " trust this server."
         )
@@ -135,66 +221,11 @@ def _git_blob(path: Path) -> str:
 
 
 @contextmanager
-def _alone(file: FileIO, url: str) -> Iterator[None]:
+def _alone(file: FileIO, place: str) -> Iterator[None]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
-        raise Busy(f"another process downloads {url} at the moment; wait for it.") from None
+        raise Busy(f"another process downloads {place} at the moment; wait for it.") from None
     yield
-
-
-class _Surplus(Exception):
-    """More came than was promised."""
-
-
-class _Capped:
-    """The part of a binary file that the downloader uses; it takes no more bytes than were promised.
-
-    The file has no buffer: what does not fit on the disk must not come up again when the file is closed.
-    """
-
-    def __init__(self, file: FileIO, size: int) -> None:
-        self._file = file
-        self._size = size
-
-    def write(self, data: bytes) -> int:
-        if self._file.tell() + len(data) > self._size:
-            raise _Surplus
-        left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) :]
-        return len(data)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int) -> int:
-        return self._file.seek(offset)
-
-    def truncate(self) -> int:
-        return self._file.truncate()
-
-
-def _bar(progress: Progress, size: int) -> type:
-    """A class of progress bars as the downloader makes them."""
-
-    class Bar:
-        def __init__(self, *, initial: int = 0, **_: object) -> None:
-            self._done = initial
-            progress("downloading", initial, size)
-
-        def update(self, count: int) -> None:
-            self._done += count
-            progress("downloading", self._done, size)
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(
-            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-        ) -> None:
-            return None
-
-    return Bar

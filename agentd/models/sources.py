@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from agentd.errors import UsageError
 from agentd.models.catalogue import Entry
+from agentd.secrets import masked
 
 SUFFIX = ".gguf"
 HUBS = ("huggingface.co", "hf.co")
@@ -38,12 +39,14 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebFile:
+    """A file anywhere; a query of its address, which may hold a key, is asked with and neither shown nor recorded."""
+
     name: str
     url: str
 
     @property
     def text(self) -> str:
-        return self.url
+        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +75,8 @@ def read_source(text: str, catalogue: Sequence[Entry]) -> Source:
         close = difflib.get_close_matches(text, [entry.name for entry in catalogue], n=1)
         hint = f"did you mean {close[0]}?" if close else "`agentd model list` shows the names."
         raise UsageError(
-            f"{text!r} is no model: give a name of the catalogue, OWNER/REPOSITORY/FILE.gguf of a hub (with @REVISION"
-            f" if you like), a URL or a path of a .gguf file; {hint}"
+            f"{masked(text)!r} is no model: give a name of the catalogue, OWNER/REPOSITORY/FILE.gguf of a hub (with"
+            f" @REVISION if you like), a URL or a path of a .gguf file; {hint}"
         )
     if _PART.search(source.text):
         raise UsageError(f"{source.text} is one of several parts of a model; choose a model that is one file.")
@@ -106,7 +109,15 @@ def _read(text: str) -> Source | None:
 
 
 def _web(text: str) -> Source | None:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    if "@" in parts.netloc:
+        raise UsageError(
+            "a URL with a name and a password stands in the process list, where everybody can read it; download the"
+            " file yourself and give its path."
+        )
     if parts.hostname in HUBS and (match := _HUB_PATH.fullmatch(unquote(parts.path))):
         return HubFile(name=_name_of(match["file"]), repo=match["repo"], file=match["file"], revision=match["revision"])
     if not parts.path.endswith(SUFFIX):

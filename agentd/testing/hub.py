@@ -1,5 +1,7 @@
 """A server shaped like the Hugging Face hub that serves the files of a test, and can break every promise it makes.
 
+Files are on a second server, as the real hub's are: the hub redirects to it, with a signature in the address.
+
 async with Hub({"owner/models/small.gguf": data}) as hub:
     hub.cut_after = [1000, 2000]         # the next two downloads break off
     ...                                  # a client uses hub.url as its HF_ENDPOINT
@@ -11,7 +13,9 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
 
 from agentd.testing.http import HttpServer, Reply, Request
 
@@ -46,9 +50,29 @@ class Hub(HttpServer):
         """Of refusals."""
         self.page: bytes | None = None
         """What the hub answers instead of JSON."""
+        self.page_headers: dict[str, str] = {"content-type": "text/html"}
+        self.info: dict[str, Any] = {}
+        """What the hub says of a repository instead of the truth, member by member."""
+        self.redirects = 1
+        """How often one is sent on before a file comes; 0 serves files itself."""
+        self.location: str | None = None
+        """Where one is sent on to instead."""
         self.requests: list[Request] = []
+        self.asked_elsewhere: list[Request] = []
+        """The requests that came to the second server."""
         self.sent = 0
         """Bytes of files that were sent."""
+        self.storage = HttpServer(self._stored)
+
+    async def __aenter__(self) -> Self:
+        await self.storage.__aenter__()
+        return await super().__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        await self.storage.close()
 
     @property
     def downloads(self) -> list[Request]:
@@ -71,10 +95,23 @@ class Hub(HttpServer):
         else:
             await reply.send_json(404, {"error": "no such path"})
 
+    async def _stored(self, request: Request, reply: Reply) -> None:
+        self.asked_elsewhere.append(request)
+        step, name = request.path.removeprefix("/").split("/", 1)
+        if int(step) < self.redirects:
+            await self._send_on(name, int(step) + 1, reply)
+        else:
+            await self._whole(name, "/".join(name.split("/")[:2]), request, reply)
+
+    async def _send_on(self, name: str, step: int, reply: Reply) -> None:
+        place = self.location or f"{self.storage.url}/{step}/{quote(name)}?X-Signature=signed"
+        headers = {"location": place, "set-cookie": "session=hub"}
+        await reply.send(302, b"", headers)
+
     async def _info(self, repo: str, revision: str, reply: Reply) -> None:
         names = [name for name in self.files if name.startswith(f"{repo}/")]
         if self.page is not None:
-            await reply.send(200, self.page, {"content-type": "text/html"})
+            await reply.send(200, self.page, self.page_headers)
         elif not names:
             await reply.send_json(404, {"error": "no such repository"}, {"x-error-code": "RepoNotFound"})
         elif revision not in ("main", self.revision(repo)):
@@ -82,7 +119,7 @@ class Hub(HttpServer):
         else:
             siblings = [self._sibling(name, name.removeprefix(f"{repo}/")) for name in names]
             info = {"id": repo, "sha": self.revision(repo), "siblings": siblings, "tags": ["gguf", "license:mit"]}
-            await reply.send_json(200, info)
+            await reply.send_json(200, {**info, **self.info})
 
     def _sibling(self, name: str, file: str) -> dict[str, Any]:
         data = self.files[name]
@@ -95,10 +132,15 @@ class Hub(HttpServer):
         return sibling
 
     async def _file(self, name: str, repo: str, request: Request, reply: Reply) -> None:
-        data = self.files.get(name)
-        if data is None:
+        if name not in self.files:
             await reply.send_json(404, {"error": "no such file"}, {"x-error-code": "EntryNotFound"})
-            return
+        elif self.redirects:
+            await self._send_on(name, 1, reply)
+        else:
+            await self._whole(name, repo, request, reply)
+
+    async def _whole(self, name: str, repo: str, request: Request, reply: Reply) -> None:
+        data = self.files[name]
         total = len(data)
         begin = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-")) if self.ranges else 0
         body = data[begin:] + self.surplus
