@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agentd.events import (
+    OWNER,
     Buried,
     Event,
     GenerationChunk,
     InboundEvent,
     OutboundEvent,
+    Principal,
     TurnInterrupted,
     TurnStarted,
 )
@@ -60,6 +62,8 @@ class Conversation:
     said: Said = NOTHING
     stopping: bool = False
     waiting: tuple[str, ...] = ()
+    whose: Principal = OWNER
+    """Who asked last; the owner where only what an earlier process left is known."""
 
     @property
     def idle(self) -> bool:
@@ -73,10 +77,10 @@ def reduce(state: Conversation, event: Event) -> Conversation:
     """The state after `event` of the same session; events that change nothing return the state as it is."""
     match event:
         case InboundEvent(kind="message") if event.id != state.running and event.id not in state.waiting:
-            return replace(state, waiting=(*state.waiting, event.id))
+            return replace(state, waiting=(*state.waiting, event.id), whose=event.principal)
         case TurnStarted():
             waiting = tuple(turn for turn in state.waiting if turn != event.turn_id)
-            return Conversation(running=event.turn_id, attempt=event.attempt, waiting=waiting)
+            return Conversation(running=event.turn_id, attempt=event.attempt, waiting=waiting, whose=state.whose)
         case GenerationChunk(reasoning=False) if event.turn_id == state.running and event.attempt == state.attempt:
             return replace(state, said=state.said.put(event.n, event.text))
         case TurnInterrupted() if event.turn_id == state.running:
@@ -92,7 +96,7 @@ def reduce(state: Conversation, event: Event) -> Conversation:
 def _ended(state: Conversation, turns: tuple[str, ...]) -> Conversation:
     waiting = tuple(turn for turn in state.waiting if turn not in turns)
     if state.running in turns:
-        return Conversation(waiting=waiting)
+        return Conversation(waiting=waiting, whose=state.whose)
     return replace(state, waiting=waiting) if len(waiting) != len(state.waiting) else state
 
 
@@ -119,7 +123,11 @@ class Conversations:
 
     def recover(self, waiting: Mapping[str, tuple[str, ...]]) -> None:
         """Start with the unanswered turns that were found on disk, by session, oldest first."""
-        self._states = {session: Conversation(waiting=turns) for session, turns in waiting.items() if turns}
+        self._states = {
+            session: Conversation(waiting=turns, whose=self.of(session).whose)
+            for session, turns in waiting.items()
+            if turns
+        }
 
     def of(self, session_id: str) -> Conversation:
         return self._states.get(session_id, IDLE)

@@ -57,6 +57,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.conversation",
             "agentd.delivery",
             "agentd.evidence",
+            "agentd.fair",
             "agentd.frames",
             "agentd.generation",
             "agentd.language",

@@ -17,6 +17,7 @@ from agentd.events import (
     Event,
     InboundEvent,
     OutboundEvent,
+    Principal,
     TurnFinished,
     TurnInterrupted,
     TurnQueued,
@@ -32,6 +33,7 @@ from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from workers import agent as agent_module
 from workers.agent import MAX_ALONE, AgentWorker
 
+GUEST, OTHER = Principal(kind="chat", id="7"), Principal(kind="chat", id="8")
 SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits())
 
 
@@ -139,6 +141,20 @@ async def test_sessions_are_answered_in_parallel_up_to_the_limit_and_in_turn() -
     assert house.model.most_running == 2
     first_half = {answer[0] for answer in house.answers()[:4]}
     assert len(first_half) == 4, "a session with more messages took the turn of another one"
+
+
+async def test_who_asks_little_does_not_wait_behind_who_asks_much() -> None:
+    house = House()
+    house.model.gate.clear()
+    async with house.running():
+        for n in range(400):  # more than the worker's queue of events holds
+            await house.bus.publish(inbound(f"much {n}", session_id=f"s{n}", principal=GUEST))
+        await house.bus.publish(inbound("little", session_id="other", principal=OTHER))
+        await house.bus.publish(inbound("mine", session_id="mine"))
+        house.model.gate.set()
+        await house.until(lambda: {"little", "mine"} <= set(house.answers()))
+        answers = house.answers()
+        assert max(answers.index("little"), answers.index("mine")) < 10
 
 
 async def test_stop_ends_the_running_turn_keeps_what_it_said_and_goes_on_with_the_next() -> None:

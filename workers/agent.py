@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from agentd.conversation import Conversation, Conversations
 from agentd.errors import AgentdError, StateError
 from agentd.events import (
+    OWNER,
     Buried,
     InboundEvent,
     OutboundEvent,
@@ -22,6 +22,7 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
+from agentd.fair import Ready
 from agentd.ids import IdSource
 from agentd.ports import Bus, Clock, Gap, Pending, Progress, WorkList
 from agentd.turn import Turn, Turns
@@ -58,7 +59,7 @@ class _Running:
 
 
 class AgentWorker:
-    """Runs at most `concurrency` turns at once; sessions take their chances in the order in which they became ready.
+    """Runs at most `concurrency` turns at once; principals take turns, and so do the sessions of each.
 
     Messages that came over other `channels` than these are left to a process that runs those.
     """
@@ -86,7 +87,7 @@ class AgentWorker:
         self._concurrency = concurrency
         self._channels = channels
         self._running: dict[str, _Running] = {}
-        self._ready: deque[str] = deque()
+        self._ready = Ready(concurrency)
         self._draining = False
         self._idle = asyncio.Event()
         self._recovered: set[str] = set()
@@ -204,13 +205,15 @@ class AgentWorker:
 
     def _offer(self, session_id: str, state: Conversation) -> None:
         busy = session_id in self._running or session_id in self._held
-        if state.waiting and not busy and session_id not in self._ready:
-            self._ready.append(session_id)
+        if state.waiting and not busy:
+            self._ready.put(session_id, state.whose)
 
     def _start_ready(self) -> None:
         free = not self._draining and not self._alone
-        while free and self._ready and len(self._running) < self._concurrency:
-            session_id = self._ready.popleft()
+        while free and len(self._running) < self._concurrency:
+            others = sum(self._conversations.of(session).whose != OWNER for session in self._running)
+            if (session_id := self._ready.take(others)) is None:
+                return
             turn_id = self._conversations.of(session_id).waiting[0]
             self._running[session_id] = running = _Running(turn_id)
             assert self._group is not None

@@ -260,7 +260,7 @@ class Connection:
             try:
                 await self._house.sessions.mark_read(OWNER, session.id)
             except AgentdError as error:  # a full disk, for one: the history can be read all the same
-                log.warning("session %s stays marked as unread: %s", session.id, error)
+                self._house.budgets.tell(f"a session stays marked as unread: {error}", self._place.principal)
 
     def _follow(self, session_id: str, after: tuple[str, int] | None, tasks: asyncio.TaskGroup) -> None:
         if (earlier := self._followed.pop(session_id, None)) is not None:
