@@ -1,4 +1,4 @@
-"""What a child of ours does first: `python -m agentd.limited LIMITS PARENT MODULE ...`.
+"""What a child of ours does first: `python -m agentd.limited MODULE PARENT LIMITS ...`.
 
 It sets its limits and is MODULE then. It imports little, because every child pays for it.
 """
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 OOM_SCORE = 500
-"""What a child adds to its badness: where memory ends, the kernel ends it before the daemon (proc(5))."""
+"""What a child sets its badness to if it is less: where memory ends, the kernel ends it before us (proc(5))."""
 NO_MEMORY = 87
 """What a child exits with that was refused memory while Python could still say so."""
 _PR_SET_PDEATHSIG = 1
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main(arguments: Sequence[str]) -> None:
     """Set the limits, then be `MODULE`."""
-    told, parent, module, *rest = arguments
+    module, parent, told, *rest = arguments
     end_with(int(parent))
     apply(**json.loads(told))
     sys.argv = [module, *rest]

@@ -55,7 +55,7 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def command(module: str, arguments: Sequence[str], limits: ChildLimits) -> list[str]:
     """What to execute from this process, with `child_environment`, if `start` cannot be waited for."""
     told = json.dumps(asdict(limits), separators=(",", ":"))
-    return [sys.executable, "-P", "-m", _LIMITED, told, str(os.getpid()), module, *arguments]
+    return [sys.executable, "-P", "-m", _LIMITED, module, str(os.getpid()), told, *arguments]
 
 
 async def start(

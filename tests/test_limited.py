@@ -31,7 +31,7 @@ async def test_a_limit_is_a_hard_one_and_does_not_rise_above_what_this_process_m
 
 async def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
     limits = json.dumps({"memory": None, "processor": None, "files": None, "file_size": None})
-    out, err = await said("-m", "agentd.limited", limits, str(os.getpid() + 1), "this")
+    out, err = await said("-m", "agentd.limited", "this", str(os.getpid() + 1), limits)
     assert (out, err) == ("", "the process that started this one is gone")
-    out, err = await said("-m", "agentd.limited", limits, str(os.getpid()), "this")
+    out, err = await said("-m", "agentd.limited", "this", str(os.getpid()), limits)
     assert out.startswith("The Zen of Python")

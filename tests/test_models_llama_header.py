@@ -52,6 +52,8 @@ LIES = {
     "an array": file_of(pair(b"k", ARRAY, struct.pack("<IQ", U8, HUGE))),
     "an array of texts": file_of(pair(b"k", ARRAY, struct.pack("<IQ", STRING, HUGE))),
     "an array of as many texts as have room": file_of(pair(b"k", ARRAY, struct.pack("<IQ", STRING, HOLES // 9))),
+    "an array that has room": file_of(pair(b"k", ARRAY, struct.pack("<IQ", U8, HOLES // 2))),
+    "a text in an array that has room": file_of(pair(b"k", ARRAY, struct.pack("<IQQ", STRING, 1, HOLES // 2))),
     "an array of arrays": file_of(pair(b"k", ARRAY, struct.pack("<IQ", ARRAY, HUGE))),
     "a tensor's size": file_of(rest=tensor(HUGE, HUGE, HUGE, HUGE)),
     "a tensor's place": file_of(rest=tensor(32, 32, offset=HUGE)),

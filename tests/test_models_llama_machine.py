@@ -99,3 +99,11 @@ def test_memory_is_what_the_machine_and_every_cgroup_leave(
 def test_this_machine_has_at_least_a_thread_and_some_memory() -> None:
     assert machine.free_threads() >= 1
     assert (machine.available_memory() or 1) > 0
+
+
+def test_all_memory_is_that_of_the_machine_or_of_the_smallest_cgroup(tmp_path: Path) -> None:
+    system(tmp_path, {"proc/meminfo": "MemTotal: 4000 kB\nMemAvailable: 1000 kB\n", "proc/self/cgroup": "0::/a/b\n"})
+    assert machine.all_memory(tmp_path) == 4000 * 1024
+    system(tmp_path, {"sys/fs/cgroup/a/memory.max": "3000000\n", "sys/fs/cgroup/a/b/memory.max": "max\n"})
+    assert machine.all_memory(tmp_path) == 3_000_000
+    assert machine.all_memory(tmp_path / "elsewhere") is None

@@ -91,6 +91,8 @@ MOST_PAIRS, MOST_TENSORS, MOST_STRINGS = 10_000, 100_000, 2_000_000
 """Pairs, tensors, and strings in all arrays of a header: several times what the largest models have."""
 LONGEST_KEY, LONGEST_TEXT = 65_535, 16_000_000
 """Bytes; the first is the format's own."""
+LONGEST_ARRAY = 256_000_000
+"""Bytes; the largest vocabularies take some ten million."""
 KEPT_TEXT, KEPT_BYTES = 4096, 16_000_000
 """Bytes of one text that are kept, and of all keys and texts."""
 _LEAST_PAIR, _LEAST_TENSOR, _LEAST_STRING = 8 + 4 + 1, 8 + 4 + 4 + 8, 8
@@ -229,7 +231,8 @@ class _Reader:
     def _skip_array(self) -> None:
         kind = self.number("I")
         if kind in _SCALARS:
-            self.skip(self.number("Q") * struct.calcsize("<" + _SCALARS[kind]))
+            size = self.number("Q") * struct.calcsize("<" + _SCALARS[kind])
+            self._skip_within(self.at + size)
             return
         if kind != _STRING:
             raise ValueError("nested array")
@@ -243,8 +246,13 @@ class _Reader:
         at, data, length = self.at, self._data, struct.Struct("<Q").unpack_from
         for _ in range(count):
             at += 8 + length(data, at)[0]
-        self.at = at
-        self.skip(0)
+        self._skip_within(at)
+
+    def _skip_within(self, end: int) -> None:
+        """To the end of an array; llama.cpp would hold all of it."""
+        if LONGEST_ARRAY < end - self.at <= len(self._data):
+            raise _TooMuch(f"has an array of more than {LONGEST_ARRAY} bytes")
+        self.skip(end - self.at)
 
     def tensor_end(self) -> int:
         """Where the next tensor ends, from where the data begin."""
