@@ -7,7 +7,6 @@ import resource
 
 import pytest
 
-from agentd.errors import ModelError
 from agentd.limits import Crashed
 from agentd.models.llama import rendering
 from agentd.models.llama.rendering import Stranger
@@ -55,23 +54,24 @@ def test_a_template_that_goes_too_far_is_replaced_and_that_is_said(source: str, 
     assert "User: " in template.render([QUESTION]).pieces[0].text
 
 
-@pytest.mark.parametrize("what", [ENDLESS, "{{ 2 ** (messages | length * 1000000000) }}"])
-def test_a_template_that_goes_too_far_later_is_given_up_for_good(what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (ENDLESS, "0.5 s of processor time"),
+        ("{{ 2 ** (messages | length * 1000000000) }}", "0.5 s of processor time"),
+        ("{{ messages[0].role * 1_000_000_000 }}", "64 MiB of memory"),
+        ("{{ messages[0].role * 1_100_000 }}", "makes a prompt of 44"),
+    ],
+)
+def test_a_template_that_goes_too_far_later_is_given_up_for_good(what: str, reason: str) -> None:
     template = Template(later(what), chatml=True)
     assert not list(template.notes)
     prompt = template.render([QUESTION, ANSWER, QUESTION])
     assert "answer" in [piece.text for piece in prompt.pieces]
-    assert "0.5 s of processor time" in template.notes[0] and "ChatML" in template.notes[0]
+    assert reason in template.notes[0] and "ChatML" in template.notes[0]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     template.render([QUESTION, ANSWER, QUESTION])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.4
-
-
-def test_a_template_that_wants_too_much_memory_later_refuses_that_conversation_alone() -> None:
-    template = Template(later("{{ 'a' * 4_000_000_000 }}"))
-    with pytest.raises(ModelError, match="needs more than 64 MiB of memory"):
-        template.render([QUESTION, ANSWER, QUESTION])
-    assert template.render([QUESTION]).pieces[0].text.startswith("<|im_start|>user")
 
 
 def test_half_a_character_that_a_template_makes_does_not_reach_the_prompt() -> None:

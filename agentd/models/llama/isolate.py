@@ -97,6 +97,8 @@ def _packed(work: Callable[[], bytes]) -> bytes:
         return _RESULT + work()
     except ModelError as error:
         return _REFUSED + str(error).encode("utf-8", "replace")
+    except Crashed as crash:
+        return _FAILED + str(crash).encode("utf-8", "replace")
     except Exception as error:
         log.exception("isolated work")
         return _FAILED + f"{type(error).__name__}: {error}"[:_LONGEST_REFUSAL].encode("utf-8", "replace")
@@ -135,7 +137,7 @@ class Copy:
         self.close = weakref.finalize(self, _close, ours, self._pid)
 
     def ask(self, data: bytes) -> bytes:
-        """`ModelError` of the work; `Crashed` if that went too far, and the copy is gone then."""
+        """`ModelError` of the work; `Crashed` if that says so, fails, or went too far: then the copy is gone."""
         if not self.close.alive:
             raise Crashed("it is gone")
         try:

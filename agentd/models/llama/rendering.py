@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from agentd.errors import ModelError
+from agentd.limits import Crashed
 from agentd.models.llama.isolate import Copy
 from agentd.plain import plain
 
@@ -76,9 +77,9 @@ class _Worker:
             assert self._template is not None
             prompt = self._template.render(**asked)
         except MemoryError:
-            raise ModelError(f"it needs more than {MEMORY >> 20} MiB of memory") from None
+            raise Crashed(f"it needs more than {MEMORY >> 20} MiB of memory") from None
         except Exception as error:
             raise ModelError(plain(str(error) or type(error).__name__)[:_LONGEST_WORDS]) from None
         if len(prompt) > LONGEST_PROMPT:
-            raise ModelError(f"it makes a prompt of {len(prompt)} characters, more than {LONGEST_PROMPT}")
+            raise Crashed(f"it makes a prompt of {len(prompt)} characters, more than {LONGEST_PROMPT}")
         return prompt.encode("utf-8", "replace")
