@@ -17,6 +17,7 @@ stood_in              another model than the one asked answered
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,5 +239,8 @@ def _panel(title: str, name: str, unit: str, models: Sequence[str], by_name: Map
         title=title,
         unit=unit,
         groups=[model.replace("-", "\n", 1) for model, _ in found],
-        series={"agentd": [row.value for _, row in found], PEER: [row.peer_value for _, row in found]},
+        series={
+            "agentd": [row.value for _, row in found],
+            PEER: [row.peer_value if row.peer else math.nan for _, row in found],
+        },
     )

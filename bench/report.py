@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,20 +98,29 @@ class Panel:
     logarithmic: bool = False
 
 
+COLUMNS = 4
+"""Panels side by side; more of them go into several lines."""
+
+
 def draw(panels: Sequence[Panel], path: Path, *, title: str) -> bool:
-    """Panels side by side as SVG; False where matplotlib, which the `bench` group installs, is not there."""
+    """Panels as SVG, NaN as no bar; False where matplotlib, which the `bench` group installs, is not there."""
     try:
         plt: Any = importlib.import_module("matplotlib.pyplot")
     except ImportError:
         return False
     plt.switch_backend("svg")
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "agentd", "font.size": 9}):
+        lines = math.ceil(len(panels) / COLUMNS)
+        columns = math.ceil(len(panels) / lines)
         figure, axes = plt.subplots(
-            1, len(panels), figsize=(4.6 * len(panels), 3.6), squeeze=False, layout="constrained"
+            lines, columns, figsize=(4.6 * columns, 3.6 * lines), squeeze=False, layout="constrained"
         )
         figure.suptitle(title)
-        for axis, panel in zip(axes[0], panels, strict=True):
-            _bars(axis, panel)
+        for axis, panel in zip_longest(axes.flat, panels):
+            if panel is None:
+                axis.set_axis_off()
+            else:
+                _bars(axis, panel)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
@@ -121,7 +132,7 @@ def _bars(axis: Any, panel: Panel) -> None:
     for n, (name, values) in enumerate(panel.series.items()):
         places = [group + (n - (len(panel.series) - 1) / 2) * width for group in range(len(panel.groups))]
         bars = axis.bar(places, values, width, label=name)
-        axis.bar_label(bars, [number(value) for value in values], fontsize=7, padding=1)
+        axis.bar_label(bars, ["" if math.isnan(value) else number(value) for value in values], fontsize=7, padding=1)
     axis.set_xticks(range(len(panel.groups)), panel.groups)
     axis.set_title(panel.title, fontsize=10)
     axis.set_ylabel(panel.unit)
