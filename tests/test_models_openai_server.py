@@ -52,6 +52,12 @@ async def test_the_list_of_models_is_read_in_every_form(listed: object, names: l
     assert seen[0].path == "/v1/models" and seen[0].headers["authorization"] == "Bearer sk-very-secret"
 
 
+async def test_a_name_and_a_password_are_sent_as_they_are_given() -> None:
+    async with served(200, b'{"data": [{"id": "a"}]}', key="Basic Ym9iOnBhc3M=") as (server, seen):
+        await server.models()
+    assert seen[0].headers["authorization"] == "Basic Ym9iOnBhc3M="
+
+
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [

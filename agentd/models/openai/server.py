@@ -58,6 +58,11 @@ class Failed(Exception):
         self.begun = begun
 
 
+def _authorization(key: str) -> str:
+    """A name and a password are given as HTTP has them (RFC 7617), `Basic` before their Base64; all else is a key."""
+    return key if key.startswith("Basic ") else f"Bearer {key}"
+
+
 class Server:
     """Asks one endpoint; every fault is a `Failed` in words that say what to do."""
 
@@ -65,7 +70,7 @@ class Server:
         self._url = endpoint.base_url
         self._connect = endpoint.connect
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+        self._headers = {"content-type": "application/json"} | ({"authorization": _authorization(key)} if key else {})
         self.explainer = Explainer(address=self._url, secrets=[key, *_secrets(self._url)])
         self._outbound = Outbound()
 
