@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from pydantic_core import to_json
 
-from agentd.protocol import Chunk, ServerMessage, encode, longest
+from agentd.protocol import Chunk, ServerMessage, encode, is_mostly_structure, longest
 
 PIECE = 64 * 1024
 """Characters of a piece of an answer that are sent at once."""
-STEPS = (
-    (1024 * 1024, 10_000),
-    (256 * 1024, 10_000),
-    (64 * 1024, 10_000),
-    (16 * 1024, 5_000),
-    (4 * 1024, 2_000),
-    (1024, 1_000),
-    (256, 200),
-    (64, 20),
-    (16, 4),
-)
-"""Characters of each text, and items of each list, that are left of a message that is too long, until it fits."""
+LONGEST, SHORTEST = 4 * 1024 * 1024, 16
+"""Characters that are left of a text in a message that is too long, at most and at least."""
+ITEMS, FIELDS = 10_000, 32
+"""Items that are left of a list at most, and of a record at least."""
 NEWEST_LAST = frozenset({"history", "messages"})
 """Lists of which the end is kept."""
 
 
 def fitting(message: ServerMessage) -> bytes:
-    """The message as a line that is not longer than a client reads."""
+    """The message as a line that is not longer than a client reads: the longest texts are cut first, then lists."""
     frame, most = encode(message), longest(message)
-    if len(frame) <= most:
+    if _fits(frame, most):
         return frame
     whole = message.model_dump(mode="json")
-    for text, items in STEPS:
+    lengths = sorted(_lengths(whole))
+    room, items = 0.8 * sum(lengths) * most / len(frame), ITEMS
+    while not _fits(frame, most) and items:
+        text = _limit(lengths, room)
         frame = to_json(_cut(whole, text, items)) + b"\n"
-        if len(frame) <= most:
-            break
+        room /= 2
+        if text == SHORTEST or len(frame) <= most:
+            items //= 2
     return frame
+
+
+def _fits(frame: bytes, most: int) -> bool:
+    return len(frame) <= most and not is_mostly_structure(frame)
+
+
+def _lengths(value: Any) -> Iterator[int]:
+    """Of all texts, at whatever depth."""
+    match value:
+        case str():
+            yield len(value)
+        case list():
+            for item in value:
+                yield from _lengths(item)
+        case dict():
+            for key, item in value.items():
+                yield len(key)
+                yield from _lengths(item)
+
+
+def _limit(lengths: list[int], room: float) -> int:
+    """To what texts of these lengths, the shortest first, are cut so that all of them together have this room."""
+    sums, limit = [0, *accumulate(lengths)], LONGEST
+    while limit > SHORTEST:
+        shorter = bisect_left(lengths, limit)
+        if sums[shorter] + limit * (len(lengths) - shorter) <= room:
+            break
+        limit //= 2
+    return limit
 
 
 def _cut(value: Any, text: int, items: int) -> Any:
@@ -47,7 +74,7 @@ def _cut(value: Any, text: int, items: int) -> Any:
         case list():
             return [_cut(item, text, items) for item in value[:items]]
         case dict():
-            kept = list(value.items())[:items]
+            kept = list(value.items())[: max(items, FIELDS)]
             return {key[:text]: _cut(_kept(key, item, items), text, items) for key, item in kept}
         case _:
             return value

@@ -8,6 +8,7 @@ the same value as `re`. Events of a session carry `(epoch, n)`, with which a cli
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -42,6 +43,8 @@ MAX_SMALL_BYTES = 256 * 1024
 """Only a question may be longer than this, and of the daemon's messages those that carry texts or lists."""
 MAX_STRINGS, MAX_STRUCTURE_BYTES = 64, 4096
 """What a longer message of a client may have: strings, and bytes outside of them."""
+MAX_LISTED_BYTES = 2 * 1024 * 1024
+"""What a message of the daemon may have outside of strings."""
 MAX_ID = 200
 """Characters of an id that a client chooses, and of anything that names a session."""
 MAX_IDS, MAX_PATHS = 1000, 1000
@@ -56,6 +59,7 @@ MAX_QUESTION = 10_000
 """Characters of a question that are told to the other clients of its session."""
 
 
+_STRING = re.compile(rb'"[^"]*"')
 T = TypeVar("T")
 Id = Annotated[str, Field(max_length=MAX_ID)]
 
@@ -404,6 +408,8 @@ def decode_client(line: bytes) -> ClientMessage:
 
 def decode_server(line: bytes) -> ServerMessage:
     """What the daemon said; `UsageError` where this client does not understand it."""
+    if is_mostly_structure(line):
+        raise UsageError(f"not a message of protocol version {VERSION}: it has little text for its {len(line):,} bytes")
     message = _decoded(_server, line)
     if len(line) > longest(message):
         raise UsageError(f"not a message of protocol version {VERSION}: a {message.type} of {len(line):,} bytes")
@@ -415,6 +421,11 @@ def longest(message: ServerMessage) -> int:
     return MAX_SMALL_BYTES if isinstance(message, _SMALL) else MAX_FRAME_BYTES
 
 
+def is_mostly_structure(line: bytes) -> bool:
+    """Whether a long line has so much outside of strings that no client reads it."""
+    return len(line) > MAX_SMALL_BYTES and len(_STRING.sub(b"", _without_escapes(line))) > MAX_LISTED_BYTES
+
+
 def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:
     with explained():
         return adapter.validate_json(line)
@@ -422,9 +433,13 @@ def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:
 
 def _is_mostly_text(line: bytes) -> bool:
     """Whether a few strings make up nearly all of it; found out without reading it as JSON."""
-    bare = line.replace(rb"\\", b"").replace(rb"\"", b"")
-    pieces = bare.split(b'"', 2 * MAX_STRINGS + 1)
+    pieces = _without_escapes(line).split(b'"', 2 * MAX_STRINGS + 1)
     return len(pieces) <= 2 * MAX_STRINGS + 1 and sum(map(len, pieces[::2])) <= MAX_STRUCTURE_BYTES
+
+
+def _without_escapes(line: bytes) -> bytes:
+    """Every quotation mark that is left begins or ends a string."""
+    return line.replace(rb"\\", b"").replace(rb"\"", b"")
 
 
 @contextmanager

@@ -30,7 +30,7 @@ LOOKED_AT = 4096
 PURGED_AT_ONCE = 1000
 UNUSED = 1000
 """Sessions of one principal that were opened and never used, at most."""
-LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 4 * 1024 * 1024, 500
+LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
 """Characters of one message that are read back, and of all at once; what has no room any more is shortened."""
 
 _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])

@@ -118,6 +118,16 @@ def test_only_a_text_may_be_long() -> None:
         protocol.decode_server(protocol.encode(state))
 
 
+def test_what_a_daemon_sends_is_read_at_a_price_of_its_text() -> None:
+    bomb = b'{"type":"told","re":"r","data":{"x":[' + b"[]," * (FRAME // 3) + b"[]]}}"
+    began = time.process_time()
+    with pytest.raises(UsageError, match="little text"):
+        protocol.decode_server(bomb)
+    assert time.process_time() - began < 0.25
+    full = protocol.Told(re="r", data={"x": [["\\" * 100, '"' * 100]] * 18_000})
+    assert protocol.decode_server(protocol.encode(full)) == full
+
+
 def _models(module: object) -> list[type[BaseModel]]:
     return [cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, BaseModel)]
 
