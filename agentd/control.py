@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from agentd.commands import NO_MODEL, Audience, Invocation, help_text, parse
 from agentd.errors import ModelError, NotFound, UsageError
@@ -15,6 +15,7 @@ from agentd.events import Principal
 from agentd.marks import Marks, Verdict
 from agentd.ports import Clock, CommandReply, DocumentView, ModelChoice, SessionInfo, Status
 from agentd.recall import COLUMNS, Recall, Remembered
+from agentd.rights import may
 from agentd.status_text import status_lines
 
 LISTED = 50
@@ -35,7 +36,7 @@ class _Request:
 
     @property
     def audiences(self) -> tuple[Audience, ...]:
-        return ("anyone", "owner") if self.principal.kind == "owner" else ("anyone",)
+        return ("anyone", "owner") if may(self.principal, "administer") else ("anyone",)
 
 
 class DaemonControl:
@@ -162,16 +163,14 @@ class DaemonControl:
     # --- the house ---
 
     async def _tell_status(self, request: _Request) -> CommandReply:
-        snapshot = await self._status.snapshot()
-        owner = request.principal.kind == "owner"
-        lines = status_lines(snapshot, columns=COLUMNS) if owner else _public_lines(snapshot)
-        return CommandReply(text="\n".join(lines))
+        snapshot = await self._status.snapshot(request.principal)
+        return CommandReply(text="\n".join(status_lines(snapshot, columns=COLUMNS)))
 
     async def _model(self, request: _Request) -> CommandReply:
         if request.argument:
             chosen = None if request.argument == NO_MODEL else Path(request.argument)
             return CommandReply(text=await self._choose_model(chosen))
-        model = (await self._status.snapshot())["model"]
+        model = (await self._status.snapshot(request.principal))["model"]
         return CommandReply(
             text=f"{model['name']} answers: {model['note']}\n"
             "To choose another one: in a shell, `agentd model list` shows some, `agentd model use NAME` chooses one"
@@ -197,13 +196,6 @@ class DaemonControl:
         if not documents:
             return CommandReply(text="there are no documents yet; /docs add PATH reads some.")
         return CommandReply(text=f"{documents:,} documents ({passages:,} passages); /docs add PATH reads more.")
-
-
-def _public_lines(status: Mapping[str, Any]) -> list[str]:
-    """What somebody else than the owner may know."""
-    health = "some things need the owner's attention" if status["problems"] else "well"
-    rows = [("model", str(status["model"]["name"])), ("health", health)]
-    return _table(rows).splitlines()
 
 
 def _row(n: int, session: SessionInfo, current: str, now: datetime) -> tuple[str, ...]:

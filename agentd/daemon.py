@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+import pwd
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from agentd.config import (
 from agentd.control import DaemonControl
 from agentd.conversation import Conversations
 from agentd.delivery import Policy
+from agentd.door import LOCAL, Door, Inside
 from agentd.errors import AgentdError, ConfigError
 from agentd.events import Delivered, DurableEvent, InboundEvent, ModelStateChanged
 from agentd.feed import LiveFeed
@@ -42,6 +45,7 @@ from agentd.models.choice import State as ModelState
 from agentd.models.extractive import ExtractiveModel
 from agentd.models.failover import FailoverModel
 from agentd.models.shelf import Shelf
+from agentd.peers import Peer, peer
 from agentd.pending import PendingDirectory
 from agentd.ports import Channel, ChatModel, Draining, Entry, Listening, Offers
 from agentd.preparation import Preparation
@@ -79,7 +83,7 @@ class Daemon:
     """One daemon on one state directory. `channels` None runs all that the settings name, else only these.
 
     With `channels` given, what other channels have pending is left to a daemon that runs them. `model` answers
-    instead of the one that the settings name.
+    instead of the one that the settings name, and `peer` tells who connects instead of the kernel.
     """
 
     def __init__(
@@ -90,9 +94,11 @@ class Daemon:
         sockets: Sequence[tuple[Path, int]],
         channels: Sequence[str] | None = None,
         model: ChatModel | None = None,
+        peer: Callable[[socket.socket], Peer] = peer,
     ) -> None:
         self._settings = with_secrets(settings)
         self._model = model
+        self._peer = peer
         self._state_dir = state_dir
         self._sockets = sockets
         self._in_process = channels is not None
@@ -125,7 +131,8 @@ class Daemon:
                 stack, self._settings, self._state_dir, self._builders, self._in_process, self._model
             )
             self._house = house
-            house.build_channels(self._builders, self._sockets, self._hand_over(stop))
+            house.open_doors(self._builders, self._peer, self._hand_over(stop))
+            house.build_channels(self._builders, self._sockets)
             for channel in house.channels.values():
                 if isinstance(channel, Listening):
                     stack.callback(channel.close)
@@ -244,6 +251,7 @@ class _House:
     extractive: ExtractiveModel
     summaries: BackgroundSummaries
     control: DaemonControl
+    doors: Mapping[str, Door]
 
     def __init__(
         self,
@@ -410,32 +418,46 @@ class _House:
         else:
             self.delivery.retried(entry.id)
 
-    def build_channels(
-        self,
-        builders: Mapping[str, str],
-        sockets: Sequence[tuple[Path, int]],
-        hand_over: Callable[[], float] | None,
+    def open_doors(
+        self, channels: Iterable[str], peer: Callable[[socket.socket], Peer], hand_over: Callable[[], float] | None
     ) -> None:
+        inside = Inside(
+            owners=[pwd.getpwnam(name).pw_uid for name in self.settings.daemon.owners],
+            peer=peer,
+            inbox=self.inbox,
+            sessions=self.sessions,
+            documents=self.ingest,
+            feed=self.feed,
+            conversations=self.conversations,
+            deliveries=self.delivery,
+            status=self.status,
+            control=self.control,
+            letters=self.letters,
+            hand_over=hand_over,
+        )
+        self.doors = {name: Door(name, inside) for name in channels}
+
+    def build_channels(self, builders: Mapping[str, str], sockets: Sequence[tuple[Path, int]]) -> None:
         for name, builder in builders.items():
             table = channel_table(self.settings, name, channel_model(name, builder))
-            channel: Channel = channel_builder(name, builder)(
+            door = self.doors[name]
+            self.channels[name] = channel_builder(name, builder)(
                 Offers(
                     version=__version__,
                     settings=table,
-                    sockets=sockets,
-                    sessions=self.sessions,
-                    documents=self.ingest,
-                    feed=self.feed,
-                    conversations=self.conversations,
-                    deliveries=self.delivery,
-                    status=self.status,
-                    control=self.control,
-                    letters=self.letters,
+                    sockets=sockets if name == LOCAL else (),
+                    principals=door,
+                    sessions=door,
+                    documents=door,
+                    feed=door,
+                    deliveries=door,
+                    status=door,
+                    control=door,
+                    letters=door,
                     budgets=self.budgets,
-                    hand_over=hand_over,
+                    hand_over=door.hand_over,
                 )
             )
-            self.channels[name] = channel
 
     def start(self) -> list[asyncio.Task[None]]:
         """Workers first, then channels, so that nobody takes in what nobody answers."""
@@ -447,7 +469,7 @@ class _House:
             asyncio.create_task(self.summaries.run(), name="summaries"),
             asyncio.create_task(self.warmer.run(), name="warm beginnings"),
             *(
-                asyncio.create_task(self.supervisor.run(channel, self.inbox), name=f"channel {name}")
+                asyncio.create_task(self.supervisor.run(channel, self.doors[name]), name=f"channel {name}")
                 for name, channel in self.channels.items()
             ),
         ]

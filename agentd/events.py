@@ -31,9 +31,12 @@ class Address(Record):
 
 
 class Principal(Record):
-    """Whose a session or a document is. The owner sees all; everybody else sees their own."""
+    """Whose a session or a document is. The owner sees all; everybody else sees their own.
 
-    kind: Literal["owner", "token", "chat"]
+    A `user` is another one of this machine, by uid; the `id` of a `token` or a `chat` begins with its channel's name.
+    """
+
+    kind: Literal["owner", "user", "token", "chat"]
     id: str = ""
 
 

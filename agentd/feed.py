@@ -62,7 +62,7 @@ def _merge(earlier: Numbered, later: Numbered) -> Numbered | None:
 
 
 class LiveFeed:
-    """Implements `ports.Feed`; fed by being a reducer of the bus."""
+    """What `ports.Feed` gives out, for the core, which knows who may have it; fed by being a reducer of the bus."""
 
     def __init__(self) -> None:
         self.epoch = os.urandom(8).hex()

@@ -19,6 +19,7 @@ from agentd.ids import IdSource, time_of
 from agentd.lock import StateLock
 from agentd.pending import PendingDirectory
 from agentd.ports import Clock, Decision, Entry
+from agentd.rights import require
 from agentd.sessions import Sessions
 from agentd.store import Store, load_migrations
 
@@ -27,7 +28,6 @@ AT_ONCE = 64
 MOST = 1000
 """Dead letters that one request retries or drops; it says whether there are more."""
 
-NOT_THE_OWNER = "the deliveries are the business of the owner of this agentd alone."
 NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list` shows what there is."
 
 
@@ -125,8 +125,7 @@ class Letters:
         limit: int = 200,
     ) -> Mapping[str, Any]:
         """See `ports.DeliveryDesk`."""
-        if principal.kind != "owner":
-            raise UsageError(NOT_THE_OWNER)
+        require(principal, "letters")
         match what:
             case "list":
                 return await self._list(limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 from pydantic import BaseModel
 
 from agentd.budget import Budgets
-from agentd.conversation import Conversations
+from agentd.conversation import Conversation
 from agentd.events import (
     Address,
     Citation,
@@ -187,6 +188,33 @@ class Receipt:
     answer: OutboundEvent | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks, as the core says it: `principal` decides what they may do, `sender` is what people are told."""
+
+    principal: Principal
+    sender: Sender
+
+
+class Principals(Protocol):
+    """Says whose a request is. No other principal is taken of a channel, at any port."""
+
+    def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
+        """Who connected to a unix socket that is shared with `group`; None for somebody who may not come in.
+
+        `UsageError` for a channel that does not serve the sockets of this machine.
+        """
+        ...
+
+    def token(self, name: str) -> Principal:
+        """Who shows a token that the channel knows by this name."""
+        ...
+
+    def chat(self, chat: str) -> Principal:
+        """Who writes in this chat of the channel's platform."""
+        ...
+
+
 class Stoppable(Protocol):
     async def stop(self, session_id: str) -> bool:
         """End the running turn of a session and keep what it said; False when none runs."""
@@ -195,7 +223,10 @@ class Stoppable(Protocol):
 
 class Inbox(Protocol):
     async def accept(self, offer: Offer) -> Receipt:
-        """Durable when it returns. `NotAccepted` (also `IdReused`, `Busy`) when nothing was stored."""
+        """Durable when it returns. `NotAccepted` (also `IdReused`, `Busy`) when nothing was stored.
+
+        `NotFound` for a session of somebody else, `UsageError` for an address of another channel.
+        """
         ...
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
@@ -266,20 +297,27 @@ class Numbered:
     event: Event
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """A session as it is now, and what happens in it from now on.
+
+    `questions` are the newest without an answer, oldest first; the text of a long one is cut. Later ones come as
+    events.
+    """
+
+    state: Conversation
+    questions: Sequence[InboundEvent]
+    events: Subscription[Numbered]
+
+
 class Feed(Protocol):
     """Live events of one session, with a bounded replay."""
 
-    epoch: str
+    @property
+    def epoch(self) -> str: ...
 
-    def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Subscription[Numbered]:
-        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there.
-
-        Questions come as they are asked, and only then: `questions` has those that are not answered yet.
-        """
-        ...
-
-    def questions(self, session_id: str) -> Sequence[InboundEvent]:
-        """The newest questions without an answer, oldest first; the text of a long one is cut."""
+    async def follow(self, principal: Principal, session_id: str, after: tuple[str, int] | None = None) -> Followed:
+        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there. `NotFound`."""
         ...
 
 
@@ -365,7 +403,10 @@ class Counted(Protocol):
 
 class DocumentView(Counted, Protocol):
     def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
-        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`."""
+        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`.
+
+        `UsageError` for anybody but the owner.
+        """
         ...
 
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
@@ -523,8 +564,10 @@ class Tool(Protocol[Arguments]):
 class Status(Protocol):
     """Is it well, and if not, what to do."""
 
-    async def snapshot(self) -> Mapping[str, Any]:
-        """What `agentd status` shows, as JSON values."""
+    async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
+        """What `agentd status` shows, as JSON values; for others than the owner only who answers and whether all is
+        well.
+        """
         ...
 
 
@@ -589,21 +632,22 @@ class Offers:
     """What the daemon offers a channel when it builds it; a channel takes the few that it uses.
 
     `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes.
+    `principals` says for whom the channel may ask; every other part looks whether they may do what is asked.
     `budgets` gives each connection its place, and says what a principal may have at a time.
-    `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; None for a
-    daemon of its own.
+    `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; `UsageError`
+    for anybody but the owner, and from a daemon of its own.
     """
 
     version: str
     settings: Mapping[str, Any]
     sockets: Sequence[tuple[Path, int]]
+    principals: Principals
     sessions: SessionView
     documents: DocumentView
     feed: Feed
-    conversations: Conversations
     deliveries: Deliveries
     status: Status
     control: Control
     letters: DeliveryDesk
     budgets: Budgets
-    hand_over: Callable[[], float] | None = None
+    hand_over: Callable[[Principal], float]

@@ -32,6 +32,7 @@ UNUSED = 1000
 """Sessions of one principal that were opened and never used, at most."""
 LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
 """Characters of one message that are read back, and of all at once; what has no room any more is shortened."""
+NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
 
 _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
 
@@ -106,6 +107,15 @@ class Sessions:
             return _visible(db, principal, session_id)
 
         return await self._store.write(make)
+
+    async def whose(self, principal: Principal, session_id: str) -> Principal:
+        """Whose session this is that `principal` may see."""
+        where, mine = _scope(principal)
+        query = f"SELECT s.principal_kind, s.principal_id FROM sessions s WHERE s.id = ? AND {where}"
+        row = await self._store.read(lambda db: db.execute(query, (session_id, *mine)).fetchone())
+        if row is None:
+            raise NotFound(NO_SESSION.format(session_id))
+        return Principal(kind=row[0], id=row[1])
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
         """Sessions that have messages, the one with the newest message first."""
@@ -321,7 +331,7 @@ def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> S
     where, mine = _scope(principal)
     row = db.execute(f"{_INFO} WHERE s.id = ? AND {where}", (session_id, *mine)).fetchone()
     if row is None:
-        raise NotFound(f"there is no session {session_id}; /sessions in `agentd chat` lists those that there are.")
+        raise NotFound(NO_SESSION.format(session_id))
     return _info(row)
 
 

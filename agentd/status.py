@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from agentd import __version__
 from agentd.conversation import Conversations
 from agentd.delivery import ChannelLanes
-from agentd.events import OWNER
+from agentd.events import OWNER, Principal
 from agentd.ids import time_of
 from agentd.ports import DocumentView, Entry, Paced
+from agentd.rights import may
 from agentd.supervisor import ChannelState
 from agentd.usage import UsageTotals
 
@@ -114,7 +115,21 @@ class DaemonStatus:
         self._delivery = delivery
         self._usage = usage or UsageTotals()
 
-    async def snapshot(self) -> Mapping[str, Any]:
+    async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
+        """See `ports.Status`."""
+        return await self._whole() if may(principal, "administer") else await self._public()
+
+    async def _public(self) -> Mapping[str, Any]:
+        """What somebody else than the owner may know."""
+        problems = self._problems(self._delivery.stats(), len(await self._pending.dead()))
+        note = "no language model is configured" if self._model.name == "extractive" else self._model.state
+        return {
+            "daemon": {"version": __version__, "pid": os.getpid(), "in_process": self._in_process},
+            "model": {"name": self._model.name, "note": note},
+            "problems": ["some things need the owner's attention"] if problems else [],
+        }
+
+    async def _whole(self) -> Mapping[str, Any]:
         documents, chunks = await self._documents.counts(OWNER)
         free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
         dead = Counter(_kind(letter.reason) for letter in await self._pending.dead())

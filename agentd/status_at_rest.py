@@ -16,6 +16,7 @@ from agentd.config.sections import ModelSection
 from agentd.conversation import Conversations
 from agentd.delivery import ChannelLanes
 from agentd.errors import ModelError
+from agentd.events import OWNER
 from agentd.lock import StateLock
 from agentd.models.failover import NO_MODEL
 from agentd.models.llama import checks, files, standing, verdict
@@ -105,7 +106,7 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict
                 supervisor=_NoChannels(),
                 delivery=_Delivery(deferred=len(deferred)),
             )
-            figures = await status.snapshot()
+            figures = dict(await status.snapshot(OWNER))
     return {**figures, "daemon": {**figures["daemon"], "pid": None}}
 
 

@@ -14,6 +14,7 @@ from agentd.usage import tokens_told
 
 EXTRACTIVE = "extractive"
 """The name of the model that answers without any weights."""
+NOT_YOURS = "its documents are its owner's, and nobody else is answered from them"
 
 
 def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> list[str]:
@@ -29,6 +30,8 @@ def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> li
 
 def answers_line(status: Mapping[str, Any]) -> str:
     """Which model answers, and from how many documents."""
+    if "documents" not in status:
+        return f"{status['model']['name']} answers ({status['model']['note']}); {NOT_YOURS}"
     model, count = status["model"], status["documents"]["documents"]
     documents = "1 document" if count == 1 else f"{count:,} documents"
     if model["name"] == EXTRACTIVE:
@@ -49,15 +52,26 @@ def _wrapped(line: str, columns: int, indent: int) -> list[str]:
 
 
 def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    daemon, documents, model, turns = (status[key] for key in ("daemon", "documents", "model", "turns"))
+    daemon, model = status["daemon"], status["model"]
     where = "no daemon runs" if daemon["pid"] is None else f"pid {daemon['pid']}"
     if daemon["in_process"]:
         here = daemon["pid"] == os.getpid()
         where = "in this process; no daemon runs" if here else f"in a chat or another command, {where}"
     yield "agentd", f"{daemon['version']}, {where}"
-    room = "nothing is there yet" if daemon["free_mb"] is None else f"{daemon['free_mb']:,} MB free"
-    yield "state", f"{daemon['state_dir']}, {room}"
+    if "state_dir" in daemon:
+        room = "nothing is there yet" if daemon["free_mb"] is None else f"{daemon['free_mb']:,} MB free"
+        yield "state", f"{daemon['state_dir']}, {room}"
     yield "model", f"{model['name']}: {', '.join((model['note'], *_speeds(model)))}"
+    if "documents" in status:
+        yield from _work(status)
+    else:
+        yield "documents", NOT_YOURS
+    yield "health", "; ".join(status["problems"]) or "well"
+
+
+def _work(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the owner alone is told."""
+    documents, turns = status["documents"], status["turns"]
     yield "documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"
     yield "turns", f"{turns['running']} running, {turns['waiting']} waiting"
     if status["usage"]["answers"]:
@@ -67,7 +81,6 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "", f"{count} dead: {reason}"
     for channel in status["channels"]:
         yield f"channel {channel['name']}", _channel(channel)
-    yield "health", "; ".join(status["problems"]) or "well"
 
 
 def _usage(usage: Mapping[str, Any]) -> str:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentd.config import Settings
-from agentd.ports import Offers
+from agentd.events import Address
+from agentd.ports import Offers, Receipt
 from agentd.testing.channel import FakeChannel
+from tests.builders import offer
 
 HELD: dict[str, FakeChannel] = {}
+OFFERED: dict[str, Offers] = {}
+"""What each channel was given of the house."""
 
 
 def build(offers: Offers) -> FakeChannel:
-    return HELD[str(offers.settings["name"])]
+    name = str(offers.settings["name"])
+    OFFERED[name] = offers
+    return HELD[name]
+
+
+async def say(channel: FakeChannel, text: str, *, chat: str = "1", **changes: Any) -> Receipt:
+    """Somebody writes in a chat of this channel, in the one conversation that the chat has."""
+    offers = OFFERED[channel.name]
+    principal = offers.principals.chat(chat)
+    session = await offers.sessions.open(principal, "main")
+    address = Address(channel=channel.name, account="bot", chat=chat)
+    values = {"principal": principal, "session_id": session.id, "address": address, **changes}
+    return await channel.receive(offer(text, **values))
 
 
 def configured(*channels: FakeChannel) -> Settings:

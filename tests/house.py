@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 from agentd import protocol
 from agentd.client import Client
 from agentd.config import Settings
 from agentd.daemon import Daemon
+from agentd.peers import Peer, peer
 from agentd.ports import ChatModel
 from agentd.testing.model import ScriptedModel
 
 DEADLINE = 20.0
+_ends = count()
+
+
+def peer_by_name(connection: socket.socket) -> Peer:
+    """Who connected: a client of `RunningDaemon.user` has its uid in the name of its end; of others the kernel's word.
+
+    Such a user is in the group of the test's own process, with which a shared socket is shared.
+    """
+    name = connection.getpeername() or b""
+    found = re.search(rb"-uid(\d+)\Z", name if isinstance(name, bytes) else name.encode())
+    if found is None:
+        return peer(connection)
+    return Peer(pid=1, uid=int(found[1]), gid=int(found[1]), groups=frozenset({int(found[1]), os.getgid()}))
 
 
 class RunningDaemon:
@@ -28,6 +46,23 @@ class RunningDaemon:
     @asynccontextmanager
     async def client(self, *, acks: bool = True) -> AsyncIterator[Client]:
         async with await Client.connect(self.socket, name="test", acks=acks) as client:
+            yield client
+
+    @asynccontextmanager
+    async def user(self, uid: int) -> AsyncIterator[Client]:
+        """A client of another user, see `peer_by_name`. It does not acknowledge."""
+        end = socket.socket(socket.AF_UNIX)
+        end.setblocking(False)
+        end.bind(f"\0agentd-test-{os.getpid()}-{next(_ends)}-uid{uid}")
+        end.connect(str(self.socket))
+        reader, writer = await asyncio.open_unix_connection(sock=end, limit=protocol.MAX_FRAME_BYTES)
+        try:
+            welcome = protocol.decode_server(await reader.readuntil(b"\n"))
+        except (OSError, EOFError):
+            writer.close()
+            raise
+        assert isinstance(welcome, protocol.Welcome)
+        async with Client(reader, writer, welcome) as client:
             yield client
 
     @asynccontextmanager
@@ -46,11 +81,18 @@ async def running(
     model: ChatModel | None = None,
     settings: Settings | None = None,
     channels: Sequence[str] | None = None,
+    *,
+    shared: bool = False,
 ) -> AsyncIterator[RunningDaemon]:
-    """A daemon that is ready; it is stopped in good order at the end."""
+    """A daemon that is ready; it is stopped in good order at the end. A `shared` one is open to its group."""
     house = RunningDaemon(state_dir, model or ScriptedModel())
     daemon = Daemon(
-        settings or Settings(), state_dir, sockets=[(house.socket, 0o600)], channels=channels, model=house.model
+        settings or Settings(),
+        state_dir,
+        sockets=[(house.socket, 0o660 if shared else 0o600)],
+        channels=channels,
+        model=house.model,
+        peer=peer_by_name,
     )
     ready = asyncio.Event()
     task = asyncio.create_task(daemon.run(stop=house.stop, ready=ready.set, fast=house.fast), name="daemon")

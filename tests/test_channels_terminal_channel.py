@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +14,11 @@ from agentd.budget import OWNER, Budgets
 from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.errors import ConfigError, Stopping, UsageError
-from agentd.events import Sender
 from agentd.generation import TextDelta
 from agentd.testing.model import ScriptedModel
-from channels.terminal import channel as module
 from tests.house import DEADLINE, next_answer, next_of, running, status_until
+
+STRANGER = 54321
 
 
 async def test_an_answer_waits_for_a_client_that_is_away_and_is_delivered_when_it_comes(tmp_path: Path) -> None:
@@ -194,31 +192,11 @@ async def test_only_a_daemon_inside_a_command_is_handed_over_and_only_to_its_own
             await next_answer(client)
 
 
-def test_a_member_of_the_group_may_not_take_over() -> None:
-    handed: list[float] = []
-
-    def hand_over() -> float:
-        handed.append(1.0)
-        return 1.0
-
-    offers: Any = SimpleNamespace(settings={}, sockets=(), version="1", hand_over=hand_over)
-    for part in (
-        "sessions",
-        "documents",
-        "feed",
-        "conversations",
-        "deliveries",
-        "status",
-        "control",
-        "letters",
-        "budgets",
-    ):
-        setattr(offers, part, None)
-    channel = module.build(offers)
-    with pytest.raises(UsageError, match="only the owner"):
-        channel.hand_over(Sender(id=str(os.geteuid() + 1)))
-    assert not handed
-    assert channel.hand_over(Sender(id=str(os.geteuid()))) == 1.0
+async def test_a_member_of_the_group_may_not_take_over(tmp_path: Path) -> None:
+    async with running(tmp_path, channels=("terminal",), shared=True) as house, house.user(STRANGER) as client:
+        with pytest.raises(UsageError, match="only the owner"):
+            await client.hand_over()
+        assert not house.stop.is_set()
 
 
 async def test_a_client_that_is_still_there_at_the_end_is_no_error(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import StateError
-from channels.terminal.socket import bind, may_connect, peer, shared_group
+from channels.terminal.socket import bind, shared_group
 
 
 def connected(path: Path) -> tuple[socket.socket, socket.socket]:
@@ -49,22 +49,6 @@ def test_a_stale_socket_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="AGENTD_SOCKET"):
         bind(tmp_path / "no" / "s", 0o600)
-
-
-def test_the_kernel_tells_who_connects(tmp_path: Path) -> None:
-    client, accepted = connected(tmp_path / "s")
-    assert peer(accepted) == (os.getpid(), os.getuid(), os.getgid())
-    client.close()
-    accepted.close()
-
-
-def test_the_owner_root_and_members_of_a_shared_group_may_connect() -> None:
-    assert may_connect(os.geteuid(), 12345, group=None)
-    assert may_connect(0, 0, group=None)
-    stranger = 54321
-    assert not may_connect(stranger, 12345, group=None)
-    assert not may_connect(stranger, 12345, group=777)
-    assert may_connect(stranger, 777, group=777)
 
 
 def test_only_a_socket_that_is_open_to_its_group_is_shared(tmp_path: Path) -> None:

@@ -10,15 +10,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from agentd import protocol
-from agentd.errors import Permanent, Retry
+from agentd.errors import NotFound, Permanent, Retry
 from agentd.events import Address, OutboundEvent
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.testing.channel import FakeChannel
 from agentd.testing.model import ScriptedModel, failing
-from tests.builders import inbound, offer, outbound
-from tests.built_channels import configured
+from tests.builders import inbound, outbound
+from tests.built_channels import configured, say
 from tests.daemons import DaemonProcess
 from tests.house import DEADLINE, next_answer, next_of, running, status_until
 
@@ -113,9 +115,9 @@ async def test_an_answer_goes_where_its_question_came_from_whoever_wrote_last(tm
     model = ScriptedModel()
     async with running(tmp_path, model, configured(phone, desk)):
         model.gate.clear()
-        await phone.receive(offer("from the phone", address=to("1")))
-        await phone.receive(offer("from another chat", address=to("2")))
-        await desk.receive(offer("from the desk", address=to("9", "desk")))
+        await say(phone, "from the phone", chat="1")
+        await say(phone, "from another chat", chat="2")
+        await say(desk, "from the desk", chat="9")
         model.gate.set()
         await phone.wait_for_received(2)
         await desk.wait_for_received(1)
@@ -134,7 +136,9 @@ async def test_nothing_that_a_stranger_chooses_becomes_part_of_a_path(tmp_path: 
     async with running(state, settings=configured(channel)):
         for name in HOSTILE:
             address = Address(channel="phone", account=name, chat=name, thread=name)
-            await channel.receive(offer("hello", address=address, session_id=name, message_id=name))
+            await say(channel, "hello", chat=name, address=address, message_id=name)
+            with pytest.raises(NotFound):
+                await say(channel, "hello", chat=name, session_id=name)
         await channel.wait_for_received(len(HOSTILE))
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["state"]
     known = {"pending", "dead", "corrupt", "agentd.db", "documents.db", "lock", "agentd.sock", "models", "history"}
@@ -144,7 +148,7 @@ async def test_nothing_that_a_stranger_chooses_becomes_part_of_a_path(tmp_path: 
 async def test_a_turn_that_fails_is_answered_with_words_and_never_with_nothing(tmp_path: Path) -> None:
     channel = FakeChannel("phone")
     async with running(tmp_path, ScriptedModel(failing("the model is gone")), configured(channel)):
-        await channel.receive(offer("hello", address=to("1")))
+        await say(channel, "hello")
         (part,) = await channel.wait_for_received(1)
     assert part.event.outcome == "error" and "the model is gone" in part.text
 

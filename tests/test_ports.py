@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.feed import LiveFeed
-from agentd.ports import Bus, ChatModel, Clock, Draining, Embedder, Entry, Feed, Listening, Pending, Progress, WorkList
+from agentd.ports import Bus, ChatModel, Clock, Draining, Embedder, Entry, Listening, Pending, Progress, WorkList
 from agentd.testing.clock import FakeClock
 from agentd.testing.embedder import WordEmbedder
 from agentd.testing.model import ScriptedModel
@@ -20,11 +19,10 @@ async def test_the_parts_of_the_house_are_what_their_ports_say() -> None:
     progress: Progress = memory
     work: WorkList = memory
     bus: Bus = EventBus(pending)
-    feed: Feed = LiveFeed()
     model: ChatModel = ScriptedModel()
     embedder: Embedder = WordEmbedder()
     clocks: list[Clock] = [SystemClock(), FakeClock()]
-    assert all((pending, progress, bus, feed, model, embedder, clocks)) and work.entries() == {}
+    assert all((pending, progress, bus, model, embedder, clocks)) and work.entries() == {}
 
 
 def test_the_terminal_channel_listens_before_it_runs_and_drains_before_it_ends() -> None:

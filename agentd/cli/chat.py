@@ -93,7 +93,8 @@ async def offer_documents(client: Client, declined: Path) -> None:
     pages = own_documents()
     if not pages or not may_offer(declined):
         return
-    if (await client.get("status"))["documents"]["documents"]:
+    documents = (await client.get("status")).get("documents")
+    if documents is None or documents["documents"]:  # None is for others than the owner, who may add none
         return
     print("There are no documents yet. No language model is needed to try agentd on some.")
     print(f"Its own documentation lies in {pages[0].parent}")

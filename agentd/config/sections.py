@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -30,6 +31,14 @@ def _unset(value: object) -> object:
 def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value or len(set(value)) < len(value):
         raise ValueError("must name at least one model, and each only once")
+    return value
+
+
+def _user(value: str) -> str:
+    try:
+        pwd.getpwnam(value)
+    except (KeyError, ValueError):
+        raise ValueError(f"names {value!r}, and this machine has no such user") from None
     return value
 
 
@@ -86,6 +95,11 @@ class DaemonSection(Section):
 
     grace: Number = _key(20.0, "how long running turns and deliveries may go on after a stop was asked for", unit="s")
     hard_limit: Positive = _key(10.0, "how long what was cancelled after that may take to end", unit="s")
+    owners: tuple[Annotated[str, AfterValidator(_user)], ...] = _key(
+        (),
+        "users of this machine who are the owner too, by name, as the daemon's own user and root always are; everybody"
+        " else in the socket's group has conversations of their own and nothing else",
+    )
 
 
 class AgentSection(Section):

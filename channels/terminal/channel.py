@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from agentd import frames
 from agentd.budget import Budgets
-from agentd.conversation import Conversations
-from agentd.errors import UsageError, Wait
-from agentd.events import Address, OutboundEvent, Sender
+from agentd.errors import Wait
+from agentd.events import Address, OutboundEvent, Principal
 from agentd.ports import (
+    Caller,
     Control,
     Deliveries,
     DeliveryDesk,
@@ -27,13 +27,14 @@ from agentd.ports import (
     Inbox,
     Offers,
     PartDone,
+    Principals,
     SessionView,
     Status,
 )
 from agentd.protocol import Closing, answer_message, encode
 from channels.terminal.connection import Connection
 from channels.terminal.lines import READ_BYTES
-from channels.terminal.socket import bind, may_connect, peer, shared_group
+from channels.terminal.socket import bind, shared_group
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +55,10 @@ def build(offers: Offers) -> TerminalChannel:
     return TerminalChannel(
         paths=offers.sockets,
         version=offers.version,
+        principals=offers.principals,
         sessions=offers.sessions,
         documents=offers.documents,
         feed=offers.feed,
-        conversations=offers.conversations,
         deliveries=offers.deliveries,
         status=offers.status,
         control=offers.control,
@@ -109,23 +110,23 @@ class TerminalChannel:
         *,
         paths: Sequence[tuple[Path, int]],
         version: str,
+        principals: Principals,
         sessions: SessionView,
         documents: DocumentView,
         feed: Feed,
-        conversations: Conversations,
         deliveries: Deliveries,
         status: Status,
         control: Control,
         letters: DeliveryDesk,
         budgets: Budgets,
-        hand_over: Callable[[], float] | None = None,
+        hand_over: Callable[[Principal], float],
     ) -> None:
         self._paths = paths
         self._version = version
+        self._principals = principals
         self.sessions = sessions
         self.documents = documents
         self.feed = feed
-        self.conversations = conversations
         self.status = status
         self.control = control
         self.letters = letters
@@ -182,12 +183,11 @@ class TerminalChannel:
         return connected
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: int | None) -> None:
-        pid, uid, gid = peer(writer.get_extra_info("socket"))
-        if not may_connect(uid, gid, group=group):
+        caller = self._principals.local(writer.get_extra_info("socket"), group=group)
+        if caller is None:
             writer.transport.abort()
             return
-        sender = Sender(id=str(uid), name=f"pid {pid}")
-        connection = Connection(reader, writer, self, sender, f"agentd {self._version}")
+        connection = Connection(reader, writer, self, caller, f"agentd {self._version}")
         self._connections.add(connection)
         try:
             await connection.serve(os.getpid())
@@ -211,14 +211,11 @@ class TerminalChannel:
         with suppress(ConnectionError):
             await connection.write(frame)
 
-    def hand_over(self, to: Sender) -> float:
+    def hand_over(self, to: Caller) -> float:
         """End this daemon for one that `to` starts; the seconds that takes at most. `UsageError` where it goes on."""
-        if to.id not in ("0", str(os.geteuid())):
-            raise UsageError("only the owner of this agentd may take its state directory over.")
-        if self._hand_over is None:
-            raise UsageError("this daemon runs by itself and hands nothing over; stop it first.")
-        self._closing = f"`agentd run` takes over ({to.name})"
-        return self._hand_over()
+        seconds = self._hand_over(to.principal)
+        self._closing = f"`agentd run` takes over ({to.sender.name})"
+        return seconds
 
     def close(self) -> None:
         """Stop listening and take the sockets away."""

@@ -10,14 +10,15 @@ from typing import Protocol
 
 from agentd import frames, protocol
 from agentd.budget import Budgets, Place
-from agentd.conversation import Conversations
 from agentd.errors import AgentdError, Busy, NotFound, UsageError
-from agentd.events import OWNER, Address, Sender
+from agentd.events import Address
 from agentd.ports import (
+    Caller,
     Control,
     DeliveryDesk,
     DocumentView,
     Feed,
+    Followed,
     Gap,
     Inbox,
     Numbered,
@@ -52,8 +53,6 @@ class House(Protocol):
     @property
     def feed(self) -> Feed: ...
     @property
-    def conversations(self) -> Conversations: ...
-    @property
     def status(self) -> Status: ...
     @property
     def control(self) -> Control: ...
@@ -65,20 +64,21 @@ class House(Protocol):
     def address(self, session_id: str, request: str = "") -> Address: ...
     def follows(self, connection: Connection, session_id: str) -> None: ...
     def acknowledged(self, connection: Connection, outbound_id: str) -> None: ...
-    def hand_over(self, to: Sender) -> float: ...
+    def hand_over(self, to: Caller) -> float: ...
 
 
 class Connection:
     """`serve` until the client goes; `send` from any task."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, house: House, sender: Sender, greeting: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, house: House, caller: Caller, greeting: str
     ) -> None:
         self._writer = writer
         self._house = house
-        self._sender = sender
+        self._caller = caller
+        self.principal = caller.principal
         self._greeting = greeting
-        self._place: Place = house.budgets.admit(OWNER, self.cut_off)
+        self._place: Place = house.budgets.admit(caller.principal, self.cut_off)
         self._lines = Lines(reader, self._place)
         self._lock = asyncio.Lock()
         self._followed: dict[str, Subscription[Numbered]] = {}
@@ -195,7 +195,7 @@ class Connection:
             case protocol.Post():
                 await self._post(message)
             case protocol.Stop():
-                running = await self._house.inbox.stop(message.session, OWNER)
+                running = await self._house.inbox.stop(message.session, self.principal)
                 await self.send(protocol.Stopped(re=message.id, running=running))
             case protocol.Ack():
                 for outbound_id in message.ids:
@@ -206,14 +206,14 @@ class Connection:
                 await self._ingest(message)
             case protocol.Delivery():
                 data = await self._house.letters.tell(
-                    OWNER, message.what, message.ids, older_than=message.older_than, limit=message.limit
+                    self.principal, message.what, message.ids, older_than=message.older_than, limit=message.limit
                 )
                 await self.send(protocol.Told(re=message.id, data=dict(data)))
             case protocol.HandOver():
-                seconds = self._house.hand_over(self._sender)
+                seconds = self._house.hand_over(self._caller)
                 await self.send(protocol.Told(re=message.id, data={"seconds": seconds}))
             case protocol.Command():
-                reply = await self._house.control.run(message.text, OWNER, message.session)
+                reply = await self._house.control.run(message.text, self.principal, message.session)
                 await self.send(protocol.Told(re=message.id, data=asdict(reply)))
 
     def _hello(self, message: protocol.Hello) -> None:
@@ -225,16 +225,16 @@ class Connection:
         self.acks = message.acks
 
     async def _open(self, message: protocol.Open, tasks: asyncio.TaskGroup) -> None:
-        session = await self._house.sessions.open(OWNER, message.session)
+        session = await self._house.sessions.open(self.principal, message.session)
         lines: tuple[protocol.Line, ...] = ()
         if message.history:
-            stored = await self._house.sessions.history(OWNER, session.id, limit=message.history)
+            stored = await self._house.sessions.history(self.principal, session.id, limit=message.history)
             lines = tuple(_line(line) for line in stored)
             await self._mark_read(session)
         self._place.follow(session.id)
         after = (message.after.epoch, message.after.n) if message.after else None
-        state = self._house.conversations.of(session.id)
-        self._follow(session.id, after, tasks)
+        followed = await self._follow(session.id, after, tasks)
+        state = followed.state
         await self.send(
             protocol.SessionOpened(
                 re=message.id,
@@ -246,7 +246,7 @@ class Connection:
                 history=lines,
             )
         )
-        for question in self._house.feed.questions(session.id):
+        for question in followed.questions:
             if (asked := protocol.live_message(question, None)) is not None:
                 await self.send(asked)
         if state.running and after is None:
@@ -258,15 +258,17 @@ class Connection:
     async def _mark_read(self, session: SessionInfo) -> None:
         if session.unread:
             try:
-                await self._house.sessions.mark_read(OWNER, session.id)
+                await self._house.sessions.mark_read(self.principal, session.id)
             except AgentdError as error:  # a full disk, for one: the history can be read all the same
                 self._house.budgets.tell(f"a session stays marked as unread: {error}", self._place.principal)
 
-    def _follow(self, session_id: str, after: tuple[str, int] | None, tasks: asyncio.TaskGroup) -> None:
+    async def _follow(self, session_id: str, after: tuple[str, int] | None, tasks: asyncio.TaskGroup) -> Followed:
+        followed = await self._house.feed.follow(self.principal, session_id, after)
         if (earlier := self._followed.pop(session_id, None)) is not None:
             earlier.close()
-        events = self._followed[session_id] = self._house.feed.follow(session_id, after)
-        tasks.create_task(self._forward(session_id, events), name=f"feed of {session_id}")
+        self._followed[session_id] = followed.events
+        tasks.create_task(self._forward(session_id, followed.events), name=f"feed of {session_id}")
+        return followed
 
     async def _forward(self, session_id: str, events: Subscription[Numbered]) -> None:
         async for item in events:
@@ -290,9 +292,9 @@ class Connection:
         request = message.id if message.reply == "request" else ""
         receipt = await self._house.inbox.accept(
             Offer(
-                principal=OWNER,
+                principal=self.principal,
                 address=self._house.address(message.session, request),
-                sender=self._sender,
+                sender=self._caller.sender,
                 session_id=message.session,
                 message_id=message.id,
                 text=message.text,
@@ -308,19 +310,19 @@ class Connection:
     async def _tell(self, message: protocol.Get) -> dict[str, object]:
         match message.what:
             case "status":
-                return dict(await self._house.status.snapshot())
+                return dict(await self._house.status.snapshot(self.principal))
             case "sessions":
-                sessions = await self._house.sessions.list(OWNER, limit=message.limit)
+                sessions = await self._house.sessions.list(self.principal, limit=message.limit)
                 return {"sessions": [_session(session) for session in sessions]}
             case "history":
-                stored = await self._house.sessions.history(OWNER, message.session, limit=message.limit)
+                stored = await self._house.sessions.history(self.principal, message.session, limit=message.limit)
                 return {"messages": [_line(line).model_dump(mode="json") for line in stored]}
 
     async def _ingest(self, message: protocol.Ingest) -> None:
         paths = [Path(path) for path in message.paths]
         if relative := [str(path) for path in paths if not path.is_absolute()]:
             raise UsageError(f"{relative[0]} is not an absolute path; the daemon does not know your directory.")
-        async for progress in self._house.documents.ingest(paths, OWNER):
+        async for progress in self._house.documents.ingest(paths, self.principal):
             await self.send(
                 protocol.IngestState(
                     re=message.id,

@@ -1,19 +1,15 @@
-"""A unix socket under a path of any length, and who is at its other end."""
+"""A unix socket under a path of any length, and the group that it is shared with."""
 
 from __future__ import annotations
 
 import grp
 import os
-import pwd
 import socket
 import stat
-import struct
 from contextlib import suppress
 from pathlib import Path
 
 from agentd.errors import StateError
-
-_UCRED = struct.Struct("3i")
 
 
 def bind(path: Path, mode: int) -> socket.socket:
@@ -50,26 +46,6 @@ def bind(path: Path, mode: int) -> socket.socket:
 def _refuse_foreign(path: Path) -> None:
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise StateError(f"{path} exists and is not a socket; move it away or choose another AGENTD_SOCKET.")
-
-
-def peer(connection: socket.socket) -> tuple[int, int, int]:
-    """(pid, uid, gid) of the process that connected, as the kernel tells it (SO_PEERCRED, unix(7))."""
-    pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return pid, uid, gid
-
-
-def may_connect(uid: int, gid: int, *, group: int | None) -> bool:
-    """The daemon's own user and root may; with a `group` (the socket's), its members too."""
-    if uid in (0, os.geteuid()):
-        return True
-    return group is not None and (gid == group or group in _groups(uid, gid))
-
-
-def _groups(uid: int, gid: int) -> list[int]:
-    try:
-        return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
-    except KeyError:
-        return [gid]
 
 
 def shared_group(path: Path) -> int | None:

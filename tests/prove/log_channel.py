@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from agentd.errors import NotAccepted, Retry
-from agentd.events import Address, OutboundEvent, Principal, Sender
+from agentd.events import Address, OutboundEvent, Sender
 from agentd.ports import Inbox, Offer, Offers, PartDone
 
 PART_CHARACTERS = 300
@@ -29,6 +29,7 @@ class LogChannel:
     name = "log"
 
     def __init__(self, offers: Offers) -> None:
+        self._principals = offers.principals
         self._sessions = offers.sessions
         self._feed = str(offers.settings["feed"])
         self._log = os.open(str(offers.settings["log"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -44,7 +45,7 @@ class LogChannel:
 
     async def _receive(self, inbox: Inbox, message: dict[str, str]) -> None:
         chat = message["chat"]
-        principal = Principal(kind="chat", id=chat)
+        principal = self._principals.chat(chat)
         session = await self._sessions.open(principal, "main")
         offer = Offer(
             principal=principal,
