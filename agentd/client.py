@@ -26,6 +26,7 @@ from agentd.errors import (
     AgentdError,
     Busy,
     IdReused,
+    Impostor,
     ModelError,
     NotAccepted,
     NotFound,
@@ -33,6 +34,7 @@ from agentd.errors import (
     Unreachable,
     UsageError,
 )
+from agentd.peers import is_trusted, peer, user_name
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 60.0
@@ -84,11 +86,12 @@ class Client:
 
     @classmethod
     async def connect(cls, path: Path, *, name: str = "agentd.client", acks: bool = True) -> Self:
-        """Connect to the daemon's socket; `Unreachable` says why that failed."""
+        """Connect to the daemon's socket; `Unreachable` says why that failed, `Impostor` that it is somebody else's."""
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await _open(path)
+                _refuse_impostor(path, writer)
                 message = protocol.decode_server(await reader.readuntil(b"\n"))
             if isinstance(message, protocol.Failure):
                 raise UsageError(message.message)
@@ -312,6 +315,17 @@ def _expect(message: protocol.ServerMessage, kind: type[Reply]) -> Reply:
             raise Disconnected(message.message)
         raise _ERRORS.get(message.code, AgentdError)(message.message)
     raise Unreachable(f"the daemon replied {message.type} where {kind.__name__} was expected.")
+
+
+def _refuse_impostor(path: Path, writer: asyncio.StreamWriter) -> None:
+    """Whoever could put a socket there would read what people ask, and be believed what it answers."""
+    uid = peer(writer.get_extra_info("socket")).uid
+    if not is_trusted(uid, path.parent, os.geteuid()):
+        writer.transport.abort()
+        raise Impostor(
+            f"{path} is served by {user_name(uid)}, who is neither you, nor root, nor the owner of that directory; "
+            "nothing was sent. Remove that socket, or name another one in AGENTD_SOCKET."
+        )
 
 
 async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -59,6 +59,12 @@ class Unreachable(AgentdError):
     exit_code = 3
 
 
+class Impostor(Unreachable):
+    """Somebody answers on the socket who must not be believed to be a daemon; nothing was sent to them."""
+
+    code = "impostor"
+
+
 class ModelError(AgentdError):
     """The model could not answer."""
 

@@ -135,6 +135,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.commands",
             "agentd.conversation",
             "agentd.frames",
+            "agentd.peers",
             "agentd.protocol",
         }
     ),

@@ -18,7 +18,7 @@ from agentd.cli.common import load_settings
 from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.daemon import Daemon
-from agentd.errors import StateInUse, Stopping, Unreachable, UsageError
+from agentd.errors import Impostor, StateInUse, Stopping, Unreachable, UsageError
 from agentd.models.llama.process import words as model_words
 from agentd.paths import socket_candidates
 
@@ -143,6 +143,8 @@ async def running_client(state_dir: Path, name: str, acks: bool) -> Client | Non
     for path in socket_candidates(os.environ, state_dir):
         try:
             return await Client.connect(path, name=name, acks=acks)
+        except Impostor:
+            raise
         except Unreachable as error:
             logging.getLogger(__name__).debug("%s", error)
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +33,7 @@ from agentd.ports import (
 from agentd.protocol import Closing, answer_message, encode
 from channels.terminal.connection import Connection
 from channels.terminal.lines import READ_BYTES
-from channels.terminal.socket import bind, shared_group
+from channels.terminal.socket import Bound, bind, shared_group
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ class TerminalChannel:
         self._hand_over = hand_over
         self._closing = "agentd stops"
         self._inbox: Inbox | None = None
-        self._listeners: list[tuple[socket.socket, Path]] = []
+        self._bound: list[Bound] = []
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,17 +148,17 @@ class TerminalChannel:
     def listen(self) -> None:
         """Bind the sockets, so that their errors are errors of the start; clients wait until `run`."""
         for path, mode in self._paths:
-            self._listeners.append((bind(path, mode), path))
+            self._bound.append(bind(path, mode))
 
     async def run(self, inbox: Inbox) -> None:
         """Serve clients until cancelled."""
         self._inbox = inbox
-        if not self._listeners:
+        if not self._bound:
             self.listen()
         try:
-            for listener, path in self._listeners:
+            for bound in self._bound:
                 server = await asyncio.start_unix_server(
-                    self._server(shared_group(path)), sock=listener, limit=READ_BYTES
+                    self._server(shared_group(bound.path)), sock=bound.listener, limit=READ_BYTES
                 )
                 self._servers.append(server)
             await asyncio.get_running_loop().create_future()
@@ -197,8 +196,7 @@ class TerminalChannel:
 
     async def stop_receiving(self) -> None:
         """No new clients; those that are here are told and may still get their answers."""
-        for server in self._servers:
-            server.close()
+        self.close()
         farewell = encode(Closing(reason=self._closing))
         told = {asyncio.create_task(self._tell(c, farewell), name="farewell to a client") for c in self._connections}
         self._tasks |= told
@@ -219,13 +217,12 @@ class TerminalChannel:
 
     def close(self) -> None:
         """Stop listening and take the sockets away."""
+        for bound in self._bound:
+            bound.close()
         for server in self._servers:
             server.close()
-        for listener, path in self._listeners:
-            listener.close()
-            path.unlink(missing_ok=True)
         self._servers.clear()
-        self._listeners.clear()
+        self._bound.clear()
 
     async def _end(self) -> None:
         self.close()
