@@ -3,6 +3,7 @@
 The nouns, in the order in which a message meets them:
 
 channel            receives from one platform and sends to it (``channels/``)
+door               what one channel is given: looks who asks for what (``door``, ``rights``)
 inbox              refuses, recognises or accepts a message (``inbox``); accepted means durable
 pending directory  one file per unfinished turn; the only place where unfinished work lives (``pending``)
 bus                tells the workers what happened (``bus``); every event is one class in ``events``

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agentd.events import Passage
+from agentd.events import OWNER, Passage, Principal
 
 Role = Literal["system", "user", "assistant", "tool"]
 Trust = Literal["trusted", "untrusted"]
@@ -100,6 +100,8 @@ class ModelRequest:
     sampling: Sampling = field(default_factory=Sampling)
     limits: Limits = field(default_factory=Limits)
     priority: Priority = "interactive"
+    principal: Principal = OWNER
+    """Who is answered; nothing of it is in the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -282,6 +282,7 @@ class Turn:
             tools=specs(offered),
             sampling=sampling,
             limits=settings.limits,
+            principal=inbound.principal,
         )
         memory = NO_MEMORY if plain else self._runner.memory
         window = Window(model, memory, request, budget=settings.prompt_tokens, context=context)

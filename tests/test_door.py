@@ -138,7 +138,7 @@ async def test_users_who_are_named_owners_are_the_owner(tmp_path: Path) -> None:
     async with diary(tmp_path, settings) as (house, session), house.user(nobody.pw_uid) as client:
         opened = await client.open("diary", history=10)
         assert (opened.session, opened.history[0].text) == (session, SECRET)
-        assert (await client.delivery("list"))["counts"] == {"pending": 0, "dead": 0}
+        assert (await client.delivery("list"))["counts"]["dead"] == 0
 
 
 # --- a channel that wants more than it was given ---

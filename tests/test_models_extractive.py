@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,13 @@ async def said(question: str, passages: Sequence[Passage] = (), documents: int =
 
 async def ask(store: Store, question: str) -> str:
     return await said(question, await KeywordSearch(store).search(question, OWNER))
+
+
+async def test_others_than_the_owner_are_told_that_no_documents_are_read_for_them() -> None:
+    ann = Principal(kind="user", id="1001")
+    asked = replace(request("What is the password?", []), principal=ann)
+    texts = [delta.text async for delta in ExtractiveModel(Count(0)).stream(asked) if isinstance(delta, TextDelta)]
+    assert "its owner's, and nobody else is answered from them" in "".join(texts)
 
 
 async def test_questions_are_answered_with_the_right_sentence(store: Store, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
-from agentd.events import OWNER, Passage
+from agentd.events import Passage, Principal
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.pasted import divided, telling
 from agentd.evidence.sentences import best
@@ -29,6 +29,7 @@ from agentd.generation import (
 from agentd.language import is_ended, joined
 from agentd.ports import Counted
 from agentd.prompt import estimate_tokens, render_passage
+from agentd.rights import may
 
 _WITHOUT = (
     "(Without a language model, answers are sentences from your documents; `agentd model list` shows models to choose "
@@ -53,6 +54,10 @@ ABOUT = (
 )
 STANDING_IN = (
     "The language model cannot answer now; until it can, questions are answered with sentences from your documents."
+)
+NOT_YOURS = (
+    "The documents of this agentd are its owner's, and nobody else is answered from them. Adding documents of your own "
+    "comes with a later version; what you put into a message is read. " + _WITHOUT
 )
 GIVEN = "(the text given)"
 """Cites what came with the question."""
@@ -84,7 +89,7 @@ class ExtractiveModel:
         text, cited = await asyncio.to_thread(answer, question, passages)
         if cited:
             yield Renumbered(passages=cited)
-        text = text or await self._no_answer(question, passages)
+        text = text or await self._no_answer(question, passages, request.principal)
         for piece in _pieces(text):
             yield TextDelta(text=piece)
             await asyncio.sleep(0)
@@ -93,14 +98,15 @@ class ExtractiveModel:
         )
         yield Finish(reason="stop")
 
-    async def _no_answer(self, question: str, passages: Sequence[Passage]) -> str:
+    async def _no_answer(self, question: str, passages: Sequence[Passage], principal: Principal) -> str:
         if is_small_talk(question):
             return ABOUT if self._alone() else STANDING_IN
         if (await asyncio.to_thread(divided, question))[1]:
             said = NOT_GIVEN
         else:
-            documents, _ = (1, 1) if passages else await self._documents.counts(OWNER)
-            said = NO_ANSWER if documents else NO_DOCUMENTS
+            documents, _ = (1, 1) if passages else await self._documents.counts(principal)
+            none = NO_DOCUMENTS if may(principal, "ingest") else NOT_YOURS
+            said = NO_ANSWER if documents else none
         return said if self._alone() else said.removesuffix(_WITHOUT).rstrip()
 
     async def count_tokens(self, request: ModelRequest) -> int:

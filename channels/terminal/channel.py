@@ -218,9 +218,11 @@ class TerminalChannel:
     def close(self) -> None:
         """Stop listening and take the sockets away."""
         for bound in self._bound:
-            bound.close()
+            bound.unlink()
         for server in self._servers:
             server.close()
+        for bound in self._bound:
+            bound.close()
         self._servers.clear()
         self._bound.clear()
 

@@ -27,13 +27,18 @@ class Bound:
         self.path = path
         self._inode = _inode(path)
 
+    def unlink(self) -> None:
+        """Nobody finds it any more. Whatever came into the place of our socket meanwhile stays."""
+        if self.listener.fileno() < 0:
+            return
+        # While it is open, no other socket can have its inode.
+        with suppress(OSError):
+            if _inode(self.path) == self._inode:
+                self.path.unlink()
+
     def close(self) -> None:
-        """Harmless when done already. Whatever came into the place of our socket meanwhile stays."""
-        if self.listener.fileno() >= 0:
-            # While it is open, no other socket can have its inode.
-            with suppress(OSError):
-                if _inode(self.path) == self._inode:
-                    self.path.unlink()
+        """Harmless when done already."""
+        self.unlink()
         self.listener.close()
 
 
