@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.retrieval.chunks import CHARACTERS, CJK_CHARACTERS, CRUMB, Outline, split
+from agentd.retrieval.chunks import CHARACTERS, CJK_CHARACTERS, CRUMB, PATH, Outline, split
 
 SENTENCE = "A message that was accepted survives the end of the daemon, whatever ends it. "
 LONGEST = CHARACTERS[1] + CHARACTERS[0] // CRUMB
@@ -123,3 +123,18 @@ def test_any_text_is_cut_into_exact_places_without_losing_a_word(text: str, mark
 def test_no_word_of_a_plain_text_is_lost(text: str) -> None:
     chunks = split(text, markdown=False).chunks
     assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
+
+
+def test_a_rule_hides_nothing() -> None:
+    chunks = split("---\n\nThe wifi password.\n\n---\n\nThe gate code.\n", markdown=True).chunks
+    assert "wifi" in "".join(chunk.text for chunk in chunks)
+
+
+def test_a_text_of_headings_alone_makes_chunks_that_are_bounded_by_its_length() -> None:
+    text = "# a\nb\n" * 20_000
+    assert len(split(text, markdown=True).chunks) < len(text) / 100
+
+
+def test_a_heading_that_is_as_long_as_the_text_is_cut() -> None:
+    text = "# T\n\n## " + "word " * 20_000 + "\n\n" + (SENTENCE * 10 + "\n\n") * 20
+    assert max(len(chunk.heading) for chunk in split(text, markdown=True).chunks) <= PATH

@@ -286,3 +286,13 @@ async def test_an_ingest_that_was_killed_is_finished_by_the_next(tmp_path: Path,
         check = "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
         await store.write(lambda db: db.execute(check))
         assert told(await run(store, folder)) == (0, 0, 1500, 0)
+
+
+async def test_what_was_read_behind_a_link_out_of_the_folder_is_forgotten(store: Store, tmp_path: Path) -> None:
+    write(tmp_path, **{"docs/a": "Seals sleep.", "docs/key": "The secret."})
+    await run(store, tmp_path / "docs")
+    (tmp_path / "docs/key.md").rename(tmp_path / "key.md")
+    (tmp_path / "docs/key.md").symlink_to(tmp_path / "key.md")
+    progress = await run(store, tmp_path / "docs")
+    assert (told(progress), len(progress.skipped)) == ((0, 0, 1, 1), 1)
+    assert await titles(store, "secret") == []

@@ -14,9 +14,9 @@ from agentd.retrieval import readers
 from agentd.retrieval.readers import Unreadable, below, is_readable_name, path_of, read, shown, source_of
 
 
-def reason(path: Path, **options: int) -> str:
+def reason(path: Path, limit: int = readers.MAX_BYTES) -> str:
     with pytest.raises(Unreadable) as caught:
-        read(str(path), **options)
+        read(str(path), limit)
     return str(caught.value)
 
 
@@ -69,6 +69,36 @@ def test_a_file_that_is_not_there_or_leads_to_itself_has_a_reason(tmp_path: Path
     (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
     assert reason(tmp_path / "none.txt") == "cannot be read: No such file or directory"
     assert reason(tmp_path / "loop.txt") == "cannot be read: Too many levels of symbolic links"
+
+
+def test_what_the_kernel_makes_while_it_is_read_is_no_document() -> None:
+    assert "made by the kernel" in reason(Path("/proc/self/environ"))
+
+
+def test_a_link_that_was_changed_meanwhile_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "docs/a.md").symlink_to(tmp_path / "key")
+    with pytest.raises(Unreadable, match="leads out of the folder"):
+        read(str(tmp_path / "docs/a.md"), root=str(tmp_path / "docs"))
+    (tmp_path / "docs/a.md").unlink()
+    (tmp_path / "docs/a.md").write_text("text")
+    assert read(str(tmp_path / "docs/a.md"), root=str(tmp_path / "docs")).text == "text"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "![x](data:image/png;base64," + "iVBORw0K+/" * 500 + ")",
+        '<img src="data:image/png;base64,' + ("iVBORw0K" * 9 + "\n") * 50 + 'iVBORw==">',
+        "[1]: data:image/svg+xml;utf8," + "%3Csvg%20" * 100,
+    ],
+)
+def test_the_data_of_an_image_is_no_text(tmp_path: Path, image: str) -> None:
+    (tmp_path / "a.md").write_text(f"# Pic\n\n{image}\n\nThe picture shows a zebra.")
+    text = read(str(tmp_path / "a.md")).text
+    assert len(text) < 120
+    assert text.endswith("\n\nThe picture shows a zebra.")
 
 
 def test_only_certain_reasons_make_the_earlier_text_go(tmp_path: Path) -> None:

@@ -48,12 +48,29 @@ def test_a_file_that_is_named_itself_is_tried(tmp_path: Path) -> None:
     assert [(found.path, found.reason) for found in walk(str(path))] == [(str(path), "")]
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_links_are_followed_within_a_folder_and_not_in_circles(tmp_path: Path) -> None:
     touch(tmp_path / "docs/a.md")
     (tmp_path / "docs/round").symlink_to(tmp_path)
-    other = touch(tmp_path.parent / f"{tmp_path.name}-other" / "b.md").parent
-    (tmp_path / "elsewhere").symlink_to(other)
-    assert names(tmp_path) == ["docs/a.md", "elsewhere/b.md"]
+    (tmp_path / "again.md").symlink_to("docs/a.md")
+    assert names(tmp_path) == ["again.md", "docs/a.md"]
+
+
+def test_a_link_that_leads_out_of_the_folder_is_left_out_and_named(tmp_path: Path) -> None:
+    secret = touch(tmp_path / "home/.ssh/id_rsa")
+    (tmp_path / "notes/sub").mkdir(parents=True)
+    (tmp_path / "notes/key.md").symlink_to(secret)
+    (tmp_path / "notes/sub/home").symlink_to(tmp_path / "home")
+    (tmp_path / "notes/sub/up").symlink_to("../..")
+    found = list(walk(str(tmp_path / "notes")))
+    assert [one.reason for one in found] == [
+        f"a link that leads out of the folder, to {place}" for place in (secret, tmp_path / "home", tmp_path)
+    ]
+
+
+def test_a_folder_or_file_that_is_named_itself_may_be_a_link(tmp_path: Path) -> None:
+    touch(tmp_path / "real/a.md")
+    (tmp_path / "link").symlink_to("real")
+    assert names(tmp_path / "link") == ["a.md"]
 
 
 @pytest.fixture

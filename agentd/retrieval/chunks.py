@@ -7,15 +7,13 @@ often (0.81).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from agentd.language import cjk_share
+from agentd.retrieval.outline import front_matter, marks, shortened
 
 CHARACTERS = (500, 750)
 """A chunk of a script with blanks is complete from the first size on and never above the second: 80 to 120 words."""
@@ -28,6 +26,12 @@ WINDOW = 16_384
 MAX_MARKDOWN = 4 * 1024 * 1024
 """Characters; the headings of a longer text are not looked for."""
 HEADING_SEPARATOR = " > "
+PATH = 300
+"""Characters of the path of a chunk's headings."""
+SECTIONS, LEAST_SECTION = 500, 256
+"""A text may have so many headings, and one more for each of so many characters; one with more is read as if it had
+none, for each makes a chunk of its own.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,61 +81,31 @@ def split(text: str, *, markdown: bool) -> Outline:
 
 # --- Sections --------------------------------------------------------------------------------------------------------
 
-_LINE = re.compile(r"\r\n?|\n")
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?P<body>.*?)(?:^|\n)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>.+?)[ \t]*\r?$", re.MULTILINE)
-_INLINE_MARKS = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[`*]+|\\(?=[^\w\s])|(?<!\w)_+|_+(?!\w)")
-_CLOSING_ATTRIBUTES = re.compile(r"\s*\{[^{}]*\}$")
-
 
 def _sections(text: str) -> tuple[str, list[_Section]]:
-    title, begin = _front_matter(text)
-    lines = [begin, *(begin + end.end() for end in _LINE.finditer(text[begin:])), len(text)]
-    tokens = _blocks(text[begin:])
+    title, begin = front_matter(text)
+    found = marks(text, begin)
+    if len(found.headings) > SECTIONS + len(text) // LEAST_SECTION:
+        return title, [_Section(heading="", start=begin, end=len(text))]
+    code = iter([*((start, end) for start, end in found.code if end - start > CHARACTERS[1]), (len(text), len(text))])
+    fence = next(code)
     path: list[tuple[int, str]] = []
     sections: list[_Section] = []
     start = begin
-    code: list[tuple[int, int]] = []
-
-    def close(end: int) -> None:
+    for heading in (*found.headings, None):
+        end = heading.start if heading else len(text)
+        within = []
+        while fence[0] < end:
+            within.append(fence)
+            fence = next(code)
         names = [name for level, name in path if level > 1 or name != title]
-        sections.append(_Section(heading=HEADING_SEPARATOR.join(names), start=start, end=end, code=tuple(code)))
-
-    for n, token in enumerate(tokens):
-        if token.map is None or token.level > 0:
-            continue
-        first, last = lines[token.map[0]], lines[min(token.map[1], len(lines) - 1)]
-        if token.type == "heading_open":
-            close(first)
-            name, level = _heading(tokens[n + 1]), int(token.tag[1:])
-            title = title or name
-            path = [*((above, other) for above, other in path if above < level), (level, name)]
-            start, code = last, []
-        elif token.type == "fence" and last - first > CHARACTERS[1]:
-            code.append((first, last))
-    close(len(text))
+        path_name = shortened(HEADING_SEPARATOR.join(names), PATH)
+        sections.append(_Section(heading=path_name, start=start, end=end, code=tuple(within)))
+        if heading:
+            title = title or heading.name
+            path = [*((above, other) for above, other in path if above < heading.level), (heading.level, heading.name)]
+            start = heading.end
     return title, sections
-
-
-def _front_matter(text: str) -> tuple[str, int]:
-    """The title that a block of YAML at the beginning names, and where the text after the block begins."""
-    block = _FRONT_MATTER.match(text)
-    if block is None:
-        return "", 0
-    named = _FRONT_TITLE.search(block["body"])
-    return (named["title"].strip("\"'") if named else ""), block.end()
-
-
-def _blocks(text: str) -> list[Token]:
-    parser = MarkdownIt("commonmark")
-    # The text of paragraphs is not looked into: blocks alone give the lines of headings and code.
-    parser.core.ruler.enableOnly(["normalize", "block"])
-    return parser.parse(text)
-
-
-def _heading(inline: Token) -> str:
-    plain = _INLINE_MARKS.sub(lambda mark: mark[1] or "", inline.content)
-    return " ".join(_CLOSING_ATTRIBUTES.sub("", plain).split())
 
 
 # --- Pieces of a section ---------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from pathlib import Path
 from agentd.events import Citation, Principal
 from agentd.ports import Clock, IngestProgress
 from agentd.retrieval import documents
-from agentd.retrieval.chunks import split
+from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document
-from agentd.retrieval.readers import MAX_BYTES, Source, Unreadable, below, path_of, read, shown, source_of
+from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, path_of, shown, source_of
 from agentd.retrieval.walk import Found, vanished, walk
 from agentd.store import Store
 
@@ -29,18 +29,27 @@ BATCH_FILES = 256
 BATCH_BYTES = 2 * 1024 * 1024
 STEP_SECONDS = 0.2
 """A batch ends and progress is told at the latest after this long, a single large file excepted."""
+AT_ONCE = 2
+"""Ingests that run at the same time; others wait."""
 SKIPPED = 1000
 """Files that are named with their reason; of the rest only the number is told."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    read: dict[str, Source] = field(default_factory=dict)
+    new: list[Document] = field(default_factory=list)
+    changed: int = 0
+    unchanged: int = 0
+    bytes: int = 0
     gone: list[str] = field(default_factory=list)
     """Sources whose stored text is certainly no longer in the file."""
     files: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    last: bool = False
+    until: float = field(default_factory=lambda: time.monotonic() + STEP_SECONDS)
+
+    @property
+    def full(self) -> bool:
+        return self.files >= BATCH_FILES or self.bytes >= BATCH_BYTES or time.monotonic() >= self.until
 
 
 @dataclass(slots=True)
@@ -84,6 +93,7 @@ class DocumentIngest:
         self._store = store
         self._clock = clock
         self._max_bytes = max_bytes
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))
@@ -99,75 +109,67 @@ class DocumentIngest:
         given = _absolute(paths)
         tally = _Tally()
         yield tally.progress()
-        files = chain.from_iterable(map(walk, given))
-        while not await asyncio.to_thread(_count_some, files, tally):
-            yield tally.progress()
-        for path in given:
-            async for _ in self._remove_vanished(path, principal, tally):
+        async with self._room, Reading(self._max_bytes) as reading:
+            files = chain.from_iterable(map(walk, given))
+            while not await asyncio.to_thread(_count_some, files, tally):
                 yield tally.progress()
-        files = chain.from_iterable(map(walk, given))
-        batch = _Batch()
-        while not batch.last:
-            batch = await asyncio.to_thread(self._read_some, files, tally)
-            await self._store_batch(batch, principal, tally)
-            yield tally.progress()
+            for path in given:
+                async for _ in self._remove_vanished(path, principal, tally):
+                    yield tally.progress()
+            files = chain.from_iterable(map(walk, given))
+            while some := await asyncio.to_thread(_next_some, files):
+                async for batch in self._batches(some, principal, reading, tally):
+                    await self._store_batch(batch, principal, tally)
+                    yield tally.progress()
         tally.current = ""
         yield tally.progress(finished=True)
 
     # --- what is there ---
 
-    def _read_some(self, files: Iterator[Found], tally: _Tally) -> _Batch:
-        batch = _Batch()
-        size, until = 0, time.monotonic() + STEP_SECONDS
-        for found in files:
-            batch.files += 1
+    async def _batches(
+        self, files: Sequence[Found], principal: Principal, reading: Reading, tally: _Tally
+    ) -> AsyncIterator[_Batch]:
+        sources = [source_of(found.path) for found in files]
+        known = await self._store.read(lambda db: documents.hashes(db, principal, sources))
+        batch, seen = _Batch(), set[str]()
+        for found, source in zip(files, sources, strict=True):
             tally.current = shown(found.path)
-            try:
-                if found.reason:
-                    raise Unreadable(found.reason)
-                source = read(found.path, self._max_bytes)
-            except Unreadable as error:
-                batch.skipped.append((shown(found.path), str(error)))
-                if error.gone:
-                    batch.gone.append(source_of(found.path))
-            else:
-                batch.read[source.source] = source
-                size += source.bytes
-            if batch.files == BATCH_FILES or size >= BATCH_BYTES or time.monotonic() >= until:
-                return batch
-        batch.last = True
-        return batch
+            if source in seen:  # given twice
+                batch.files += 1
+                continue
+            seen.add(source)
+            await _read(found, known.get(source, ""), reading, batch)
+            if batch.full:
+                yield batch
+                batch = _Batch()
+        yield batch
 
     async def _store_batch(self, batch: _Batch, principal: Principal, tally: _Tally) -> None:
-        sources = list(batch.read)
-        known = await self._store.read(lambda db: documents.hashes(db, principal, sources))
-        fresh = [source for name, source in batch.read.items() if known.get(name) != source.content_hash]
-        cut = await asyncio.to_thread(lambda: [_document(source) for source in fresh])
         added = self._clock.now()
 
         def store(db: sqlite3.Connection) -> int:
-            for document in cut:
+            for document in batch.new:
                 documents.replace(db, principal, document, added)
             return documents.remove(db, principal, batch.gone)
 
-        if cut or batch.gone:
+        if batch.new or batch.gone:
             tally.removed += await self._store.write(store)
-        changed = sum(document.source in known for document in cut)
         tally.done += batch.files
-        tally.changed += changed
-        tally.added += len(cut) - changed
-        tally.unchanged += len(sources) - len(cut)
-        tally.chunks += sum(len(document.chunks) for document in cut)
+        tally.changed += batch.changed
+        tally.added += len(batch.new) - batch.changed
+        tally.unchanged += batch.unchanged
+        tally.chunks += sum(len(document.chunks) for document in batch.new)
         tally.skip(batch.skipped)
 
     # --- what is there no more ---
 
     async def _remove_vanished(self, path: str, principal: Principal, tally: _Tally) -> AsyncIterator[None]:
         itself = source_of(path)
+        root = await asyncio.to_thread(_root, path)
         for low, high in ((itself, f"{itself}\0"), *below(path)):
             after = ""
             while sources := await self._stored(principal, low, high, after):
-                gone = await asyncio.to_thread(_vanished, sources)
+                gone = await asyncio.to_thread(_vanished, sources, root)
                 if gone:
                     tally.removed += await self._remove(gone, principal)
                 after = sources[-1]
@@ -194,18 +196,40 @@ def _count_some(files: Iterator[Found], tally: _Tally) -> bool:
     return True
 
 
-def _vanished(sources: Sequence[str]) -> list[str]:
-    return [source for source in sources if vanished(path_of(source))]
+def _root(path: str) -> str:
+    """The folder that its files must not leave; "" for what is no folder."""
+    return os.path.realpath(path) if os.path.isdir(path) else ""
 
 
-def _document(source: Source) -> Document:
-    outline = split(source.text, markdown=source.markdown)
-    return Document(
-        source=source.source,
-        title=outline.title or source.name,
-        content_hash=source.content_hash,
-        bytes=source.bytes,
-        modified=source.modified,
-        text=source.text,
-        chunks=outline.chunks,
-    )
+def _vanished(sources: Sequence[str], root: str) -> list[str]:
+    return [source for source in sources if vanished(path_of(source), root)]
+
+
+def _next_some(files: Iterator[Found]) -> list[Found]:
+    """The next files, as many as are found within one step; none at the end."""
+    some: list[Found] = []
+    until = time.monotonic() + STEP_SECONDS
+    for found in files:
+        some.append(found)
+        if len(some) >= BATCH_FILES or time.monotonic() >= until:
+            break
+    return some
+
+
+async def _read(found: Found, known: str, reading: Reading, batch: _Batch) -> None:
+    batch.files += 1
+    try:
+        if found.reason:
+            raise Unreadable(found.reason)
+        document = await reading.document(found, known)
+    except Unreadable as error:
+        batch.skipped.append((shown(found.path), str(error)))
+        if error.gone:
+            batch.gone.append(source_of(found.path))
+        return
+    if document is None:
+        batch.unchanged += 1
+        return
+    batch.new.append(document)
+    batch.bytes += document.bytes
+    batch.changed += bool(known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,13 @@ NAMES = frozenset({"readme", "changelog", "changes", "news", "todo", "faq", "ins
 """Files without a suffix that are text by custom."""
 
 
+_IMAGE = re.compile(
+    r"(data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w=.-]{1,64}){0,8},)"
+    r"[\w+/=%.~!*':;@&?#$,<>-]{64,}+(?:\s{1,8}[\w+/=]{60,}+)*+(?:\s{1,8}[\w+/]{1,60}={0,2}(?=[)\"'>]))?"
+)
+"""The data of an image, or of anything else, that a text carries within itself (RFC 2397)."""
+
+
 class Unreadable(Exception):
     """Why a file was left out. `gone` says that a document's earlier text is certainly no longer in it."""
 
@@ -26,7 +34,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """What was read from a file: its text without a byte order mark, and the SHA-256 in hex of its bytes."""
+    """What was read from a file, and the SHA-256 in hex of its bytes.
+
+    The text has no byte order mark, and of the data of images that stand in it only that there are some.
+    """
 
     source: str
     name: str
@@ -43,13 +54,16 @@ def is_readable_name(name: str) -> bool:
     return suffix in MARKDOWN or suffix in TEXT or (not suffix and stem in NAMES)
 
 
-def read(path: str, limit: int = MAX_BYTES) -> Source:
-    """The text of a file of at most `limit` bytes; raises `Unreadable`."""
-    data, status = _bytes(path, limit)
+def read(path: str, limit: int = MAX_BYTES, *, root: str = "") -> Source:
+    """The text of a file of at most `limit` bytes; raises `Unreadable`.
+
+    A file that a link leads to must lie below `root`, unless that is empty.
+    """
+    data, status = _bytes(path, limit, root)
     return Source(
         source=source_of(path),
         name=shown(os.path.splitext(os.path.basename(path))[0]),
-        text=_text(data),
+        text=_IMAGE.sub(r"\1…", _text(data)),
         content_hash=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         modified=_time(status.st_mtime),
@@ -57,22 +71,42 @@ def read(path: str, limit: int = MAX_BYTES) -> Source:
     )
 
 
-def _bytes(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+def leaves(path: str, root: str) -> str:
+    """Where a path leads to if links take it out of the folder `root`, else ""."""
+    real = os.path.realpath(path)
+    return "" if real == root or real.startswith(root.rstrip("/") + "/") else real
+
+
+def _bytes(path: str, limit: int, root: str) -> tuple[bytes, os.stat_result]:
     try:
         # Looked at before it is opened: opening a device can already do something.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise Unreadable("not a regular file", gone=True)
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        _check_kind(os.stat(path))
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise Unreadable("not a regular file", gone=True)
-            data = b"" if status.st_size > limit else file.read(limit + 1)
+            _check_kind(status)
+            # Asked of what was opened: a link may have been changed since the folder was looked at.
+            if root and (out := leaves(f"/proc/self/fd/{file.fileno()}" if _PROC else path, root)):
+                raise Unreadable(f"a link that leads out of the folder, to {shown(out)}", gone=True)
+            # What it has now: a file may grow faster than it is read.
+            data = b"" if status.st_size > limit else file.read(status.st_size) or b""
     except (OSError, ValueError) as error:
         raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if len(data) > limit or status.st_size > limit:
-        size = max(status.st_size, len(data)) / 2**20
-        raise Unreadable(f"too large: {size:.1f} MiB, the limit is {limit / 2**20:g} MiB; split it", gone=True)
+    if status.st_size > limit:
+        raise Unreadable(
+            f"too large: {status.st_size / 2**20:.1f} MiB, the limit is {limit / 2**20:g} MiB; split it", gone=True
+        )
     return data, status
+
+
+_PROC = os.path.isdir("/proc/self/fd")
+_KERNEL = frozenset(os.stat(path).st_dev for path in ("/proc/self", "/sys/kernel") if os.path.isdir(path))
+
+
+def _check_kind(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable("not a regular file", gone=True)
+    if status.st_dev in _KERNEL:
+        raise Unreadable("made by the kernel while it is read, so not a document", gone=True)
 
 
 def _text(data: bytes) -> str:

@@ -6,37 +6,45 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentd.retrieval.readers import is_readable_name
+from agentd.retrieval.readers import is_readable_name, leaves, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A file to read, or with a `reason` something to leave out."""
+    """A file to read, or with a `reason` something to leave out.
+
+    `root`, if not empty, is the folder that it must not leave.
+    """
 
     path: str
     reason: str = ""
+    root: str = ""
 
 
 def walk(path: str) -> Iterator[Found]:
-    """`path` itself, whatever its name, or the files below it; hidden ones and folders seen before are passed over."""
+    """`path` itself, whatever its name, or the files below it; hidden ones and folders seen before are passed over.
+
+    Links below a folder are followed within it; one that leads out of it has a reason.
+    """
     if not os.path.isdir(path):
         yield Found(path=path)
         return
     seen: set[tuple[int, int]] = set()
     # A stack instead of recursion: folders may be nested deeper than Python calls.
-    folders = [_entries(path, seen)]
+    root = os.path.realpath(path)
+    folders = [_entries(path, root, seen)]
     while folders:
         for found in folders[-1]:
             if isinstance(found, Found):
                 yield found
                 continue
-            folders.append(_entries(found.path, seen))
+            folders.append(_entries(found.path, root, seen))
             break
         else:
             folders.pop()
 
 
-def _entries(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.DirEntry[str]]:
+def _entries(folder: str, root: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.DirEntry[str]]:
     try:
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
@@ -48,10 +56,12 @@ def _entries(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.Dir
         yield Found(path=folder, reason=f"cannot be read: {error.strerror}")
         return
     for entry in entries:
-        if _is_folder(entry):
+        if entry.is_symlink() and (out := leaves(entry.path, root)):
+            yield Found(path=entry.path, reason=f"a link that leads out of the folder, to {shown(out)}")
+        elif _is_folder(entry):
             yield entry
         elif is_readable_name(entry.name):
-            yield Found(path=entry.path)
+            yield Found(path=entry.path, root=root)
         else:
             suffix = os.path.splitext(entry.name)[1]
             kind = f"{suffix} files are" if suffix else "files without a suffix are"
@@ -66,8 +76,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def vanished(path: str) -> bool:
-    """Whether there certainly is no such file any more; not where it is only out of reach."""
+def vanished(path: str, root: str = "") -> bool:
+    """Whether there certainly is no such file any more below `root`; not where it is only out of reach."""
+    if root and leaves(path, root):
+        return True
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
