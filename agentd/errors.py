@@ -52,6 +52,10 @@ class StateInUse(StateError):
         self.pid = pid
 
 
+class Unreadable(StateError):
+    """The file of a pending event does not hold the event any more; `Pending.set_aside` is what is left to do."""
+
+
 class Unreachable(AgentdError):
     """No daemon answers, or it does not let us in."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -16,6 +17,10 @@ from typing import Protocol
 from agentd.ownership import own_directory
 
 READ_BYTES = 16 * 1024
+MOST_BYTES = 64 * 1024 * 1024
+"""No file that is read whole is larger."""
+
+A_LINK, A_DIRECTORY = "a link", "a directory"
 
 MEANING = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -49,6 +54,13 @@ def explain(error: OSError) -> str:
     return MEANING.get(error.errno or 0, error.strerror or str(error))
 
 
+class NotOurs(OSError):
+    """A file that agentd did not write: no regular one, somebody else's, or far too large."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(errno.EBADMSG, why)
+
+
 class Files(Protocol):
     """The operations. Paths are absolute; descriptors are valid until `close`."""
 
@@ -58,8 +70,12 @@ class Files(Protocol):
 
     def names(self, directory: str) -> list[str]: ...
 
+    def odd(self, directory: str) -> dict[str, str]:
+        """What is there besides regular files: name -> what it is."""
+        ...
+
     def read(self, path: str) -> bytes:
-        """The whole of a regular file; a link or device is an error or empty, and never waited for."""
+        """The whole of a regular file of ours, at most `MOST_BYTES`; an error for anything else, never waited for."""
         ...
 
     def create(self, path: str) -> int:
@@ -96,7 +112,13 @@ class Files(Protocol):
         """Make everything durable that anybody wrote to this file system."""
         ...
 
-    def free_bytes(self, directory: str) -> int: ...
+    def free_bytes(self, directory: str) -> int:
+        """How many may still be written; OSError if the file system is read-only."""
+        ...
+
+    def device(self, directory: str) -> int:
+        """Which file system it is on; names are moved and linked only within one."""
+        ...
 
     def network_type(self, directory: str) -> str:
         """The name of the network file system that it is on, "" for a local one."""
@@ -126,6 +148,21 @@ def synced_directory(files: Files, path: str) -> Iterator[None]:
             files.close(fd)
 
 
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return A_LINK
+    return A_DIRECTORY if entry.is_dir(follow_symlinks=False) else "not a regular file"
+
+
+def _refuse_foreign(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise NotOurs("it is not a regular file")
+    if found.st_uid not in (os.geteuid(), 0):
+        raise NotOurs(f"it belongs to another user ({found.st_uid})")
+    if found.st_size > MOST_BYTES:
+        raise NotOurs(f"it has {found.st_size:,} bytes, more than any file of agentd's")
+
+
 class OsFiles:
     """Implements `Files` on the operating system."""
 
@@ -135,9 +172,14 @@ class OsFiles:
     def names(self, directory: str) -> list[str]:
         return os.listdir(directory)
 
+    def odd(self, directory: str) -> dict[str, str]:
+        with os.scandir(directory) as found:
+            return {entry.name: _kind(entry) for entry in found if not entry.is_file(follow_symlinks=False)}
+
     def read(self, path: str) -> bytes:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            _refuse_foreign(os.fstat(fd))
             data = os.read(fd, READ_BYTES)
             if len(data) < READ_BYTES:
                 return data
@@ -190,7 +232,12 @@ class OsFiles:
 
     def free_bytes(self, directory: str) -> int:
         found = os.statvfs(directory)
+        if found.f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), directory)
         return found.f_bavail * found.f_frsize
+
+    def device(self, directory: str) -> int:
+        return os.stat(directory).st_dev
 
     def network_type(self, directory: str) -> str:
         buffer = ctypes.create_string_buffer(256)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 import time
 from collections.abc import Callable
 
-ID_PATTERN = re.compile(r"[0-9a-f]{16}-[0-9a-f]{8}")
-"""16 hex digits that only ever grow (nanoseconds since 1970 while the clock behaves), 8 random ones."""
+ID_PATTERN = re.compile(r"[0-9a-e][0-9a-f]{15}-[0-9a-f]{8}")
+"""16 hex digits that only ever grow (nanoseconds since 1970 while the clock behaves), 8 random ones.
+
+None begins with f, so that after whatever id is found on a disk there is room for later ones.
+"""
 
 
 NO_ID = "0000000000000000-00000000"
 """Sorts before every id."""
+
+
+def following(identifier: str) -> str:
+    """An id of the same moment that follows from this one, so that what is made anew after a crash is the same."""
+    return f"{identifier[:16]}-{hashlib.sha256(identifier.encode()).hexdigest()[:8]}"
 
 
 def is_id(text: str) -> bool:
@@ -39,5 +48,6 @@ class IdSource:
         return f"{self._last:016x}-{self._random.getrandbits(32):08x}"
 
     def seen(self, identifier: str) -> None:
-        """Never give an id that sorts before this one (found on disk)."""
-        self._last = max(self._last, int(identifier[:16], 16))
+        """Never give an id that sorts before this one (found on disk); what is no id is passed over."""
+        if is_id(identifier):
+            self._last = max(self._last, int(identifier[:16], 16))

@@ -263,4 +263,5 @@ async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) ->
             PendingDirectory(state_dir, clock=clock, allow_network_fs=allow_network_fs) as pending,
             Store(state_dir / "agentd.db", load_migrations("agentd")) as store,
         ):
+            await pending.tell_lost()
             yield Letters(pending, Sessions(store, IdSource(), clock), clock=clock)

@@ -17,6 +17,8 @@ from agentd.errors import StateError
 
 log = logging.getLogger(__name__)
 
+SHARED = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run")
+"""Directories that must never be closed to others, whoever they belong to."""
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
 
@@ -24,7 +26,7 @@ _OTHERS_WRITE = 0o022
 def own_directory(path: str) -> None:
     """Make it with its parents, mode 0700; one that is there is closed to others, with a word where they could write.
 
-    `StateError` if it is not ours, or shared by everybody as /tmp is; OSError where the system refuses.
+    `StateError` if it is not ours, or one of those that everybody shares; OSError where the system refuses.
     """
     try:
         os.makedirs(path, mode=0o700)
@@ -39,7 +41,7 @@ def _take(path: str) -> None:
     if link.st_uid not in (os.geteuid(), 0):
         raise _theirs(f"{path}, which is a link,", link.st_uid)
     mode = stat.S_IMODE(found.st_mode)
-    if mode & stat.S_ISVTX or os.path.samestat(found, os.stat("/")):
+    if any(os.path.samestat(found, os.stat(shared)) for shared in SHARED if os.path.isdir(shared)):
         raise StateError(
             f"the directory {path} is one that everybody shares; choose one for agentd alone with --state-dir."
         )
@@ -63,7 +65,7 @@ def _followed(path: str) -> os.stat_result:
         raise StateError(f"{path} is a link to nothing; make the directory that it names, or remove it.") from None
     if not stat.S_ISDIR(found.st_mode):
         raise StateError(
-            f"{path} is {_kind(found.st_mode)}, not a directory; look at it, move it away, and start again."
+            f"{path} cannot be used: it is {_kind(found.st_mode)}, not a directory; move it away and start again."
         )
     return found
 

@@ -106,6 +106,10 @@ class Pending(Protocol):
         """Given up: into the dead letters with its log and reason, and `notice`, if any, becomes pending."""
         ...
 
+    async def set_aside(self, turn_id: str, why: str) -> None:
+        """Its file is `Unreadable`: into corrupt/ with its log, and a notice for its address becomes pending."""
+        ...
+
 
 class Progress(Protocol):
     """The log beside an event: lines that survive a crash."""
@@ -132,7 +136,9 @@ class WorkList(Protocol):
 
     def entries(self) -> Mapping[str, Entry]: ...
 
-    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
+        """`Unreadable` if its file is damaged or gone; another `StateError` may pass."""
+        ...
 
 
 # --- Bus -------------------------------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict
             ) as pending,
             Store(directory / "documents.db", load_migrations("agentd.retrieval")) as documents,
         ):
+            await pending.tell_lost()
             now = clock.now()
             waiting = (entry for entry in pending.entries().values() if entry.outbound_id and entry.not_before)
             deferred = {entry.lane for entry in waiting if entry.not_before and entry.not_before > now}

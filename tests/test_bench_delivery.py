@@ -57,7 +57,7 @@ async def test_a_filled_directory_is_found_whole_and_a_daemon_starts_on_it(tmp_p
     state = tmp_path / "s"
     recovery.fill(state, 20)
     async with PendingDirectory(state) as pending:
-        assert len(pending.entries()) == 20 and not pending.set_aside
+        assert len(pending.entries()) == 20 and not pending.aside
         assert sum(bool(entry.outbound_id) for entry in pending.entries().values()) == 10
     started = await recovery.start(state)
     assert started.seconds > 0 and started.memory > 1

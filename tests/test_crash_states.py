@@ -10,7 +10,7 @@ import pytest
 from agentd.pending import file as pending_file
 from agentd.pending import recovery
 from agentd.pending.log import Line
-from agentd.pending.moves import Layout, Moves
+from agentd.pending.moves import Moves
 from agentd.ports import Entry
 from agentd.testing.crash import CrashExplorer, Violation
 from agentd.testing.files import SimFiles
@@ -120,10 +120,10 @@ def test_a_missing_checksum_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_recovery_that_raises_on_a_bad_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(layout: Layout, files: SimFiles, aside: dict[str, str]) -> None:
+    def refuse(files: SimFiles, directory: str, corrupt: str, aside: dict[str, str]) -> None:
         if aside:
             raise ValueError(f"bad files: {aside}")
 
-    monkeypatch.setattr(recovery, "_set_aside", refuse)
+    monkeypatch.setattr(recovery, "set_aside", refuse)
     with pytest.raises(ValueError, match="bad files"):
         explore(SimFiles())

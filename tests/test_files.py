@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import StateError
-from agentd.files import OsFiles, explain, synced_directory, write_all
+from agentd.files import MOST_BYTES, OsFiles, explain, synced_directory, write_all
 
 
 class ShortFiles(OsFiles):
@@ -79,7 +79,13 @@ def test_links_are_not_followed_and_pipes_not_waited_for(tmp_path: Path) -> None
         OsFiles().read(str(tmp_path / "link"))
     with pytest.raises(OSError, match="symbolic"):
         OsFiles().append(str(tmp_path / "link"))
-    assert OsFiles().read(str(tmp_path / "pipe")) == b""
+    with pytest.raises(OSError, match="not a regular file"):
+        OsFiles().read(str(tmp_path / "pipe"))
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", MOST_BYTES + 1)
+    with pytest.raises(OSError, match="more than any file of agentd's"):
+        OsFiles().read(str(tmp_path / "hole"))
+    assert set(OsFiles().odd(str(tmp_path))) == {"link", "pipe"}
 
 
 def test_a_directory_is_private_also_when_it_was_not(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
 
-@pytest.mark.parametrize("before", [0o777, 0o775, 0o755, 0o500])
+@pytest.mark.parametrize("before", [0o1777, 0o777, 0o775, 0o755, 0o500])
 def test_a_directory_of_ours_becomes_ours_alone(tmp_path: Path, before: int, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "s"
     path.mkdir()
@@ -56,14 +56,13 @@ def test_what_somebody_else_owns_is_refused_and_stays_as_it_is(tmp_path: Path, w
     assert mode(real) == 0o755
 
 
-def test_a_directory_that_everybody_shares_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "tmp"
-    path.mkdir()
-    path.chmod(0o1777)
-    for shared in (str(path), "/") if os.geteuid() == 0 else (str(path),):
+@as_root
+def test_a_directory_that_everybody_shares_is_refused() -> None:
+    for shared in ("/", "/tmp"):
+        before = mode(Path(shared))
         with pytest.raises(StateError, match="everybody shares"):
             own_directory(shared)
-    assert mode(path) == 0o1777
+        assert mode(Path(shared)) == before
 
 
 def test_a_link_to_nothing_and_a_file_are_refused(tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ class Lives(RuleBasedStateMachine):
         self.world.told({"begin": -1, "op": "drop", "keys": [name]})
         self.world.told({"done": -1})
         self._crash(left)
-        assert f"{name}.event" in self.pending.set_aside
+        assert f"{name}.event" in self.pending.aside
 
     # --- what always holds ---
 

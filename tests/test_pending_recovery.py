@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agentd.errors import NewerVersion
-from agentd.events import InboundEvent, OutboundEvent
-from agentd.ids import NO_ID
+from agentd.errors import NewerVersion, Unreadable
+from agentd.events import InboundEvent, OutboundEvent, encode
+from agentd.ids import NO_ID, following
 from agentd.pending import PendingDirectory
-from agentd.pending.file import encode_file, header_of
+from agentd.pending.file import digest, encode_file, header_of, seal
+from agentd.pending.log import Line, encode_line
 from tests.builders import inbound, outbound
 from tests.pending_files import directory, in_pending
 
@@ -37,10 +41,10 @@ async def test_a_file_of_a_newer_version_refuses_the_start_and_nothing_is_touche
     async with directory(tmp_path) as opened:
         await opened.accept(event)
     path = tmp_path / "pending" / f"{event.id}.event"
-    newer = path.read_bytes().replace(b'{"v":1,', b'{"v":2,', 1)
+    newer = seal({"v": 2, "what": "ever"}) + b"\n"
     path.write_bytes(newer)
     (tmp_path / "pending" / "foreign").write_text("x")
-    (tmp_path / "pending" / "left.tmp").write_text("x")
+    (tmp_path / "pending" / f"{event.id}.1.tmp").write_text("x")
     before = in_pending(tmp_path)
     with pytest.raises(NewerVersion, match="version 2") as caught:
         async with directory(tmp_path):
@@ -70,7 +74,7 @@ async def test_torn_empty_and_foreign_files_are_set_aside_and_the_rest_is_answer
     (where / f"{inbound().id}.event").write_bytes(whole.read_bytes())
     async with directory(tmp_path) as opened:
         assert list(opened.entries()) == [events[3].id]
-        assert len(opened.set_aside) == 9
+        assert len(opened.aside) == 9
     assert len(os.listdir(tmp_path / "corrupt")) == 9
     assert (tmp_path / "corrupt" / "folder" / "inside").read_text() == "kept"
     assert in_pending(tmp_path) == [whole.name]
@@ -128,7 +132,7 @@ async def test_what_a_killed_process_was_told_is_there(tmp_path: Path) -> None:
         for turn_id in entries:
             event = await opened.load(turn_id)
             assert told[turn_id] < 2 or event.type == "outbound"
-        assert len(opened.set_aside) <= 8
+        assert len(opened.aside) <= 8
 
 
 # --- what is left of moves that were cut off ---
@@ -174,7 +178,7 @@ async def test_of_two_questions_with_one_key_the_refused_one_goes(tmp_path: Path
     lay(tmp_path, refused, accepted)
     async with directory(tmp_path) as opened:
         assert list(opened.entries()) == [accepted.id]
-        assert opened.set_aside == (f"{refused.id}.event",)
+        assert opened.aside == (f"{refused.id}.event",)
 
 
 async def test_leftovers_are_removed(tmp_path: Path) -> None:
@@ -215,3 +219,239 @@ async def test_the_greatest_id_counts_also_when_it_is_an_answers(tmp_path: Path)
     lay(tmp_path, answer)
     async with directory(tmp_path) as opened:
         assert opened.last_id == answer.id
+
+
+# --- one bad file harms itself alone ---
+
+
+def sealed(event: InboundEvent | OutboundEvent, body: bytes | None = None, **index: Any) -> bytes:
+    """The file of an event with a body, or with fields of its index, that are not its own; each checksum holds."""
+    line, own = encode_file(event).split(b"\n", 1)
+    body = own if body is None else body
+    fields = json.loads(line)["index"]
+    for place, value in index.items():
+        fields[FIELDS.index(place)] = value
+    return seal({"v": 1, "len": len(body), "sha256": digest(body), "index": fields}) + b"\n" + body
+
+
+FIELDS = ("kind", "event", "turn", "session", "key", "address", "answers")
+LINES: dict[str, Line] = {
+    "without a field": {"line": "started"},
+    "a word for a number": {"line": "part", "n": "1"},
+    "no time": {"line": "deferred", "until": "yesterday", "attempt": 1, "error": "x"},
+    "a time without a zone": {"line": "deferred", "until": "2026-01-01T00:00:00", "attempt": 1, "error": "x"},
+    "half a character": {"line": "deferred", "until": None, "attempt": 1, "error": "\ud83d"},
+    "a count that no file has": {"line": "deferred", "until": None, "attempt": 10**30, "error": "x"},
+    "parts that are no texts": {"line": "sending", "parts": [["a"]]},
+    "a kind that is a list": {"line": ["started"]},
+}
+BAD: dict[str, Callable[[Path], object]] = {
+    "a digit of the version flipped": lambda path: path.write_bytes(
+        encode_file(inbound(id=path.stem)).replace(b'{"v":1', b'{"v":9', 1)
+    ),
+    "a list for the session": lambda path: path.write_bytes(sealed(inbound(id=path.stem), session=[1])),
+    "a list for the key": lambda path: path.write_bytes(sealed(inbound(id=path.stem), key=[1])),
+    "a list in the address": lambda path: path.write_bytes(sealed(inbound(id=path.stem), address=["a", [1], "c", ""])),
+    "half a character": lambda path: path.write_bytes(sealed(inbound(id=path.stem), session="\ud83d")),
+    "an unknown kind": lambda path: path.write_bytes(sealed(inbound(id=path.stem), kind="other")),
+    "a number of answers": lambda path: path.write_bytes(sealed(inbound(id=path.stem), kind="outbound", answers=5)),
+    "a directory": Path.mkdir,
+    "a directory with a file": lambda path: full_directory(path),
+    "a FIFO": os.mkfifo,
+    "a link": lambda path: path.symlink_to("/etc/passwd"),
+    "a hole of a gigabyte": lambda path: hole(path),
+    "no right to read": lambda path: closed(path),
+}
+
+
+def full_directory(path: Path) -> None:
+    path.mkdir()
+    (path / "a").write_text("a")
+
+
+def hole(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 30)
+
+
+def closed(path: Path) -> None:
+    path.write_bytes(encode_file(inbound(id=path.stem)))
+    path.chmod(0)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+
+
+def fresh(tmp_path: Path) -> tuple[InboundEvent, Path, Path]:
+    """A question that is pending, and the two directories."""
+    event = inbound()
+    pending = lay(tmp_path, event)
+    (tmp_path / "dead").mkdir()
+    return event, pending, tmp_path / "dead"
+
+
+@pytest.mark.parametrize("where", ["pending", "dead"])
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_bad_file_is_set_aside_and_the_rest_goes_on(tmp_path: Path, kind: str, where: str) -> None:
+    event, *_ = fresh(tmp_path)
+    bad = tmp_path / where / f"{inbound().id}.event"
+    BAD[kind](bad)
+    async with directory(tmp_path) as opened:
+        assert list(opened.entries()) == [event.id]
+        assert list(await opened.corrupt()) == [bad.name]
+        assert await opened.dead() == []
+
+
+@pytest.mark.parametrize("where", ["pending", "dead"])
+async def test_only_a_sealed_version_is_a_newer_one(tmp_path: Path, where: str) -> None:
+    event, *_ = fresh(tmp_path)
+    (tmp_path / where / f"{inbound().id}.event").write_bytes(seal({"v": 2}) + b"\n")
+    opened = directory(tmp_path)
+    if where == "pending":
+        with pytest.raises(NewerVersion):
+            await opened.__aenter__()
+    else:
+        async with opened:
+            assert list(opened.entries()) == [event.id]
+            assert not await opened.corrupt()
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a FIFO", "a link", "a hole of a gigabyte"])
+async def test_a_bad_log_is_set_aside_and_its_event_goes_on(tmp_path: Path, kind: str) -> None:
+    event, pending, dead = fresh(tmp_path)
+    given_up = inbound()
+    (dead / f"{given_up.id}.event").write_bytes(encode_file(given_up))
+    orphan = inbound().id
+    for path in (pending / f"{event.id}.log", dead / f"{given_up.id}.log", pending / f"{orphan}.log"):
+        BAD[kind](path)
+    async with directory(tmp_path) as opened:
+        assert list(opened.entries()) == [event.id]
+        await opened.started(event.id, alone=False)
+        assert [letter.id for letter in await opened.dead()] == [given_up.id]
+    async with directory(tmp_path) as opened:
+        assert opened.entries()[event.id].starts == 1
+
+
+@pytest.mark.parametrize("kind", LINES)
+async def test_a_line_of_another_form_is_left_out(tmp_path: Path, kind: str) -> None:
+    event, pending, dead = fresh(tmp_path)
+    (pending / f"{event.id}.log").write_bytes(
+        encode_line({"of": event.id, **LINES[kind]}) + encode_line({"of": event.id, "line": "started", "alone": False})
+    )
+    given_up = inbound()
+    (dead / f"{given_up.id}.event").write_bytes(encode_file(given_up))
+    (dead / f"{given_up.id}.log").write_bytes(
+        encode_line({"of": given_up.id, **LINES[kind]})
+        + encode_line({"of": given_up.id, "line": "buried", "reason": "r", "time": "never"})
+    )
+    async with directory(tmp_path) as opened:
+        assert replace(opened.entries()[event.id], starts=0, running=False) == header_of(event).entry()
+        assert opened.entries()[event.id].starts == 1
+        [letter] = await opened.dead()
+        assert (letter.id, letter.time) == (given_up.id, None)
+
+
+@pytest.mark.parametrize("content", ["", "another", "directory"])
+async def test_what_only_has_the_name_of_a_dead_letter_takes_nothing_away(tmp_path: Path, content: str) -> None:
+    event, _, dead = fresh(tmp_path)
+    path = dead / f"{event.id}.event"
+    if content == "directory":
+        path.mkdir()
+    else:
+        path.write_bytes(encode_file(inbound("another", id=event.id)) if content else b"")
+    async with directory(tmp_path) as opened:
+        assert list(opened.entries()) == [event.id]
+        assert list(await opened.corrupt()) == [path.name]
+
+
+async def test_a_body_that_is_no_event_is_set_aside_when_it_is_due_and_its_sender_is_told(tmp_path: Path) -> None:
+    fresh(tmp_path)
+    bodies = (b"hello", b"[]", b'{"type":"turn_finished"}', encode(inbound()).replace(b"{", b'{"new":1,', 1))
+    events = [inbound() for _ in bodies]
+    for event, body in zip(events, bodies, strict=True):
+        (tmp_path / "pending" / f"{event.id}.event").write_bytes(sealed(event, body))
+    async with directory(tmp_path) as opened:
+        for event in events:
+            with pytest.raises(Unreadable):
+                await opened.load(event.id)
+            await opened.set_aside(event.id, "why")
+            told = await opened.load(following(event.id))
+            assert isinstance(told, OutboundEvent)
+            assert (told.address, told.session_id, told.answers) == (event.address, event.session_id, ())
+            assert told.text.startswith("Your message could not be read from the disk and was not answered")
+        assert len(await opened.corrupt()) == 4
+    async with directory(tmp_path) as opened:
+        assert len(opened.entries()) == 5
+
+
+@pytest.mark.parametrize("damage", ["header", "body", "cut"])
+async def test_the_sender_of_a_lost_message_is_told_once(tmp_path: Path, damage: str) -> None:
+    asked, answered = inbound(), inbound()
+    for event in (asked, outbound(answered)):
+        [path] = [lay(tmp_path, event) / f"{header_of(event).name}.event"]
+        data = path.read_bytes()
+        flipped = {
+            "header": data.replace(b'{"v":1', b'{"v":3', 1),
+            "body": data.replace(b'"text":"h', b'"text":"j', 1),
+            "cut": data[:-7],
+        }
+        path.write_bytes(flipped[damage])
+    for _ in range(2):
+        async with directory(tmp_path) as opened:
+            await opened.tell_lost()
+            told = [await opened.load(name) for name in opened.entries()]
+            assert [event.text.partition(" could")[0] for event in told] == [
+                "Your message",
+                "The answer to your message",
+            ]
+            assert all(event.address == asked.address for event in told)
+
+
+async def test_a_file_that_vanished_is_told_as_well(tmp_path: Path) -> None:
+    event, pending, _ = fresh(tmp_path)
+    async with directory(tmp_path) as opened:
+        (pending / f"{event.id}.event").unlink()
+        with pytest.raises(Unreadable, match="No such file"):
+            await opened.load(event.id)
+        await opened.set_aside(event.id, "it is gone")
+        assert list(opened.entries()) == [following(event.id)]
+
+
+async def test_names_that_nobody_can_read_are_set_aside(tmp_path: Path) -> None:
+    event, pending, _ = fresh(tmp_path)
+    raw = [b"\xff\xfe.event", b"..event", b"a\nb\x1b[31m.event", b".hidden", b"x" * 255, b"mine.tmp"]
+    names = [pending / os.fsdecode(name) for name in raw]
+    for _ in range(2):
+        for name in names:
+            name.write_text("x")
+        async with directory(tmp_path) as opened:
+            assert list(opened.entries()) == [event.id]
+    assert len(os.listdir(tmp_path / "corrupt")) == 2 * len(names)
+
+
+async def test_a_flood_of_foreign_files_is_counted_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    event, pending, _ = fresh(tmp_path)
+    for n in range(500):
+        (pending / f"junk {n}").touch()
+    async with directory(tmp_path) as opened:
+        assert list(opened.entries()) == [event.id]
+    assert len(caplog.records) < 60
+    assert "450 more files" in caplog.text
+
+
+async def test_an_id_that_leaves_no_room_for_later_ones_is_not_one_of_ours(tmp_path: Path) -> None:
+    event, *_ = fresh(tmp_path)
+    for where in ("pending", "dead"):
+        (tmp_path / where / "ffffffffffffffff-00000000.event").write_bytes(encode_file(event))
+    async with directory(tmp_path) as opened:
+        assert opened.last_id == event.id
+        assert len(await opened.corrupt()) == 2
+
+
+async def test_what_lies_in_the_place_of_corrupt_keeps_its_content(tmp_path: Path) -> None:
+    event, pending, _ = fresh(tmp_path)
+    (tmp_path / "corrupt").write_text("mine")
+    (pending / "foreign").touch()
+    async with directory(tmp_path) as opened:
+        assert list(opened.entries()) == [event.id]
+        assert list(await opened.corrupt()) == ["foreign"]
+    assert (tmp_path / "corrupt.1").read_text() == "mine"

@@ -11,7 +11,7 @@ import pytest
 from agentd.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.conversation import Conversations
-from agentd.errors import StateError
+from agentd.errors import StateError, Unreadable
 from agentd.events import (
     Buried,
     Event,
@@ -332,16 +332,30 @@ async def test_an_answer_that_the_disk_refuses_is_stored_later_and_made_once(
     assert len(house.model.requests) == 1
 
 
-async def test_a_question_that_cannot_be_read_back_is_buried_and_the_session_goes_on() -> None:
+async def test_a_question_that_cannot_be_read_back_is_set_aside_and_the_session_goes_on() -> None:
     house = House()
-    house.pending.fail("load", StateError("the event is damaged"))
+    house.pending.fail("load", Unreadable("the event is damaged"))
     bad, good = inbound("bad"), inbound("good")
     async with house.running():
         await house.bus.publish(bad)
         await house.bus.publish(good)
         await house.until(lambda: bool(house.answers()))
     assert house.answers() == ["good"]
-    assert house.pending.dead[bad.id].reason == "the event is damaged"
+    assert house.pending.corrupt[bad.id].reason == "the event is damaged"
+
+
+async def test_a_disk_that_is_away_for_a_while_costs_a_question_nothing_but_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent_module, "STORE_RETRY_SECONDS", (0.0,))
+    house = House()
+    for move in ("load", "started"):
+        house.pending.fail(move, StateError("too many files are open"))  # type: ignore[arg-type]
+    async with house.running():
+        await house.bus.publish(inbound("hello"))
+        await house.until(lambda: bool(house.answers()))
+    assert house.answers() == ["hello"]
+    assert not house.pending.corrupt and not house.pending.dead
 
 
 async def test_messages_of_channels_that_do_not_run_here_are_left_alone() -> None:

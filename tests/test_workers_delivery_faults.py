@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agentd.delivery import Policy
-from agentd.errors import Permanent, Retry, StateError
+from agentd.errors import Permanent, Retry, StateError, Unreadable
 from agentd.events import (
     Buried,
     Delivered,
@@ -93,6 +93,21 @@ async def test_a_disk_that_refuses_the_ack_never_makes_it_send_again(error: Exce
         await house.wait_for(Delivered, 2)
         assert texts(house.channel) == ["once", "next"]
         assert house.worker.stats().unrecorded == 0 and not house.pending.entries()
+
+
+async def test_an_answer_that_cannot_be_read_back_is_set_aside_and_a_notice_goes_in_its_place() -> None:
+    house = House()
+    house.pending.fail("load", Unreadable("the event is damaged"))
+    async with running(house):
+        await house.answer("lost")
+        await house.wait_for(Delivered, 1)
+        await house.answer("next")
+        await house.wait_for(Delivered, 2)
+        told, following = texts(house.channel)
+        assert told.startswith("The answer to your message could not be read from the disk")
+        assert following == "next"
+        assert [letter.reason for letter in house.pending.corrupt.values()] == ["the event is damaged"]
+        assert not house.pending.entries()
 
 
 async def test_a_disk_that_refuses_to_bury_is_asked_again() -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from agentd.conversation import Conversation, Conversations
-from agentd.errors import AgentdError, StateError
+from agentd.errors import AgentdError, Unreadable
 from agentd.events import (
     OWNER,
     Buried,
@@ -23,11 +22,13 @@ from agentd.events import (
     TurnStarted,
 )
 from agentd.fair import Ready
-from agentd.ids import IdSource
+from agentd.ids import IdSource, following
 from agentd.ports import Bus, Clock, Gap, Pending, Progress, WorkList
 from agentd.turn import Turn, Turns
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_ALONE = 3
 """How often a turn may take the daemon down while it runs alone before it is put aside."""
@@ -232,9 +233,9 @@ class AgentWorker:
     async def _run_turn(self, session_id: str, running: _Running, *, alone: bool) -> None:
         turn_id = running.turn_id
         try:
-            inbound = await self._pending.load(turn_id)
-        except StateError as error:
-            await self._bury_unreadable(turn_id, session_id, str(error))
+            inbound = await self._insist(turn_id, lambda: self._pending.load(turn_id))
+        except Unreadable as error:
+            await self._set_aside(turn_id, session_id, str(error))
             return
         if not isinstance(inbound, InboundEvent):
             return
@@ -244,14 +245,14 @@ class AgentWorker:
         if turn_id in self._recovered and (outbound := await self._sessions.finished(turn_id)) is not None:
             await self._persist(self._bus.publish, outbound)
             return
-        await self._pending.started(turn_id, alone=alone)
+        await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
         attempt = self._pending.entries()[turn_id].starts
         await self._bus.publish(TurnStarted(**self._event(turn_id, session_id), attempt=attempt))
         turn = self._turns.begin(inbound, attempt)
         try:
             outbound = await self._answer(turn, running)
         except asyncio.CancelledError:
-            await self._pending.parked(turn_id)
+            await self._park(turn_id)
             raise
         await self._end(inbound, outbound)
 
@@ -279,26 +280,38 @@ class AgentWorker:
         )
 
     async def _persist(self, store: Callable[[OutboundEvent], Awaitable[None]], outbound: OutboundEvent) -> None:
-        """Repeat until the disk takes it: an answer that was made is never thrown away, nor made twice."""
+        """An answer that was made is never thrown away, nor made twice."""
+        await self._insist(outbound.turn_id, lambda: store(outbound))
+
+    async def _insist(self, turn_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Repeat until the disk takes it, or says that it never will (`Unreadable`)."""
         for wait in chain(STORE_RETRY_SECONDS, repeat(STORE_RETRY_SECONDS[-1])):
             try:
-                await store(outbound)
-                return
+                return await work()
+            except Unreadable:
+                raise
             except (AgentdError, OSError) as error:
-                log.error("turn %s: its answer is not stored yet (%s); again in %g s", outbound.turn_id, error, wait)
+                log.error("turn %s waits for the disk (%s); again in %g s", turn_id, error, wait)
                 await asyncio.sleep(wait)
+        raise AssertionError("the last wait repeats")
 
-    async def _bury_unreadable(self, turn_id: str, session_id: str, reason: str) -> None:
-        """A question whose file went bad while the daemon ran: one bad file harms one turn."""
+    async def _park(self, turn_id: str) -> None:
+        try:
+            await self._pending.parked(turn_id)
+        except AgentdError as error:
+            log.error("turn %s: that it was parked could not be noted: %s", turn_id, error)
+
+    async def _set_aside(self, turn_id: str, session_id: str, reason: str) -> None:
+        """A question whose file went bad: one bad file harms one turn, and its sender is told."""
         log.error("turn %s cannot be answered: %s", turn_id, reason)
-        await self._pending.bury(turn_id, reason)
+        await self._insist(turn_id, lambda: self._pending.set_aside(turn_id, reason))
         await self._bus.publish(Buried(**self._event(turn_id, session_id), dead_id=turn_id, reason=reason))
 
     async def _put_aside(self, inbound: InboundEvent) -> None:
         """A message that took the daemon down again and again while it ran alone is buried; its sender is told."""
         reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
         notice = OutboundEvent(
-            id=_notice_id(inbound.turn_id),
+            id=following(inbound.turn_id),
             time=self._clock.now(),
             turn_id=inbound.turn_id,
             session_id=inbound.session_id,
@@ -315,8 +328,3 @@ class AgentWorker:
         await self._bus.publish(
             Buried(**self._event(inbound.turn_id, inbound.session_id), dead_id=inbound.id, reason=reason)
         )
-
-
-def _notice_id(turn_id: str) -> str:
-    """An id that follows from the turn's, so that a notice that is written again after a crash is the same one."""
-    return f"{turn_id[:16]}-{hashlib.sha256(turn_id.encode()).hexdigest()[:8]}"

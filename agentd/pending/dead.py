@@ -10,7 +10,7 @@ from typing import Literal
 
 from agentd.errors import NewerVersion, NotFound, StateError
 from agentd.events import Address, InboundEvent, OutboundEvent
-from agentd.files import Files
+from agentd.files import Files, NotOurs
 from agentd.ids import is_id
 from agentd.pending.file import Damaged, Header, decode_file, decode_header
 from agentd.pending.log import Line, apply, lines_of
@@ -41,6 +41,8 @@ class DeadLetters:
     def __init__(self, layout: Layout, files: Files) -> None:
         self._at = layout
         self._files = files
+        self._told: set[str] = set()
+        """Files that were told to be unreadable."""
 
     def all(self) -> list[DeadLetter]:
         """In the order of their ids; a file that cannot be read is logged and left out."""
@@ -67,12 +69,19 @@ class DeadLetters:
             path = self._at.dead_event(dead_id)
             try:
                 header = decode_header(self._files.read(path), path)
+                letter = self._letter(header)
             except FileNotFoundError:
                 continue
             except (Damaged, NewerVersion, OSError) as error:
-                log.error("the dead letter %s cannot be read: %s", path, error)
+                self._tell(path, error)
                 continue
-            yield self._letter(header)
+            yield letter
+
+    def _tell(self, path: str, error: Exception) -> None:
+        """Once: the letters are looked at again and again."""
+        if path not in self._told:
+            self._told.add(path)
+            log.error("%s cannot be read: %s", path, error)
 
     def _letter(self, header: Header) -> DeadLetter:
         lines = self._log(header.event_id)
@@ -96,9 +105,13 @@ class DeadLetters:
         return entry
 
     def _log(self, dead_id: str) -> bytes:
+        path = self._at.dead_log(dead_id)
         try:
-            return self._files.read(self._at.dead_log(dead_id))
+            return self._files.read(path)
         except FileNotFoundError:
+            return b""
+        except NotOurs as error:
+            self._tell(path, error)
             return b""
 
     def _read(self, dead_id: str) -> bytes:
@@ -114,4 +127,4 @@ class DeadLetters:
 
 def damaged(what: str, error: Damaged) -> StateError:
     """A file that is not what was written, as a person is told of it."""
-    return StateError(f"{what} is damaged: {error}. The next start of agentd sets it aside in corrupt/.")
+    return StateError(f"{what} is damaged: {error}. Look at its file; `agentd delivery drop` removes a dead letter.")

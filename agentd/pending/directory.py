@@ -8,10 +8,9 @@ disk is written is in `moves`, what a start does in `recovery`; this is what the
 from __future__ import annotations
 
 import asyncio
-import gc
+import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,11 +18,12 @@ from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from agentd.clock import SystemClock
-from agentd.errors import NotAccepted, NotFound, StateError
+from agentd.errors import AgentdError, NotAccepted, NotFound, StateError, Unreadable
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.files import Files, OsFiles, explain
 from agentd.ids import NO_ID, is_id
 from agentd.pending import log as pending_log
+from agentd.pending.aside import UNREADABLE, notice
 from agentd.pending.dead import DeadLetter, DeadLetters, damaged
 from agentd.pending.disk import Disk
 from agentd.pending.file import Damaged, header_of
@@ -45,18 +45,9 @@ CLOSE_SECONDS = 30.0
 """How long closing waits for moves that are under way."""
 PROBE_SECONDS = 5.0
 """How often a disk that refused is asked again."""
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """A start makes many entries and no garbage; the collector would walk them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+LOOK_SECONDS = 2.0
+"""After this long without an answer a disk counts as one that hangs."""
+SILENT = "the disk does not answer; look at the system's log (dmesg) and at what it is mounted from"
 
 
 class PendingDirectory:
@@ -89,10 +80,14 @@ class PendingDirectory:
         self._lanes = Lanes(self._threads, self._wrote)
         self._probe: asyncio.Task[None] | None = None
         self._closing = False
+        self._looking: asyncio.Task[None] | None = None
+        self.silent = False
+        """Whether the disk hung when it was looked at last."""
         self.last_id = NO_ID
         """The greatest id that the recovery found."""
-        self.set_aside: tuple[str, ...] = ()
+        self.aside: tuple[str, ...] = ()
         """Names of the files that the recovery moved to corrupt/."""
+        self._lost: tuple[Entry, ...] = ()
 
     async def __aenter__(self) -> Self:
         try:
@@ -103,7 +98,8 @@ class PendingDirectory:
         self._moves = Moves(self._layout, self._files, self._disk, found.logs)
         self._index = Index(found.entries)
         self.last_id = found.last_id
-        self.set_aside = found.set_aside
+        self.aside = found.set_aside
+        self._lost = found.lost
         if found.entries:
             turns = "1 turn is" if len(found.entries) == 1 else f"{len(found.entries)} turns are"
             log.info("%s pending", turns)
@@ -113,9 +109,10 @@ class PendingDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing = True
-        if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait([self._probe])
+        for task in (self._probe, self._looking):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         for move in await self.settled():
             log.error("the move '%s' did not end within %g s; leaving it behind", move, CLOSE_SECONDS)
         self._threads.close()
@@ -130,8 +127,7 @@ class PendingDirectory:
                     f"the state directory {layout.state} is on a network file system ({network}), which may lose what "
                     "it said is stored: choose a local one with --state-dir, or set pending.allow_network_fs."
                 )
-            with _collector_off():
-                found = recover(layout, self._files)
+            found = recover(layout, self._files)
             self._disk.open()
         except OSError as error:
             raise StateError(
@@ -146,21 +142,61 @@ class PendingDirectory:
         return self._index
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
-        """The event; `StateError` where it is not pending or its file is damaged."""
+        """The event; `Unreadable` if its file is damaged or gone, `StateError` if it is not pending, or not now."""
         self._entry(turn_id)
         if (body := self._index.body(turn_id)) is not None:
             return body
-        return await self._read(f"the event {turn_id}", self._moves.load, turn_id)
+        try:
+            return await self._threads.run(partial(self._moves.load, turn_id))
+        except Damaged as error:
+            why = f"is damaged: {error}"
+        except OSError as error:
+            why = f"cannot be read: {explain(error)}"
+            if error.errno not in (*UNREADABLE, errno.ENOENT):
+                raise StateError(f"the event {turn_id} {why}.") from error
+        self._entry(turn_id)
+        raise Unreadable(f"the event {turn_id} {why}.")
+
+    async def corrupt(self) -> Sequence[str]:
+        """Names of the files that were set aside, now or before, and that nobody has taken away yet."""
+        return await self._read("corrupt/", self._files.names, self._layout.corrupt)
+
+    async def tell_lost(self) -> None:
+        """A notice becomes pending for every event whose file the recovery set aside, if its address could be read."""
+        for lost in self._lost:
+            told = notice(lost, self._clock.now())
+            if told is not None and told.id not in self._index:
+                try:
+                    await self.accept(told)
+                except AgentdError as error:
+                    log.error("nobody is told that %s is lost: %s", lost.id, error)
+        self._lost = ()
 
     @property
     def healthy(self) -> bool:
-        """Whether new messages are taken."""
-        return not self._disk.problem
+        """Whether new messages are taken, as far as is known; `look` finds out."""
+        return not (self._disk.problem or self.silent)
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether nothing is wrong but that the disk is full."""
+        return self._disk.lacks_room and not self.silent
 
     @property
     def problem(self) -> str:
         """Why they are not, and what to do."""
-        return self._disk.problem and f"new messages are refused: {self._disk.problem}"
+        problem = SILENT if self.silent else self._disk.problem
+        return problem and f"new messages are refused: {problem}"
+
+    async def look(self) -> None:
+        """Find out whether new messages are taken, without writing; a disk that hangs is waited for shortly."""
+        if self._closing:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._threads.run(self._disk.look), name="look at the disk")
+        await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
+        self.silent = not self._looking.done()
+        self._wrote()
 
     # --- the moves ---
 
@@ -249,6 +285,21 @@ class PendingDirectory:
 
         told = f"{turn_id} was not buried"
         await self._make("bury", turn_id, *notice_name, told=told, prepare=prepare, apply=apply)
+
+    async def set_aside(self, turn_id: str, why: str) -> None:
+        told = notice(self._entry(turn_id), self._clock.now())
+        names = (turn_id,) if told is None else (turn_id, told.id)
+
+        def prepare() -> Callable[[], None]:
+            self._entry(turn_id)
+            return partial(self._moves.set_aside, turn_id, why, told)
+
+        def apply() -> None:
+            self._index.remove(turn_id)
+            if told is not None:
+                self._index.put(header_of(told).entry(), told)
+
+        await self._make("set aside", *names, told=f"{turn_id} was not set aside", prepare=prepare, apply=apply)
 
     # --- the log beside an event ---
 

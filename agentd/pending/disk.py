@@ -17,10 +17,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+CERTAIN = (*FULL, errno.EROFS)
+"""Errors that the next write will have, too."""
 RESERVE_BYTES = 1024 * 1024
 """What is set aside for the answers of a full disk."""
 MAX_FAILURES = 2
-"""Failures in a row after which new messages are refused."""
+"""Failures in a row after which new messages are refused, where the next one is not certain."""
 
 _NOT_THE_DISK = (errno.EEXIST, errno.ENOENT)
 
@@ -42,6 +44,8 @@ class Disk:
         self._probing = Lock()
         self._probes = count()
         self._reserved = False
+        self.lacks_room = False
+        """Whether that is all that is wrong."""
         self.problem = ""
         """Why new messages are refused, "" while they are not."""
 
@@ -49,6 +53,14 @@ class Disk:
         """Make the reserve, where there is room for it."""
         self._reserved = ".reserve" in self._files.names(self._pending)
         self._low()
+
+    def look(self) -> None:
+        """Find out, without writing, whether there is room, and a file system that takes writes at all."""
+        try:
+            if not self._low() and self.lacks_room:
+                self._well()
+        except OSError as error:
+            self.problem, self.lacks_room = explain(error), False
 
     def refusal(self) -> str:
         """Why a new message cannot be taken now, "" where it can."""
@@ -72,16 +84,19 @@ class Disk:
                 self.write(path, b"probe\n")
                 self._files.unlink(path)
         except OSError as error:
-            self.problem = explain(error)
+            self.problem, self.lacks_room = explain(error), False
             return False
         finally:
             self._probing.release()
+        self._well()
+        return True
+
+    def _well(self) -> None:
         if self.problem:
             log.info("the disk takes writes again; it did not because %s", self.problem)
         with self._lock:
             self._failures = 0
-            self.problem = ""
-        return True
+            self.problem, self.lacks_room = "", False
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Do it and remember whether the disk took it."""
@@ -130,6 +145,9 @@ class Disk:
         free = self._files.free_bytes(self._pending)
         if free < self._min_free_bytes:
             needed = f"{free / 1e6:.1f} MB are free and {self._min_free_bytes / 1e6:.1f} MB are needed"
+            if not self.problem:
+                log.error("new messages are refused: %s", needed)
+                self.lacks_room = True
             self.problem = f"the disk is nearly full: {needed}; free some space"
             return True
         if not self._reserved and free >= self._min_free_bytes + RESERVE_BYTES:
@@ -155,6 +173,6 @@ class Disk:
     def _failed(self, error: OSError) -> None:
         with self._lock:
             self._failures += 1
-            if self._failures >= MAX_FAILURES:
+            if self._failures >= MAX_FAILURES or error.errno in CERTAIN:
                 self.problem = explain(error)
         log.error("the disk refused a write (%d in a row): %s", self._failures, error)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,15 +117,15 @@ def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
 def decode_header(data: bytes, path: str, lanes: dict[tuple[str, ...], Address] | None = None) -> Header:
     """The header of a whole file, its checksums compared; `Damaged`, or `NewerVersion` where that wrote it.
 
-    `lanes` lets equal addresses of many files be one object.
+    Only a seal that holds shows a newer version: a digit that flipped is damage. `lanes` lets equal addresses of many
+    files be one object.
     """
     end = data.find(b"\n")
     line = data[:end] if end >= 0 else data
     fields = unseal(line)
     if fields is None:
-        _refuse_newer(_any_json(line) or {}, path)
         raise Damaged("its header is torn" if data else "it is empty")
-    _refuse_newer(fields, path)
+    _check_version(fields, path)
     try:
         size, checksum, index = fields["len"], fields["sha256"], fields["index"]
         found = len(data) - end - 1
@@ -137,9 +139,34 @@ def decode_header(data: bytes, path: str, lanes: dict[tuple[str, ...], Address] 
 
 
 def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
-    """The event; `Damaged` where the bytes are not those that were written."""
-    decode_header(data, path)
-    event = decode(data[data.index(b"\n") + 1 :])
+    """The event; `Damaged` where the bytes are not those that were written, or hold something else."""
+    header = decode_header(data, path)
+    event = _event(data[data.index(b"\n") + 1 :])
+    if header_of(event, header.size) != header:
+        raise Damaged("its header and its event are not of one message")
+    return event
+
+
+def salvage(data: bytes, name: str) -> Header | None:
+    """What a damaged file still says of its event: by its header, else by its body if that is whole."""
+    line, _, body = data.partition(b"\n")
+    readings: tuple[Callable[[], Header], ...] = (
+        lambda: _header((unseal(line) or {})["index"], len(data), {}),
+        lambda: header_of(_event(body)),
+    )
+    for read in readings:
+        with suppress(KeyError, TypeError, ValueError, Damaged):
+            if (header := read()).name == name:
+                return header
+    return None
+
+
+def _event(body: bytes) -> InboundEvent | OutboundEvent:
+    try:
+        event = decode(body)
+    except ValueError as error:
+        first = str(error).splitlines()[0]
+        raise Damaged(f"it does not hold an event of ours ({first})") from None
     if not isinstance(event, InboundEvent | OutboundEvent):
         raise Damaged(f"it holds an event of type {event.type}")
     return event
@@ -153,30 +180,45 @@ def _any_json(line: bytes) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
-def _refuse_newer(fields: dict[str, Any], path: str) -> None:
+def _check_version(fields: dict[str, Any], path: str) -> None:
     version = fields.get("v")
     if isinstance(version, int) and version > VERSION:
         raise NewerVersion(
             f"{path} has version {version}, and this agentd reads up to {VERSION}: run the newer agentd that wrote it "
             "(at least until nothing is pending). Nothing was touched."
         )
+    if version != VERSION:
+        raise Damaged(f"its version is {version!r}")
 
 
 def _header(index: list[Any], size: int, lanes: dict[tuple[str, ...], Address]) -> Header:
+    """TypeError or ValueError for anything but what `encode_file` wrote."""
     kind, event_id, turn_id, session_id, dedupe_key, address, answers = index
+    if kind not in ("inbound", "outbound"):
+        raise ValueError("it is of a kind that does not exist")
+    if not is_id(event_id):
+        raise ValueError("the event's id is not of our form")
+    if not isinstance(answers, list):
+        raise TypeError("the turns that it answers are no list")
     key = tuple(address)
     lane = lanes.get(key)
     if lane is None:
-        channel, account, chat, thread = key
+        channel, account, chat, thread = map(_text, key)
         lane = lanes[key] = Address(channel=channel, account=account, chat=chat, thread=thread)
-    if kind == "outbound" and not is_id(event_id):
-        raise ValueError("the event's id is not of our form")
     return Header(
         event_id=event_id,
-        turn_id=turn_id,
-        session_id=session_id,
-        dedupe_key=dedupe_key,
+        turn_id=_text(turn_id),
+        session_id=_text(session_id),
+        dedupe_key=_text(dedupe_key),
         lane=lane,
-        answers=None if kind == "inbound" else tuple(answers),
+        answers=None if kind == "inbound" else tuple(map(_text, answers)),
         size=size,
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is {type(value).__name__}")
+    if not value.isascii():
+        value.encode()  # Half a character is no text.
+    return value

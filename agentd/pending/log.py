@@ -2,30 +2,39 @@
 
 A line is sealed (see `file`) and names the event that it is about, so that what was noted of a question is
 never taken for the state of its answer. It stands between two line breaks, so that whatever a failed write left
-before it cannot swallow it; what is not a sealed line is ignored.
+before it cannot swallow it; what is not a sealed line of ours is ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from agentd.pending.file import seal, unseal
 from agentd.ports import Entry
 
+log = logging.getLogger(__name__)
+
 Line = dict[str, Any]
+
+LONGEST_COUNT = 2**31
+"""Nothing that is counted here comes near it."""
 
 
 def encode_line(line: Line) -> bytes:
     return b"\n%b\n" % seal(line)
 
 
-def lines_of(log: bytes, event_id: str) -> Iterator[Line]:
-    """The lines about one event, in the order in which they were written."""
-    for text in log.split(b"\n"):
+def lines_of(lines: bytes, event_id: str) -> Iterator[Line]:
+    """The lines about one event, in the order in which they were written; one of another form is left out."""
+    for text in lines.split(b"\n"):
         if text and (line := unseal(text)) is not None and line.get("of") == event_id:
-            yield line
+            if _is_ours(line):
+                yield line
+            else:
+                log.error("a line in the log of %s is not one of ours and is left out: %.200r", event_id, text)
 
 
 def event_id_of(entry: Entry) -> str:
@@ -61,13 +70,13 @@ def deferred(entry: Entry, until: datetime | None, attempt: int, error: str, *, 
         "line": "deferred",
         "until": None if until is None else until.isoformat(),
         "attempt": attempt,
-        "error": error,
+        "error": _whole(error),
         **({"uncertain": True} if uncertain else {}),
     }
 
 
 def buried(event_id: str, reason: str, time: datetime) -> Line:
-    return {"of": event_id, "line": "buried", "reason": reason, "time": time.isoformat()}
+    return {"of": event_id, "line": "buried", "reason": _whole(reason), "time": time.isoformat()}
 
 
 def state(entry: Entry) -> Line:
@@ -86,6 +95,11 @@ def state(entry: Entry) -> Line:
         "last_error": entry.last_error,
         "retried": None if entry.retried is None else entry.retried.isoformat(),
     }
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which nobody could be shown."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def apply(entry: Entry, line: Line) -> None:
@@ -130,3 +144,72 @@ def _restore(entry: Entry, line: Line) -> None:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+# --- the form of the lines ---
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and (value.isascii() or bool(value.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LONGEST_COUNT
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        time = datetime.fromisoformat(value)
+        return time.tzinfo is not None and time.timestamp() >= 0
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _or(absent: object, form: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is absent or form(value)
+
+
+_ABSENT = object()
+
+_FORMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "started": {"alone": _is_flag},
+    "sending": {"parts": _or(_ABSENT, _are_texts)},
+    "part": {"n": _is_count},
+    "deferred": {
+        "until": _or(None, _is_time),
+        "attempt": _is_count,
+        "error": _is_text,
+        "uncertain": _or(_ABSENT, _is_flag),
+    },
+    "buried": {"reason": _is_text, "time": _is_time},
+    "state": {
+        "starts": _is_count,
+        "running": _is_flag,
+        "alone": _is_count,
+        "sending": _is_flag,
+        "parts": _are_texts,
+        "parts_done": _is_count,
+        "attempts": _is_count,
+        "not_before": _or(None, _is_time),
+        "last_error": _is_text,
+        "retried": _or(None, _is_time),
+    },
+}
+"""Kind of line -> what its fields must be; one of another kind changes nothing."""
+
+
+def _is_ours(line: Line) -> bool:
+    kind = line.get("line")
+    fields = _FORMS.get(kind, {}) if isinstance(kind, str) else {"line": _is_text}
+    return all(form(line.get(name, _ABSENT)) for name, form in fields.items())

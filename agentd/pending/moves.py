@@ -15,6 +15,7 @@ from itertools import count
 from agentd.errors import NotAccepted, NotFound
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.files import Files, synced_directory, write_all
+from agentd.pending.aside import remove, set_aside
 from agentd.pending.disk import Disk
 from agentd.pending.file import decode_file, encode_file, header_of
 from agentd.pending.log import Line, buried, encode_line, lines_of, state
@@ -41,12 +42,6 @@ class Layout:
 
     def dead_log(self, dead_id: str) -> str:
         return f"{self.dead}/{dead_id}.log"
-
-
-def remove(files: Files, path: str) -> None:
-    """Unlink it if it is there."""
-    with suppress(FileNotFoundError):
-        files.unlink(path)
 
 
 class Moves:
@@ -132,6 +127,16 @@ class Moves:
         self._disk.insist(lambda: self._write_dead_log(name, event_id, last))
         self._disk.insist(lambda: self._link_dead(name, event_id))
         self._disk.insist(lambda: self._remove([name]))
+
+    def set_aside(self, name: str, why: str, notice: OutboundEvent | None) -> None:
+        """3 syncs, 2 more with a notice, which is written first: the event and its log go to corrupt/."""
+        if notice is not None:
+            data, notice_name = encode_file(notice), header_of(notice).name
+            self._disk.insist(lambda: self._notice(notice_name, data))
+        aside = {f"{name}.{suffix}": why for suffix in ("event", "log") if suffix == "event" or name in self._logs}
+        self._disk.insist(lambda: set_aside(self._files, self._at.pending, self._at.corrupt, aside))
+        self._logs.pop(name, None)
+        self._ragged.discard(name)
 
     def retry(self, dead_id: str, entry: Entry) -> None:
         """4 syncs: `entry` is pending again, in the state that it has here, and no longer dead."""

@@ -6,73 +6,103 @@ killed may have left names and data that are only in memory. Only then is anythi
 
 from __future__ import annotations
 
-import errno
+import gc
 import logging
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 
+from agentd.errors import NewerVersion, StateError
 from agentd.events import Address
-from agentd.files import Files, synced_directory
-from agentd.ids import NO_ID, is_id
-from agentd.pending.file import Damaged, Header, decode_header
+from agentd.files import A_DIRECTORY, A_LINK, Files, explain, synced_directory
+from agentd.ids import ID_PATTERN, NO_ID, is_id
+from agentd.pending.aside import UNREADABLE, remove, set_aside
+from agentd.pending.file import Damaged, Header, decode_header, salvage
 from agentd.pending.log import apply, lines_of
-from agentd.pending.moves import Layout, remove
+from agentd.pending.moves import Layout
 from agentd.ports import Entry
 
 log = logging.getLogger(__name__)
 
-
-_UNREADABLE = (errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EBADMSG)
-"""Errors of one file, not of the process or the disk as a whole."""
+_UNFINISHED = re.compile(rf"({ID_PATTERN.pattern}|\.probe)\.\d+\.tmp")
+"""What a write that was cut off leaves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recovered:
-    """What is pending, in id order; the names that have a log; the greatest id found; the files that were set aside."""
+    """What is pending, in id order; the names that have a log; the greatest id found; the files that were set aside.
+
+    `lost` are the events whose files were set aside, as far as something could be read of them.
+    """
 
     entries: dict[str, Entry]
     logs: frozenset[str]
     last_id: str
     set_aside: tuple[str, ...]
+    lost: tuple[Entry, ...]
 
 
 @dataclass(slots=True)
 class _Found:
-    """What lies in the pending directory. `aside` is file name -> why it goes to corrupt/."""
+    """What lies there. `aside` is file name -> why it goes to corrupt/, for what is dead `dead_aside`."""
 
     headers: dict[str, Header] = field(default_factory=dict)
     logs: set[str] = field(default_factory=set)
     unfinished: list[str] = field(default_factory=list)
     aside: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, Entry] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     dead_logs: set[str] = field(default_factory=set)
+    dead_aside: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """A start makes many entries and no garbage; the collector would walk them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def recover(layout: Layout, files: Files) -> Recovered:
     """Raises `NewerVersion` before anything is touched, and OSError where the disk cannot be used at all."""
-    for path in (layout.pending, layout.dead, layout.corrupt):
-        files.make_directory(path)
-    _keep_directories(layout, files)
-    found = _scan(layout, files)
-    last_id = max([NO_ID, *found.dead, *found.headers, *(header.event_id for header in found.headers.values())])
-    gone = _settle(found)
-    if found.headers or gone or found.aside:
+    _make_directories(layout, files)
+    with _collector_off():
+        found = _scan(layout, files)
+        last_id = max([NO_ID, *found.dead, *found.headers, *(header.event_id for header in found.headers.values())])
+        gone = _settle(layout, files, found)
+        entries = {name: _entry(layout, files, header, found) for name, header in found.headers.items()}
+    if found.headers or gone or found.aside or found.dead_aside:
         files.sync_all(layout.pending)
-    _set_aside(layout, files, found.aside)
+    for directory, aside in ((layout.pending, found.aside), (layout.dead, found.dead_aside)):
+        if aside:
+            set_aside(files, directory, layout.corrupt, aside)
     _clean(layout, files, found, gone)
-    entries = {name: _entry(layout, files, header, name in found.logs) for name, header in found.headers.items()}
     return Recovered(
         entries=entries,
         logs=frozenset(found.logs & entries.keys()),
         last_id=last_id,
-        set_aside=tuple(found.aside),
+        set_aside=(*found.aside, *found.dead_aside),
+        lost=tuple(found.lost.values()),
     )
 
 
-def _keep_directories(layout: Layout, files: Files) -> None:
+def _make_directories(layout: Layout, files: Files) -> None:
     """What was just made or taken away, also by a process that was killed, must stay so."""
+    _free_place(layout, files)
+    for path in (layout.pending, layout.dead, layout.corrupt):
+        files.make_directory(path)
+    if len({files.device(path) for path in (layout.pending, layout.dead, layout.corrupt)}) > 1:
+        raise StateError(
+            f"pending, dead and corrupt in {layout.state} are on different file systems; put all three on one."
+        )
     for path in (layout.pending, layout.dead, layout.state):
         with synced_directory(files, path):
             pass
@@ -80,40 +110,68 @@ def _keep_directories(layout: Layout, files: Files) -> None:
         pass
 
 
+def _free_place(layout: Layout, files: Files) -> None:
+    """What else lies where corrupt/ must be keeps its content under another name."""
+    files.make_directory(layout.state)
+    taken = set(files.names(layout.state))
+    if "corrupt" not in taken or files.odd(layout.state).get("corrupt") in (A_DIRECTORY, A_LINK):
+        return
+    target = next(name for n in count(1) if (name := f"corrupt.{n}") not in taken)
+    log.error("%s is no directory; it is kept as %s", layout.corrupt, target)
+    files.rename(layout.corrupt, f"{layout.state}/{target}")
+
+
 # --- Reading -----------------------------------------------------------------------------------------------------
 
 
 def _scan(layout: Layout, files: Files) -> _Found:
     found = _Found()
-    lanes: dict[tuple[str, ...], Address] = {}
+    odd, lanes = files.odd(layout.pending), dict[tuple[str, ...], Address]()
     for file_name in sorted(files.names(layout.pending)):
         name, _, suffix = file_name.rpartition(".")
-        if suffix == "event" and is_id(name):
+        if file_name in odd:
+            found.aside[file_name] = f"it is {odd[file_name]}"
+        elif suffix == "event" and is_id(name):
             _judge(layout, files, name, found, lanes)
         elif suffix == "log" and is_id(name):
             found.logs.add(name)
-        elif suffix == "tmp":
+        elif _UNFINISHED.fullmatch(file_name):
             found.unfinished.append(file_name)
         elif file_name != ".reserve":
             found.aside[file_name] = "its name is not one of ours"
-    for file_name in files.names(layout.dead):
-        name, _, suffix = file_name.rpartition(".")
-        if is_id(name) and suffix in ("event", "log"):
-            (found.dead if suffix == "event" else found.dead_logs).add(name)
+    _scan_dead(layout, files, found)
     return found
 
 
+def _scan_dead(layout: Layout, files: Files, found: _Found) -> None:
+    odd = files.odd(layout.dead)
+    for file_name in sorted(files.names(layout.dead)):
+        name, _, suffix = file_name.rpartition(".")
+        if file_name in odd:
+            found.dead_aside[file_name] = f"it is {odd[file_name]}"
+        elif suffix == "event" and is_id(name):
+            _judge_dead(layout, files, name, found)
+        elif suffix == "log" and is_id(name):
+            found.dead_logs.add(name)
+        else:
+            found.dead_aside[file_name] = "its name is not one of ours"
+    for name in found.dead_logs:
+        if f"{name}.event" in found.dead_aside:
+            found.dead_aside[f"{name}.log"] = "it belongs to an event that is set aside"
+
+
 def _judge(layout: Layout, files: Files, name: str, found: _Found, lanes: dict[tuple[str, ...], Address]) -> None:
-    path = layout.event(name)
+    path, data = layout.event(name), b""
     try:
-        header = decode_header(files.read(path), path, lanes)
+        data = files.read(path)
+        header = decode_header(data, path, lanes)
     except Damaged as error:
         found.aside[f"{name}.event"] = str(error)
+        if (left := salvage(data, name)) is not None:
+            found.lost[name] = left.entry()
         return
     except OSError as error:
-        if error.errno not in _UNREADABLE:
-            raise
-        found.aside[f"{name}.event"] = f"it cannot be read: {error.strerror}"
+        found.aside[f"{name}.event"] = _unreadable(error)
         return
     if header.name == name:
         found.headers[name] = header
@@ -121,13 +179,37 @@ def _judge(layout: Layout, files: Files, name: str, found: _Found, lanes: dict[t
         found.aside[f"{name}.event"] = f"it holds the event of {header.name}"
 
 
-def _settle(found: _Found) -> list[str]:
+def _judge_dead(layout: Layout, files: Files, dead_id: str, found: _Found) -> None:
+    path = layout.dead_event(dead_id)
+    try:
+        header = decode_header(files.read(path), path)
+    except NewerVersion:
+        found.dead.add(dead_id)  # It waits for the agentd that can read it.
+    except Damaged as error:
+        found.dead_aside[f"{dead_id}.event"] = str(error)
+    except OSError as error:
+        found.dead_aside[f"{dead_id}.event"] = _unreadable(error)
+    else:
+        if header.event_id == dead_id:
+            found.dead.add(dead_id)
+        else:
+            found.dead_aside[f"{dead_id}.event"] = f"it holds the event {header.event_id}"
+
+
+def _unreadable(error: OSError) -> str:
+    """Why one file cannot be read; any other trouble is one of the process or of the disk."""
+    if error.errno not in UNREADABLE:
+        raise error
+    return f"it cannot be read: {error.strerror}"
+
+
+def _settle(layout: Layout, files: Files, found: _Found) -> list[str]:
     """Leave in `found.headers` what is pending; returns the names of the others, which can go.
 
     A dead letter goes, and a question that is answered. So does the earlier of two questions with the same key: it was
     refused to its sender, or there would be no second one, but its removal did not reach the disk.
     """
-    dead = [name for name, header in found.headers.items() if header.event_id in found.dead]
+    dead = [name for name, header in found.headers.items() if _is_dead(layout, files, name, header.event_id, found)]
     answered = [
         turn_id
         for name, header in found.headers.items()
@@ -148,63 +230,51 @@ def _settle(found: _Found) -> list[str]:
     return gone
 
 
-def _entry(layout: Layout, files: Files, header: Header, logged: bool) -> Entry:
+def _is_dead(layout: Layout, files: Files, name: str, event_id: str, found: _Found) -> bool:
+    """Whether this event lies among the dead letters, too; another one under its id there is none of ours."""
+    if event_id not in found.dead:
+        return False
+    if files.read(layout.event(name)) == files.read(layout.dead_event(event_id)):
+        return True
+    found.dead.discard(event_id)
+    found.dead_aside[f"{event_id}.event"] = f"it is not the event {event_id}, which is pending"
+    return False
+
+
+def _entry(layout: Layout, files: Files, header: Header, found: _Found) -> Entry:
     entry = header.entry()
-    if logged:
-        try:
-            lines = files.read(layout.log(entry.id))
-        except OSError as error:
-            if error.errno not in _UNREADABLE:
-                raise
-            log.error("the log of %s cannot be read (%s); what was done for it is not known", entry.id, error)
-            return entry
-        for line in lines_of(lines, header.event_id):
-            apply(entry, line)
+    if entry.id not in found.logs:
+        return entry
+    try:
+        lines = files.read(layout.log(entry.id))
+    except OSError as error:
+        found.aside[f"{entry.id}.log"] = f"{_unreadable(error)}; what was done for {entry.id} is not known"
+        found.logs.discard(entry.id)
+        return entry
+    for line in lines_of(lines, header.event_id):
+        apply(entry, line)
     return entry
 
 
 # --- Putting right -----------------------------------------------------------------------------------------------
 
 
-def _set_aside(layout: Layout, files: Files, aside: dict[str, str]) -> None:
-    """Into corrupt/, under a name that is free there."""
-    if not aside:
-        return
-    taken = set(files.names(layout.corrupt))
-    with synced_directory(files, layout.corrupt):
-        for file_name, why in aside.items():
-            target = _free_name(file_name, taken)
-            log.error("%s/%r is set aside as %s/%r: %s", layout.pending, file_name, layout.corrupt, target, why)
-            _copy_name(files, f"{layout.pending}/{file_name}", f"{layout.corrupt}/{target}")
-            taken.add(target)
-    with synced_directory(files, layout.pending):
-        for file_name in aside:
-            remove(files, f"{layout.pending}/{file_name}")
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    n, free = 0, name
-    while free in taken:
-        n += 1
-        free = f"{name}.{n}"
-    return free
-
-
-def _copy_name(files: Files, source: str, target: str) -> None:
-    try:
-        files.link(source, target)
-    except PermissionError:
-        # A directory has one name only.
-        files.rename(source, target)
-
-
 def _clean(layout: Layout, files: Files, found: _Found, gone: list[str]) -> None:
     """Logs last: without its event a log means nothing, but not the other way round."""
     if gone or found.unfinished:
         with synced_directory(files, layout.pending):
-            for file_name in [*(f"{name}.event" for name in gone), *found.unfinished]:
-                remove(files, f"{layout.pending}/{file_name}")
-    for name in found.logs - found.headers.keys():
-        remove(files, layout.log(name))
-    for dead_id in found.dead_logs - found.dead:
-        remove(files, layout.dead_log(dead_id))
+            _remove_all(files, layout.pending, [*(f"{name}.event" for name in gone), *found.unfinished])
+    left = [f"{name}.log" for name in found.logs - found.headers.keys()]
+    _remove_all(files, layout.pending, [name for name in left if name not in found.aside])
+    left = [f"{name}.log" for name in found.dead_logs - found.dead]
+    _remove_all(files, layout.dead, [name for name in left if name not in found.dead_aside])
+
+
+def _remove_all(files: Files, directory: str, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            remove(files, f"{directory}/{name}")
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            log.error("%s/%s is not needed, but cannot be removed: %s", directory, name, explain(error))

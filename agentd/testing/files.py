@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeVar
 
+from agentd.files import A_DIRECTORY
+
 State = tuple[tuple[str, "bytes | State"], ...]
 
 V = TypeVar("V")
@@ -105,6 +107,10 @@ class SimFiles:
     def names(self, directory: str) -> list[str]:
         return list(self._directory(directory).entries)
 
+    def odd(self, directory: str) -> dict[str, str]:
+        entries = self._directory(directory).entries
+        return {name: A_DIRECTORY for name, node in entries.items() if isinstance(node, _Directory)}
+
     def read(self, path: str) -> bytes:
         self._refuse("read", path)
         node = self._find(path)
@@ -188,6 +194,9 @@ class SimFiles:
     def free_bytes(self, directory: str) -> int:
         self._refuse("free_bytes", directory)
         return self.free
+
+    def device(self, directory: str) -> int:
+        return 0
 
     def network_type(self, directory: str) -> str:
         return ""

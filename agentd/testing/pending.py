@@ -11,9 +11,12 @@ from typing import Literal
 
 from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent
+from agentd.pending.aside import notice
 from agentd.ports import Ended, Entry
 
-Move = Literal["accept", "answer", "ack", "defer", "bury", "started", "held", "parked", "sending", "part_done", "load"]
+Move = Literal[
+    "accept", "answer", "ack", "defer", "bury", "set_aside", "started", "held", "parked", "sending", "part_done", "load"
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,12 +28,14 @@ class DeadLetter:
 class MemoryPending:
     """Implements `ports.Pending`, `ports.Progress` and `ports.WorkList`.
 
-    `moves` lists what was called with which id, in order; `dead` holds what was buried, by its own id.
+    `moves` lists what was called with which id, in order; `dead` holds what was buried, by its own id, and
+    `corrupt` what was set aside.
     """
 
     def __init__(self) -> None:
         self.moves: list[tuple[Move, str]] = []
         self.dead: dict[str, DeadLetter] = {}
+        self.corrupt: dict[str, DeadLetter] = {}
         self._entries: dict[str, Entry] = {}
         self._events: dict[str, InboundEvent | OutboundEvent] = {}
         self._faults: dict[Move, deque[Exception]] = {}
@@ -105,6 +110,14 @@ class MemoryPending:
         self._remove(turn_id)
         if notice is not None:
             self._insert(notice.id, notice)
+
+    async def set_aside(self, turn_id: str, why: str) -> None:
+        entry = self._entry("set_aside", turn_id)
+        event = self._events[turn_id]
+        self.corrupt[event.id] = DeadLetter(event=event, reason=why)
+        self._remove(turn_id)
+        if (told := notice(entry, event.time)) is not None:
+            self._insert(told.id, told)
 
     async def started(self, turn_id: str, *, alone: bool) -> None:
         entry = self._entry("started", turn_id)

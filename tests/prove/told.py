@@ -120,13 +120,13 @@ async def opened(
     async with pending:
         ids.seen(pending.last_id)
         if not rows:
-            tell({"found": await found_in(pending, None), "aside": len(pending.set_aside)})
+            tell({"found": await found_in(pending, None), "aside": len(pending.aside)})
             yield Told(pending, None, ids, tell)
             return
         async with Store(state_dir / "agentd.db", load_migrations("agentd")) as store:
             sessions = Sessions(store, ids, SystemClock())
             ids.seen(await sessions.last_id())
-            tell({"found": await found_in(pending, store), "aside": len(pending.set_aside)})
+            tell({"found": await found_in(pending, store), "aside": len(pending.aside)})
             yield Told(pending, sessions, ids, tell)
 
 

@@ -103,10 +103,17 @@ class Ledger:
 
     async def buried(self, decision: Bury, turn: Turn) -> None:
         """It lies in the dead letters, with the reason."""
+        await self._given_up(decision, turn, lambda: self._pending.bury(decision.owed.turn_id, decision.reason))
+
+    async def set_aside(self, decision: Bury, turn: Turn) -> None:
+        """What is left of its file lies in corrupt/."""
+        await self._given_up(decision, turn, lambda: self._pending.set_aside(decision.owed.turn_id, decision.reason))
+
+    async def _given_up(self, decision: Bury, turn: Turn, move: Callable[[], Awaitable[None]]) -> None:
         owed = decision.owed
         self._saw(owed, error=decision.reason)
         log.warning("%s for %s is given up: %s", owed.id, owed.address, decision.reason)
-        await self._persist(owed, lambda: self._pending.bury(owed.turn_id, decision.reason), lambda: None)
+        await self._persist(owed, move, lambda: None)
         await self._bus.publish(
             Buried(
                 id=self._ids.next(),

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
-from agentd.errors import Permanent, Retry, Wait
+from agentd.errors import Permanent, Retry, Unreadable, Wait
 from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent
 from agentd.ids import IdSource, time_of
 from agentd.ports import Bus, Channel, Clock, Entry, Gap
@@ -261,6 +261,9 @@ class DeliveryWorker:
             self._lanes.forget(owed.id, self._now())
             return
         event = await self._prepare(owed)
+        if isinstance(event, Unreadable):
+            await self._set_aside(owed, entry.session_id, event)
+            return
         if isinstance(event, NotLogged):
             self._lanes.postpone(owed.id, self._policy.backoff(LOCAL_FAULT, self._rng), event.error, self._now())
             return
@@ -278,13 +281,23 @@ class DeliveryWorker:
             if self._recording.get(owed.id) is recorded:
                 del self._recording[owed.id]
 
-    async def _prepare(self, owed: Owed) -> OutboundEvent | NotLogged:
+    async def _set_aside(self, owed: Owed, session_id: str, error: Unreadable) -> None:
+        """Its file went bad: a notice goes in its place."""
+        self._lanes.forget(owed.id, self._now())
+        self._parts_done.pop(owed.id, None)
+        decision = Bury(owed=owed, reason=str(error))
+        await self._ledger.set_aside(decision, Turn(turn_id=owed.turn_id, session_id=session_id))
+        await self.rescan()
+
+    async def _prepare(self, owed: Owed) -> OutboundEvent | NotLogged | Unreadable:
         """The event, once it is on disk that its send begins."""
         try:
             event = await self._pending.load(owed.turn_id)
             if not isinstance(event, OutboundEvent):
                 return NotLogged(error=f"{owed.turn_id} is not answered yet")
             await self._pending.sending(owed.turn_id)
+        except Unreadable as error:
+            return error
         except STORAGE_ERRORS as error:
             log.error("%s cannot be sent now: %s", owed.id, error)
             return NotLogged(error=str(error))

@@ -1,0 +1,95 @@
+"""Setting aside: what is not as it should be goes to corrupt/ under a free name, and whoever waits for it is told."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from agentd.events import OutboundEvent, Principal
+from agentd.files import Files, explain, synced_directory
+from agentd.ids import following
+from agentd.ports import Entry
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = (errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EBADMSG)
+"""Errors of one file, not of the process or the disk as a whole."""
+LONGEST_NAME = 240
+"""Bytes of a name at most, so that a number can still follow."""
+MOST_TOLD = 50
+"""Files that the log names one by one; a flood of them is counted."""
+
+
+def set_aside(files: Files, directory: str, corrupt: str, aside: Mapping[str, str]) -> list[str]:
+    """Move these files, name -> why; returns the names that are gone from there. One that cannot be moved stays."""
+    moved = []
+    taken = set(files.names(corrupt))
+    with synced_directory(files, corrupt):
+        for n, (name, why) in enumerate(aside.items()):
+            target = _free_name(name, taken)
+            try:
+                _copy_name(files, f"{directory}/{name}", f"{corrupt}/{target}")
+            except OSError as error:
+                if error.errno not in (*UNREADABLE, errno.ENOENT):
+                    raise
+                log.error("%s/%r cannot be set aside (%s), though %s", directory, name, explain(error), why)
+                continue
+            moved.append(name)
+            taken.add(target)
+            if n < MOST_TOLD:
+                log.error("%s/%r is set aside as %s/%r: %s", directory, name, corrupt, target, why)
+    if len(aside) > MOST_TOLD:
+        log.error("%s: %d more files are set aside", directory, len(aside) - MOST_TOLD)
+    with synced_directory(files, directory):
+        for name in moved:
+            remove(files, f"{directory}/{name}")
+    return moved
+
+
+def remove(files: Files, path: str) -> None:
+    """Unlink it if it is there."""
+    try:
+        files.unlink(path)
+    except FileNotFoundError:
+        log.debug("%s is gone already", path)
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    short = os.fsdecode(os.fsencode(name)[:LONGEST_NAME])
+    n, free = 0, short
+    while free in taken:
+        n += 1
+        free = f"{short}.{n}"
+    return free
+
+
+def _copy_name(files: Files, source: str, target: str) -> None:
+    try:
+        files.link(source, target)
+    except PermissionError:
+        # A directory has one name only, and some kernels let nobody link what belongs to others.
+        files.rename(source, target)
+
+
+def notice(entry: Entry, time: datetime) -> OutboundEvent | None:
+    """What is told to the address of an event whose file was set aside; None where that was such a notice itself."""
+    if entry.outbound_id == entry.id:
+        return None
+    lost = "The answer to your message" if entry.outbound_id else "Your message"
+    end = "was not delivered; ask once more" if entry.outbound_id else "was not answered; send it once more"
+    return OutboundEvent(
+        id=following(entry.id),
+        time=time,
+        turn_id=entry.id,
+        session_id=entry.session_id,
+        # Nobody in particular: whose it was can no longer be read.
+        principal=Principal(kind="chat", id=entry.lane.chat),
+        address=entry.lane,
+        answers=(),
+        outcome="error",
+        text=f"{lost} could not be read from the disk and {end}. The file is kept as corrupt/{entry.id}.event.",
+        error_code="damaged",
+    )
