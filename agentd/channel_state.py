@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from agentd.store import Store
+from agentd.store import Store, as_text
 
 
 class ChannelState:
@@ -15,13 +15,13 @@ class ChannelState:
         self._channel = channel
 
     async def get(self, key: str) -> str | None:
-        """The text that was put last, None if there is none."""
+        """The text that was put last, None if there is none; what it says is for the caller to check."""
 
         def find(db: sqlite3.Connection) -> str | None:
             row = db.execute(
                 "SELECT value FROM channel_state WHERE channel = ? AND key = ?", (self._channel, key)
             ).fetchone()
-            return None if row is None else str(row[0])
+            return None if row is None else as_text(row[0])
 
         return await self._store.read(find)
 

@@ -11,7 +11,7 @@ from typing import Literal
 from agentd.errors import NotFound
 from agentd.events import Principal
 from agentd.ports import Clock
-from agentd.store import Store
+from agentd.store import Store, as_principal, as_text, as_time
 
 Verdict = Literal["good", "bad"]
 
@@ -65,10 +65,10 @@ class Marks:
             Mark(
                 turn_id=turn,
                 session_id=session,
-                principal=Principal(kind=kind, id=owner),
+                principal=as_principal(kind, owner),
                 verdict=verdict,
-                note=note,
-                time=datetime.fromisoformat(time),
+                note=as_text(note),
+                time=as_time(time),
             )
             for turn, session, kind, owner, verdict, note, time in rows
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,10 +13,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from agentd.errors import Busy, NotFound, UsageError
-from agentd.events import Citation, InboundEvent, OutboundEvent, Principal, decode, encode
-from agentd.ids import NO_ID, IdSource, is_id
+from agentd.events import Address, Citation, InboundEvent, OutboundEvent, Principal, decode, encode
+from agentd.ids import NO_ID, IdSource, following, is_id
 from agentd.ports import Clock, SessionInfo, StoredMessage
-from agentd.store import Store
+from agentd.store import Store, as_principal, as_text, as_time
+
+log = logging.getLogger(__name__)
 
 TURNS_KEPT = timedelta(days=8)
 """A turn's row is kept at least this long: longer than any platform or client offers a message again."""
@@ -214,11 +217,14 @@ class Sessions:
         await self._store.write(reopen)
 
     async def finished(self, turn_id: str) -> OutboundEvent | None:
-        """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended."""
+        """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended.
+
+        None as well where the row is damaged, which the log tells: the turn may be answered once more.
+        """
 
         def find(db: sqlite3.Connection) -> OutboundEvent | None:
             row = db.execute("SELECT outbound_json FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
-            return None if row is None else _outbound(row[0])
+            return None if row is None else _outbound(turn_id, row[0])
 
         return await self._store.read(find)
 
@@ -231,17 +237,23 @@ class Sessions:
             ).fetchone()
             if row is None:
                 return None
-            return FinishedTurn(turn_id=row[0], session_id=row[1], content_digest=row[2], outbound=_outbound(row[3]))
+            turn_id, session_id, content, document = row
+            outbound = _outbound(turn_id, document) or _unreadable(turn_id, session_id, self._clock.now())
+            return FinishedTurn(turn_id=turn_id, session_id=session_id, content_digest=content, outbound=outbound)
 
         return await self._store.read(find)
 
     async def last_id(self) -> str:
         """The greatest id that a session, an ended turn or its answer has; new ones must sort after it."""
         # One query each: SQLite uses an index for a single max() only.
-        queries = ("max(id) FROM sessions", "max(turn_id) FROM turns", "max(outbound_id) FROM turns")
-        return await self._store.read(
-            lambda db: max(db.execute(f"SELECT {query}").fetchone()[0] or NO_ID for query in queries)
-        )
+        queries = (("id", "sessions"), ("turn_id", "turns"), ("outbound_id", "turns"))
+
+        def greatest(db: sqlite3.Connection) -> str:
+            # No id begins with f, but what a damaged row holds may.
+            found = (db.execute(f"SELECT max({name}) FROM {table} WHERE {name} < 'f'") for name, table in queries)
+            return max(as_text(rows.fetchone()[0]) for rows in found) or NO_ID
+
+        return await self._store.read(greatest)
 
     async def purge_turns(self, older_than: timedelta = TURNS_KEPT) -> int:
         """Forget turns that ended longer ago than that, at least `TURNS_KEPT`; returns how many."""
@@ -317,11 +329,11 @@ def _info(row: tuple[Any, ...]) -> SessionInfo:
     session_id, kind, principal_id, name, title, created, updated, messages, unread = row
     return SessionInfo(
         id=session_id,
-        principal=Principal(kind=kind, id=principal_id),
-        name=name,
-        title=title,
-        created=datetime.fromisoformat(created),
-        updated=datetime.fromisoformat(updated),
+        principal=as_principal(kind, principal_id),
+        name=as_text(name),
+        title=as_text(title),
+        created=as_time(created),
+        updated=as_time(updated),
         messages=messages,
         unread=unread,
     )
@@ -381,24 +393,53 @@ def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[S
 
 
 def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
-    turn_id, role, text, time, citations, interrupted, unread = row
+    turn_id, role, stored, time, citations, interrupted, unread = row
+    text = as_text(stored)
     if len(text) > room:
         text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
     return StoredMessage(
-        turn_id=turn_id,
+        turn_id=as_text(turn_id),
         role=role,
         text=text,
-        time=datetime.fromisoformat(time),
-        citations=_citations.validate_json(citations),
+        time=as_time(time),
+        citations=_cited(turn_id, citations),
         interrupted=bool(interrupted),
         unread=bool(unread),
     )
 
 
-def _outbound(document: str) -> OutboundEvent:
-    event = decode(document.encode())
-    assert isinstance(event, OutboundEvent)
-    return event
+def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
+    try:
+        return _citations.validate_json(as_text(document))
+    except ValueError as error:
+        log.error("the sources of turn %s in agentd.db are damaged: %s", turn_id, str(error).partition("\n")[0])
+        return ()
+
+
+def _outbound(turn_id: str, document: object) -> OutboundEvent | None:
+    """The answer of a turn as it was stored; None where it cannot be read any more."""
+    try:
+        event = decode(as_text(document).encode())
+    except ValueError as error:
+        log.error("the answer of turn %s in agentd.db is damaged: %s", turn_id, str(error).partition("\n")[0])
+        return None
+    return event if isinstance(event, OutboundEvent) else None
+
+
+def _unreadable(turn_id: str, session_id: str, now: datetime) -> OutboundEvent:
+    """What is answered to a message that was answered before, if that answer cannot be read any more."""
+    return OutboundEvent(
+        id=following(turn_id),
+        time=now,
+        turn_id=turn_id,
+        session_id=session_id,
+        principal=Principal(kind="chat", id=session_id),
+        address=Address(channel="", chat=session_id),
+        answers=(turn_id,),
+        outcome="error",
+        text="This message was answered, but its answer in agentd.db is damaged; ask once more.",
+        error_code="damaged",
+    )
 
 
 def _end(

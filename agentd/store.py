@@ -25,8 +25,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,8 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast
 from urllib.parse import quote
 
 from agentd.errors import Busy, NewerVersion, StateError
+from agentd.events import Principal
+from agentd.ownership import check_own
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +95,8 @@ class Store:
         self._idle: deque[sqlite3.Connection] = deque()
         self._thread = threading.Thread(target=self._write_batches, name=f"{path.name} writer", daemon=True)
         self._open = False
+        self.problem = ""
+        """Why the last write was refused, "" if it was not; `probe` finds out whether that has passed."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -162,6 +167,16 @@ class Store:
             raise job.error
         return cast(T, job.value)
 
+    async def probe(self) -> None:
+        """Write nothing new, but do write; `problem` says afterwards whether the disk takes it."""
+
+        def rewrite(db: sqlite3.Connection) -> None:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {int(version)}")
+
+        with suppress(StateError, Busy):
+            await self.write(rewrite)
+
     def _write_batches(self) -> None:
         while (first := self._jobs.get()) is not None:
             batch: list[_Job[Any]] = [first]
@@ -180,6 +195,8 @@ class Store:
         self._writer.execute("BEGIN IMMEDIATE")
         self._fill(self._writer, batch)
         self._writer.execute("COMMIT")
+        if not any(isinstance(job.error, StateError) for job in batch):
+            self.problem = ""
         if self._on_commit is not None:
             self._on_commit()
 
@@ -209,7 +226,7 @@ class Store:
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO job")
-            job.error = _explained(error, self._path)
+            job.error = self._refused(error)
         if not connection.in_transaction:
             raise RuntimeError("a function given to Store.write ended the transaction, which it shares with others")
         connection.execute("RELEASE job")
@@ -217,9 +234,15 @@ class Store:
     def _fail(self, batch: list[_Job[Any]], error: BaseException) -> None:
         log.error("%s: %d writes failed: %s", self._path, len(batch), error)
         for job in batch:
-            job.error = job.error or _explained(error, self._path)
+            job.error = job.error or self._refused(error)
         # After a failed fsync the same descriptor may report success for data that is gone: start with a new one.
         self._close_writer()
+
+    def _refused(self, error: BaseException) -> BaseException:
+        explained = _explained(error, self._path)
+        if explained is not error:
+            self.problem = str(explained)
+        return explained
 
     def _close_writer(self) -> None:
         if self._writer is not None:
@@ -256,13 +279,27 @@ class Store:
             connection = self._reader()
             connection.execute("BEGIN")
             try:
-                return run(connection)
+                return self._run_reading(connection, run)
             except StopIteration as error:
                 # A future cannot carry a StopIteration: its caller would wait for ever.
                 raise RuntimeError("a function given to Store.read raised StopIteration") from error
             finally:
                 connection.execute("ROLLBACK")
                 self._idle.append(connection)
+
+    def _run_reading(self, connection: sqlite3.Connection, run: Callable[[sqlite3.Connection], T]) -> T:
+        """Bytes that are no text cost the second, slower way of reading only where there are any."""
+        try:
+            return run(connection)
+        except sqlite3.OperationalError as error:
+            if "decode to UTF-8" not in str(error):
+                raise
+            log.error("%s: a row is damaged and shown as far as it can be read (%s)", self._path, error)
+        connection.text_factory = as_text
+        try:
+            return run(connection)
+        finally:
+            connection.text_factory = str
 
     def _reader(self) -> sqlite3.Connection:
         try:
@@ -275,13 +312,14 @@ class Store:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that only its owner may read, unless there is one.
+    """Make an empty file that only its owner may read, unless there is one; `StateError` if that is not ours.
 
     An existing one is never opened here: closing any descriptor of a file drops the locks that SQLite holds on it in
     this process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     try:
-        if path.exists():
+        there = [check_own(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
+        if there[0]:
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
             return
@@ -298,15 +336,42 @@ def _create(path: Path) -> None:
         ) from error
 
 
+def as_text(value: object) -> str:
+    """A text as it was stored; SQLite keeps whatever it is given, so that a row that went bad may hold anything."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value if isinstance(value, str) else ""
+
+
+def as_time(value: object) -> datetime:
+    """A time as it was stored, 1970 where that cannot be read."""
+    try:
+        time = datetime.fromisoformat(as_text(value))
+        return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+
+
+def as_principal(kind: object, identifier: object) -> Principal:
+    """Whose a row is; one that says nothing that can be is nobody's, which only the owner sees."""
+    try:
+        return Principal.model_validate({"kind": kind, "id": identifier})
+    except ValueError:
+        return Principal(kind="chat", id=as_text(identifier))
+
+
 def _connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
     """A connection that begins no transaction of its own accord and never makes the file."""
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode={mode}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
+    if mode == "rw":
+        connection.text_factory = as_text
+    return connection
 
 
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:

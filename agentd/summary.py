@@ -19,7 +19,7 @@ from agentd.generation import Finish, Limits, Message, ModelRequest, Restarted, 
 from agentd.ids import NO_ID
 from agentd.ports import Bounded, ChatModel, Clock, StoredMessage, Writer
 from agentd.prompt import BEFORE_SUMMARY, clean, shortened, turns_of
-from agentd.store import Store
+from agentd.store import Store, as_text
 from agentd.window import HISTORY_LINES, PLENTY, History, room
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class BackgroundSummaries:
     async def _read(self, session_id: str) -> Summary:
         def read(db: sqlite3.Connection) -> Summary:
             row = db.execute("SELECT text, through FROM summaries WHERE session_id = ?", (session_id,)).fetchone()
-            return NONE if row is None else Summary(text=row[0], through=row[1])
+            return NONE if row is None else Summary(text=as_text(row[0]), through=as_text(row[1]))
 
         return await self._store.read(read)
 

@@ -528,3 +528,60 @@ async def test_no_query_looks_at_all_rows(store: Store, query: str, index: str) 
     plan = await store.read(lambda db: str(db.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()))
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+# --- rows that went bad ---
+
+
+BAD_VALUES = ["x", "", b"\xff\xfe", 5, "2026-01-01T00:00:00"]
+
+
+async def spoil(store: Store, statement: str, *values: object) -> None:
+    await store.write(lambda db: db.execute(statement, values).rowcount)
+
+
+@pytest.mark.parametrize("value", BAD_VALUES)
+async def test_an_answer_that_went_bad_is_told_to_who_asks_again(
+    store: Store, sessions: Sessions, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await sessions.open(OWNER, None)
+    question = asked(session.id, key="k")
+    await sessions.finish([question], answered(question))
+    await spoil(store, "UPDATE turns SET outbound_json = ?", value)
+    assert await sessions.finished(question.turn_id) is None
+    found = await sessions.by_dedupe_key("k")
+    assert found is not None
+    assert (found.outbound.outcome, found.outbound.answers) == ("error", (question.turn_id,))
+    assert f"the answer of turn {question.turn_id} in agentd.db is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("value", BAD_VALUES)
+async def test_a_session_and_a_message_that_went_bad_are_shown_as_far_as_they_can_be_read(
+    store: Store, sessions: Sessions, value: object
+) -> None:
+    session = await sessions.open(OWNER, None)
+    question = asked(session.id)
+    await sessions.finish([question], answered(question))
+    for table, columns in (
+        ("messages", ("citations", "time", "text")),
+        ("sessions", ("created", "updated", "title", "name", "principal_kind", "principal_id")),
+    ):
+        for column in columns:
+            await spoil(store, f"UPDATE {table} SET {column} = ?", value)
+    assert [shown.id for shown in await sessions.list(OWNER)] == [session.id]
+    assert len(await sessions.history(OWNER, session.id)) == 2
+    assert not await sessions.list(ANN)
+
+
+async def test_an_id_that_went_bad_is_not_the_greatest(store: Store, sessions: Sessions) -> None:
+    session = await sessions.open(OWNER, None)
+    for value in ("ffffffffffffffff-00000000", b"\xff", "zzz"):
+        await spoil(
+            store,
+            "INSERT INTO sessions (id, principal_kind, principal_id, created, updated) VALUES (?, 'a', 'b', '', '')",
+            value,
+        )
+    assert await sessions.last_id() == session.id
+    text = "a text with halves: \ud83d".encode("utf-8", "surrogatepass")
+    await store.write(lambda db: db.execute("UPDATE sessions SET title = CAST(? AS TEXT)", (text,)).rowcount)
+    assert (await sessions.open(OWNER, session.id)).title.startswith("a text with halves")

@@ -477,3 +477,34 @@ async def test_what_was_told_to_be_stored_survives_kill_9(tmp_path: Path) -> Non
 def test_the_migrations_of_a_package_are_found_in_order() -> None:
     first, *_ = load_migrations("agentd")
     assert "CREATE TABLE sessions" in first
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
+async def test_what_lies_in_the_place_of_a_file_of_the_database_is_named_and_left(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    victim, path = tmp_path / "victim", tmp_path / f"test.db{suffix}"
+    victim.write_text("precious")
+    victim.chmod(0o644)
+    plant: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(victim),
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+    }
+    plant[kind]()
+    with pytest.raises(StateError, match=r"test\.db.* is a .*, not a file of agentd's"):
+        async with Store(tmp_path / "test.db", ()):
+            pass
+    assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o644)
+
+
+async def test_a_write_that_the_disk_refused_is_a_problem_until_one_is_taken(tmp_path: Path) -> None:
+    async with Store(tmp_path / "test.db", ()) as store:
+        await store.write(lambda db: db.execute("CREATE TABLE t (x)").rowcount)
+        await store.write(lambda db: db.execute("PRAGMA max_page_count = 3").fetchone())
+        with pytest.raises(StateError, match="disk is full"):
+            await store.write(lambda db: db.execute("INSERT INTO t VALUES (zeroblob(1000000))").rowcount)
+        assert "disk is full" in store.problem
+        await store.probe()
+        assert store.problem == ""

@@ -16,6 +16,7 @@ from typing import Any
 from agentd.events import Citation, Principal
 from agentd.language import searchable
 from agentd.retrieval.chunks import Chunk
+from agentd.store import as_time
 
 PARAMETERS = 500
 """Values that are looked up by one statement."""
@@ -153,7 +154,7 @@ def passage(db: sqlite3.Connection, principal: Principal, citation: Citation, si
         " ORDER BY principal_kind = ? AND principal_id = ? DESC LIMIT 1",
         (*parameters, citation.source, principal.kind, principal.id),
     ).fetchone()
-    if row is None or datetime.fromisoformat(row[1]) > since:
+    if row is None or as_time(row[1]) > since:
         return None
     return text_between(db, row[0], citation.start, citation.end)
 
