@@ -113,7 +113,7 @@ async def offer_documents(client: Client, declined: Path) -> None:
 def _remember(declined: Path) -> None:
     try:
         declined.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        declined.touch()
+        os.close(os.open(declined, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         print(f"agentd: cannot write {declined}: {error.strerror}", file=sys.stderr)
 

@@ -192,7 +192,8 @@ class Shelf:
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
         """Whole or not at all, and durable."""
         beside = path.with_name(f".{path.name}.new")
-        with beside.open("w") as file:
+        beside.unlink(missing_ok=True)
+        with beside.open("x") as file:
             json.dump(value, file, indent=2)
             file.flush()
             os.fsync(file.fileno())

@@ -76,7 +76,7 @@ class TypedHistory(FileHistory):
     """
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
         super().__init__(str(path))
         self._unsettled: deque[str] = deque(maxlen=MAX_UNSETTLED)

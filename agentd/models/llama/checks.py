@@ -20,6 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agentd.errors import StateError
+from agentd.ownership import open_own
+
 log = logging.getLogger(__name__)
 
 NAME = "checks.json"
@@ -102,13 +105,13 @@ class Checks:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.with_name(f".{NAME}.lock").open("w") as lock:
+            with open(open_own(str(self._path.with_name(f".{NAME}.lock")), os.O_WRONLY | os.O_CREAT), "wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 findings = self._read()
                 if list((changed := change(findings)).items()) != list(findings.items()):  # their order counts, too
                     self._write(self._path, changed)
-        except OSError as error:
-            log.warning("%s cannot be written: %s", self._path, error.strerror or error)
+        except (OSError, StateError) as error:
+            log.warning("%s cannot be written: %s", self._path, error)
 
     def _read(self) -> Findings:
         if self._path is None:
@@ -127,7 +130,9 @@ class Checks:
 
     def _write(self, path: Path, findings: Findings) -> None:
         beside = path.with_name(f".{NAME}.{os.getpid()}")
-        beside.write_text(json.dumps({"version": VERSION, "findings": findings}, indent=1))
+        beside.unlink(missing_ok=True)
+        with beside.open("x") as file:
+            json.dump({"version": VERSION, "findings": findings}, file, indent=1)
         os.replace(beside, path)
 
 

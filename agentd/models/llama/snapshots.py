@@ -66,7 +66,8 @@ class Snapshots:
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make_room(self._directory, size)
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            beside.unlink(missing_ok=True)
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(MAGIC + self._digest(tokens, state.data))
                 file.write(state.data)
             os.replace(beside, path)
