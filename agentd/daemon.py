@@ -69,6 +69,8 @@ DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
 WARMER = "workers.warm:Warmer"
 
 HEALTH_SECONDS = 10.0
+CLOSING_SHARE = 0.2
+"""Of the hard limit: kept for closing the files when everything else has ended, or was left behind."""
 PROMPT_RESERVE = 64
 """Tokens of the context that neither the prompt nor the answer may take."""
 
@@ -116,7 +118,12 @@ class Daemon:
                 await self._house.sessions.last_id()
         except (TimeoutError, AgentdError):
             return False
-        return self._house.pending.healthy
+        # Nothing that runs gets better by a restart when the disk is only full.
+        return self._house.pending.healthy or self._house.pending.lacks_room
+
+    async def refusals(self) -> list[str]:
+        """Why no message is taken, or none can be answered; empty if all is well, or before it runs."""
+        return [] if self._house is None else await self._house.status.refusals()
 
     async def run(self, *, stop: asyncio.Event, ready: Callable[[], None], fast: asyncio.Event | None = None) -> None:
         """Returns after `stop` was set and everything ended: running turns and deliveries first, for the grace period
@@ -145,7 +152,7 @@ class Daemon:
                 log.info("stopping: %d sessions are busy", len(house.conversations.busy()))
                 await house.drain(self._settings.daemon.grace, fast or asyncio.Event())
             finally:
-                await end(tasks, self._settings.daemon.hard_limit)
+                await end(tasks, (1 - CLOSING_SHARE) * self._settings.daemon.hard_limit)
         log.info("stopped")
 
     def _hand_over(self, stop: asyncio.Event) -> Callable[[], float] | None:
@@ -252,6 +259,7 @@ class _House:
     summaries: BackgroundSummaries
     control: DaemonControl
     doors: Mapping[str, Door]
+    stores: Sequence[Store]
 
     def __init__(
         self,
@@ -300,6 +308,7 @@ class _House:
                 allow_network_fs=options.allow_network_fs,
             )
         )
+        await pending.tell_lost()
         store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd")))
         conversations, budgets = Conversations(), Budgets()
         sessions = Sessions(store, ids, clock, unanswered=conversations.newest, followed=budgets.followed)
@@ -310,6 +319,7 @@ class _House:
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
         house = cls(settings, pending, sessions, conversations, documents, ids, budgets)
+        house.stores = (store, documents)
         house.extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
         house.model = (
             only(model, settings.model, Shelf(state_dir), house._tell_model)
@@ -400,6 +410,7 @@ class _House:
             supervisor=self.supervisor,
             delivery=self.delivery,
             usage=self.usage,
+            stores=self.stores,
         )
         self.letters = Letters(
             self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, alone=self.inbox.alone

@@ -63,11 +63,22 @@ class _Pending(Protocol):
 
     async def dead(self) -> Sequence[_DeadLetter]: ...
 
-    @property
-    def healthy(self) -> bool: ...
+    async def corrupt(self) -> Sequence[str]: ...
 
     @property
     def problem(self) -> str: ...
+
+    @property
+    def silent(self) -> bool: ...
+
+    async def look(self) -> None: ...
+
+
+class _Store(Protocol):
+    @property
+    def problem(self) -> str: ...
+
+    async def probe(self) -> None: ...
 
 
 class _Channels(Protocol):
@@ -104,6 +115,7 @@ class DaemonStatus:
         supervisor: _Channels,
         delivery: _Delivery,
         usage: UsageTotals | None = None,
+        stores: Sequence[_Store] = (),
     ) -> None:
         self._state_dir = state_dir
         self._in_process = in_process
@@ -114,6 +126,7 @@ class DaemonStatus:
         self._channels = supervisor
         self._delivery = delivery
         self._usage = usage or UsageTotals()
+        self._stores = stores
 
     async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
         """See `ports.Status`."""
@@ -121,7 +134,8 @@ class DaemonStatus:
 
     async def _public(self) -> Mapping[str, Any]:
         """What somebody else than the owner may know."""
-        problems = self._problems(self._delivery.stats(), len(await self._pending.dead()))
+        dead, corrupt = len(await self._pending.dead()), len(await self._pending.corrupt())
+        problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
         note = "no language model is configured" if self._model.name == "extractive" else self._model.state
         return {
             "daemon": {"version": __version__, "pid": os.getpid(), "in_process": self._in_process},
@@ -130,9 +144,9 @@ class DaemonStatus:
         }
 
     async def _whole(self) -> Mapping[str, Any]:
+        refusals = await self.refusals()
         documents, chunks = await self._documents.counts(OWNER)
-        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
-        dead = Counter(_kind(letter.reason) for letter in await self._pending.dead())
+        free, dead, corrupt = (0, Counter[str](), 0) if self._pending.silent else await self._lying_there()
         entries, stats = self._pending.entries(), self._delivery.stats()
         owed = [entry for entry in entries.values() if entry.outbound_id]
         busy = self._conversations.busy().values()
@@ -152,27 +166,45 @@ class DaemonStatus:
             },
             "usage": {"answers": self._usage.answers, **self._usage.total.model_dump()},
             "pending": {
+                "accepts": not refusals,
                 "unanswered": len(entries) - len(owed),
                 "undelivered": len(owed),
                 "deferred": stats.deferred,
                 "oldest_age": _oldest_age(entries),
                 "dead": dead.total(),
+                "corrupt": corrupt,
                 "dead_by_reason": dict(dead.most_common(REASONS)),
             },
             "channels": [
                 {"name": name, "state": state.state, "reason": state.reason, "delivery": _figures(stats, name)}
                 for name, state in sorted(self._channels.states.items())
             ],
-            "problems": self._problems(stats, dead.total()),
+            "problems": [*refusals, *self._problems(stats, dead.total(), corrupt)],
         }
+
+    async def _lying_there(self) -> tuple[int, Counter[str], int]:
+        """Free bytes, dead letters by reason, and how many files were set aside."""
+        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
+        dead = Counter(_kind(letter.reason) for letter in await self._pending.dead())
+        return free, dead, len(await self._pending.corrupt())
+
+    async def refusals(self) -> list[str]:
+        """Why no message is taken or none can be answered, as it is at this moment; empty if all is well."""
+        await self._pending.look()
+        problems = [self._pending.problem]
+        for store in self._stores:
+            if store.problem:
+                await store.probe()
+            problems.append(store.problem)
+        return [problem for problem in problems if problem]
 
     def _model_note(self) -> str:
         if self._model.name == "extractive":
             return EXTRACTIVE_NOTE
         return self._model.problem or "; ".join(filter(None, (self._model.state, self._model.note)))
 
-    def _problems(self, stats: _Stats, dead: int) -> list[str]:
-        problems = [] if self._pending.healthy else [self._pending.problem]
+    def _problems(self, stats: _Stats, dead: int, corrupt: int) -> list[str]:
+        problems = []
         if self._model.problem:
             problems.append(f"model {self._model.name}: {self._model.problem}")
         for name, state in sorted(self._channels.states.items()):
@@ -185,6 +217,9 @@ class DaemonStatus:
         if dead:
             waiting = "1 dead letter waits" if dead == 1 else f"{dead} dead letters wait"
             problems.append(f"{waiting} for a decision: `agentd delivery list`")
+        if corrupt:
+            lie = "1 file was damaged and lies" if corrupt == 1 else f"{corrupt} files were damaged and lie"
+            problems.append(f"{lie} in corrupt/, the log says why: look at what is there, then remove it")
         return problems
 
 

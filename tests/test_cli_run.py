@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agentd import protocol
+from agentd.pending.file import seal
 from tests.daemons import DaemonProcess, processes_of
 from tests.house import next_answer, next_of
 
@@ -78,7 +79,7 @@ def test_a_pending_file_of_a_newer_version_stops_the_start_and_nothing_is_touche
     pending = tmp_path / "s" / "pending"
     pending.mkdir(parents=True)
     newer = pending / "18ea039138ac5e71-04d741a8.event"
-    newer.write_bytes(b'{"v":99,"len":1,"sha256":"x"}\n{}')
+    newer.write_bytes(seal({"v": 99, "len": 1, "sha256": "x"}) + b"\n{}")
     done = run("--state-dir", str(tmp_path / "s"))
     assert done.returncode == 78 and newer.name in done.stderr
     assert newer.read_bytes().startswith(b'{"v":99')
@@ -118,6 +119,47 @@ def mount(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], check=True)
     yield mount
     subprocess.run(["umount", str(mount)], check=True)
+
+
+async def status(state_dir: Path) -> tuple[int | None, str]:
+    command = [sys.executable, "-m", "agentd", "status", "--state-dir", str(state_dir)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    told, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, told.decode().splitlines()[-1]
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+async def test_health_says_that_messages_are_refused_before_anybody_offers_one(
+    tmp_path: Path, mount: Path, trouble: str
+) -> None:
+    def make(wrong: bool) -> None:
+        if trouble == "full":
+            (mount / "filler").write_bytes(b"x" * (7_000_000 if wrong else 0))
+        else:
+            subprocess.run(["mount", "-o", f"remount,{'ro' if wrong else 'rw'}", str(mount)], check=True)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        daemon = DaemonProcess(
+            mount / "s",
+            "--set",
+            "pending.min_free_bytes=1000000",
+            environment={"NOTIFY_SOCKET": str(tmp_path / "notify")},
+        )
+        daemon.log = tmp_path / "log"
+        async with daemon:
+            assert (await status(mount / "s"))[0] == 0
+            make(wrong=True)
+            code, health = await status(mount / "s")
+            assert code == 1 and health.startswith("health") and "new messages are refused" in health
+            while b"STATUS=new messages are refused" not in await asyncio.to_thread(manager.recv, 4096):
+                continue
+            make(wrong=False)
+            while b"STATUS=agentd is ready" not in await asyncio.to_thread(manager.recv, 4096):
+                continue
+            assert (await status(mount / "s"))[0] == 0
+            assert await daemon.end() == 0
 
 
 async def test_a_full_disk_refuses_messages_with_the_reason_and_loses_nothing(tmp_path: Path, mount: Path) -> None:

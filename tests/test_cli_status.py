@@ -50,3 +50,9 @@ async def test_beside_a_daemon_it_is_the_daemons(tmp_path: Path) -> None:
         figures = json.loads(status(tmp_path / "s", "--json").stdout)
         assert figures["daemon"]["pid"] == daemon.process.pid
         assert not figures["daemon"]["in_process"]
+
+
+def test_a_disk_without_room_is_told_with_the_exit_code(tmp_path: Path) -> None:
+    done = status(tmp_path / "s", "--set", f"pending.min_free_bytes={1 << 60}")
+    assert done.returncode == 1 and done.stderr == ""
+    assert "new messages are refused: the disk is nearly full" in done.stdout

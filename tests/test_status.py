@@ -32,11 +32,13 @@ async def test_an_idle_daemon_is_well(tmp_path: Path) -> None:
     assert status["daemon"]["state_dir"] == str(tmp_path / "s")
     assert status["documents"] == {"documents": 0, "chunks": 0}
     assert status["pending"] == {
+        "accepts": True,
         "unanswered": 0,
         "undelivered": 0,
         "deferred": 0,
         "oldest_age": None,
         "dead": 0,
+        "corrupt": 0,
         "dead_by_reason": {},
     }
     assert status["channels"] == [{"name": "terminal", "state": "connected", "reason": "", "delivery": NOTHING_OWED}]

@@ -31,7 +31,8 @@ Which of them is meant is `options.action`. Without any argument such a command 
 
 EXIT_CODES = {
     0: "done",
-    1: "failure, which standard error explains; ingest: files were skipped; delivery: some letters stay as they were",
+    1: "failure, which standard error explains; ingest: files were skipped; delivery: some letters stay as they were; "
+    "status: messages are refused",
     2: "wrong usage",
     3: "no daemon can be reached",
     5: "a model could not answer, be loaded, be measured or be downloaded",

@@ -18,6 +18,7 @@ from agentd.cli.common import load_settings
 from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.daemon import Daemon
+from agentd.deadline import Deadline
 from agentd.errors import Impostor, StateInUse, Stopping, Unreachable, UsageError
 from agentd.models.llama.process import words as model_words
 from agentd.paths import socket_candidates
@@ -180,4 +181,7 @@ async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]
     finally:
         waiter.cancel()
         stop.set()
+        deadline = Deadline()
+        deadline.arm(settings.daemon.grace + settings.daemon.hard_limit)
         await task
+        deadline.disarm()

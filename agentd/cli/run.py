@@ -6,11 +6,11 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
 from agentd.cli.common import load_settings, model_option
+from agentd.cli.stopping import StopSignals
 from agentd.cli.takeover import Takeover
 from agentd.daemon import Daemon
 from agentd.errors import StateInUse
@@ -19,6 +19,9 @@ from agentd.paths import daemon_sockets
 from agentd.secrets import masked
 
 log = logging.getLogger(__name__)
+
+HEALTH_SECONDS = 1.0
+"""How often it is looked whether messages are refused, which writes nothing."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +34,11 @@ def run(options: argparse.Namespace) -> int:
     handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
     settings, state_dir = load_settings(options)
+    limits = settings.daemon
     sockets = daemon_sockets(os.environ, state_dir)
     daemon = Daemon(settings, state_dir, sockets=sockets)
-    asyncio.run(_serve(daemon, state_dir, f"agentd is ready: pid {os.getpid()}, socket {sockets[0][0]}"))
+    signals = StopSignals(grace=limits.grace, hard_limit=limits.hard_limit)
+    asyncio.run(_serve(daemon, state_dir, signals, f"agentd is ready: pid {os.getpid()}, socket {sockets[0][0]}"))
     return 0
 
 
@@ -44,7 +49,7 @@ class _Masking(logging.Formatter):
         return masked(super().format(record))
 
 
-async def _serve(daemon: Daemon, state_dir: Path, ready_line: str) -> None:
+async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_line: str) -> None:
     stop, fast = asyncio.Event(), asyncio.Event()
     takeover = Takeover(state_dir, stop)
     notifier = Notifier()
@@ -61,9 +66,8 @@ async def _serve(daemon: Daemon, state_dir: Path, ready_line: str) -> None:
         print(ready_line, flush=True)
         notifier.ready(ready_line)
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked, number.name)
+    signals.follow(asked)
+    health = asyncio.create_task(_tell_health(daemon, notifier, ready_line), name="health for systemd")
     watchdog = asyncio.create_task(notifier.watchdog(daemon.is_well), name="watchdog")
     try:
         while not stop.is_set():
@@ -73,3 +77,15 @@ async def _serve(daemon: Daemon, state_dir: Path, ready_line: str) -> None:
                 await takeover.wait(refusal)
     finally:
         watchdog.cancel()
+        health.cancel()
+
+
+async def _tell_health(daemon: Daemon, notifier: Notifier, well: str) -> None:
+    """The status that systemd shows, whenever it changes, until cancelled."""
+    told = ""
+    while True:
+        problem = "; ".join(await daemon.refusals())
+        if problem != told:
+            notifier.status(problem or well)
+            told = problem
+        await asyncio.sleep(HEALTH_SECONDS)

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(as_typed(plain(line)) for line in status_lines(status, columns=columns)))
-    return 0
+    return 0 if status.get("pending", {}).get("accepts", True) else 1
 
 
 async def _status(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""SIGTERM and SIGINT: they ask the event loop to stop, and the deadline counts from them whatever the loop does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from agentd.deadline import Deadline
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals:
+    """The first signal gives `grace` and `hard_limit` seconds together, another one only `hard_limit` from then on."""
+
+    def __init__(self, *, grace: float, hard_limit: float) -> None:
+        self._seconds = iter((grace + hard_limit, hard_limit))
+        self._deadline = Deadline()
+
+    def follow(self, asked: Callable[[str], None]) -> None:
+        """`asked` is called on this event loop with the name of each signal, from now until the process ends.
+
+        A thread of its own reads the signals, so that a loop that hangs cannot hold up the deadline.
+        """
+        loop = asyncio.get_running_loop()
+        received, written = os.pipe()
+        os.set_blocking(written, False)
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+        reader = threading.Thread(target=self._read, args=(received, loop, asked), name="signals", daemon=True)
+        reader.start()
+
+    def _read(self, received: int, loop: asyncio.AbstractEventLoop, asked: Callable[[str], None]) -> None:
+        while numbers := os.read(received, 64):
+            for number in numbers:
+                if number in SIGNALS:
+                    self._asked(signal.Signals(number).name, loop, asked)
+
+    def _asked(self, name: str, loop: asyncio.AbstractEventLoop, asked: Callable[[str], None]) -> None:
+        if (seconds := next(self._seconds, None)) is not None:
+            self._deadline.arm(seconds)
+        with suppress(RuntimeError):  # The loop is closed: it is ending already.
+            loop.call_soon_threadsafe(asked, name)
