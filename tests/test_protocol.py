@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import get_args, get_origin
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, FailFast
 
 from agentd import events, protocol
@@ -105,6 +108,31 @@ def test_a_long_text_is_read_whatever_is_in_it(text: str) -> None:
     message = protocol.decode_client(line)
     assert time.process_time() - began < 0.25
     assert isinstance(message, protocol.Post) and len(message.text) >= FRAME // len(text)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+_TYPES = st.sampled_from([cls.model_fields["type"].default for cls in get_args(protocol.ClientMessage)])
+_FIELDS = sorted({name for cls in get_args(protocol.ClientMessage) for name in cls.model_fields} - {"type"})
+_SAID = st.builds(
+    lambda kind, fields: json.dumps({"type": kind, **fields}).encode(),
+    _TYPES,
+    st.dictionaries(st.sampled_from(_FIELDS), _VALUES),
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.binary(max_size=500) | _SAID)
+def test_whatever_comes_is_a_message_or_refused_in_a_few_words(line: bytes) -> None:
+    try:
+        message = protocol.decode_client(line)
+    except UsageError as error:
+        assert len(str(error)) < 500
+    else:
+        assert protocol.decode_client(protocol.encode(message)) == message
 
 
 def test_only_a_text_may_be_long() -> None:
