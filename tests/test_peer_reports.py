@@ -121,10 +121,10 @@ async def test_an_answer_goes_where_its_question_came_from_whoever_wrote_last(tm
         model.gate.set()
         await phone.wait_for_received(2)
         await desk.wait_for_received(1)
-    assert [(part.event.address.chat, part.text.strip()) for part in phone.received] == [
-        ("1", "from the phone"),
-        ("2", "from another chat"),
-    ]
+    assert {part.event.address.chat: part.text.strip() for part in phone.received} == {
+        "1": "from the phone",
+        "2": "from another chat",
+    }
     assert [part.text.strip() for part in desk.received] == ["from the desk"]
 
 
