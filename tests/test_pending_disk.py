@@ -109,6 +109,16 @@ async def test_a_disk_that_becomes_read_only_refuses_with_that_reason(small_disk
         await opened.accept(inbound())
 
 
+async def test_a_look_tells_what_the_next_message_would_meet(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "PROBE_SECONDS", 0.01)
+    async with directory(small_disk) as opened:
+        remount(small_disk, "ro")
+        await opened.look()
+        assert "read-only" in opened.problem and not opened.lacks_room
+        remount(small_disk, "rw")
+        await until(lambda: opened.healthy)
+
+
 async def test_a_read_only_state_directory_refuses_the_start(small_disk: Path) -> None:
     remount(small_disk, "ro")
     with pytest.raises(StateError, match="read-only"):
