@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.evidence.kinds import kinds_of_answer
+from agentd.evidence.asked import asked
+from agentd.evidence.kinds import kinds_of_answer, opens_with_name
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,12 @@ def test_kinds_of_answer(text: str, kinds: set[str]) -> None:
 
 def test_what_the_question_says_itself_is_no_answer() -> None:
     assert kinds_of_answer("It was built by Tesla in 1905.", {"tesla", "1905"}, "english") == set()
+
+
+def test_a_sentence_may_begin_with_a_name() -> None:
+    who = asked("Who buys the drones?")
+    assert opens_with_name("Anna buys the drones.", who)
+    assert opens_with_name("Anna Smith buys the drones.", who)
+    assert not opens_with_name("Everything that buys drones is safe.", who)
+    assert not opens_with_name("Drones are bought.", who)
+    assert not opens_with_name("The drones fly.", who)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import islice, takewhile
 
-from agentd.evidence.asked import Wanted
+from agentd.evidence.asked import Asked, Wanted
 from agentd.language import spelled, stem
+from agentd.stopwords import STOP_WORDS
 
+NAME_WORDS = 3
+"""Words of a name at the beginning of a sentence at most."""
 _CODE = re.compile("`[^`]*`")
 """What stands there is no name."""
 _TIMES = frozenset(
@@ -47,3 +51,13 @@ def kinds_of_answer(text: str, known: Collection[str], language: str) -> set[Wan
         elif n and word[0].isupper() and stem(lower, language) not in known:
             found |= {"name", "place"}
     return found
+
+
+def opens_with_name(text: str, asked: Asked) -> bool:
+    """Whether a sentence says of a name at its beginning what is asked: "Anna buys ..." to "Who buys ...?"."""
+    said = list(islice(spelled(text), NAME_WORDS + 1))
+    named = list(takewhile(lambda word: word[0].isupper(), said))
+    stop = STOP_WORDS.get(asked.language, STOP_WORDS["english"])
+    if not named or len(named) == len(said) or named[0].lower() in stop:
+        return False
+    return stem(said[len(named)].lower(), asked.language) == asked.terms[0]

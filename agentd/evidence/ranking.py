@@ -10,6 +10,7 @@ from agentd.events import Passage
 from agentd.evidence.asked import Asked, asked
 from agentd.evidence.candidates import Sentence, candidates
 from agentd.evidence.definitions import defines
+from agentd.evidence.kinds import opens_with_name
 from agentd.evidence.signs import Signs
 from agentd.evidence.weights import ANSWERABLE, ANSWERS, Weights
 from agentd.language import is_question
@@ -81,7 +82,7 @@ def _ranked(sentence: Sentence, wanted: Asked, signs: Mapping[str, float]) -> Ra
 
 
 def _answerable(wanted: Asked, best: Ranked, signs: Mapping[str, float], held: float) -> float:
-    nobody = wanted.wanted == "name" and signs["unfit"] > 0
+    nobody = wanted.wanted == "name" and signs["unfit"] > 0 and not opens_with_name(best.sentence.text, wanted)
     if len(wanted.terms) <= FEW and (nobody or held < MOST):
         return 0.0
     return _probability(weighed(ANSWERABLE, {**signs, "answers": best.odds}) + (DEFINED if best.defines else 0.0))
