@@ -49,7 +49,7 @@ DEATHS = {
     "a null pointer": "killed by SIGSEGV",
     "kill -9": "killed by SIGKILL",
     "a hang": "did not answer for 3 s and was killed",
-    "an exception": "ended with exit code 1 (MemoryError",
+    "an exception": "needed more memory than it may have",
     "nonsense on the socket": "sent something else than messages",
 }
 REFUSALS = ("a token out of range", "a gap in the positions", "a sequence out of range")

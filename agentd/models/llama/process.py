@@ -14,6 +14,7 @@ from typing import Self
 
 from agentd.errors import ModelError
 from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.limited import NO_MEMORY
 from agentd.limits import ChildLimits, end, start
 from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.ways import rebuild_hint
@@ -286,6 +287,8 @@ class Process:
         if self._hung:
             return f"it did not answer for {self._beat * self._beats:g} s and was killed"
         said = f" ({self._cause})" if self._cause else ""
+        if code == NO_MEMORY:
+            return "it needed more memory than it may have"
         if code >= 0:
             return f"it ended with exit code {code}{said}"
         return f"it was killed by {signal.Signals(-code).name}{_hint(-code) or said}"
