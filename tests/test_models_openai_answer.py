@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agentd.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.models.openai.answer import MOST_CALLS, Answer, ServerFailed, Withheld, error_code, error_text
@@ -315,3 +317,33 @@ def test_arguments_may_come_as_the_object_that_they_are() -> None:
     call = {"index": 0, "id": "x", "function": {"name": "add", "arguments": {"a": "ä"}}}
     said = deltas(delta(tool_calls=[call]), end("tool_calls"))
     assert said[0] == ToolCallDelta(index=0, call_id="x", name="add", arguments='{"a": "ä"}')
+
+
+KEYS = st.sampled_from(
+    "choices delta message content reasoning tool_calls function name arguments index id finish_reason usage timings"
+    " prompt_tokens prompt_progress total cache processed time_ms error code type text".split()
+)
+ANYTHING = st.recursive(
+    st.sampled_from([None, True, 0, -1, 1e300, "", "stop", "<think>", "</think>", "\ud83d", "\udc3a", "x" * 50]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+CHUNKS = ANYTHING | st.builds(lambda said: {"choices": [{"delta": said}]}, st.dictionaries(KEYS, ANYTHING, max_size=4))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(CHUNKS, max_size=5))
+def test_nothing_that_a_server_sends_is_an_error_of_ours_and_all_that_is_handed_on_can_be_encoded(
+    chunks: list[object],
+) -> None:
+    try:
+        found = deltas(*chunks, most=100)
+    except (ServerFailed, Withheld):
+        return
+    assert isinstance(found[-1], Finish)
+    for each in found:
+        match each:
+            case TextDelta() | ReasoningDelta():
+                assert each.text.encode()
+            case ToolCallDelta():
+                assert f"{each.name}{each.call_id}{each.arguments}x".encode()

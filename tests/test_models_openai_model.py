@@ -313,12 +313,12 @@ async def test_the_key_is_in_no_log_and_no_error(caplog: pytest.LogCaptureFixtur
 async def test_the_context_is_the_one_that_is_set_or_less_once_the_server_says_so() -> None:
     async with house() as (server, model):
         assert await model.context(Limits()) is None
-        server.replies.append(Refusal(status=400, message="This model's maximum context length is 900 tokens."))
+        server.replies.append(Refusal(status=400, message="This model's maximum context length is 1900 tokens."))
         with pytest.raises(PromptTooLong):
             await answer(model)
-        assert len(server.completions) == 1 and await model.context(Limits()) == 900
+        assert len(server.completions) == 1 and await model.context(Limits()) == 1900
     async with house(context=500) as (server, model):
-        server.replies.append(Refusal(status=400, message="This model's maximum context length is 900 tokens."))
+        server.replies.append(Refusal(status=400, message="This model's maximum context length is 1900 tokens."))
         with pytest.raises(PromptTooLong):
             await answer(model)
         assert await model.context(Limits()) == 500

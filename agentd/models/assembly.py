@@ -82,7 +82,7 @@ def llama_model(
 
 
 def remote_model(options: ModelSection) -> ChatModel:
-    """The client takes most of a second to import, so only those who have a server pay for it."""
+    """The client takes a while to import, so only those who have a server pay for it."""
     from agentd.models.openai.model import OpenAIModel
     from agentd.models.openai.server import Endpoint
 

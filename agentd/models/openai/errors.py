@@ -17,7 +17,7 @@ LONGEST_QUOTE = 300
 """Characters of a server's own words in a message of ours."""
 READ = 4000
 """Characters of them that are looked at."""
-LEAST_CONTEXT = 512
+LEAST_CONTEXT = 1024
 """Tokens of context below which a server's claim is not believed: no model has so few."""
 PASSING = (408, 409, 425, 429)
 """Besides 500 and above: status codes with which the same request may be answered a little later."""
