@@ -1,7 +1,7 @@
 """`python -m tests.prove [PART ...]`: run the proof, show its counts as it goes, and end with a table.
 
-Parts: power-cut, kill, syscalls, simulation, crash-states, faults, fuzz; none or `all` is all of them. The environment
-scales it: CUTS power cuts (1000), KILLS kills of the daemon (1000), SEEDS simulated worlds (10000), SEED where they
+Parts: power-cut, kill, syscalls, simulation, crash-states, faults, hostile, fuzz; none or `all` is all of them. The
+environment scales it: CUTS power cuts (1000), KILLS kills of the daemon (1000), SEEDS simulated worlds (10000), SEED where they
 start, and FUZZ_MINUTES minutes for each target of the fuzzer (1).
 Exits 1 if anything was lost or broke.
 """
@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.prove import fuzz, kills, power_cut, suites, syscalls
+from tests.prove import fuzz, hostile, kills, power_cut, suites, syscalls
 from tests.prove.result import Result, table
 
 
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[], Result]] = {
     "simulation": lambda: suites.simulation(seeds=_number("SEEDS", 10_000)),
     "crash-states": suites.crash_states,
     "faults": suites.faults,
+    "hostile": hostile.run,
     "fuzz": lambda: fuzz.run(minutes=float(os.environ.get("FUZZ_MINUTES", "1")), seed=_number("SEED", 1)),
 }
 
