@@ -1,8 +1,8 @@
 """`python -m tests.prove [PART ...]`: run the proof, show its counts as it goes, and end with a table.
 
 Parts: power-cut, kill, syscalls, simulation, crash-states, faults, hostile, fuzz; none or `all` is all of them. The
-environment scales it: CUTS power cuts (1000), KILLS kills of the daemon (1000), SEEDS simulated worlds (10000), SEED where they
-start, and FUZZ_MINUTES minutes for each target of the fuzzer (1).
+environment scales it: CUTS power cuts (1000), KILLS kills of the daemon (1000), SEEDS simulated worlds (10000), SEED
+where they start, and FUZZ_MINUTES minutes for each target of the fuzzer (1).
 Exits 1 if anything was lost or broke.
 """
 
