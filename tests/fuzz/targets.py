@@ -16,20 +16,25 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import TypeAdapter
 
+from agentd.characters import whole
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.config.settings import known_keys, load
 from agentd.errors import ConfigError, NewerVersion, UsageError
 from agentd.events import Passage
 from agentd.evidence.call_forms import Call
+from agentd.generation import ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.markup import blocks
 from agentd.models.llama.calls import CallFinder
 from agentd.models.llama.family import FAMILIES, Family
 from agentd.models.llama.text import Assembler
+from agentd.models.openai.answer import Answer, ServerFailed, Withheld
+from agentd.models.openai.stream import Events
 from agentd.pending.file import Damaged, decode_file, decode_header, digest, encode_file, seal
 from agentd.pending.log import apply, encode_line, lines_of
 from agentd.prompt import check_citations
 from agentd.protocol import ClientMessage, ServerMessage, decode_client, decode_server
+from agentd.retrieval.chunks import split
 from tests.builders import inbound, outbound
 from tests.fuzz.shapes import as_json, changed, mutated, odd_json, odd_text, pieces
 
@@ -204,6 +209,86 @@ def _citations(text: str) -> None:
     assert {citation.n for citation in cited} <= {1, 3}
 
 
+# --- what model servers send -----------------------------------------------------------------------------------------
+
+_SERVER_NAMES = (
+    *("choices", "delta", "message", "content", "reasoning_content", "tool_calls", "function", "name", "arguments"),
+    *("index", "id", "finish_reason", "usage", "prompt_tokens", "completion_tokens", "timings", "prompt_progress"),
+    *("error", "detail", "code", "text", "total", "processed", "type"),
+)
+_CALL = {"index": 0, "id": "c", "function": {"name": "calculate", "arguments": '{"expression": "1"}'}}
+_EVENTS = (
+    {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hello"}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"reasoning_content": "so"}, "finish_reason": "stop"}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [_CALL]}, "finish_reason": "tool_calls"}]},
+    {
+        "choices": [],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 1}},
+    },
+    {"choices": [{"index": 0, "message": {"content": "<think>hm</think>Hello"}, "finish_reason": "length"}]},
+    {"prompt_progress": {"total": 10, "cache": 0, "processed": 5, "time_ms": 3}, "timings": {"prompt_ms": 1}},
+    {"error": {"message": "out of memory", "code": 500}},
+)
+_LONGEST_ANSWER = 4000
+
+
+def _server_lines() -> SearchStrategy[list[bytes]]:
+    event = st.sampled_from(_EVENTS).flatmap(lambda right: changed(right, _SERVER_NAMES)).map(as_json)
+    line = st.one_of(
+        event.map(lambda data: b"data: " + data),
+        event,
+        st.sampled_from((b"", b": ping", b"event: ping", b"retry: 1", b"data:", b"data: [DONE]", b"<html>", b"id: 1")),
+        event.flatmap(mutated).map(lambda data: b"data: " + data.replace(b"\n", b"")),
+    )
+    return st.lists(line, max_size=12)
+
+
+def _server(lines: list[bytes]) -> None:
+    """The deltas can be written down, and are no longer than was asked for."""
+    events, answer = Events(most_other=2000), Answer(_LONGEST_ANSWER)
+    said = 0
+    try:
+        found = [value for line in lines for value in events.feed(line)] + events.finish()
+        deltas = [delta for value in found for delta in answer.feed(value)] + answer.finish()
+    except (ServerFailed, Withheld, ValueError) as error:
+        str(error).encode()
+        return
+    for delta in deltas:
+        match delta:
+            case TextDelta() | ReasoningDelta():
+                delta.text.encode()
+                said += len(delta.text)
+            case ToolCallDelta():
+                f"{delta.call_id}{delta.name}{delta.arguments}".encode()
+                said += len(delta.arguments)
+            case Usage():
+                assert min(delta.prompt_tokens, delta.cached_tokens, delta.completion_tokens) >= 0
+    assert said <= _LONGEST_ANSWER
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+
+def _chunks(drawn: tuple[str, bool]) -> None:
+    """Chunks are pieces of the text in order, they hold all that is not blank, and their headings are short."""
+    text, markdown = whole(drawn[0]), drawn[1]
+    outline = split(text, markdown=markdown)
+    assert len(outline.title) <= _LONGEST_TITLE
+    after = 0
+    for chunk in outline.chunks:
+        assert after <= chunk.start < chunk.end <= len(text)
+        assert chunk.text == text[chunk.start : chunk.end]
+        assert len(chunk.heading) <= _LONGEST_TITLE
+        after = chunk.end
+
+
+_LONGEST_TITLE = 1000
+_DOCUMENT_WORDS = (
+    *("---\n", "title: a\n", "a: b\n", "# ", "## ", "\n===\n", "```\n", "| a |\n", "\n\n", "word ", "<p>", "![", "]("),
+    "data:image/png;base64,AAAA",
+)
+
+
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
 _MARKDOWN_WORDS = (
@@ -284,6 +369,8 @@ TARGETS: dict[str, Target] = {
         check=_pending_file,
     ),
     "pending-log": Target(inputs=_log_lines(), check=_pending_log),
+    "server": Target(inputs=_server_lines(), check=_server),
+    "chunks": Target(inputs=st.tuples(odd_text(_DOCUMENT_WORDS), st.booleans()), check=_chunks),
     "calls": Target(inputs=st.tuples(st.sampled_from(FAMILIES), pieces(odd_text(_CALL_WORDS))), check=_calls),
     "tokens": Target(
         inputs=st.lists(
