@@ -8,6 +8,7 @@ from tests.fuzz import drive
 from tests.fuzz.targets import TARGETS
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_what_must_hold_does_for_some_hundred_inputs(name: str) -> None:
     target = TARGETS[name]
