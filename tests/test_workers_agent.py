@@ -350,7 +350,7 @@ async def test_a_disk_that_is_away_for_a_while_costs_a_question_nothing_but_time
     monkeypatch.setattr(agent_module, "STORE_RETRY_SECONDS", (0.0,))
     house = House()
     for move in ("load", "started"):
-        house.pending.fail(move, StateError("too many files are open"))  # type: ignore[arg-type]
+        house.pending.fail(move, StateError("too many files are open"))
     async with house.running():
         await house.bus.publish(inbound("hello"))
         await house.until(lambda: bool(house.answers()))

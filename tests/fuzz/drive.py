@@ -15,6 +15,8 @@ from hypothesis.strategies import SearchStrategy
 
 CPU_SECONDS = 0.25
 """Of the processor, for one input: what the event loop may be held at most."""
+_LARGE = ("-len_control=0", "-timeout=60")
+"""Inputs are long from the beginning: a short one draws nothing."""
 _ROUND = 200
 """Examples between two looks at the clock."""
 Check = Callable[[Any], None]
@@ -99,10 +101,8 @@ def by_coverage(inputs: SearchStrategy[Any], check: Check, seconds: float, corpu
 
     corpus.mkdir(parents=True, exist_ok=True)
     flags = [f"-max_total_time={seconds:.0f}", "-print_final_stats=1", f"-artifact_prefix={corpus}/", f"-seed={first}"]
-    atheris.Setup(
-        [sys.argv[0], *flags, "-max_len=16384", "-len_control=0", "-timeout=60", str(corpus)],
-        once.hypothesis.fuzz_one_input,
-    )  # type: ignore[attr-defined]
+    fuzzed: Any = once
+    atheris.Setup([sys.argv[0], *flags, "-max_len=16384", *_LARGE, str(corpus)], fuzzed.hypothesis.fuzz_one_input)
     atheris.Fuzz()
 
 

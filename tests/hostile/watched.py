@@ -18,10 +18,11 @@ _TOLD = 0.02
 
 def watch(path: Path) -> None:
     """Whenever a callback took more of the processor than any before it, the file says how much and which."""
-    run: Any = asyncio.events.Handle._run
+    handles: Any = asyncio.events.Handle
+    run = handles._run
     heaviest = _TOLD
 
-    def timed(handle: Any) -> None:
+    def timed(handle: asyncio.Handle) -> None:
         nonlocal heaviest
         began = time.thread_time()
         run(handle)
@@ -30,7 +31,7 @@ def watch(path: Path) -> None:
             heaviest = took
             path.write_text(json.dumps({"seconds": took, "callback": repr(handle)[:500]}))
 
-    asyncio.events.Handle._run = timed  # type: ignore[attr-defined]
+    handles._run = timed
 
 
 def heaviest(path: Path) -> tuple[float, str]:
