@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from agentd.characters import whole
 from agentd.store import Store, as_text
 
 
@@ -31,5 +32,6 @@ class ChannelState:
             query, values = "DELETE FROM channel_state WHERE channel = ? AND key = ?", (self._channel, key)
             await self._store.write(lambda db: db.execute(query, values).rowcount)
             return
+        row = (self._channel, key, whole(value))
         replace = "INSERT OR REPLACE INTO channel_state (channel, key, value) VALUES (?, ?, ?)"
-        await self._store.write(lambda db: db.execute(replace, (self._channel, key, value)).rowcount)
+        await self._store.write(lambda db: db.execute(replace, row).rowcount)

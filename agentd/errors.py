@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from agentd.plain import plain_error
+
 
 class AgentdError(Exception):
     """Something that a person can act on; `str(error)` is shown to them as it is."""
@@ -13,6 +15,9 @@ class AgentdError(Exception):
     """Stable name of the kind of error, sent to clients and written to logs."""
     exit_code: ClassVar[int] = 1
     """What a command that ends with this error exits with (sysexits where one fits)."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain_error(message))
 
 
 class UsageError(AgentdError):
@@ -140,6 +145,9 @@ class NotFound(AgentdError):
 
 class DeliveryFailure(Exception):
     """Why a channel could not send; the three kinds decide what happens to the event."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain_error(message))
 
 
 class Retry(DeliveryFailure):

@@ -9,7 +9,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter
+
+from agentd.characters import whole
+from agentd.plain import plain, plain_data, plain_error, plain_line
+
+Text = Annotated[str, AfterValidator(plain)]
+"""What somebody wrote."""
+Name = Annotated[str, AfterValidator(plain_line)]
+"""What something is called, for people."""
+Words = Annotated[str, AfterValidator(plain_error)]
+"""Why something happened, in the words of whoever tells it."""
+Key = Annotated[str, AfterValidator(whole)]
+"""What others call something, as it is, but that it can always be written."""
 
 
 class Record(BaseModel):
@@ -46,17 +58,17 @@ OWNER = Principal(kind="owner")
 class Sender(Record):
     """Who wrote a message, in the platform's terms; never used to decide where an answer goes."""
 
-    id: str
-    name: str = ""
+    id: Key
+    name: Name = ""
 
 
 class Citation(Record):
     """The place in a document that stands behind `[n]` in an answer; `start` and `end` count characters."""
 
     n: int
-    title: str
-    source: str
-    heading: str = ""
+    title: Name
+    source: Key
+    heading: Name = ""
     start: int
     end: int
 
@@ -66,7 +78,7 @@ class Passage(Citation):
 
     document_id: int
     chunk_id: int
-    text: str
+    text: Text
     score: float
     """BM25, in parts of what a word counts that occurs nowhere else."""
     possible: float = 0.0
@@ -91,12 +103,12 @@ class InboundEvent(_OfTurn):
     principal: Principal
     address: Address
     sender: Sender
-    message_id: str
+    message_id: Key
     """The platform's or the client's own id of the message."""
     dedupe_key: str
     content_digest: str
     """Tells a repeated offer from a reused id."""
-    text: str
+    text: Text
     documents: int | None = None
     """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
 
@@ -128,12 +140,12 @@ class OutboundEvent(_OfTurn):
     address: Address
     answers: Annotated[tuple[str, ...], FailFast()]
     """Ids of the turns that this answers; empty for a notice."""
-    in_reply_to: str = ""
+    in_reply_to: Key = ""
     """`message_id` of the newest message answered."""
     outcome: Outcome
-    text: str
+    text: Text
     citations: Annotated[tuple[Citation, ...], FailFast()] = ()
-    model: str = ""
+    model: Name = ""
     error_code: str = ""
     usage: TurnUsage | None = None
     """None if no model was asked."""
@@ -151,7 +163,7 @@ class TurnStarted(_OfTurn):
 
     type: Literal["turn_started"] = "turn_started"
     attempt: int
-    reason: str = ""
+    reason: Words = ""
 
 
 class DocumentsRetrieved(_OfTurn):
@@ -178,47 +190,47 @@ class GenerationChunk(_OfTurn):
     type: Literal["generation_chunk"] = "generation_chunk"
     attempt: int
     n: int
-    text: str
+    text: Text
     reasoning: bool = False
 
 
 class ToolCallRequested(_OfTurn):
     type: Literal["tool_call_requested"] = "tool_call_requested"
-    call_id: str
-    tool: str
-    arguments: dict[str, JsonValue]
+    call_id: Key
+    tool: Name
+    arguments: Annotated[dict[str, JsonValue], AfterValidator(plain_data)]
 
 
 class ToolCallApproved(_OfTurn):
     type: Literal["tool_call_approved"] = "tool_call_approved"
-    call_id: str
-    by: str
+    call_id: Key
+    by: Name
 
 
 class ToolCallDenied(_OfTurn):
     type: Literal["tool_call_denied"] = "tool_call_denied"
-    call_id: str
-    by: str
-    reason: str
+    call_id: Key
+    by: Name
+    reason: Words
 
 
 class ToolCallSucceeded(_OfTurn):
     type: Literal["tool_call_succeeded"] = "tool_call_succeeded"
-    call_id: str
-    result: str
+    call_id: Key
+    result: Text
 
 
 class ToolCallFailed(_OfTurn):
     type: Literal["tool_call_failed"] = "tool_call_failed"
-    call_id: str
-    error: str
+    call_id: Key
+    error: Words
 
 
 class TurnInterrupted(_OfTurn):
     """Somebody or something asked the running turn to stop."""
 
     type: Literal["turn_interrupted"] = "turn_interrupted"
-    reason: str
+    reason: Words
 
 
 class TurnHandedOver(_OfTurn):
@@ -226,8 +238,8 @@ class TurnHandedOver(_OfTurn):
 
     type: Literal["turn_handed_over"] = "turn_handed_over"
     attempt: int
-    model: str
-    reason: str
+    model: Name
+    reason: Words
 
 
 class TurnFinished(_OfTurn):
@@ -251,7 +263,7 @@ class DeliveryDeferred(_OfDelivery):
     type: Literal["delivery_deferred"] = "delivery_deferred"
     attempt: int
     until: datetime | None
-    error: str
+    error: Words
 
 
 class Delivered(_OfDelivery):
@@ -266,26 +278,26 @@ class Buried(_OfTurn):
 
     type: Literal["buried"] = "buried"
     dead_id: str
-    reason: str
+    reason: Words
 
 
 class ChannelStateChanged(_Happened):
     type: Literal["channel_state_changed"] = "channel_state_changed"
     channel: str
     state: Literal["starting", "connected", "degraded", "down"]
-    reason: str = ""
+    reason: Words = ""
 
 
 class ModelStateChanged(_Happened):
     type: Literal["model_state_changed"] = "model_state_changed"
-    model: str
+    model: Name
     state: Literal["loading", "ready", "failed"]
-    reason: str = ""
+    reason: Words = ""
 
 
 class ReindexRequested(_Happened):
     type: Literal["reindex_requested"] = "reindex_requested"
-    reason: str
+    reason: Words
 
 
 class IndexSwapped(_Happened):

@@ -12,6 +12,7 @@ from agentd.conversation import Conversations
 from agentd.errors import Busy, IdReused, Stopping, UsageError
 from agentd.events import InboundEvent, OutboundEvent, Principal
 from agentd.ids import IdSource
+from agentd.plain import plain
 from agentd.ports import Bus, Clock, Entry, Offer, Receipt, SessionView, Stoppable
 
 R = TypeVar("R")
@@ -116,7 +117,7 @@ class DurableInbox:
     def _check(self, offer: Offer) -> None:
         if self._closed:
             raise Stopping(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
-        if not offer.text.strip():
+        if not plain(offer.text).strip():
             raise UsageError("the message is empty; say something.")
         size = len(offer.text.encode("utf-8", "surrogatepass"))
         if size > MAX_MESSAGE_BYTES:
@@ -146,7 +147,7 @@ class DurableInbox:
             message_id=offer.message_id,
             dedupe_key=key,
             content_digest=content,
-            text=offer.text,
+            text=plain(offer.text),
             documents=offer.documents,
         )
         self._unfinished[key] = turn_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentd.errors import ConfigError
+from agentd.errors import ConfigError, UsageError
 
 SOCKET_NAME = "agentd.sock"
 PACKAGE = Path(__file__).resolve().parent
@@ -26,11 +26,11 @@ def state_dir(environ: Mapping[str, str], option: Path | None = None, *, package
     `var/` of the checkout that holds `package`, `$XDG_STATE_HOME/agentd`, `~/.local/state/agentd`.
     """
     if option is not None:
-        return _absolute(option)
+        return absolute(option)
     if named := environ.get("AGENTD_STATE_DIR"):
-        return _absolute(Path(named))
+        return absolute(Path(named))
     if given := _first(environ.get("STATE_DIRECTORY")):
-        return _absolute(given)
+        return absolute(given)
     if (package.parent / "pyproject.toml").is_file():
         return package.parent / "var"
     return _xdg(environ, "XDG_STATE_HOME", ".local/state") / "agentd"
@@ -72,15 +72,15 @@ def _usual_configs(environ: Mapping[str, str]) -> list[Path]:
 def _sockets(environ: Mapping[str, str], state_dir: Path) -> list[tuple[Path, int]]:
     sockets: dict[Path, int] = {}
     if named := environ.get("AGENTD_SOCKET"):
-        sockets[_absolute(Path(named))] = OWNER_ONLY
+        sockets[absolute(Path(named))] = OWNER_ONLY
     if runtime := _first(environ.get("RUNTIME_DIRECTORY")):
-        sockets.setdefault(_absolute(runtime) / SOCKET_NAME, OWNER_AND_GROUP)
-    sockets.setdefault(_absolute(state_dir) / SOCKET_NAME, OWNER_ONLY)
+        sockets.setdefault(absolute(runtime) / SOCKET_NAME, OWNER_AND_GROUP)
+    sockets.setdefault(absolute(state_dir) / SOCKET_NAME, OWNER_ONLY)
     return list(sockets.items())
 
 
 def _named(path: Path, origin: str) -> Path:
-    path = _absolute(path)
+    path = absolute(path)
     try:
         path.stat()
     except OSError as error:
@@ -115,8 +115,11 @@ def _home(environ: Mapping[str, str]) -> Path:
         raise ConfigError("this user has no home directory; set AGENTD_STATE_DIR or give --state-dir.") from None
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """The path from the root; `UsageError` for a relative one if the working directory is gone."""
     try:
         return path.expanduser().absolute()
     except RuntimeError:
         raise ConfigError(f"{path}: there is no such user; give the whole path.") from None
+    except FileNotFoundError:
+        raise UsageError(f"{path} begins at the working directory, which was deleted; give the whole path.") from None

@@ -8,14 +8,17 @@ the same value as `re`. Events of a session carry `(epoch, n)`, with which a cli
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
+from agentd.characters import whole
 from agentd.errors import UsageError
 from agentd.events import (
     Citation,
@@ -23,8 +26,10 @@ from agentd.events import (
     Event,
     GenerationChunk,
     InboundEvent,
+    Name,
     OutboundEvent,
     PromptReading,
+    Text,
     ToolCallDenied,
     ToolCallFailed,
     ToolCallRequested,
@@ -35,7 +40,9 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
     TurnUsage,
+    Words,
 )
+from agentd.plain import plain_data
 
 VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
@@ -203,7 +210,7 @@ ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Deli
 class Welcome(_Message):
     type: Literal["welcome"] = "welcome"
     v: int = VERSION
-    server: str
+    server: Name
     epoch: str
     pid: int
 
@@ -213,7 +220,7 @@ class Line(_Message):
 
     turn: str
     role: Literal["user", "assistant"]
-    text: str
+    text: Text
     time: datetime
     citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     interrupted: bool = False
@@ -226,8 +233,8 @@ class SessionOpened(_Message):
     type: Literal["session"] = "session"
     re: str
     session: str
-    name: str = ""
-    title: str = ""
+    name: Name = ""
+    title: Name = ""
     running: str = ""
     waiting: Annotated[tuple[str, ...], FailFast()] = ()
     history: Annotated[tuple[Line, ...], FailFast()] = ()
@@ -256,7 +263,7 @@ class State(_Live):
     state: Literal["queued", "running", "tool", "stopping", "done"]
     position: int = 0
     attempt: int = 0
-    detail: str = ""
+    detail: Words = ""
 
 
 class Question(_Live):
@@ -267,7 +274,7 @@ class Question(_Live):
 
     type: Literal["question"] = "question"
     id: str
-    text: str
+    text: Text
 
 
 class Found(_Live):
@@ -305,9 +312,9 @@ class Answer(_Live):
     answers: Annotated[tuple[str, ...], FailFast()]
     in_reply_to: str = ""
     outcome: Literal["answer", "interrupted", "error", "notice"]
-    text: str
+    text: Text
     citations: Annotated[tuple[Citation, ...], FailFast()] = ()
-    model: str = ""
+    model: Name = ""
     error_code: str = ""
     usage: TurnUsage | None = None
     repeat: bool = False
@@ -329,7 +336,7 @@ class Stopped(_Message):
 class Told(_Message):
     type: Literal["told"] = "told"
     re: str
-    data: dict[str, Any]
+    data: Annotated[dict[str, Any], AfterValidator(plain_data)]
 
 
 class IngestState(_Message):
@@ -342,8 +349,8 @@ class IngestState(_Message):
     unchanged: int
     removed: int
     chunks: int
-    skipped: Annotated[tuple[tuple[str, str], ...], FailFast()] = ()
-    current: str = ""
+    skipped: Annotated[tuple[tuple[Text, Text], ...], FailFast()] = ()
+    current: Text = ""
     finished: bool = False
 
 
@@ -353,14 +360,14 @@ class Failure(_Message):
     type: Literal["error"] = "error"
     re: str = ""
     code: str
-    message: str
+    message: Words
 
 
 class Closing(_Message):
     """The daemon is about to stop; reconnect later."""
 
     type: Literal["closing"] = "closing"
-    reason: str
+    reason: Words
 
 
 ServerMessage = (
@@ -391,7 +398,11 @@ _server: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field
 
 def encode(message: ClientMessage | ServerMessage) -> bytes:
     """One line: UTF-8 JSON and a line feed."""
-    return message.model_dump_json(exclude_defaults=False).encode() + b"\n"
+    try:
+        text = message.model_dump_json()
+    except PydanticSerializationError:  # half of a character somewhere
+        text = whole(json.dumps(message.model_dump(mode="json"), ensure_ascii=False))
+    return text.encode() + b"\n"
 
 
 def decode_client(line: bytes) -> ClientMessage:

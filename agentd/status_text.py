@@ -10,6 +10,7 @@ from typing import Any
 
 from agentd.delivery.decisions import duration
 from agentd.events import TurnUsage
+from agentd.plain import ENDLESS, plain_line
 from agentd.usage import tokens_told
 
 EXTRACTIVE = "extractive"
@@ -18,13 +19,13 @@ NOT_YOURS = "its documents are its owner's, and nobody else is answered from the
 
 
 def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> list[str]:
-    """One line for each thing that can be well or not, the verdict last; not yet made safe for a terminal.
+    """One line for each thing that can be well or not, the verdict last.
 
     What is longer than `columns` goes on below its own beginning; a word, a path for one, is never broken.
     """
     rows = list(_rows(status))
     width = max(len(name) for name, _ in rows)
-    lines = (f"{name:<{width}}  {value}".rstrip() for name, value in rows)
+    lines = (f"{name:<{width}}  {plain_line(value, ENDLESS)}".rstrip() for name, value in rows)
     return list(lines) if columns is None else [part for line in lines for part in _wrapped(line, columns, width + 2)]
 
 

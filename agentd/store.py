@@ -363,7 +363,7 @@ def as_principal(kind: object, identifier: object) -> Principal:
 def _connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
     """A connection that begins no transaction of its own accord and never makes the file."""
     connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,

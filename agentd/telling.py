@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 
-from agentd.characters import Joiner
 from agentd.evidence.marking import Marker
 from agentd.evidence.replies import Circles
+from agentd.plain import PlainStream
 
 Show = Callable[[int, str, bool], Awaitable[None]]
 """Shows a piece: its offset in characters, its text, whether it is reasoning."""
@@ -34,10 +34,10 @@ class Telling:
         """Characters shown so far, of the answer and of the reasoning."""
         self._said = 0
         """Characters that the model has said, in all rounds."""
-        self._joiners = {False: Joiner(), True: Joiner()}
-        """Of the answer and of the reasoning: a model may cut a character in two."""
         self._marker: Marker | None = None
         self._circles = Circles()
+        self._cleaning = {False: PlainStream(), True: PlainStream()}
+        """Of the answer and of the reasoning: what a model writes is cleaned before it is shown or kept."""
 
     @property
     def text(self) -> str:
@@ -70,7 +70,9 @@ class Telling:
         """Whether the answer may go on: False once it goes round in circles or is too long."""
         text = text[: max(0, LONGEST - self._said)]
         self._said += len(text)
-        text = self._joiners[False].feed(text)
+        return await self._take(self._cleaning[False].feed(text))
+
+    async def _take(self, text: str) -> bool:
         self._raw.append(text)
         circles = self._circles.feed(text)
         self._held += text
@@ -84,9 +86,8 @@ class Telling:
         return self._said >= LONGEST
 
     async def reason(self, text: str) -> None:
-        text = self._joiners[True].feed(text)
         n = self._length[True]
-        text = text[: max(0, LONGEST - n)]
+        text = self._cleaning[True].feed(text)[: max(0, LONGEST - n)]
         if not text:
             return
         self._length[True] += len(text)
@@ -94,9 +95,8 @@ class Telling:
 
     async def finish(self) -> None:
         """Nothing more comes of this round: what was held back is said."""
-        if rest := self._joiners[False].finish():
-            self._raw.append(rest)
-            self._held += rest
+        if rest := self._cleaning[False].finish():
+            await self._take(rest)
         await self._tell(self._held, last=True)
         self._held = ""
 
@@ -136,10 +136,10 @@ class Telling:
         if everything:
             self._earlier = ""
         self._raw, self._told, self._held = [], [], ""
-        self._joiners = {False: Joiner(), True: Joiner()}
         self._length = {False: 0, True: 0}
         self._said = len(self._earlier)
         self._circles = Circles()
+        self._cleaning = {False: PlainStream(), True: PlainStream()}
         if self._marker is not None:
             self.mark(self._marker.rests)
         if self._earlier:

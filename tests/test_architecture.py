@@ -70,7 +70,6 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.ownership",
             "agentd.paths",
             "agentd.peers",
-            "agentd.plain",
             "agentd.ports",
             "agentd.prompt",
             "agentd.protocol",
@@ -78,10 +77,13 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.rights",
             "agentd.status_text",
             "agentd.stopwords",
+            "agentd.untrusted",
             "agentd.usage",
         }
     ),
-    frozenset({"agentd.characters", "agentd.errors", "agentd.events", "agentd.ids", "agentd.secrets"}),
+    frozenset({"agentd.errors", "agentd.events", "agentd.ids", "agentd.secrets"}),
+    frozenset({"agentd.plain"}),
+    frozenset({"agentd.characters"}),
 )
 """Rooms from top to bottom. A room may import every lower one, and of its own layer only what `BESIDE` lists.
 
@@ -100,10 +102,10 @@ BESIDE: Mapping[str, frozenset[str]] = {
     "agentd.lock": frozenset({"agentd.files"}),
     "agentd.marks": frozenset({"agentd.store"}),
     "agentd.models": frozenset({"agentd.tools"}),
-    "agentd.outbound": frozenset({"agentd.plain", "agentd.proxies"}),
+    "agentd.outbound": frozenset({"agentd.proxies"}),
     "agentd.pending": frozenset({"agentd.files"}),
     "agentd.ports": frozenset({"agentd.budget", "agentd.conversation", "agentd.generation"}),
-    "agentd.prompt": frozenset({"agentd.generation", "agentd.plain", "agentd.ports"}),
+    "agentd.prompt": frozenset({"agentd.evidence", "agentd.generation", "agentd.ports", "agentd.untrusted"}),
     "agentd.retrieval": frozenset({"agentd.store"}),
     "agentd.sessions": frozenset({"agentd.store"}),
     "agentd.status": frozenset({"agentd.supervisor"}),
@@ -137,11 +139,13 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.conversation",
             "agentd.frames",
             "agentd.peers",
+            "agentd.plain",
             "agentd.protocol",
         }
     ),
     "agentd.cli": frozenset(
         {
+            "agentd.characters",
             "agentd.client",
             "agentd.config",
             "agentd.daemon",

@@ -49,7 +49,13 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
     with open(read) as pipe:
         modules = set(pipe.read().split())
     assert result.returncode == (0 if arguments else 2)
-    assert {name for name in modules if name.startswith("agentd")} == {"agentd", "agentd.cli", "agentd.errors"}
+    assert {name for name in modules if name.startswith("agentd")} == {
+        "agentd",
+        "agentd.cli",
+        "agentd.cli.say",
+        "agentd.errors",
+        "agentd.plain",
+    }
     assert not modules & HEAVY
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agentd import errors
 from agentd.cli import EXIT_CODES
-from agentd.errors import AgentdError, DeliveryFailure, Permanent, Retry, StateInUse, Wait
+from agentd.errors import AgentdError, DeliveryFailure, ModelError, Permanent, Retry, StateInUse, Wait
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AgentdError)]
 
@@ -34,3 +34,9 @@ def test_the_three_ways_in_which_a_channel_fails_are_told_apart() -> None:
     assert Retry("lost", uncertain=True).uncertain and not Retry("refused").uncertain
     assert {Wait, Retry, Permanent} <= set(DeliveryFailure.__subclasses__())
     assert not issubclass(DeliveryFailure, AgentdError), "a failed delivery is no error of a command"
+
+
+def test_the_words_of_an_error_can_be_shown_whoever_said_them() -> None:
+    assert str(ModelError("\x1b[2Jit said \udcff")) == "it said \ufffd"
+    assert str(Retry("\x1b]0;title\nlost")) == "\nlost"
+    assert len(str(ModelError("x" * 1_000_000))) < 11_000

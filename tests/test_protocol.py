@@ -141,9 +141,9 @@ def test_only_a_text_may_be_long() -> None:
     for line in (spaced, unknown):
         with pytest.raises(UsageError, match="only the text of a message may be longer than 262,144 bytes"):
             protocol.decode_client(line)
-    state = protocol.State(session="s", turn="t", state="running", detail="x" * protocol.MAX_SMALL_BYTES)
+    state = b'{"type":"state","session":"s","turn":"t","state":"running","detail":"%b"}'
     with pytest.raises(UsageError, match="a state of"):
-        protocol.decode_server(protocol.encode(state))
+        protocol.decode_server(state % (b"x" * protocol.MAX_SMALL_BYTES))
 
 
 def test_what_a_daemon_sends_is_read_at_a_price_of_its_text() -> None:
@@ -217,3 +217,14 @@ def test_live_events_become_messages_and_the_rest_does_not() -> None:
     assert isinstance(reading, protocol.Reading) and (reading.done, reading.total, reading.seconds) == (800, 2100, 40.0)
     assert protocol.live_message(inbound(kind="decision"), cursor) is None
     assert protocol.live_message(outbound(), cursor) is None
+
+
+def test_half_a_character_is_no_reason_not_to_write_a_message() -> None:
+    line = protocol.encode(protocol.Command(id="1", text="/model \udcff"))
+    assert protocol.decode_client(line) == protocol.Command(id="1", text="/model \ufffd")
+
+
+def test_what_a_client_is_told_can_be_shown() -> None:
+    told = protocol.Told(re="1", data={"model": {"note": "\x1b[2Jready\udcff"}})
+    assert told.data == {"model": {"note": "ready\ufffd"}}
+    assert protocol.Failure(code="usage", message="\x1b]0;x\nwords").message == "\nwords"

@@ -315,7 +315,7 @@ async def test_a_finish_that_fails_leaves_nothing(sessions: Sessions) -> None:
     ("question", "title"),
     [
         ("What is it?", "What is it?"),
-        ("\n  \n  What\tis \x1b it? \nMore.", "What is it?"),
+        ("\n  \n  What\tis \x1b[m it? \nMore.", "What is it?"),
         ("word " * 40, "word word word word word word word word word word word word…"),
         ("x" * 100, "x" * 59 + "…"),
         ("\x00\n", ""),

@@ -122,3 +122,14 @@ async def test_an_answer_and_its_reasoning_end_where_no_client_could_read_more()
     assert sum(len(text) for _, text, reasoning in shown.pieces if reasoning) == LONGEST
     await shown.telling.restart(everything=True)
     assert await shown.telling.say("again") and not shown.telling.too_long
+
+
+async def test_escape_sequences_are_removed_wherever_the_model_cuts_them() -> None:
+    shown = Shown()
+    for piece in ("one \x1b", "[31mtwo\x1b]0;", "never closed", "\nthree \ud83d", "\ude00\ud83d"):
+        await shown.telling.say(piece)
+    for piece in ("hm \x1b", "[2J", "\x07"):
+        await shown.telling.reason(piece)
+    await shown.telling.finish()
+    assert shown.text == shown.telling.text == shown.telling.raw == "one two\nthree 😀\ufffd"
+    assert [piece for piece in shown.pieces if piece[2]] == [(0, "hm ", True)]

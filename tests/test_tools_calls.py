@@ -59,7 +59,7 @@ def test_halves_of_characters_and_line_ends_in_names_are_replaced() -> None:
     calls = CallAssembler(most=1)
     calls.add(delta(call_id="\ud800", name="a\nb\udfff", arguments='{"a": "\ud83d"}'))
     [call] = calls.take()
-    assert (call.call_id, call.tool, call.arguments) == ("\ufffd", "a\ufffdb\ufffd", '{"a": "\ufffd"}')
+    assert (call.call_id, call.tool, call.arguments) == ("\ufffd", "a b\ufffd", '{"a": "\ufffd"}')
 
 
 def test_a_flood_of_calls_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -190,10 +190,10 @@ async def test_whatever_a_model_says_can_be_stored() -> None:
     assert all(event.model_dump_json() for event in [answer, failed, *house.events])
 
 
-async def test_an_answer_that_cannot_be_encoded_ends_as_an_error() -> None:
+async def test_half_a_character_in_a_title_stops_no_answer() -> None:
     cited = script(TextDelta(text="So it is [1]."), Finish(reason="stop"))
     answer = await House(cited, ListedDocuments(passage(title="half \ud83d"))).run()
-    assert (answer.outcome, answer.error_code) == ("error", "model") and "cannot be stored" in answer.text
+    assert answer.outcome == "answer" and [citation.title for citation in answer.citations] == ["half \ufffd"]
     assert answer.model_dump_json()
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from agentd import __version__
+from agentd.cli.say import discard, open_streams, put, warn
 from agentd.errors import AgentdError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 COMMANDS = {
     "chat": ("agentd.cli.chat", "have a conversation in the terminal"),
@@ -50,21 +53,29 @@ BROKEN_PIPE = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is one of `EXIT_CODES`."""
+    open_streams()
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        put(sys.stdout, "", flush=True)
     except AgentdError as error:
-        from agentd.cli.advice import as_typed
-
-        print(f"agentd: {as_typed(str(error))}", file=sys.stderr)
-        code = error.exit_code
+        code = _complain(error)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes standard output once more when it ends; nobody reads it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         code = BROKEN_PIPE
     return code
+
+
+def _complain(error: AgentdError) -> int:
+    from agentd.cli.advice import as_typed
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard(sys.stdout)
+    warn(f"agentd: {as_typed(str(error))}")
+    return error.exit_code
 
 
 class _Exit(Exception):
@@ -79,6 +90,9 @@ class _Parser(argparse.ArgumentParser):
         if message:
             self._print_message(message, sys.stderr)
         raise _Exit(status)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        put(sys.stdout if file == sys.stdout else sys.stderr, message)
 
 
 def _dispatch(argv: Sequence[str]) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import os
 import shlex
 import sys
 from dataclasses import dataclass
 
 from agentd import protocol
 from agentd.cli.attach import attached
-from agentd.cli.common import model_option
+from agentd.cli.common import model_option, session_option
+from agentd.cli.lines import read_all
 from agentd.cli.output import Output
 from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, Stopping, TimedOut, UsageError
@@ -28,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
-    which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
+    session_option(which)
     model_option(parser)
     parser.add_argument("--output", choices=("text", "json", "stream-json"), default="text", help="default: text")
     documents = parser.add_mutually_exclusive_group()
@@ -69,48 +71,59 @@ def run(options: argparse.Namespace) -> int:
     if options.more:
         words = shlex.quote(" ".join([options.question, *options.more]))
         raise UsageError(f"a question of several words needs quotes: `agentd ask {words}`.")
-    question = read_question(options.question)
-    return asyncio.run(_ask(options, question))
+    return asyncio.run(_ask(options))
 
 
-def read_question(argument: str | None) -> str:
+async def _read_question(argument: str | None) -> str:
     """Standard input, where it is not a terminal, then the argument; `UsageError` where that is empty or not UTF-8."""
     parts = []
     if argument == "-" or not sys.stdin.isatty():
-        data = sys.stdin.buffer.read(protocol.MAX_TEXT_BYTES + 1)
-        try:
-            parts.append(data.decode())
-        except UnicodeDecodeError as error:
-            if len(data) <= protocol.MAX_TEXT_BYTES:
-                raise UsageError(
-                    f"standard input is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start}); "
-                    "convert it first, for example with `iconv -t UTF-8`."
-                ) from None
-        if len(data) > protocol.MAX_TEXT_BYTES:
-            raise UsageError(
-                f"standard input is longer than {protocol.MAX_TEXT_BYTES:,} bytes; "
-                "put it into a file, read that with `agentd ingest FILE`, and ask about it."
-            )
+        parts.append(await _standard_input())
     if argument not in (None, "-"):
-        parts.append(argument or "")
+        parts.append(_as_utf8(argument or ""))
     question = "\n\n".join(part.strip("\n") for part in parts if part.strip())
     if not question.strip():
         raise UsageError('the question is empty; try `agentd ask "What is in my documents?"`.')
-    if len(question.encode("utf-8", "surrogateescape")) > protocol.MAX_TEXT_BYTES:
+    if len(question.encode()) > protocol.MAX_TEXT_BYTES:
         raise UsageError(f"the question is longer than {protocol.MAX_TEXT_BYTES:,} bytes; ingest long text as a file.")
-    try:
-        question.encode()
-    except UnicodeEncodeError:
-        raise UsageError("the question is not UTF-8; check the terminal's encoding.") from None
     return question
 
 
-async def _ask(options: argparse.Namespace, question: str) -> int:
-    offer = _Offer(question=question, message_id=new_message_id(), documents=options.documents)
+async def _standard_input() -> str:
+    data = await read_all(sys.stdin.fileno(), protocol.MAX_TEXT_BYTES + 1)
+    if len(data) > protocol.MAX_TEXT_BYTES:
+        raise UsageError(
+            f"standard input is longer than {protocol.MAX_TEXT_BYTES:,} bytes; "
+            "put it into a file, read that with `agentd ingest FILE`, and ask about it."
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"standard input is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start}); "
+            "convert it first, for example with `iconv -t UTF-8`."
+        ) from None
+
+
+def _as_utf8(argument: str) -> str:
+    """An argument whose bytes this locale cannot read, read as UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        try:
+            return os.fsencode(argument).decode()
+        except UnicodeError:
+            raise UsageError("the question is not UTF-8; check the terminal's encoding.") from None
+    return argument
+
+
+async def _ask(options: argparse.Namespace) -> int:
+    offer = _Offer(question="", message_id=new_message_id(), documents=options.documents)
     session = "last" if options.last else options.session
     output = Output(options.output, sys.stdout, sys.stderr, usage=options.usage)
     try:
         async with asyncio.timeout(options.timeout):
+            offer.question = await _read_question(options.question)
             for offers_left in reversed(range(MAX_OFFERS)):
                 try:
                     async with attached(options, name="agentd ask") as client:
@@ -122,16 +135,22 @@ async def _ask(options: argparse.Namespace, question: str) -> int:
                         raise
                     output.restart()
     except TimeoutError:
-        what_next = "`agentd chat -c` shows it later" if offer.accepted else "the question was not taken yet; ask again"
-        raise TimedOut(f"no answer within {options.timeout:g} s; {what_next}.") from None
+        raise TimedOut(_too_late(offer, options.timeout)) from None
     finally:
         output.clear()
     raise AssertionError("unreachable")
 
 
+def _too_late(offer: _Offer, seconds: float) -> str:
+    if not offer.question:
+        return f"standard input did not end within {seconds:g} s, so nothing was asked."
+    what_next = "`agentd chat -c` shows it later" if offer.accepted else "the question was not taken yet; ask again"
+    return f"no answer within {seconds:g} s; {what_next}."
+
+
 @dataclass(kw_only=True, slots=True)
 class _Offer:
-    """The question, its id for every time that it is offered, and whether the daemon said that it has it."""
+    """The question, "" until it is read, its id for every time that it is offered, and whether the daemon has it."""
 
     question: str
     message_id: str

@@ -6,15 +6,16 @@ import argparse
 import asyncio
 import logging
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
+from agentd.cli.logs import log_to_standard_error
+from agentd.cli.say import warn
 from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.daemon import Daemon
@@ -137,7 +138,7 @@ def _tell_unused(options: argparse.Namespace, client: Client) -> None:
         if option not in told:
             told.add(option)
             said = f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own {words}"
-            print(as_typed(said), file=sys.stderr)
+            warn(as_typed(said))
 
 
 async def running_client(state_dir: Path, name: str, acks: bool) -> Client | None:
@@ -151,14 +152,6 @@ async def running_client(state_dir: Path, name: str, acks: bool) -> Client | Non
     return None
 
 
-class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at the moment: while a prompt is shown, that prints above it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
-
-
 @asynccontextmanager
 async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]:
     """Run a daemon with the terminal channel alone; gives its socket. `StateInUse` where another one runs.
@@ -166,7 +159,7 @@ async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]
     Of its log only errors are shown, and none of the model's process: the person who waits for an answer is told the
     rest by the answer.
     """
-    logging.basicConfig(level=logging.ERROR, format="agentd: %(message)s", handlers=[_StandardError()])
+    log_to_standard_error(logging.ERROR, "agentd: %(message)s")
     model_words.setLevel(logging.CRITICAL)
     socket = state_dir / "agentd.sock"
     daemon = Daemon(settings, state_dir, sockets=[(socket, 0o600)], channels=("terminal",))

@@ -14,10 +14,11 @@ from typing import Protocol, TextIO
 import agentd
 from agentd.cli.advice import NAME, program
 from agentd.cli.attach import attached
-from agentd.cli.common import load_settings, model_option
+from agentd.cli.common import load_settings, model_option, session_option
 from agentd.cli.ingest import show_progress, summary
 from agentd.cli.lines import read_lines, standard_lines
 from agentd.cli.repl.link import Link
+from agentd.cli.say import put, say, warn
 from agentd.client import Client
 
 DECLINED = "documents.declined"
@@ -28,7 +29,7 @@ FIRST_QUESTION = "What happens to a message when the daemon is killed?"
 def arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
-    which.add_argument("--session", metavar="NAME", help="use this session (id or name), made when there is none")
+    session_option(which)
     model_option(parser)
     parser.add_argument("--usage", action="store_true", help="tell behind each answer what it took (as /usage on)")
     parser.add_argument("--plain", action="store_true", help="plain lines, without colours or any escape sequence")
@@ -96,16 +97,16 @@ async def offer_documents(client: Client, declined: Path) -> None:
     documents = (await client.get("status")).get("documents")
     if documents is None or documents["documents"]:  # None is for others than the owner, who may add none
         return
-    print("There are no documents yet. No language model is needed to try agentd on some.")
-    print(f"Its own documentation lies in {pages[0].parent}")
+    say("There are no documents yet. No language model is needed to try agentd on some.")
+    say(f"Its own documentation lies in {pages[0].parent}")
     reply = await _read_line("Read that as first documents? [Y/n] ")
     if reply is not None and reply.strip().lower() in ("", "y", "yes"):
-        print(summary(await show_progress(client.ingest(pages))))
-        print(f"Now ask, for example: {FIRST_QUESTION}")
+        say(summary(await show_progress(client.ingest(pages))))
+        say(f"Now ask, for example: {FIRST_QUESTION}")
         return
-    print("/docs add PATH reads your own documents.")
+    say("/docs add PATH reads your own documents.")
     if program() != NAME:
-        print(f"In a shell, agentd is {program()} here; `make install` puts it on your PATH.")
+        say(f"In a shell, agentd is {program()} here; `make install` puts it on your PATH.")
     if reply is not None:
         _remember(declined)
 
@@ -115,13 +116,13 @@ def _remember(declined: Path) -> None:
         declined.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(declined, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        print(f"agentd: cannot write {declined}: {error.strerror}", file=sys.stderr)
+        warn(f"agentd: cannot write {declined}: {error.strerror}")
 
 
 async def _read_line(prompt: str) -> str | None:
     """One line from the person; None at the end of input."""
-    print(prompt, end="", flush=True)
+    put(sys.stdout, prompt, flush=True)
     async for line in read_lines(sys.stdin.fileno()):
         return line
-    print()
+    say("")
     return None

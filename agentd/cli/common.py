@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from agentd import config, paths
+from agentd.characters import whole
 from agentd.cli import path_option
 from agentd.errors import ConfigError, ModelError, StateError
 
@@ -16,6 +17,12 @@ def model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=path_option, metavar="FILE", help="answer with this language model, a GGUF file (model.path)"
     )
+
+
+def session_option(parser: argparse._MutuallyExclusiveGroup) -> None:
+    """Add `--session NAME`."""
+    told = "use this session (id or name), made when there is none"
+    parser.add_argument("--session", metavar="NAME", type=whole, help=told)
 
 
 def _checked_model(path: Path) -> Path:
@@ -37,7 +44,7 @@ def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """
     overrides = dict(options.set)
     if (model := getattr(options, "model", None)) is not None:
-        path = model.expanduser().absolute()
+        path = paths.absolute(model)
         # Who has a daemon already goes on with it, whatever has become of the file since.
         overrides["model.path"] = str(path if getattr(options, "had_daemon", False) else _checked_model(path))
     file = paths.config_file(os.environ, options.config)

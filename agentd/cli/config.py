@@ -13,10 +13,10 @@ from pydantic import JsonValue
 from agentd import paths
 from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
+from agentd.cli.say import say, say_json
 from agentd.config import Settings, Shown, origins, with_secrets
 from agentd.config.settings import DEFAULT
 from agentd.errors import AgentdError, ConfigError, ModelError
-from agentd.plain import plain
 from agentd.status_text import answers_line
 
 
@@ -38,12 +38,12 @@ def run(options: argparse.Namespace) -> int:
         with_secrets(settings)
         check_channels(settings)
         _check_model(settings)
-        print(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
+        say(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
-        print(json.dumps({row.key: {"value": row.value, "origin": row.origin} for row in _rows(settings)}, indent=2))
+        say_json({row.key: {"value": row.value, "origin": row.origin} for row in _rows(settings)})
     else:
-        print(f"# {plain(asyncio.run(_who_answers(settings, state_dir)))}")
-        print("\n".join(lines(_rows(settings))))
+        say(f"# {asyncio.run(_who_answers(settings, state_dir))}")
+        say("\n".join(lines(_rows(settings))))
     return 0
 
 

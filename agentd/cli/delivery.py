@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agentd.cli.attach import running_or
+from agentd.cli.say import say, say_json
 from agentd.client import Client
 from agentd.config import Settings
 from agentd.delivery.decisions import duration
 from agentd.errors import UsageError
 from agentd.events import OWNER
-from agentd.plain import plain
 
 IDS_AT_ONCE = 500
 MOST_LISTED = 5000
@@ -141,7 +141,10 @@ async def _desk(options: argparse.Namespace) -> AsyncIterator[_Ask]:
 
 
 def _print(options: argparse.Namespace, found: Mapping[str, Any], lines: Callable[[], list[str]]) -> None:
-    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else "\n".join(map(plain, lines())))
+    if options.json:
+        say_json(found)
+    else:
+        say("\n".join(lines()))
 
 
 def listed(found: Mapping[str, Any]) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from agentd.characters import whole
 from agentd.cli.attach import served
+from agentd.cli.say import say, warn
+from agentd.errors import UsageError
+from agentd.paths import absolute
 from agentd.plain import plain
 from agentd.protocol import IngestState
 
@@ -22,13 +25,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _ingest(options: argparse.Namespace) -> int:
-    paths = [path.expanduser().absolute() for path in options.paths]
+    paths = [_nameable(absolute(path)) for path in options.paths]
     result = await served(options, lambda client: show_progress(client.ingest(paths)), name="agentd ingest")
     for name, reason in result.skipped:
-        print(plain(f"skipped {name}: {reason}"), file=sys.stderr)
+        warn(f"skipped {name}: {reason}")
     if told := summary(result):
-        print(told)
+        say(told)
     return 1 if result.skipped else 0
+
+
+def _nameable(path: Path) -> Path:
+    if str(path) != whole(str(path)):
+        raise UsageError(f"the name {path} is not UTF-8; name the folder that it lies in, which can be read.")
+    return path
 
 
 async def show_progress(states: AsyncIterator[IngestState]) -> IngestState:

@@ -20,7 +20,8 @@ from agentd.cli.output import source_lines
 from agentd.cli.repl.actions import Actions
 from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.transcript import Transcript
-from agentd.errors import AgentdError
+from agentd.cli.say import put, say
+from agentd.errors import AgentdError, UsageError
 from agentd.protocol import Answer, Line
 
 LEAVE_SECONDS = 2.0
@@ -40,7 +41,7 @@ class PlainDisplay:
     def asked(self, text: str, *, here: bool = True) -> None:
         """What was typed here is on the screen already."""
         if not here:
-            print(f"> {text}", file=self._words)
+            say(f"> {text}", self._words)
 
     def reading(self, text: str) -> None:
         if self._words.isatty():
@@ -49,12 +50,12 @@ class PlainDisplay:
     def draft(self, text: str) -> None:
         if not text.startswith(self._shown):
             self.restarted()
-        self._answers.write(text[len(self._shown) :])
+        put(self._answers, text[len(self._shown) :])
         self._shown = text
 
     def restarted(self) -> None:
         if self._shown:
-            self._answers.write("\n\n")
+            put(self._answers, "\n\n")
         self._shown = ""
 
     def answered(self, answer: Answer) -> None:
@@ -64,23 +65,22 @@ class PlainDisplay:
             return
         self.draft(answer.text)
         stopped = "\n(stopped)" if answer.outcome == "interrupted" else ""
-        self._answers.write("\n".join([stopped, *([""] if answer.citations else []), *source_lines(answer.citations)]))
-        self._answers.write("\n")
+        say("\n".join([stopped, *([""] if answer.citations else []), *source_lines(answer.citations)]), self._answers)
         self._shown = ""
 
     def remembered(self, lines: tuple[Line, ...]) -> None:
         for line in lines:
-            print(f"> {line.text}" if line.role == "user" else line.text, file=self._words)
+            say(f"> {line.text}" if line.role == "user" else line.text, self._words)
 
     def note(self, text: str) -> None:
-        print(as_typed(text), file=self._words)
+        say(as_typed(text), self._words)
 
     def error(self, text: str) -> None:
-        print(f"agentd: {as_typed(text)}", file=self._words)
+        say(f"agentd: {as_typed(text)}", self._words)
 
     async def flush(self) -> None:
-        self._answers.flush()
-        self._words.flush()
+        put(self._answers, "", flush=True)
+        put(self._words, "", flush=True)
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -148,12 +148,11 @@ class Lines:
         if lines:
             yield "\n".join(lines)
         if self._prompt:
-            print(file=self._stdout)
+            say("", self._stdout)
 
     def _ask_for(self, prompt: str) -> None:
         if self._prompt:
-            self._stdout.write(prompt or self._prompt)
-            self._stdout.flush()
+            put(self._stdout, prompt or self._prompt, flush=True)
 
     async def _interrupts(self, interrupts: asyncio.Queue[None]) -> None:
         """Returns when the person wants to leave."""
@@ -193,18 +192,33 @@ async def read_lines(fd: int) -> AsyncIterator[str]:
         yield data.decode("utf-8", "replace")
 
 
+async def read_all(fd: int, most: int) -> bytes:
+    """All that there is, or the first `most` bytes of it."""
+    data = b""
+    while len(data) < most and (more := await _read(fd)):
+        data += more
+    return data[:most]
+
+
 async def _read(fd: int) -> bytes:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     try:
         loop.add_reader(fd, _resolve, ready)
     except OSError:
-        return os.read(fd, READ_BYTES)  # a regular file: it never blocks, and epoll refuses it
+        return _ready_bytes(fd)  # a regular file: it never blocks, and epoll refuses it
     try:
         await ready
     finally:
         loop.remove_reader(fd)
-    return os.read(fd, READ_BYTES)
+    return _ready_bytes(fd)
+
+
+def _ready_bytes(fd: int) -> bytes:
+    try:
+        return os.read(fd, READ_BYTES)
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror}.") from None
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.model_names import by_name, chosen_name, path_of
+from agentd.cli.say import say, say_json, warn
 from agentd.commands import NO_MODEL
 from agentd.config import Settings
 from agentd.errors import ModelError, UsageError
 from agentd.models.llama import checks, files, machine, standing
 from agentd.models.llama.checks import Checks
 from agentd.models.shelf import Shelf
-from agentd.plain import plain
 
 MOST_ROUNDS = 100
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
             from agentd.cli.model_list import list_lines, listed
 
             rows = listed(shelf, settings)
-            print(json.dumps(rows, indent=2) if options.json else "\n".join(map(_said, list_lines(rows))))
+            _print(options, rows, lambda: list_lines(rows))
         case "pull":
             from agentd.cli.model_pull import pull_model
 
@@ -45,11 +45,11 @@ def run(options: argparse.Namespace) -> int:
 
             name = options.target or chosen_name(shelf, settings, action="info")
             facts = known(shelf, name, settings)
-            print(json.dumps(facts, indent=2) if options.json else "\n".join(map(_said, info_lines(facts))))
+            _print(options, facts, lambda: info_lines(facts))
             if problem := facts.get("problem"):
                 raise ModelError(problem)
         case "remove":
-            print(_remove(shelf, settings, options.target))
+            say(_remove(shelf, settings, options.target))
         case "check":
             from agentd.cli.model_check import check_model
 
@@ -63,8 +63,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _said(line: str) -> str:
-    return as_typed(plain(line))
+def _print(options: argparse.Namespace, data: Any, lines: Callable[[], Sequence[str]]) -> None:
+    if options.json:
+        say_json(data)
+    else:
+        say("\n".join(map(as_typed, lines())))
 
 
 _NAME_OR_FILE = "a name of the list, or the path of a .gguf file"
@@ -151,16 +154,15 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
             raise ModelError(aside)
     answering = asyncio.run(_tell_daemon(state_dir, path))
     shelf.choose(path)
-    print(_done(path, answering))
+    say(_done(path, answering))
     configured = settings.model.path
     if configured is not None and configured != path:
-        print(
+        warn(
             f"warning: the configuration sets model.path = {configured}, which comes before this choice when agentd"
-            " starts; take it out there",
-            file=sys.stderr,
+            " starts; take it out there"
         )
     if path is not None and "local" not in settings.model.order:
-        print("warning: model.order does not name `local`, so this model is not asked after a start", file=sys.stderr)
+        warn("warning: model.order does not name `local`, so this model is not asked after a start")
 
 
 def _done(path: Path | None, answering: str) -> str:
@@ -180,7 +182,7 @@ def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
     try:
         files.check_memory(gguf, context=settings.model.context, available=machine.available_memory())
     except ModelError as error:
-        print(f"warning: {error}", file=sys.stderr)
+        warn(f"warning: {error}")
 
 
 async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
@@ -192,6 +194,6 @@ async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
         return ""
     async with client:
         if path is not None:
-            print(f"loading {path.stem} ...", file=sys.stderr)
+            warn(f"loading {path.stem} ...")
         await client.command(f"/model {path or NO_MODEL}")
         return str((await client.get("status"))["model"]["name"])

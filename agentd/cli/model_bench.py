@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from agentd.cli.say import say, say_json, warn
 from agentd.config import Settings
 from agentd.models.assembly import llama_model
 from agentd.models.llama import machine
@@ -23,9 +22,9 @@ def bench_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
     speed = asyncio.run(_measured(settings, shelf, path, options.rounds, quiet=options.json))
     threads = settings.model.threads or machine.free_threads()
     if options.json:
-        print(json.dumps({"model": path.stem, "threads": threads, **asdict(speed)}, indent=2))
+        say_json({"model": path.stem, "threads": threads, **asdict(speed)})
     else:
-        print("\n".join(lines(path.stem, speed, threads)))
+        say("\n".join(lines(path.stem, speed, threads)))
 
 
 def lines(name: str, speed: Speed, threads: int) -> list[str]:
@@ -48,5 +47,5 @@ async def _measured(settings: Settings, shelf: Shelf, path: Path, rounds: int, *
             speeds.append(speed)
             if not quiet:
                 said = f"round {len(speeds)} of {rounds}: reads {speed.read:,.1f}, writes {speed.write:,.1f} tokens/s"
-                print(said, file=sys.stderr)
+                warn(said)
     return median(speeds)

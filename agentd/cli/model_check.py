@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agentd.cli.say import say, say_json, warn
 from agentd.config import Settings
 from agentd.errors import AgentdError, ModelError
 from agentd.models.assembly import llama_model
@@ -21,7 +20,6 @@ from agentd.models.llama.verdict import Verdict
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.shelf import Shelf
 from agentd.models.speed import measure
-from agentd.plain import plain
 
 PROMPT_TOKENS, ANSWER_TOKENS = 256, 24
 """What is measured of each way: enough to tell them apart, little enough to wait for."""
@@ -68,11 +66,11 @@ def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
             "tools": habits is not None and habits.tools,
             "cites": habits is not None and habits.cites,
         }
-        print(json.dumps(told, indent=2))
+        say_json(told)
     else:
-        print("\n".join(map(plain, lines(path.stem, rows, judged.switched_off(ways), used))))
+        say("\n".join(lines(path.stem, rows, judged.switched_off(ways), used)))
         if habits is not None:
-            print(plain(f"{path.stem}: {habits.told}; sources are cited {habits.cites_told}."))
+            say(f"{path.stem}: {habits.told}; sources are cited {habits.cites_told}.")
     if used is None:
         raise ModelError(f"{path.stem} does not run on this machine in any way; choose another model.")
 
@@ -119,20 +117,20 @@ def lines(name: str, rows: Sequence[Row], switched_off: str, used: str | None) -
 async def _tried(settings: Settings, path: Path, ways: Sequence[Way]) -> list[Row]:
     rows: list[Row] = []
     for number, way in enumerate(ways, start=1):
-        print(f"way {number} of {len(ways)}: {way.name} ...", file=sys.stderr)
+        warn(f"way {number} of {len(ways)}: {way.name} ...")
         rows.append(await _row(settings, path, way))
     return rows
 
 
 async def _tried_out(settings: Settings, shelf: Shelf, path: Path) -> Probed | None:
     """What the model does with tools and with passages; None if it gives no answers."""
-    print("tools and citations ...", file=sys.stderr)
+    warn("tools and citations ...")
     async with llama_model(path, settings.model, shelf) as model:
         try:
             await model.start()
             return await model.try_out()
         except AgentdError as error:
-            print(plain(f"{path.stem} could not be tried out: {error}"), file=sys.stderr)
+            warn(f"{path.stem} could not be tried out: {error}")
             return None
 
 

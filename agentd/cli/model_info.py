@@ -15,6 +15,7 @@ from agentd.models.llama import checks, files, machine, pace, probe, standing, v
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.shelf import Shelf
+from agentd.plain import ENDLESS, plain_line
 
 
 def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
@@ -138,4 +139,4 @@ def info_lines(facts: dict[str, Any]) -> list[str]:
     """A line for each fact but the problem, which is the command's error."""
     shown = {name: value for name, value in facts.items() if name != "problem"}
     width = max(map(len, shown))
-    return [f"{name:<{width}}  {value}" for name, value in shown.items()]
+    return [f"{name:<{width}}  {plain_line(str(value), ENDLESS)}" for name, value in shown.items()]

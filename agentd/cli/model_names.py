@@ -11,6 +11,7 @@ from agentd.errors import NotFound, UsageError
 from agentd.models.catalogue import entries
 from agentd.models.shelf import Shelf
 from agentd.models.sources import SUFFIX, is_hub_file
+from agentd.paths import absolute
 
 
 def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
@@ -31,7 +32,7 @@ def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
     """The file of a name, or of a path of its own; `NotFound` suggests what was probably meant."""
     none = f"there is no model {model!r} on this machine"
     if "/" in model or model.endswith(SUFFIX) or model.startswith("~"):
-        path = Path(model).expanduser().absolute()
+        path = absolute(Path(model))
         if is_hub_file(model) and not path.exists():
             raise NotFound(f"{none}; `agentd model pull {model}` gets it, if the hub has it.")
         return path

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentd.cli.advice import as_typed
+from agentd.cli.say import say
 from agentd.models.catalogue import entries
 from agentd.models.download import Progress
 from agentd.models.llama.files import readable
 from agentd.models.pull import Pulled, pull
 from agentd.models.shelf import Shelf
 from agentd.models.sources import read_source
-from agentd.plain import plain
 
 
 def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:
     """Pull what the options name and say what came of it; the model's path."""
     source = read_source(options.target, entries())
     pulled = _with_progress(lambda progress: pull(source, shelf, progress, name=options.name, replace=options.replace))
-    print("\n".join(map(plain, lines(pulled))))
+    say("\n".join(lines(pulled)))
     if not options.use:
-        print(as_typed(f"`agentd model use {pulled.model.name}` chooses it"))
+        say(as_typed(f"`agentd model use {pulled.model.name}` chooses it"))
     return pulled.model.path
 
 

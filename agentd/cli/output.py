@@ -8,8 +8,9 @@ from typing import TextIO
 
 from agentd import protocol
 from agentd.cli.advice import NAME, as_typed, program
+from agentd.cli.say import put, say
 from agentd.events import Citation
-from agentd.plain import plain
+from agentd.plain import PlainStream, plain, plain_line
 from agentd.usage import reading_line, usage_line
 
 
@@ -27,7 +28,7 @@ class WaitingLine:
     def show(self, text: str) -> None:
         if not self._alive:
             return
-        text = text[: shutil.get_terminal_size().columns - 1]
+        text = plain_line(text, shutil.get_terminal_size().columns - 1)
         self._stream.write("\r" + text.ljust(self._shown))
         self._stream.flush()
         self._shown = len(text)
@@ -53,7 +54,10 @@ class Output:
         self._live = form == "text" and answers.isatty()
         self._waiting = WaitingLine(words)
         self._attempt = 0
+        self._read = 0
+        """Characters of the answer's chunks that came."""
         self._shown = ""
+        self._cleaning = PlainStream()
 
     def live(self, message: protocol.ServerMessage) -> None:
         """Something that happened in the turn; the answer has a method of its own."""
@@ -62,9 +66,9 @@ class Output:
             return
         match message:
             case protocol.State(state="running"):
-                self._begun(message.attempt, plain(message.detail))
+                self._begun(message.attempt, message.detail)
             case protocol.State(state="tool"):
-                self._waiting.show(plain(f"using {message.detail}…"))
+                self._waiting.show(f"using {message.detail}…")
             case protocol.Reading():
                 self._waiting.show(reading_line(message.done, message.total, message.seconds))
             case protocol.Chunk(reasoning=True):
@@ -78,21 +82,29 @@ class Output:
             self.restart()
         if detail:
             self._waiting.clear()
-            print(f"agentd: {as_typed(detail)}", file=self._words, flush=True)
+            put(self._words, f"agentd: {as_typed(detail)}\n", flush=True)
 
     def _chunk(self, chunk: protocol.Chunk) -> None:
         if not self._live:
             self._waiting.show("answering…")
             return
-        text = chunk.text[max(0, len(self._shown) - chunk.n) :]
+        text = chunk.text[max(0, self._read - chunk.n) :]
+        self._read += len(text)
+        self._show(self._cleaning.feed(text))
+
+    def _show(self, text: str) -> None:
         self._shown += text
-        self._write(plain(text))
+        self._write(text)
 
     def restart(self) -> None:
         """What was shown is void."""
         if self._shown:
             self._write("\n\n")
-        self._shown = ""
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._read, self._shown = 0, ""
+        self._cleaning = PlainStream()
 
     def clear(self) -> None:
         """Take away the word on why the person waits."""
@@ -106,30 +118,29 @@ class Output:
             self._text(answer)
             self._explain(answer)
         if answer.outcome == "error":
-            print(f"agentd: {as_typed(plain(answer.text))}", file=self._words)
+            say(f"agentd: {as_typed(answer.text)}", self._words)
         if self._usage and answer.usage is not None:
-            print(usage_line(answer.usage), file=self._words)
+            say(usage_line(answer.usage), self._words)
 
     def _text(self, answer: protocol.Answer) -> None:
-        if not answer.text.startswith(self._shown):
-            self._write("\n\n")
-            self._shown = ""
-        self._write(plain(answer.text[len(self._shown) :]) + "\n")
+        text = plain(answer.text)
+        if not text.startswith(self._shown):
+            self.restart()
+        self._write(text[len(self._shown) :] + "\n")
         if answer.citations:
             self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
 
     def _explain(self, answer: protocol.Answer) -> None:
         """An answer is written as it is, also where it gives advice that cannot be typed like this here."""
         if self._words.isatty() and "`agentd " in answer.text and not answer.citations and program() != NAME:
-            print(f"(agentd is {program()} here; `make install` puts it on your PATH.)", file=self._words)
+            say(f"(agentd is {program()} here; `make install` puts it on your PATH.)", self._words)
 
     def _line(self, text: str) -> None:
         self._write(text + "\n")
 
     def _write(self, text: str) -> None:
         self._waiting.clear()
-        self._answers.write(text)
-        self._answers.flush()
+        put(self._answers, text, flush=True)
 
 
 def source_lines(citations: Iterable[Citation]) -> list[str]:

@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 from agentd.cli.common import load_settings, model_option
+from agentd.cli.logs import log_to_standard_error
+from agentd.cli.say import Unwritable, discard, put
 from agentd.cli.stopping import StopSignals
 from agentd.cli.takeover import Takeover
 from agentd.daemon import Daemon
 from agentd.errors import StateInUse
 from agentd.notify import Notifier
 from agentd.paths import daemon_sockets
-from agentd.secrets import masked
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
+    log_to_standard_error(options.log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings, state_dir = load_settings(options)
     limits = settings.daemon
     sockets = daemon_sockets(os.environ, state_dir)
@@ -42,11 +41,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-class _Masking(logging.Formatter):
-    """No line of the log has a secret, whoever wrote it; a library may quote an address with a key."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
+def _tell(line: str) -> None:
+    """A daemon goes on whether anybody reads its standard output or not."""
+    try:
+        put(sys.stdout, f"{line}\n", flush=True)
+    except (BrokenPipeError, Unwritable):
+        discard(sys.stdout)
 
 
 async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_line: str) -> None:
@@ -63,7 +63,7 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
         stop.set()
 
     def ready() -> None:
-        print(ready_line, flush=True)
+        _tell(ready_line)
         notifier.ready(ready_line)
 
     signals.follow(asked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -14,9 +13,9 @@ from typing import Any
 
 from agentd.cli.advice import as_typed
 from agentd.cli.attach import repeated, running_or
+from agentd.cli.say import say, say_json
 from agentd.client import Client
 from agentd.config import Settings
-from agentd.plain import plain
 from agentd.status_text import status_lines
 
 
@@ -27,10 +26,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     status = asyncio.run(_status(options))
     if options.json:
-        print(json.dumps(status, indent=2))
+        say_json(status)
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(as_typed(plain(line)) for line in status_lines(status, columns=columns)))
+        say("\n".join(as_typed(line) for line in status_lines(status, columns=columns)))
     return 0 if status.get("pending", {}).get("accepts", True) else 1
 
 

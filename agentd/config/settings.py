@@ -40,6 +40,7 @@ from agentd.config.sections import (
     RetrievalSection,
     Section,
 )
+from agentd.errors import ConfigError
 
 DEFAULT = "default"
 """The origin of a value that nobody gave."""
@@ -88,7 +89,7 @@ class Settings(BaseSettings):
 class _Source(PydanticBaseSettingsSource):
     """One layer as a tree, for pydantic-settings to merge; a relative path in it begins at `base`."""
 
-    def __init__(self, layer: Layer, base: Path) -> None:
+    def __init__(self, layer: Layer, base: Callable[[], Path]) -> None:
         super().__init__(Settings)
         self._layer = layer
         self._base = base
@@ -106,7 +107,8 @@ class _Source(PydanticBaseSettingsSource):
                 node = node[name]
             value = given.value
             if given.key == ("model", "path") and isinstance(value, str) and value:
-                value = self._base / os.path.expanduser(value)
+                path = Path(os.path.expanduser(value))
+                value = path if path.is_absolute() else self._base() / path
             node[given.key[-1]] = value
         return tree
 
@@ -126,10 +128,10 @@ def load(
     """
     keys = Keys([known.key for known in known_keys()])
     layers = [read_overrides(overrides or {}, keys), read_environment(environ, keys)]
-    bases = [Path.cwd(), Path.cwd()]
+    bases = [_working_directory, _working_directory]
     if config is not None:
         layers.append(read_file(config, keys))
-        bases.append(config.absolute().parent)
+        bases.append(lambda: config.absolute().parent)
     problems = [problem for layer in reversed(layers) for problem in layer.problems]
     _cover(layers)
     found = {key: given.origin for key, given in merged(layers).items()}
@@ -159,6 +161,15 @@ def _is_place(value: object) -> bool:
         return kept(value) is not None
     except ValueError:
         return True
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError(
+            "model.path is relative to the working directory, which was deleted; set the whole path."
+        ) from None
 
 
 def _channels_alone(layers: Sequence[Layer]) -> Settings:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from agentd.characters import whole
+
 DEEPEST = 64
 LONGEST_NUMBER = 400
 """Digits; more are no number that anybody meant."""
@@ -21,7 +23,6 @@ _STRING_PARTS = {
 }
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _CONSTANTS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
-_HALVES = re.compile("[\ud800-\udfff]")
 _PIECES = re.compile(r"""["'\\{}\[\]()<`]""")
 _IN_STRING = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
 
@@ -76,7 +77,7 @@ class Reader:
         return match[0] if match else ""
 
     def string(self) -> str:
-        """A string in quotes of either kind; halves of characters become question marks."""
+        """A string in quotes of either kind; halves of characters are repaired."""
         part = _STRING_PARTS[self.peek()]
         quote = self.text[self.at]
         self.at += 1
@@ -85,7 +86,7 @@ class Reader:
             self.at = match.end()
             found.append(match[1])
             if match[2] == quote:
-                return _whole("".join(found))
+                return whole("".join(found))
             if len(match[2]) < 2:
                 break
             found.append(_unescaped(match[2]))
@@ -145,13 +146,6 @@ def _unescaped(escape: str) -> str:
     if kind in _ESCAPES:
         return _ESCAPES[kind]
     return kind if kind in "\"'\\/" else escape
-
-
-def _whole(text: str) -> str:
-    """Two escapes may make one character."""
-    if _HALVES.search(text) is None:
-        return text
-    return _HALVES.sub("?", text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass"))
 
 
 class Extent:

@@ -16,6 +16,7 @@ from agentd.generation import (
     ToolResultPart,
 )
 from agentd.ports import Pace
+from agentd.untrusted import unfenced
 
 Script = Callable[[ModelRequest], Iterable[Delta | Exception]]
 
@@ -57,7 +58,7 @@ def in_turn(*scripts: Iterable[Delta | Exception]) -> Script:
 def results_of(request: ModelRequest) -> list[str]:
     """What the tools gave, in the order of the calls."""
     parts = (part for message in request.messages for part in message.parts)
-    return [part.text for part in parts if isinstance(part, ToolResultPart)]
+    return [unfenced(part.text) for part in parts if isinstance(part, ToolResultPart)]
 
 
 class ScriptedModel:

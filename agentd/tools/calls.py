@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from agentd.characters import whole
 from agentd.evidence.call_forms import defines_tool
 from agentd.generation import ToolCallDelta, ToolCallPart
+from agentd.plain import plain_line
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class CallAssembler:
         return tuple(
             ToolCallPart(
                 call_id=self._own_id(call.call_id),
-                tool=_name(call.name),
+                tool=plain_line(call.name, LONGEST_NAME),
                 arguments=whole("".join(call.arguments)),
             )
             for call in calls
@@ -77,15 +78,10 @@ class CallAssembler:
 
     def _own_id(self, given: str) -> str:
         """The model's id where it has one that is new; some count from 0 in every stream, some give none."""
-        own = _name(given)
+        own = plain_line(given, LONGEST_NAME)
         n = len(self._ids)
         while not own or own in self._ids:
             n += 1
             own = f"call-{n}"
         self._ids.add(own)
         return own
-
-
-def _name(given: str) -> str:
-    """On one line: names and ids stand in logs."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in whole(given[:LONGEST_NAME]))

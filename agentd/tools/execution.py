@@ -20,8 +20,8 @@ from agentd.events import (
     ToolCallSucceeded,
 )
 from agentd.generation import ToolCallPart, ToolResultPart
+from agentd.plain import plain, shortened
 from agentd.ports import Bus, Tool, ToolContext
-from agentd.prompt import clean, shortened
 from agentd.tools.arguments import Misunderstood, check, parse
 from agentd.tools.registry import Tools
 from agentd.tools.sources import Sources
@@ -87,7 +87,7 @@ class Execution:
                 text = await self._failed(call, "The tool failed inside agentd; do without it.")
             results.append(ToolResultPart(call_id=call.call_id, tool=call.tool, text=text))
         if wrong and self._told:
-            raise ModelError(f"The model called a tool wrongly, was told so, and did it again. {clean(wrong)}")
+            raise ModelError(f"The model called a tool wrongly, was told so, and did it again. {plain(wrong)}")
         self._told = bool(wrong)
         return results
 
@@ -103,7 +103,7 @@ class Execution:
         if tool is None:
             raise Misunderstood(f"There is no such tool. There are: {', '.join(sorted(self._tools)) or 'none'}.")
         result = shortened(
-            clean(await self._within_time(tool, call, check(tool.arguments, arguments))), self._limits.characters
+            plain(await self._within_time(tool, call, check(tool.arguments, arguments))), self._limits.characters
         )
         await self._bus.publish(ToolCallSucceeded(**self._stamp(), call_id=call.call_id, result=result))
         return result
@@ -136,6 +136,6 @@ class Execution:
         return result
 
     async def _failed(self, call: ToolCallPart, reason: str) -> str:
-        error = shortened(clean(reason), self._limits.characters)
+        error = shortened(plain(reason), self._limits.characters)
         await self._bus.publish(ToolCallFailed(**self._stamp(), call_id=call.call_id, error=error))
         return f"{FAILED}{error}"

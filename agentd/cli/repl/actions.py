@@ -13,6 +13,7 @@ from agentd.cli.repl.display import Display
 from agentd.cli.repl.link import Link, Settled
 from agentd.cli.repl.transcript import cleaned
 from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.paths import absolute
 from agentd.plain import plain
 from agentd.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState
 
@@ -69,10 +70,10 @@ class Actions:
         return True
 
     def _post(self, text: str, settled: Settled) -> None:
-        data = text.encode("utf-8", "replace")
-        if len(data) > MAX_TEXT_BYTES:
+        text = plain(text)
+        if len(text.encode()) > MAX_TEXT_BYTES:
             raise UsageError(f"a message has at most {MAX_TEXT_BYTES:,} bytes; ingest long text as a file.")
-        self._link.post(data.decode(), settled)
+        self._link.post(text, settled)
 
     async def _command(self, invocation: commands.Invocation) -> None:
         name, argument = invocation.command.name, invocation.argument
@@ -146,7 +147,7 @@ class Actions:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    return absolute(Path(text))
 
 
 def _words(text: str) -> list[str]:

@@ -32,6 +32,9 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
+from agentd.characters import whole
+from agentd.cli.say import warn
+
 LEAVE_SECONDS = 2.0
 """Ctrl-C twice within this time leaves."""
 LEAVE_HINT = "Ctrl-C again leaves"
@@ -106,10 +109,10 @@ class TypedHistory(FileHistory):
         if string.startswith(" "):
             return
         try:
-            super().store_string(string)
+            super().store_string(whole(string))
         except OSError as error:
             # A full disk must not end the conversation; the line is still known until it ends.
-            print(f"agentd: cannot write {self.filename!s}: {error.strerror}", file=sys.stderr)
+            warn(f"agentd: cannot write {self.filename!s}: {error.strerror}")
 
 
 def open_history(path: Path) -> History:

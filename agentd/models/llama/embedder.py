@@ -14,11 +14,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from agentd.characters import whole
 from agentd.errors import ModelError, TimedOut
 from agentd.models.llama.answer import ChildDied, Item, Opened, Vectors
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.process import Process
-from agentd.models.llama.request import clean
 from agentd.models.llama.supervisor import Patience, Supervisor
 from agentd.models.llama.wire import Embed, Load, OpenEmbedder
 
@@ -74,7 +74,7 @@ class LlamaEmbedder:
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
         """See `Embedder.embed`. `ModelError` where the model cannot be used, `TimedOut`."""
         prefix = self._prefixes[query]
-        ready = [clean(prefix + text[:LONGEST_TEXT]) for text in texts]
+        ready = [whole(prefix + text[:LONGEST_TEXT]) for text in texts]
         parts = [
             await self._some(ready[start : start + MOST_TEXTS], query=query)
             for start in range(0, len(ready), MOST_TEXTS)

@@ -7,11 +7,22 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from agentd.errors import ModelError
-from agentd.generation import Message, ModelRequest, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
+from agentd.generation import (
+    Message,
+    ModelRequest,
+    PassagePart,
+    Sampling,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Trust,
+)
 from agentd.models.llama.advice import NO_ADVICE, Advice, settled
 from agentd.models.llama.schema import check_schema
 from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall, Warm
+from agentd.plain import plain
 from agentd.prompt import render_passage
+from agentd.untrusted import neutral
 
 MOST_STOPS, LONGEST_STOP = 16, 200
 MAX_SEED = 2**32 - 2
@@ -77,7 +88,7 @@ def _lines(request: ModelRequest) -> tuple[Line, ...]:
 
 def _tools(request: ModelRequest) -> tuple[Tool, ...]:
     return tuple(
-        Tool(name=tool.name, description=clean(tool.description), parameters=tool.parameters) for tool in request.tools
+        Tool(name=tool.name, description=plain(tool.description), parameters=tool.parameters) for tool in request.tools
     )
 
 
@@ -85,7 +96,7 @@ def _of_message(message: Message) -> Iterator[Line]:
     """The message itself with the calls in it, then a line for each result in it."""
     pieces = tuple(_piece(part) for part in message.parts if isinstance(part, TextPart | PassagePart))
     calls = tuple(
-        ToolCall(call_id=part.call_id, tool=clean(part.tool), arguments=clean(part.arguments))
+        ToolCall(call_id=part.call_id, tool=plain(part.tool), arguments=neutral(part.arguments))
         for part in message.parts
         if isinstance(part, ToolCallPart)
     )
@@ -95,15 +106,15 @@ def _of_message(message: Message) -> Iterator[Line]:
     elif pieces or not results:
         yield Line(role=message.role, pieces=pieces)
     for part in results:
-        result = Piece(text=clean(part.text), trusted=part.trust == "trusted")
-        yield Line(role="tool", pieces=(result,), call_id=part.call_id, tool=clean(part.tool))
+        result = _as_piece(part.text, part.trust)
+        yield Line(role="tool", pieces=(result,), call_id=part.call_id, tool=plain(part.tool))
 
 
 def _piece(part: TextPart | PassagePart) -> Piece:
     text = part.text if isinstance(part, TextPart) else render_passage(part.passage, numbered=part.numbered)
-    return Piece(text=clean(text), trusted=part.trust == "trusted")
+    return _as_piece(text, part.trust)
 
 
-def clean(text: str) -> str:
-    """Halves of characters, which UTF-8 cannot carry, become question marks."""
-    return text.encode("utf-8", "replace").decode()
+def _as_piece(text: str, trust: Trust) -> Piece:
+    trusted = trust == "trusted"
+    return Piece(text=plain(text) if trusted else neutral(text), trusted=trusted)

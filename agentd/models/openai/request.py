@@ -9,8 +9,20 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from agentd.errors import ModelError
-from agentd.generation import Message, ModelRequest, Part, PassagePart, Sampling, TextPart, ToolCallPart, ToolResultPart
+from agentd.generation import (
+    Message,
+    ModelRequest,
+    Part,
+    PassagePart,
+    Sampling,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    Trust,
+)
+from agentd.plain import plain
 from agentd.prompt import render_passage
+from agentd.untrusted import neutral
 
 Dialect = Literal["standard", "openai", "llama-server", "vllm"]
 
@@ -62,7 +74,9 @@ def _messages(message: Message) -> list[dict[str, Any]]:
         written.append({"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in calls]})
     elif text or not results:
         written.append({"role": "user" if message.role == "tool" else message.role, "content": text})
-    written += [{"role": "tool", "tool_call_id": part.call_id, "content": _clean(part.text)} for part in results]
+    written += [
+        {"role": "tool", "tool_call_id": part.call_id, "content": _written(part.text, part.trust)} for part in results
+    ]
     return written
 
 
@@ -70,23 +84,23 @@ def _call(part: ToolCallPart) -> dict[str, Any]:
     return {
         "id": part.call_id,
         "type": "function",
-        "function": {"name": part.tool, "arguments": _clean(part.arguments)},
+        "function": {"name": part.tool, "arguments": neutral(part.arguments)},
     }
 
 
 def _text(part: Part) -> str:
     match part:
         case TextPart():
-            return _clean(part.text)
+            return _written(part.text, part.trust)
         case PassagePart():
-            return _clean(render_passage(part.passage, numbered=part.numbered))
+            return _written(render_passage(part.passage, numbered=part.numbered), part.trust)
         case _:
             return ""
 
 
-def _clean(text: str) -> str:
-    """Halves of characters, which UTF-8 cannot carry, become question marks."""
-    return text.encode("utf-8", "replace").decode()
+def _written(text: str, trust: Trust) -> str:
+    """A server reads the marks of its model wherever they stand."""
+    return plain(text) if trust == "trusted" else neutral(text)
 
 
 def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
