@@ -90,7 +90,7 @@ async def test_beside_a_daemon_the_daemon_is_asked(tmp_path: Path) -> None:
     _, one, two = await fill(state, dead=2)
     async with DaemonProcess(state):
         assert told(state, "list")["counts"] == {"pending": 1, "dead": 2}
-        assert told(state, "show", one.id)["letter"]["error"] == "Forbidden: \x1b[31mblocked"
+        assert told(state, "show", one.id)["letter"]["error"] == "Forbidden: blocked"
         assert told(state, "retry", one.id) == {"done": [one.id], "failed": {}}
         assert told(state, "drop", "--all") == {"done": [two.id], "failed": {}}
         assert told(state, "list")["counts"] == {"pending": 2, "dead": 0}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import errno
+import io
 import os
 import subprocess
 import sys
@@ -20,6 +22,13 @@ from agentd.testing.openai_server import OpenAIServer, Refusal, Stream, end, tex
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\u202eevil\x07\x1b]52;c;AAAA"
 """What would clear a screen, set a title and the clipboard, and turn the direction of writing."""
 COMMAND = [sys.executable, "-m", "agentd"]
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def redirected(streams: str, *arguments: str | bytes, **more: object) -> subprocess.CompletedProcess[bytes]:
@@ -40,7 +49,7 @@ def is_harmless(output: bytes) -> bool:
         ("2>&-", ["ask", "hi"], 0),
         ("<&-", ["ask"], 2),
         (">&-", ["--version"], BROKEN_PIPE),
-        ("< /", ["ask", "hi"], 2),
+        ("0>/dev/null", ["ask", "hi"], 2),
         ("<&- >&- 2>&-", ["chat"], 0),
         (">/dev/full", ["--help"], 1),
         ("2>/dev/full", ["no-such-command"], 2),
@@ -147,7 +156,9 @@ def test_a_state_directory_that_is_not_utf_8_is_one(
 def test_a_hostile_name_and_title_reach_the_terminal_cleaned(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
-    (folder / f"{HOSTILE}.md").write_text(f"# Rent {HOSTILE}\n\nThe rent {HOSTILE} is due on the third day.\n")
+    (folder / f"{HOSTILE}.md").write_text(
+        f"# Rent {HOSTILE}\n\n{HOSTILE}\nThe rent is due on the \x1b[31mthird\x1b[m day.\n"
+    )
     (folder / f"{HOSTILE}.exe").write_text("x")
     (folder / os.fsdecode(b"\xff\x1b[2J.md")).write_text("# Garden\n\nThe garden is watered on Sundays.\n")
     state = ("--state-dir", str(tmp_path / "s"))
@@ -202,11 +213,10 @@ def test_a_text_is_cleaned_and_written(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_standard_error_that_takes_nothing_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    with open("/dev/full", "w") as full:
-        monkeypatch.setattr(sys, "stderr", full)
-        say.put(sys.stderr, "words", flush=True)
-        with open("/dev/full", "w") as other, pytest.raises(say.Unwritable, match="No space left"):
-            say.put(other, "words", flush=True)
+    monkeypatch.setattr(sys, "stderr", Full())
+    say.put(sys.stderr, "words", flush=True)
+    with pytest.raises(say.Unwritable, match="No space left"):
+        say.put(Full(), "words", flush=True)
 
 
 def test_no_command_writes_past_the_one_door() -> None:
