@@ -29,7 +29,7 @@ from agentd.tools.registry import built_in_specs
 
 log = logging.getLogger(__name__)
 
-_MARK = "kqzvtm"
+_LAST_LINE = "kqzvtm"
 """The same in every trial, so that what was found by it is found again."""
 KIND = "calls"
 """Of the findings in `Checks`."""
@@ -155,7 +155,7 @@ def _citing_request() -> ModelRequest:
         Passage(n=n, title="Island", chunk_id=n, start=0, end=len(text), text=text, **place)
         for n, text in enumerate((_FERRY, _TICKET), start=1)
     ]
-    return _request(Draft(question=_PRICE, passages=passages, cites=True, mark=_MARK))
+    return _request(Draft(question=_PRICE, passages=passages, cites=True, mark=_LAST_LINE))
 
 
 def _request(draft: Draft, tools: tuple[ToolSpec, ...] = ()) -> ModelRequest:
