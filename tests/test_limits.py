@@ -123,15 +123,18 @@ async def test_words_of_a_child_that_fails_are_told_and_bounded(program: Program
         await says(module)
 
 
-async def test_a_child_that_is_not_waited_for_is_killed(program: Program) -> None:
-    module = program("import signal\nwhile True: signal.pause()")
-    task = asyncio.create_task(says(module), name="a caller")
-    children = f"/proc/self/task/{os.getpid()}/children"
-    await until(lambda: read(children) != "")
-    child = int(read(children))
+async def test_a_child_that_is_not_waited_for_is_killed(program: Program, tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    module = program(
+        "import os, signal, sys\n"
+        "with open(sys.argv[1], 'w') as file: file.write(f'{os.getpid()}.')\n"
+        "while True: signal.pause()\n"
+    )
+    task = asyncio.create_task(says(module, str(note), limits=ChildLimits(file_size=100)), name="a caller")
+    await until(lambda: read(str(note)).endswith("."))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await gone(child)
+    await gone(int(note.read_text()[:-1]))
 
 
 def test_secrets_of_the_daemon_do_not_reach_the_child() -> None:
@@ -159,7 +162,7 @@ async def test_a_child_dies_with_its_parent(program: Program, tmp_path: Path) ->
         "import asyncio, os, signal, sys\n"
         "from agentd.limits import ChildLimits, start\n"
         "def wait():\n"
-        "    open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "    with open(sys.argv[1], 'w') as file: file.write(f'{os.getpid()}.')\n"
         "    while True: signal.pause()\n"
         "async def main():\n"
         "    child = await start('child_of_a_test', sys.argv[1:2], ChildLimits(file_size=100))\n"
@@ -167,10 +170,10 @@ async def test_a_child_dies_with_its_parent(program: Program, tmp_path: Path) ->
         "asyncio.run(main()) if sys.argv[2:] else wait()\n"
     )
     parent = await asyncio.create_subprocess_exec(sys.executable, "-m", module, str(note), "parent")
-    await until(lambda: read(str(note)) != "")
+    await until(lambda: read(str(note)).endswith("."))
     parent.kill()
     await parent.wait()
-    await gone(int(note.read_text()))
+    await gone(int(note.read_text()[:-1]))
 
 
 async def test_a_child_that_stays_is_ended_when_nobody_wants_it(program: Program) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.retrieval.chunks import CHARACTERS, CJK_CHARACTERS, CRUMB, PATH, Outline, split
+from agentd.retrieval.chunks import CHARACTERS, CJK_CHARACTERS, CRUMB, PATH, PATHS, PATHS_PART, Outline, split
 
 SENTENCE = "A message that was accepted survives the end of the daemon, whatever ends it. "
 LONGEST = CHARACTERS[1] + CHARACTERS[0] // CRUMB
@@ -138,3 +138,11 @@ def test_a_text_of_headings_alone_makes_chunks_that_are_bounded_by_its_length() 
 def test_a_heading_that_is_as_long_as_the_text_is_cut() -> None:
     text = "# T\n\n## " + "word " * 20_000 + "\n\n" + (SENTENCE * 10 + "\n\n") * 20
     assert max(len(chunk.heading) for chunk in split(text, markdown=True).chunks) <= PATH
+
+
+def test_the_paths_of_all_chunks_together_are_bounded_by_the_text() -> None:
+    text = f"# T\n\n## {'word ' * 25}\n\n### {'word ' * 25}\n\n" + "".join(
+        f"#### {n}\n\n{'aa bb ' * 40}\n\n" for n in range(800)
+    )
+    paths = [chunk.heading for chunk in split(text, markdown=True).chunks]
+    assert len(text) // PATHS_PART < sum(map(len, paths)) <= PATHS + len(text) // PATHS_PART

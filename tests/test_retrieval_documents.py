@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from agentd.retrieval.search import KeywordSearch
 from agentd.store import Store, load_migrations
 from tests.builders import TIME
 
+MOST_TIMES = 12
 ALICE = Principal(kind="token", id="alice")
 BOB = Principal(kind="token", id="bob")
 
@@ -183,3 +184,30 @@ async def test_documents_that_were_indexed_before_are_found_as_they_are_now(tmp_
         # What is removed later leaves no entry behind.
         await store.write(lambda db: db.execute("DELETE FROM documents"))
         await store.write(lambda db: db.execute(check))
+
+
+CHINESE = "".join(map(chr, range(0x4E00, 0x9E00)))
+"""Its pairs are all different, which is the most that an index can be given."""
+AMPLIFIED: dict[str, Callable[[int], str]] = {
+    "a heading of Chinese above many": lambda n: (
+        f"# T\n## {CHINESE[:150]}\n"
+        + "".join(f"### {CHINESE[k : k + 140]}\n{'aa bb ' * 30}\n" for k in range(n // 256))
+    ),
+    "a heading that stands for sentences": lambda n: (
+        "# T\n## " + "\ufdfa" * 160 + "\n" + "".join(f"### {k}\n{'aa bb ' * 40}\n" for k in range(n // 256))
+    ),
+    "characters that stand for sentences": lambda n: "\ufdfa" * (n // 3),
+    "squared words": lambda n: "\u3316" * (n // 3),
+    "Chinese": lambda n: "".join(CHINESE[(k * 7919) % 20000 :][:40] for k in range(n // 120)),
+    "words": lambda n: "".join(f"{k:x} " for k in range(n // 5)),
+    "titles": lambda n: f"# {CHINESE[:160]}\n" + "".join(f"## a\n{'aa bb ' * 40}\n" for _ in range(n // 256)),
+}
+
+
+@pytest.mark.parametrize("name", AMPLIFIED)
+async def test_a_document_takes_a_bounded_multiple_of_its_size(tmp_path: Path, name: str) -> None:
+    text = AMPLIFIED[name](1 << 18)
+    path = tmp_path / "documents.db"
+    async with Store(path, load_migrations("agentd.retrieval")) as store:
+        await put(store, document(text=text, title=split(text, markdown=True).title or "T"))
+    assert path.stat().st_size < MOST_TIMES * len(text.encode())

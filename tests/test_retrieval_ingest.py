@@ -167,6 +167,11 @@ async def test_a_path_that_does_not_exist_has_a_reason(store: Store, folder: Pat
     assert progress.skipped == ((str(folder / "nothing"), "cannot be read: No such file or directory"),)
 
 
+async def test_a_folder_of_the_kernel_is_told_in_one_sentence(store: Store) -> None:
+    progress = await run(store, Path("/proc"))
+    assert progress.skipped == (("/proc", "made by the kernel while it is read, so not a document"),)
+
+
 async def test_names_of_any_bytes_are_read_and_shown_escaped(store: Store, folder: Path) -> None:
     for name in (b"line\nbreak.md", b"raw\xff.md", "über.md".encode()):
         (folder / os.fsdecode(name)).write_text("Seals sleep.")

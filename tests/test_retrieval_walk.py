@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.retrieval.walk import vanished, walk
+from agentd.retrieval.walk import Found, vanished, walk
 
 
 def touch(path: Path) -> Path:
@@ -65,6 +65,25 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out_and_named(tmp_path: Pat
     assert [one.reason for one in found] == [
         f"a link that leads out of the folder, to {place}" for place in (secret, tmp_path / "home", tmp_path)
     ]
+
+
+def test_a_link_that_cannot_be_followed_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    touch(tmp_path / "b.md")
+    ended = subprocess.Popen(["true"])
+    try:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        # What a process that is to be waited for has as its folder is a link that cannot be read.
+        (tmp_path / "a.md").symlink_to(f"/proc/{ended.pid}/cwd/a.md")
+        found = list(walk(str(tmp_path)))
+        assert vanished(str(tmp_path / "a.md"), str(tmp_path))
+    finally:
+        ended.wait()
+    assert [one.reason for one in found] == ["cannot be read: No such file or directory", ""]
+
+
+@pytest.mark.parametrize("path", ["/proc", "/sys"])
+def test_a_folder_of_the_kernel_is_left_out_with_one_sentence(path: str) -> None:
+    assert list(walk(path)) == [Found(path=path, reason="made by the kernel while it is read, so not a document")]
 
 
 def test_a_folder_or_file_that_is_named_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-from agentd.language import cjk_share
+from agentd.language import cjk_share, searchable
 from agentd.retrieval.outline import front_matter, marks, shortened
 
 CHARACTERS = (500, 750)
@@ -23,11 +23,17 @@ CRUMB = 6
 """A piece below this part of a complete chunk is no chunk of its own if it can be avoided."""
 WINDOW = 16_384
 """Characters that are given to the splitter at once; its time grows faster than the length of a paragraph."""
+CJK_WINDOW = WINDOW // 4
+"""The same for Chinese, where each character is a word to it."""
 MAX_MARKDOWN = 4 * 1024 * 1024
 """Characters; the headings of a longer text are not looked for."""
 HEADING_SEPARATOR = " > "
 PATH = 300
 """Characters of the path of a chunk's headings."""
+PATHS, PATHS_PART = 10_000, 3
+"""Characters that the paths of all chunks may have together with what is indexed of them: so many, and one more for
+each of so many characters of the text. Chunks behind those that used them up have no path.
+"""
 SECTIONS, LEAST_SECTION = 500, 256
 """A text may have so many headings, and one more for each of so many characters; one with more is read as if it had
 none, for each makes a chunk of its own.
@@ -67,16 +73,22 @@ def split(text: str, *, markdown: bool) -> Outline:
         title, sections = _sections(text)
     else:
         markdown, title, sections = False, "", [_Section(heading="", start=0, end=len(text))]
-    chunks = [
-        Chunk(heading=section.heading, start=start, end=end, text=text[start:end])
-        for section in sections
-        for start, end in _pieces(text, section, markdown)
-    ]
+    chunks = list(_chunks(text, sections, markdown))
     if not chunks and text.strip():
         start = len(text) - len(text.lstrip())
         spans = _split(text, start, len(text.rstrip()), markdown=False)
         chunks = [Chunk(heading="", start=start, end=end, text=text[start:end]) for start, end in spans]
     return Outline(title=title, chunks=chunks)
+
+
+def _chunks(text: str, sections: Sequence[_Section], markdown: bool) -> Iterator[Chunk]:
+    room = PATHS + len(text) // PATHS_PART
+    for section in sections:
+        path = section.heading
+        size = len(path) + (0 if path.isascii() else len(searchable(path)))
+        for start, end in _pieces(text, section, markdown):
+            room -= size
+            yield Chunk(heading=path if room >= 0 else "", start=start, end=end, text=text[start:end])
 
 
 # --- Sections --------------------------------------------------------------------------------------------------------
@@ -123,10 +135,11 @@ def _pieces(text: str, section: _Section, markdown: bool) -> Iterator[tuple[int,
 
 def _split(text: str, start: int, end: int, *, markdown: bool) -> Iterator[tuple[int, int]]:
     while start < end:
-        stop = _window_end(text, start, end)
+        cjk = cjk_share(text[start : min(end, start + WINDOW)]) > 0.3
+        stop = _window_end(text, start, end, CJK_WINDOW if cjk else WINDOW)
         window = text[start:stop]
         if window.strip():
-            capacity = CJK_CHARACTERS if cjk_share(window) > 0.3 else CHARACTERS
+            capacity = CJK_CHARACTERS if cjk else CHARACTERS
             splitter = MarkdownSplitter(capacity) if markdown else TextSplitter(capacity)
             for offset, length in _without_crumbs(splitter.chunk_indices(window), capacity):
                 yield start + offset, start + offset + length
@@ -145,13 +158,13 @@ def _without_crumbs(pieces: Sequence[tuple[int, str]], capacity: tuple[int, int]
     return spans
 
 
-def _window_end(text: str, start: int, end: int) -> int:
+def _window_end(text: str, start: int, end: int, window: int) -> int:
     """Where to cut a very long section: behind its last empty line, else line, sentence or blank, within the window."""
-    limit = start + WINDOW
+    limit = start + window
     if end <= limit:
         return end
     for mark in ("\n\n", "\n", ". ", "。", " "):
-        cut = text.rfind(mark, start + WINDOW // 2, limit)
+        cut = text.rfind(mark, start + window // 2, limit)
         if cut >= 0:
             return cut + len(mark)
     return limit

@@ -20,6 +20,10 @@ from agentd.store import as_time
 
 PARAMETERS = 500
 """Values that are looked up by one statement."""
+TERMS, TERMS_EACH = 64, 2.5
+"""Bytes that are indexed of a text at most: so many, and so many for each of its own. Pairs of Chinese characters take
+2.3; a text that becomes longer, because one of its characters stands for a whole sentence, is indexed as it is.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +102,11 @@ def replace(db: sqlite3.Connection, principal: Principal, document: Document, ad
 
 def _terms(text: str) -> str | None:
     indexed = searchable(text)
-    return None if indexed == text else indexed
+    return None if indexed == text or _size(indexed) > TERMS_EACH * _size(text) + TERMS else indexed
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 def remove(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> int:

@@ -121,7 +121,7 @@ class DocumentIngest:
                 async for batch in self._batches(some, principal, reading, tally):
                     await self._store_batch(batch, principal, tally)
                     yield tally.progress()
-        tally.current = ""
+        tally.current, tally.found = "", tally.done  # while it was read, the folder may have changed
         yield tally.progress(finished=True)
 
     # --- what is there ---
@@ -197,8 +197,11 @@ def _count_some(files: Iterator[Found], tally: _Tally) -> bool:
 
 
 def _root(path: str) -> str:
-    """The folder that its files must not leave; "" for what is no folder."""
-    return os.path.realpath(path) if os.path.isdir(path) else ""
+    """The folder that its files must not leave; "" for what is not a folder, or out of reach."""
+    try:
+        return os.path.realpath(path) if os.path.isdir(path) else ""
+    except OSError:
+        return ""
 
 
 def _vanished(sources: Sequence[str], root: str) -> list[str]:

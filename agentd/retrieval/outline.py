@@ -101,7 +101,7 @@ def marks(text: str, start: int) -> Marks:
         elif not line.text.strip():
             paragraph, within = [], False
         elif paragraph and (underline := _UNDERLINE.match(line.text)):
-            name = " ".join(one.text for one in paragraph[:3])[:LOOKED_AT]
+            name = " ".join(one.text for one in paragraph)[:LOOKED_AT]
             level = 1 if underline[1][0] == "=" else 2
             found.headings.append(Heading(level=level, name=_plain(name), start=paragraph[0].start, end=line.end))
             paragraph = []
@@ -110,7 +110,7 @@ def marks(text: str, start: int) -> Marks:
         elif _CONTAINER.match(line.text):
             paragraph, within = [], True
         elif not within and (paragraph or not _INDENTED.match(line.text)):
-            paragraph.append(line)
+            paragraph = [*paragraph, line][:3]  # what a heading's name is made of
     return found
 
 

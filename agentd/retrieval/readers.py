@@ -72,7 +72,7 @@ def read(path: str, limit: int = MAX_BYTES, *, root: str = "") -> Source:
 
 
 def leaves(path: str, root: str) -> str:
-    """Where a path leads to if links take it out of the folder `root`, else ""."""
+    """Where a path leads to if links take it out of the folder `root`, else ""; OSError if that may not be seen."""
     real = os.path.realpath(path)
     return "" if real == root or real.startswith(root.rstrip("/") + "/") else real
 
@@ -98,6 +98,7 @@ def _bytes(path: str, limit: int, root: str) -> tuple[bytes, os.stat_result]:
     return data, status
 
 
+MADE_BY_KERNEL = "made by the kernel while it is read, so not a document"
 _PROC = os.path.isdir("/proc/self/fd")
 _KERNEL = frozenset(os.stat(path).st_dev for path in ("/proc/self", "/sys/kernel") if os.path.isdir(path))
 
@@ -105,8 +106,13 @@ _KERNEL = frozenset(os.stat(path).st_dev for path in ("/proc/self", "/sys/kernel
 def _check_kind(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable("not a regular file", gone=True)
-    if status.st_dev in _KERNEL:
-        raise Unreadable("made by the kernel while it is read, so not a document", gone=True)
+    if made_by_kernel(status):
+        raise Unreadable(MADE_BY_KERNEL, gone=True)
+
+
+def made_by_kernel(status: os.stat_result) -> bool:
+    """Whether it lies in /proc or /sys."""
+    return status.st_dev in _KERNEL
 
 
 def _text(data: bytes) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentd.retrieval.readers import is_readable_name, leaves, shown
+from agentd.retrieval.readers import MADE_BY_KERNEL, is_readable_name, leaves, made_by_kernel, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +30,12 @@ def walk(path: str) -> Iterator[Found]:
         yield Found(path=path)
         return
     seen: set[tuple[int, int]] = set()
+    try:
+        root = os.path.realpath(path)
+    except OSError as error:
+        yield _unreadable(path, error)
+        return
     # A stack instead of recursion: folders may be nested deeper than Python calls.
-    root = os.path.realpath(path)
     folders = [_entries(path, root, seen)]
     while folders:
         for found in folders[-1]:
@@ -47,25 +51,39 @@ def walk(path: str) -> Iterator[Found]:
 def _entries(folder: str, root: str, seen: set[tuple[int, int]]) -> Iterator[Found | os.DirEntry[str]]:
     try:
         status = os.stat(folder)
+        if made_by_kernel(status):
+            yield Found(path=folder, reason=MADE_BY_KERNEL)
+            return
         if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as scan:
             entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
-        yield Found(path=folder, reason=f"cannot be read: {error.strerror}")
+        yield _unreadable(folder, error)
         return
     for entry in entries:
-        if entry.is_symlink() and (out := leaves(entry.path, root)):
+        try:
+            out = leaves(entry.path, root) if entry.is_symlink() else ""
+        except OSError as error:  # where it leads to may not be seen, or it is gone by now
+            yield _unreadable(entry.path, error)
+            continue
+        if out:
             yield Found(path=entry.path, reason=f"a link that leads out of the folder, to {shown(out)}")
-        elif _is_folder(entry):
-            yield entry
-        elif is_readable_name(entry.name):
-            yield Found(path=entry.path, root=root)
         else:
-            suffix = os.path.splitext(entry.name)[1]
-            kind = f"{suffix} files are" if suffix else "files without a suffix are"
-            yield Found(path=entry.path, reason=f"{kind} not read; name the file itself to try it as text")
+            yield entry if _is_folder(entry) else _file(entry, root)
+
+
+def _unreadable(path: str, error: OSError) -> Found:
+    return Found(path=path, reason=f"cannot be read: {error.strerror}")
+
+
+def _file(entry: os.DirEntry[str], root: str) -> Found:
+    if is_readable_name(entry.name):
+        return Found(path=entry.path, root=root)
+    suffix = os.path.splitext(entry.name)[1]
+    kind = f"{suffix} files are" if suffix else "files without a suffix are"
+    return Found(path=entry.path, reason=f"{kind} not read; name the file itself to try it as text")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -78,9 +96,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def vanished(path: str, root: str = "") -> bool:
     """Whether there certainly is no such file any more below `root`; not where it is only out of reach."""
-    if root and leaves(path, root):
-        return True
     try:
+        if root and leaves(path, root):
+            return True
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return True
