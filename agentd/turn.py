@@ -129,7 +129,7 @@ class Turn:
             seconds = f"{self._runner.settings.limits.turn:g}"
             return self._failed("timeout", f"The answer took longer than {seconds} s and was stopped.")
         except AgentdError as error:
-            log.warning("turn %s failed: %s", self._inbound.turn_id, error)
+            log.warning("turn %s failed: %s", self._inbound.turn_id, whole(str(error)))
             return self._failed(error.code, str(error))
         except Exception:
             log.exception("turn %s failed", self._inbound.turn_id)
@@ -414,10 +414,10 @@ class Turn:
         """Told once: each round of a turn begins with the model that is preferred."""
         if delta.model == self._model:
             return
-        reason = whole(delta.reason)
-        log.warning("turn %s: %s answers instead: %s", self._inbound.turn_id, delta.model, reason)
+        model, reason = whole(delta.model), whole(delta.reason)
+        log.warning("turn %s: %s answers instead: %s", self._inbound.turn_id, model, reason)
         self._model = delta.model
-        handed = TurnHandedOver(**self._event(), attempt=self._attempt, model=whole(delta.model), reason=reason)
+        handed = TurnHandedOver(**self._event(), attempt=self._attempt, model=model, reason=reason)
         await self._runner.bus.publish(handed)
 
     def _event(self) -> dict[str, Any]:
