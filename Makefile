@@ -24,7 +24,7 @@ help:
 	@echo "make install put agentd on your PATH, by a link in ~/.local/bin (make uninstall takes it away)"
 	@echo "make test    run the tests"
 	@echo "make check   lint and type-check"
-	@echo "make prove   power cuts, kills, crash states and faults (CUTS= KILLS= SEEDS= scale it)"
+	@echo "make prove   power cuts, kills, faults, attacks and fuzzing (CUTS= KILLS= SEEDS= FUZZ_MINUTES=)"
 	@echo "make bench   the benchmarks, beside their peers"
 	@echo "make llama   compile llama.cpp again (for a GPU, for this processor: docs/dependencies.md)"
 	@echo "make lock    refresh the lock files from pyproject.toml (needs uv)"
