@@ -163,7 +163,7 @@ async def test_stop_ends_the_running_turn_keeps_what_it_said_and_goes_on_with_th
     async with house.running():
         await house.bus.publish(inbound("endless"))
         await house.bus.publish(inbound("next"))
-        await house.until(lambda: house.conversations.of(SESSION).said != "")
+        await house.until(lambda: str(house.conversations.of(SESSION).said) != "")
         assert await house.worker.stop(SESSION)
         await house.until(lambda: len(house.answers()) == 1)
         await house.until(lambda: len(house.of(TurnStarted)) == 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -46,4 +47,6 @@ async def _status(options: argparse.Namespace) -> dict[str, Any]:
 async def _at_rest(settings: Settings, state_dir: Path) -> AsyncIterator[dict[str, Any]]:
     from agentd.status_at_rest import status_at_rest
 
+    # What is wrong is among the figures; the log would say it a second time.
+    logging.getLogger("agentd").addHandler(logging.NullHandler())
     yield dict(await status_at_rest(settings, state_dir))

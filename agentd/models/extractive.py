@@ -137,7 +137,8 @@ def question_of(request: ModelRequest) -> str:
     """What the newest user message says, without what agentd put around it."""
     newest = next((message for message in reversed(request.messages) if message.role == "user"), None)
     parts = newest.parts if newest else ()
-    return "\n".join(part.text for part in parts if isinstance(part, TextPart) and part.trust == "untrusted")
+    # What was pasted is a part of its own, and a paragraph of its own.
+    return "\n\n".join(part.text for part in parts if isinstance(part, TextPart) and part.trust == "untrusted")
 
 
 def passages_of(request: ModelRequest) -> list[Passage]:
