@@ -60,6 +60,8 @@ class StateInUse(StateError):
 class Unreadable(StateError):
     """The file of a pending event does not hold the event any more; `Pending.set_aside` is what is left to do."""
 
+    code = "unreadable"
+
 
 class Unreachable(AgentdError):
     """No daemon answers, or it does not let us in."""

@@ -32,9 +32,20 @@ _UNFINISHED = re.compile(
 )
 
 
+_ALLOWED = ("\n", "\t", "\xa0")
+"""Not printable by Python's definition, but harmless."""
+
+
 def plain(text: str) -> str:
     """`text` without control and escape sequences, line feeds and tabs excepted; what is left always encodes."""
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub("", whole(text))
+    return text if _is_printable(text) else _CONTROL.sub("", whole(text))
+
+
+def _is_printable(text: str) -> bool:
+    """Nearly every text is, which is found out much sooner than what of another one is harmful."""
+    for character in _ALLOWED:
+        text = text.replace(character, "")
+    return text.isprintable()
 
 
 def plain_line(text: str, most: int = NAME) -> str:

@@ -30,7 +30,7 @@ def test_what_fits_stays_as_it_is() -> None:
     assert frames.fitting(answer) == protocol.encode(answer)
 
 
-@pytest.mark.parametrize("text", ["x" * LONG, "\x00" * LONG, "🙂" * (LONG // 4), "\\" * LONG, '"' * LONG])
+@pytest.mark.parametrize("text", ["x" * LONG, "🙂" * (LONG // 4), "\\" * LONG, '"' * LONG])
 def test_a_text_that_is_too_long_is_cut_and_says_so(text: str) -> None:
     frame = frames.fitting(_answer(text))
     assert len(frame) <= protocol.MAX_FRAME_BYTES

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import NotAccepted, NotFound, StateError
+from agentd.events import InboundEvent
 from agentd.pending import PendingDirectory
 from tests.builders import TIME, address, inbound, outbound
 from tests.pending_files import CountingFiles, FailingFiles, GatedFiles, directory, in_pending, until
@@ -212,10 +213,11 @@ async def test_only_our_own_ids_become_names_of_files(opened: PendingDirectory, 
     assert in_pending(tmp_path) == []
 
 
-async def test_a_text_that_is_not_unicode_is_refused(opened: PendingDirectory, tmp_path: Path) -> None:
-    with pytest.raises(NotAccepted, match="Unicode"):
-        await opened.accept(inbound("\ud800"))
-    assert in_pending(tmp_path) == []
+async def test_half_a_character_comes_back_as_one_that_says_so(opened: PendingDirectory) -> None:
+    event = inbound("half \ud800")
+    await opened.accept(event)
+    found = await opened.load(event.id)
+    assert isinstance(found, InboundEvent) and found.text == "half \ufffd"
 
 
 async def test_a_long_message_comes_back_whole(tmp_path: Path) -> None:

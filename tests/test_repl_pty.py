@@ -105,12 +105,12 @@ async def test_escape_sequences_from_the_model_and_from_sources_do_nothing(tmp_p
         turn = await server.next_turn()
         for character in f"Safe {evil} text [1].\n\n`{evil}`\n\n":
             await turn.say(character)
-        await terminal.shows("Safe red 5A text")
+        await terminal.shows("Safe red  text")
         await turn.answer(citations=[source])
-        await terminal.shows("[1] /ared 5A.md")
+        await terminal.shows("[1] /ared .md")
         for sequence in (b"\x1b]", b"\x1b[2J", b"\x1b[31m", b"\x9b", "\u202e".encode()):
             assert sequence not in terminal.raw, sequence
-        assert terminal.everything.count("Safe red 5A text [1].") == 1
+        assert terminal.everything.count("Safe red  text [1].") == 1
 
 
 async def test_the_chat_reconnects_and_shows_what_it_missed_once(tmp_path: Path) -> None:

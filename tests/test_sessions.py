@@ -287,7 +287,7 @@ async def test_of_a_history_that_is_too_long_the_newest_is_whole_and_the_rest_sa
     assert lines[-1].text == "7" * 1_000_000
     assert lines[0].text == "question 0"
     cut = "… (cut here: it has 20,000,000 characters)"
-    assert lines[9].text.startswith("4" * 1000) and lines[9].text.endswith(cut)
+    assert lines[9].text.startswith("4" * SHORTENED) and lines[9].text.endswith(cut)
     assert lines[1].text == "0" * SHORTENED + "… (cut here: it has 1,000,000 characters)"
     assert sum(len(line.text) for line in lines) < 2 * ALL_TOGETHER
 

@@ -10,6 +10,8 @@ import re
 from agentd.language import focus, language_of, words
 from agentd.stopwords import STOP_WORDS
 
+LONGEST_TALK = 1000
+"""Characters; a longer message has a topic."""
 LONGEST = 8
 """Words; who writes more wants something."""
 
@@ -51,7 +53,8 @@ _ARITHMETIC = re.compile(r"\d\s*[+*\u00d7\u00f7^=]\s*\d|\d\s+[-/]\s+\d")
 
 def lacks_topic(message: str) -> bool:
     """True where every word is a greeting, thanks, or one that stands in any sentence."""
-    message = focus(message)
+    if len(message) > LONGEST_TALK:
+        return False
     said = words(message)
     stop = STOP_WORDS.get(language_of(message), STOP_WORDS["english"])
     return len(said) <= LONGEST and all(word in _TALK or word in _YOU or word in stop for word in said)

@@ -115,7 +115,7 @@ class SimFiles:
         self._refuse("read", path)
         node = self._find(path)
         if isinstance(node, _Directory):
-            raise _error(errno.EISDIR, path)
+            raise _error(errno.EBADMSG, path)
         return node.data
 
     def create(self, path: str) -> int:
