@@ -9,13 +9,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from agentd.cli import attach as module
 from agentd.cli import main
-from agentd.cli.attach import attached, served
+from agentd.cli.attach import attached, in_process, served
+from agentd.config import Settings
+from agentd.daemon import Daemon
 from agentd.errors import StateError, Unreachable, UsageError
 from agentd.lock import StateLock
 from agentd.testing.gguf import write_random_model
@@ -108,6 +111,19 @@ async def test_settings_that_a_daemon_does_not_take_are_named_once(
                 pass
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "not used for agent.concurrency, daemon.grace; " in told
+
+
+async def test_the_deadline_of_a_daemon_that_failed_ends_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(daemon: Daemon, **events: object) -> None:
+        raise StateError("the disk is gone")
+
+    monkeypatch.setattr(Daemon, "run", fails)
+    with pytest.raises(StateError, match="gone"):
+        async with in_process(Settings(), tmp_path):
+            pass
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 NOBODY = 65534

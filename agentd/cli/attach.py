@@ -176,5 +176,7 @@ async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]
         stop.set()
         deadline = Deadline()
         deadline.arm(settings.daemon.grace + settings.daemon.hard_limit)
-        await task
-        deadline.disarm()
+        try:
+            await task
+        finally:
+            deadline.disarm()
