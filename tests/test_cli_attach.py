@@ -123,7 +123,8 @@ async def test_the_deadline_of_a_daemon_that_failed_ends_nobody_else(
     with pytest.raises(StateError, match="gone"):
         async with in_process(Settings(), tmp_path):
             pass
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert all(timer.finished.is_set() for timer in timers)
 
 
 NOBODY = 65534
