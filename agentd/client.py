@@ -37,6 +37,8 @@ from agentd.errors import (
 from agentd.peers import is_trusted, peer, user_name
 
 CONNECT_SECONDS = 5.0
+FULL_SECONDS = 0.05
+"""Until the next try, if too many others connect at the moment."""
 REPLY_SECONDS = 60.0
 COMMAND_SECONDS = 600.0
 """A slash command may load a model."""
@@ -332,8 +334,25 @@ async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     """Connect also where the path is longer than the kernel takes (107 bytes), through its directory."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return await asyncio.open_unix_connection(
-            f"/proc/self/fd/{directory}/{path.name}", limit=protocol.MAX_FRAME_BYTES
-        )
+        while True:
+            reader, writer = await asyncio.open_unix_connection(
+                f"/proc/self/fd/{directory}/{path.name}", limit=protocol.MAX_FRAME_BYTES
+            )
+            if _is_connected(writer):
+                return reader, writer
+            writer.transport.abort()
+            await asyncio.sleep(FULL_SECONDS)
     finally:
         os.close(directory)
+
+
+def _is_connected(writer: asyncio.StreamWriter) -> bool:
+    """False if so many connections wait to be accepted that this one does not even wait.
+
+    The kernel says EAGAIN then (connect(2), of Unix sockets), which asyncio takes for "soon".
+    """
+    try:
+        writer.get_extra_info("socket").getpeername()
+    except OSError:
+        return False
+    return True

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from agentd import client as client_module
 from agentd import protocol
-from agentd.client import Client, Disconnected, new_message_id
+from agentd.client import FULL_SECONDS, Client, Disconnected, _open, new_message_id
 from agentd.errors import IdReused, NotFound, Unreachable, UsageError
 from tests.house import next_answer, next_of, running
 
@@ -243,3 +244,25 @@ async def test_a_long_path_can_be_reached(tmp_path: Path) -> None:
             session = (await client.open()).session
             await client.post(session, "hello")
             assert (await next_answer(client)).text == "hello "
+
+
+async def test_a_daemon_to_which_too_many_connect_at_once_is_no_impostor(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listening, ExitStack() as waiting:
+        listening.bind(str(path))
+        listening.listen(0)
+        for _ in range(2):
+            other = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            with suppress(BlockingIOError):
+                other.connect(str(path))
+        opening = asyncio.create_task(_open(path))
+        done, _ = await asyncio.wait([opening], timeout=2 * FULL_SECONDS)
+        assert not done
+        accepted, _ = listening.accept()
+        waiting.enter_context(accepted)
+        async with asyncio.timeout(10):
+            _, writer = await opening
+        assert writer.get_extra_info("socket").getpeername() == str(path)
+        writer.close()
+        await writer.wait_closed()

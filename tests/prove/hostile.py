@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from agentd.errors import AgentdError
 from tests.hostile.house import MIB, SETTLED, Seen
 from tests.hostile.kinds import ALL, attacked
 from tests.prove.result import Result, say
@@ -25,7 +26,7 @@ def run() -> Result:
         with tempfile.TemporaryDirectory() as place:
             try:
                 seen = asyncio.run(attacked(kind, Path(place), asking=True)).seen
-            except (AssertionError, OSError, TimeoutError) as error:
+            except (AgentdError, AssertionError, OSError, TimeoutError) as error:
                 result.violations.append(f"{kind}: {type(error).__name__} {error}")
                 continue
         say(f"hostile, {kind}", _told(seen))
