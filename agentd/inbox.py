@@ -147,7 +147,7 @@ class DurableInbox:
             message_id=offer.message_id,
             dedupe_key=key,
             content_digest=content,
-            text=plain(offer.text),
+            text=offer.text,
             documents=offer.documents,
         )
         self._unfinished[key] = turn_id

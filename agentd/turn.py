@@ -129,7 +129,7 @@ class Turn:
             seconds = f"{self._runner.settings.limits.turn:g}"
             return self._failed("timeout", f"The answer took longer than {seconds} s and was stopped.")
         except AgentdError as error:
-            log.warning("turn %s failed: %s", self._inbound.turn_id, whole(str(error)))
+            log.warning("turn %s failed: %s", self._inbound.turn_id, error)
             return self._failed(error.code, str(error))
         except Exception:
             log.exception("turn %s failed", self._inbound.turn_id)
@@ -442,9 +442,9 @@ class Turn:
             answers=(inbound.turn_id,),
             in_reply_to=inbound.message_id,
             outcome=outcome,
-            text=whole(checked),
+            text=checked,
             citations=citations,
-            model=whole(self._model),
+            model=self._model,
             error_code=error_code,
             usage=self._account.total(),
         )

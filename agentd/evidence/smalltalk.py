@@ -62,7 +62,7 @@ def lacks_topic(message: str) -> bool:
 
 def is_small_talk(message: str) -> bool:
     """True where a message lacks a topic and is meant for whoever answers."""
-    return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(focus(message)))
+    return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(message))
 
 
 def asks_summary(message: str) -> bool:
