@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.house import MIB, SETTLED
+from tests.hostile.house import CALLBACK, MIB, SETTLED
 from tests.hostile.kinds import ALL, attacked
 
-CALLBACK = 0.25
-"""Seconds of the processor that one callback of the loop may take."""
 PEAK = 512 * MIB
 LOG = 1 * MIB
 

@@ -20,6 +20,8 @@ from tests.hostile.watched import heaviest
 MIB = 1 << 20
 SETTLED = 64 * MIB
 """Bytes of memory that may stay after an attack."""
+CALLBACK = 0.25
+"""Seconds of the processor that one callback of the loop may take."""
 DEADLINE = 60.0
 QUESTION = "What is a zebra?"
 DOCUMENT = "# Zebras\n\nA zebra is an animal with stripes.\n"

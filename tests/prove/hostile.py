@@ -7,12 +7,10 @@ import tempfile
 from pathlib import Path
 
 from agentd.errors import AgentdError
-from tests.hostile.house import MIB, SETTLED, Seen
+from tests.hostile.house import CALLBACK, MIB, SETTLED, Seen
 from tests.hostile.kinds import ALL, attacked
 from tests.prove.result import Result, say
 
-CALLBACK = 0.25
-"""Seconds of the processor that one callback of the loop may take."""
 WAIT = 1.0
 """Seconds for a question of somebody else."""
 STOP = 30.0
