@@ -21,6 +21,7 @@ from agentd.secrets import is_secret_name
 
 _LIMITED = "agentd.limited"
 _LAST_WORDS = 4096
+_REAP_SECONDS = 5.0
 
 _KEPT = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LC_.*|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|(OMP|GOMP|GGML|LLAMA|CUDA|HIP|ROCR|VK)_.*"
@@ -103,14 +104,32 @@ async def result(
     except TimeoutError:
         raise Crashed(f"it did not end within {seconds:g} s") from None
     finally:
-        end(child)
-        await child.wait()
+        await reap(child)
+
+
+async def reap(child: asyncio.subprocess.Process) -> int:
+    """Kill the child, if it has not ended, and drop what it still says; its exit code. Nobody else may read its pipes.
+
+    To asyncio, a process has ended only when its pipes have, too (CPython 3.11, `base_subprocess`), and a pipe that
+    nobody reads never does.
+    """
+    end(child)
+    pipes = [pipe for pipe in (child.stdout, child.stderr) if pipe is not None]
+    with suppress(TimeoutError):  # something outlived it that holds the pipes
+        async with asyncio.timeout(_REAP_SECONDS):
+            await asyncio.gather(child.wait(), *map(_drop, pipes))
+    return -signal.SIGKILL if child.returncode is None else child.returncode
+
+
+async def _drop(pipe: asyncio.StreamReader) -> None:
+    while await pipe.read(1 << 16):
+        pass
 
 
 async def _exchange(child: asyncio.subprocess.Process, limits: ChildLimits, data: bytes, most: int) -> bytes:
-    assert child.stdout is not None and child.stderr is not None
+    assert child.stdout is not None
     feeding = asyncio.create_task(_feed(child, data), name="a child's input")
-    words = asyncio.create_task(_read_last(child.stderr), name="a child's words")
+    words = asyncio.create_task(last_words(child), name="a child's words")
     try:
         said = await _read(child.stdout, most)
         if await child.wait() != 0:
@@ -139,9 +158,11 @@ async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
     return bytes(found)
 
 
-async def _read_last(stream: asyncio.StreamReader) -> bytes:
+async def last_words(child: asyncio.subprocess.Process) -> bytes:
+    """The end of what it writes on its standard error, when it has ended."""
+    assert child.stderr is not None
     found = b""
-    while part := await stream.read(_LAST_WORDS):
+    while part := await child.stderr.read(_LAST_WORDS):
         found = (found + part)[-_LAST_WORDS:]
     return found
 

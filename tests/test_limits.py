@@ -117,6 +117,18 @@ async def test_a_child_that_says_too_much_is_killed(program: Program) -> None:
         await says(program("while True: print('x' * 4096)"))
 
 
+async def test_a_child_whose_output_nobody_reads_is_ended_too(program: Program) -> None:
+    more_than_a_reader_takes = 1 << 20
+    module = program(
+        "import fcntl, os\n"
+        f"fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, {more_than_a_reader_takes})\n"
+        f"os.write(1, bytes({more_than_a_reader_takes}))\n"
+        "while True: os.write(1, b'x')\n"
+    )
+    with pytest.raises(Crashed, match="more than 1000 bytes"):
+        await says(module)
+
+
 async def test_words_of_a_child_that_fails_are_told_and_bounded(program: Program) -> None:
     module = program("import sys\nsys.stderr.write('x' * 3_000_000 + '\\nit is broken\\n')\nsys.exit(3)")
     with pytest.raises(Crashed, match=r"^it ended with exit code 3 \(it is broken\)$"):

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from agentd.limits import ChildLimits, end, how_it_ended, start
+from agentd.limits import ChildLimits, end, how_it_ended, last_words, reap, start
 from agentd.retrieval.chunks import Chunk
 from agentd.retrieval.documents import Document
 from agentd.retrieval.readers import Unreadable
@@ -66,7 +66,7 @@ class Reading:
     async def _start(self) -> asyncio.subprocess.Process:
         child = await start(MODULE, (), LIMITS, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
         self._child, self._files = child, 0
-        self._words = asyncio.create_task(_last_words(child), name="words of the child that reads files")
+        self._words = asyncio.create_task(last_words(child), name="words of the child that reads files")
         return child
 
     async def _ask(self, child: asyncio.subprocess.Process, found: Found, known: str) -> Document | None:
@@ -90,11 +90,11 @@ class Reading:
         if (child := self._child) is None:
             return
         self._child = None
-        end(child)
-        await child.wait()
         assert self._words is not None
+        self._words.cancel()
         with suppress(asyncio.CancelledError):
             await self._words
+        await reap(child)
 
     async def _how_it_ended(self, child: asyncio.subprocess.Process) -> str:
         self._child = None
@@ -104,7 +104,7 @@ class Reading:
         end(child)
         assert self._words is not None
         words = (await self._words).decode("utf-8", "replace")
-        reason = how_it_ended(await child.wait(), LIMITS, words)
+        reason = how_it_ended(await reap(child), LIMITS, words)
         log.warning("the child that reads files ended: %s", reason)
         return reason
 
@@ -138,11 +138,3 @@ def _document(told: dict[str, Any], data: bytes) -> Document:
             for heading, start, end in told["chunks"]
         ],
     )
-
-
-async def _last_words(child: asyncio.subprocess.Process) -> bytes:
-    assert child.stderr is not None
-    found = b""
-    while part := await child.stderr.read(4096):
-        found = (found + part)[-4096:]
-    return found
