@@ -56,6 +56,7 @@ from agentd.status import DaemonStatus
 from agentd.store import Store, load_migrations
 from agentd.summary import BackgroundSummaries
 from agentd.supervisor import ChannelSupervisor
+from agentd.threads import share
 from agentd.tools.registry import built_in
 from agentd.turn import Turns, TurnSettings
 from agentd.usage import UsageTotals
@@ -132,6 +133,7 @@ class Daemon:
         Raises what keeps it from starting (`StateInUse`, `StateError`, `NewerVersion`, `ConfigError`), and whatever a
         core worker crashed with.
         """
+        share()
         async with AsyncExitStack() as stack:
             stack.enter_context(StateLock(self._state_dir))
             house = await _House.open(

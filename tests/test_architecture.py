@@ -77,6 +77,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "agentd.rights",
             "agentd.status_text",
             "agentd.stopwords",
+            "agentd.threads",
             "agentd.untrusted",
             "agentd.usage",
         }
