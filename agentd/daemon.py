@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from agentd import __version__
-from agentd.budget import Budgets
-from agentd.bus import EventBus
+from agentd.bus.bus import EventBus
+from agentd.bus.feed import LiveFeed
 from agentd.clock import SystemClock
 from agentd.config import (
     Settings,
@@ -26,40 +26,42 @@ from agentd.config import (
     unknown_channels,
     with_secrets,
 )
-from agentd.control import DaemonControl
-from agentd.conversation import Conversations
 from agentd.delivery import Policy
-from agentd.door import LOCAL, Door, Inside
 from agentd.errors import AgentdError, ConfigError
 from agentd.events import Delivered, DurableEvent, InboundEvent, ModelStateChanged
-from agentd.feed import LiveFeed
-from agentd.generation import Limits, Sampling
-from agentd.housekeeping import Housekeeping
+from agentd.host.lock import StateLock
+from agentd.host.peers import Peer, peer
+from agentd.host.threads import share
 from agentd.ids import IdSource
-from agentd.inbox import DurableInbox
-from agentd.letters import Letters
-from agentd.lock import StateLock
-from agentd.marks import Marks
 from agentd.models.assembly import assemble, only
 from agentd.models.choice import State as ModelState
 from agentd.models.extractive import ExtractiveModel
 from agentd.models.failover import FailoverModel
-from agentd.models.shelf import Shelf
-from agentd.peers import Peer, peer
+from agentd.models.library.shelf import Shelf
 from agentd.pending import PendingDirectory
-from agentd.ports import Channel, ChatModel, Draining, Entry, Listening, Offers
-from agentd.preparation import Preparation
+from agentd.ports.channels import Channel, Draining, Listening
+from agentd.ports.generation import Limits, Sampling
+from agentd.ports.models import ChatModel
+from agentd.ports.work import Entry
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
-from agentd.sessions import Sessions
-from agentd.status import DaemonStatus
-from agentd.store import Store, load_migrations
-from agentd.summary import BackgroundSummaries
-from agentd.supervisor import ChannelSupervisor
-from agentd.threads import share
+from agentd.serving.budget import Budgets
+from agentd.serving.control import DaemonControl
+from agentd.serving.door import LOCAL, Door, Inside
+from agentd.serving.inbox import DurableInbox
+from agentd.serving.letters import Letters
+from agentd.serving.offers import Offers
+from agentd.status.channels import ChannelStates
+from agentd.status.running import DaemonStatus
+from agentd.status.usage import UsageTotals
+from agentd.storage.marks import Marks
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
 from agentd.tools.registry import built_in
-from agentd.turn import Turns, TurnSettings
-from agentd.usage import UsageTotals
+from agentd.turns.conversation import Conversations
+from agentd.turns.preparation import Preparation
+from agentd.turns.summary import BackgroundSummaries
+from agentd.turns.turn import Turns, TurnSettings
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +70,8 @@ CHANNELS = {"terminal": "channels.terminal.channel:build"}
 AGENT_WORKER = "workers.agent:AgentWorker"
 DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
 WARMER = "workers.warm:Warmer"
+CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
+HOUSEKEEPING = "workers.housekeeping:Housekeeping"
 
 HEALTH_SECONDS = 10.0
 CLOSING_SHARE = 0.2
@@ -284,7 +288,9 @@ class _House:
         self.feed = LiveFeed()
         self.usage = UsageTotals()
         self.budgets = budgets
-        reducers = [self.conversations.apply, self.feed.apply, self.usage.apply, self.budgets.apply]
+        self.channel_states = ChannelStates()
+        told = (self.conversations, self.feed, self.usage, self.budgets, self.channel_states)
+        reducers = [part.apply for part in told]
         self.bus = EventBus(pending, reducers)
         self.channels: dict[str, Channel] = {}
 
@@ -311,7 +317,7 @@ class _House:
             )
         )
         await pending.tell_lost()
-        store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd")))
+        store = await stack.enter_async_context(Store(state_dir / "agentd.db", load_migrations("agentd.storage")))
         conversations, budgets = Conversations(), Budgets()
         sessions = Sessions(store, ids, clock, unanswered=conversations.newest, followed=budgets.followed)
         marks = Marks(store, clock)
@@ -401,7 +407,7 @@ class _House:
             queue_limit=settings.agent.queue_limit,
             budgets=self.budgets,
         )
-        self.supervisor = ChannelSupervisor(self.bus, self.ids, self.clock)
+        self.supervisor = load(CHANNEL_SUPERVISOR)(self.bus, self.ids, self.clock)
         self.status = DaemonStatus(
             state_dir=state_dir,
             in_process=in_process,
@@ -409,7 +415,7 @@ class _House:
             conversations=self.conversations,
             documents=self.ingest,
             model=self.model,
-            supervisor=self.supervisor,
+            channels=self.channel_states,
             delivery=self.delivery,
             usage=self.usage,
             stores=self.stores,
@@ -417,7 +423,7 @@ class _House:
         self.letters = Letters(
             self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, alone=self.inbox.alone
         )
-        self.housekeeping = Housekeeping(
+        self.housekeeping = load(HOUSEKEEPING)(
             self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
         )
 

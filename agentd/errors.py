@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from agentd.plain import plain_error
+from agentd.text.plain import plain_error
 
 
 class AgentdError(Exception):

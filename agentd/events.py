@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter
 
-from agentd.characters import whole
-from agentd.plain import plain, plain_data, plain_error, plain_line
+from agentd.text.characters import whole
+from agentd.text.plain import plain, plain_data, plain_error, plain_line
 
 Text = Annotated[str, AfterValidator(plain)]
 """What somebody wrote."""

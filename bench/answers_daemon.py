@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from agentd import protocol
-from agentd.client import Client
 from agentd.events import OWNER, Passage
+from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.ways import allowed
-from agentd.models.shelf import Shelf
 from agentd.retrieval.search import KeywordSearch
-from agentd.store import Store, load_migrations
+from agentd.serving import protocol
+from agentd.serving.client import Client
+from agentd.storage.store import Store, load_migrations
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 60.0

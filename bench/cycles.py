@@ -17,13 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentd.bus import EventBus
+from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Sender, encode
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
-from agentd.sessions import Sessions
-from agentd.store import Store, load_migrations
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
 from bench.disk import SlowFiles, fresh_directory
 
 QUESTION, ANSWER = "q" * 1024, "a" * 1024
@@ -138,7 +138,7 @@ async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ra
     state, disk, commits = fresh_directory(place), SlowFiles(delay), SlowFiles(delay)
     async with (
         PendingDirectory(state, disk, clock=questions.clock, threads=THREADS) as pending,
-        Store(state / "agentd.db", load_migrations("agentd"), on_commit=commits.wait) as store,
+        Store(state / "agentd.db", load_migrations("agentd.storage"), on_commit=commits.wait) as store,
     ):
         turns, bus = Sessions(store, questions.ids, questions.clock), EventBus(pending)
         sessions = [info.id for info in await asyncio.gather(*(turns.open(OWNER, None) for _ in range(concurrent)))]

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from agentd.files import OsFiles
+from agentd.host.files import OsFiles
 
 _GETFLAGS, _SETFLAGS, _TOPDIR = 0x80086601, 0x40086602, 0x00020000
 """FS_IOC_GETFLAGS, FS_IOC_SETFLAGS and EXT4_TOPDIR_FL of linux/fs.h and fs/ext4/ext4.h."""
@@ -33,7 +33,7 @@ def fresh_directory(place: Path) -> Path:
 
 
 class SlowFiles(OsFiles):
-    """`agentd.files.OsFiles` with `delay` seconds added to every sync, which are also counted."""
+    """`agentd.host.files.OsFiles` with `delay` seconds added to every sync, which are also counted."""
 
     def __init__(self, delay: float) -> None:
         self.delay = delay

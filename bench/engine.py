@@ -35,9 +35,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from agentd.generation import Role
 from agentd.models.llama.machine import free_threads
 from agentd.models.speed import TASK, WORDS
+from agentd.ports.generation import Role
 from agentd.testing import real_models
 from bench import engine_build, engine_divergence, engine_overhead
 from bench.engine_models import HALF_BILLION, SMALL, Shape, words, write_quoting_model, write_random_model

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agentd.generation import Message, ModelRequest, Sampling, TextPart, Usage
 from agentd.models.llama.engine import Engine
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.native import native
 from agentd.models.llama.request import generate_message
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import FromChild, encode
+from agentd.ports.generation import Message, ModelRequest, Sampling, TextPart, Usage
 from bench.apart import Apart
 from bench.engine_driver import open_driver
 

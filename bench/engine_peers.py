@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import llama_cpp
 
-from agentd.generation import Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.native import begin, model_parameters, native
 from agentd.models.llama.ways import Way
+from agentd.ports.generation import Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
 from bench.apart import Apart
 from bench.engine_driver import way
 

@@ -30,7 +30,7 @@ from agentd.evidence.signs import Signs
 from agentd.evidence.weights import Weights
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
-from agentd.store import Store, load_migrations
+from agentd.storage.store import Store, load_migrations
 from bench.answers_data import Collection, Document, Question, read
 from bench.answers_judge import normal
 

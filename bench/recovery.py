@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentd.client import Client
 from agentd.events import Address, InboundEvent, OutboundEvent
 from agentd.pending.file import encode_file
+from agentd.serving.client import Client
 from bench.cycles import Questions
 
 START_SECONDS = 120.0

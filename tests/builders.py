@@ -7,7 +7,7 @@ from typing import Any
 
 from agentd.events import OWNER, Address, GenerationChunk, InboundEvent, OutboundEvent, Passage, Sender
 from agentd.ids import IdSource
-from agentd.ports import Offer
+from agentd.ports.channels import Offer
 
 IDS = IdSource()
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

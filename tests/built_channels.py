@@ -6,7 +6,8 @@ from typing import Any
 
 from agentd.config import Settings
 from agentd.events import Address
-from agentd.ports import Offers, Receipt
+from agentd.ports.channels import Receipt
+from agentd.serving.offers import Offers
 from agentd.testing.channel import FakeChannel
 from tests.builders import offer
 

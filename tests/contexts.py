@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentd.events import OWNER, Principal
-from agentd.ports import ToolContext
+from agentd.ports.tools import ToolContext
 from agentd.tools.sources import Sources
 from tests.builders import SESSION
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agentd.client import Client
+from agentd.serving.client import Client
 
 DEADLINE = 30.0
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from agentd.bus import EventBus
+from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.delivery import Policy
 from agentd.events import (
@@ -17,7 +17,7 @@ from agentd.events import (
     OutboundEvent,
 )
 from agentd.ids import IdSource
-from agentd.ports import Gap
+from agentd.ports.bus import Gap
 from agentd.testing.channel import FakeChannel
 from agentd.testing.pending import MemoryPending
 from tests.builders import IDS, TIME, address, inbound, outbound

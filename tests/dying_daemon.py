@@ -13,10 +13,10 @@ import sys
 from collections.abc import AsyncGenerator
 
 import agentd.daemon
-from agentd.bus import EventBus
+from agentd.bus.bus import EventBus
 from agentd.cli import main
 from agentd.events import Event, OutboundEvent
-from agentd.generation import Delta, Finish, ModelRequest, TextDelta
+from agentd.ports.generation import Delta, Finish, ModelRequest, TextDelta
 from agentd.testing.model import question_of
 
 

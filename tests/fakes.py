@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
-from agentd.ports import SessionInfo, StoredMessage
-from agentd.preparation import Preparation
-from agentd.window import History
+from agentd.ports.sessions import SessionInfo, StoredMessage
+from agentd.turns.preparation import Preparation
+from agentd.turns.window import History
 from tests.builders import TIME
 
 
@@ -22,7 +22,7 @@ class Ended:
 
 
 class MemoryTurns:
-    """What `agentd.sessions` keeps of ended turns, in memory; `faults` are raised by `finish`, one each."""
+    """What `agentd.storage.sessions` keeps of ended turns, in memory; `faults` are raised by `finish`, one each."""
 
     def __init__(self) -> None:
         self.ended: dict[str, tuple[InboundEvent, OutboundEvent]] = {}

@@ -17,9 +17,9 @@ from typing import ParamSpec, TypeVar
 
 from agentd.cli import main
 from agentd.cli.stopping import StopSignals
-from agentd.files import OsFiles
+from agentd.host.files import OsFiles
 from agentd.pending import PendingDirectory
-from agentd.store import Store
+from agentd.storage.store import Store
 
 P = ParamSpec("P")
 R = TypeVar("R")

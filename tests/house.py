@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
-from agentd import protocol
-from agentd.client import Client
 from agentd.config import Settings
 from agentd.daemon import Daemon
-from agentd.peers import Peer, peer
-from agentd.ports import ChatModel
+from agentd.host.peers import Peer, peer
+from agentd.ports.models import ChatModel
+from agentd.serving import protocol
+from agentd.serving.client import Client
 from agentd.testing.model import ScriptedModel
 
 DEADLINE = 20.0

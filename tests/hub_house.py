@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agentd.models.pull import Pulled, pull
-from agentd.models.shelf import Shelf
-from agentd.models.sources import HubFile, Source
-from agentd.outbound import Waits
+from agentd.host.http import Waits
+from agentd.models.library.pull import Pulled, pull
+from agentd.models.library.shelf import Shelf
+from agentd.models.library.sources import HubFile, Source
 from agentd.testing.gguf import write_table_model
 from agentd.testing.hub import Hub
 
@@ -50,9 +50,9 @@ class House:
 async def house(state_dir: Path, model: bytes) -> AsyncIterator[House]:
     """The hub is `h.hub`; waits, which are too long for tests, are short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agentd.models.download.WAITS", Waits(head=5.0, piece=0.3))
-        patch.setattr("agentd.models.download.PAUSE", 0.0)
-        patch.setattr("agentd.models.hub.SECONDS", 5.0)
-        patch.setattr("agentd.models.hub.get_token", lambda: "hf_token")
+        patch.setattr("agentd.models.library.download.WAITS", Waits(head=5.0, piece=0.3))
+        patch.setattr("agentd.models.library.download.PAUSE", 0.0)
+        patch.setattr("agentd.models.library.hub.SECONDS", 5.0)
+        patch.setattr("agentd.models.library.hub.get_token", lambda: "hf_token")
         async with Hub({NAME: model}) as hub, asyncio.timeout(60):
             yield House(hub, state_dir)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentd.cli import main
-from agentd.models.shelf import Shelf
+from agentd.models.library.shelf import Shelf
 from agentd.testing.gguf import chain, write_table_model
 
 GIB = 1024**3

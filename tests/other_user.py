@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agentd import protocol
-from agentd.client import Client
 from agentd.errors import AgentdError
+from agentd.serving import protocol
+from agentd.serving.client import Client
 
 UID, GROUP = 65534, 65534
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from agentd.files import OsFiles
+from agentd.host.files import OsFiles
 from agentd.pending import PendingDirectory
 from agentd.testing.clock import FakeClock
 from tests.builders import TIME

@@ -15,7 +15,7 @@ from agentd.pending.disk import Disk
 from agentd.pending.file import encode_file, header_of
 from agentd.pending.moves import Layout, Moves
 from agentd.pending.recovery import recover
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 from agentd.testing.crash import CrashExplorer, Violation
 from agentd.testing.files import SimFiles
 from tests.builders import TIME, inbound, outbound

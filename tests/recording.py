@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agentd.protocol import Answer, Line
+from agentd.serving.protocol import Answer, Line
 
 DEADLINE = 20.0
 

@@ -16,75 +16,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"agentd.cli"}),
     frozenset({"agentd.daemon"}),
     frozenset({"workers", "channels"}),
-    frozenset(
-        {
-            "agentd.account",
-            "agentd.bus",
-            "agentd.channel_state",
-            "agentd.client",
-            "agentd.control",
-            "agentd.door",
-            "agentd.feed",
-            "agentd.files",
-            "agentd.housekeeping",
-            "agentd.inbox",
-            "agentd.letters",
-            "agentd.lock",
-            "agentd.marks",
-            "agentd.models",
-            "agentd.notify",
-            "agentd.pending",
-            "agentd.preparation",
-            "agentd.recall",
-            "agentd.retrieval",
-            "agentd.sessions",
-            "agentd.status",
-            "agentd.status_at_rest",
-            "agentd.store",
-            "agentd.summary",
-            "agentd.supervisor",
-            "agentd.telling",
-            "agentd.tools",
-            "agentd.turn",
-            "agentd.window",
-        }
-    ),
-    frozenset(
-        {
-            "agentd.budget",
-            "agentd.clock",
-            "agentd.commands",
-            "agentd.config",
-            "agentd.conversation",
-            "agentd.deadline",
-            "agentd.delivery",
-            "agentd.evidence",
-            "agentd.fair",
-            "agentd.frames",
-            "agentd.generation",
-            "agentd.language",
-            "agentd.limited",
-            "agentd.limits",
-            "agentd.markup",
-            "agentd.outbound",
-            "agentd.ownership",
-            "agentd.paths",
-            "agentd.peers",
-            "agentd.ports",
-            "agentd.prompt",
-            "agentd.protocol",
-            "agentd.proxies",
-            "agentd.rights",
-            "agentd.status_text",
-            "agentd.stopwords",
-            "agentd.threads",
-            "agentd.untrusted",
-            "agentd.usage",
-        }
-    ),
-    frozenset({"agentd.errors", "agentd.events", "agentd.ids", "agentd.secrets"}),
-    frozenset({"agentd.plain"}),
-    frozenset({"agentd.characters"}),
+    frozenset({"agentd.serving", "agentd.status"}),
+    frozenset({"agentd.turns", "agentd.tools", "agentd.models", "agentd.retrieval"}),
+    frozenset({"agentd.storage", "agentd.pending", "agentd.bus"}),
+    frozenset({"agentd.ports", "agentd.delivery", "agentd.evidence", "agentd.config", "agentd.host", "agentd.rights"}),
+    frozenset({"agentd.events", "agentd.errors", "agentd.ids", "agentd.clock"}),
+    frozenset({"agentd.text"}),
 )
 """Rooms from top to bottom. A room may import every lower one, and of its own layer only what `BESIDE` lists.
 
@@ -92,41 +29,10 @@ A package that is listed by its name is one room: its modules import each other 
 """
 
 BESIDE: Mapping[str, frozenset[str]] = {
-    "agentd.channel_state": frozenset({"agentd.store"}),
-    "agentd.control": frozenset({"agentd.marks", "agentd.recall", "agentd.sessions"}),
-    "agentd.evidence": frozenset({"agentd.language", "agentd.markup", "agentd.stopwords"}),
-    "agentd.feed": frozenset({"agentd.bus"}),
-    "agentd.frames": frozenset({"agentd.protocol"}),
-    "agentd.language": frozenset({"agentd.stopwords"}),
-    "agentd.letters": frozenset({"agentd.lock", "agentd.pending", "agentd.sessions", "agentd.store"}),
-    "agentd.limits": frozenset({"agentd.limited"}),
-    "agentd.lock": frozenset({"agentd.files"}),
-    "agentd.marks": frozenset({"agentd.store"}),
-    "agentd.models": frozenset({"agentd.tools"}),
-    "agentd.outbound": frozenset({"agentd.proxies"}),
-    "agentd.pending": frozenset({"agentd.files"}),
-    "agentd.ports": frozenset({"agentd.budget", "agentd.conversation", "agentd.generation"}),
-    "agentd.prompt": frozenset({"agentd.evidence", "agentd.generation", "agentd.ports", "agentd.untrusted"}),
-    "agentd.retrieval": frozenset({"agentd.store"}),
-    "agentd.sessions": frozenset({"agentd.store"}),
-    "agentd.status": frozenset({"agentd.supervisor"}),
-    "agentd.status_at_rest": frozenset(
-        {
-            "agentd.lock",
-            "agentd.models",
-            "agentd.pending",
-            "agentd.retrieval",
-            "agentd.status",
-            "agentd.store",
-            "agentd.supervisor",
-        }
-    ),
-    "agentd.summary": frozenset({"agentd.store", "agentd.window"}),
-    "agentd.preparation": frozenset({"agentd.window"}),
-    "agentd.turn": frozenset(
-        {"agentd.account", "agentd.preparation", "agentd.telling", "agentd.tools", "agentd.window"}
-    ),
-    "agentd.status_text": frozenset({"agentd.delivery", "agentd.usage"}),
+    "agentd.serving": frozenset({"agentd.status"}),
+    "agentd.models": frozenset({"agentd.tools", "agentd.turns"}),
+    "agentd.turns": frozenset({"agentd.tools"}),
+    "agentd.config": frozenset({"agentd.host"}),
 }
 
 ONLY: Mapping[str, frozenset[str]] = {
@@ -135,37 +41,25 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.events",
             "agentd.errors",
             "agentd.ports",
-            "agentd.budget",
-            "agentd.commands",
-            "agentd.conversation",
-            "agentd.frames",
-            "agentd.peers",
-            "agentd.plain",
-            "agentd.protocol",
+            "agentd.serving",
+            "agentd.text",
+            "agentd.delivery",
+            "agentd.host",
         }
     ),
     "agentd.cli": frozenset(
         {
-            "agentd.characters",
-            "agentd.client",
-            "agentd.config",
             "agentd.daemon",
-            "agentd.deadline",
-            "agentd.delivery",
-            "agentd.letters",
+            "agentd.serving",
+            "agentd.status",
             "agentd.models",
-            "agentd.status_at_rest",
-            "agentd.status_text",
-            "agentd.paths",
-            "agentd.plain",
-            "agentd.protocol",
-            "agentd.commands",
+            "agentd.config",
+            "agentd.delivery",
+            "agentd.host",
             "agentd.events",
             "agentd.errors",
             "agentd.ids",
-            "agentd.notify",
-            "agentd.secrets",
-            "agentd.usage",
+            "agentd.text",
         }
     ),
 }
@@ -305,31 +199,28 @@ def nameless_tasks(root: Path) -> list[str]:
     return wrong
 
 
-def without_twin(root: Path) -> list[str]:
+def without_tests(root: Path) -> list[str]:
+    """A room has a folder of tests, a module that is a room by itself a file."""
+    named = sorted(name for layer in LAYERS for name in layer if name.rpartition(".")[2] != "__main__")
     return [
-        f"{source.path}: has no tests; write {twin}"
-        for source in sources(root)
-        if not _holds_nothing(source) and not (root / (twin := twin_of(source))).is_file()
+        f"{name}: has no tests; write {there}"
+        for name in named
+        if _source_of(root, name).exists() and not _has_tests(root / (there := _tests_of(root, name)))
     ]
 
 
-def twin_of(source: Source) -> str:
-    """agentd/a/b.py -> tests/test_a_b.py, channels/a/b.py -> tests/test_channels_a_b.py."""
-    return f"tests/test_{source.module.removeprefix('agentd.').replace('.', '_')}.py"
+def _has_tests(path: Path) -> bool:
+    return path.is_file() or any(path.rglob("test_*.py"))
 
 
-def _holds_nothing(source: Source) -> bool:
-    """An `__init__` or `__main__` with nothing but a docstring, imports, dunder names and a call."""
-    if not source.path.endswith(("__init__.py", "__main__.py")):
-        return False
-    return all(
-        isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) or (isinstance(node, ast.Assign) and _dunder(node))
-        for node in source.tree.body
-    )
+def _source_of(root: Path, name: str) -> Path:
+    path = root / Path(*name.split("."))
+    return path if path.is_dir() else path.with_suffix(".py")
 
 
-def _dunder(node: ast.Assign) -> bool:
-    return all(isinstance(target, ast.Name) and re.fullmatch(r"__\w+__", target.id) for target in node.targets)
+def _tests_of(root: Path, name: str) -> Path:
+    inside = Path("tests", *name.removeprefix("agentd.").split("."))
+    return inside if _source_of(root, name).is_dir() else inside.with_name(f"test_{inside.name}.py")
 
 
 def _report(wrong: list[str]) -> str:
@@ -356,8 +247,8 @@ def test_every_task_has_a_name() -> None:
     assert not (wrong := nameless_tasks(ROOT)), _report(wrong)
 
 
-def test_every_source_file_has_its_test_twin() -> None:
-    assert not (wrong := without_twin(ROOT)), _report(wrong)
+def test_every_room_has_tests() -> None:
+    assert not (wrong := without_tests(ROOT)), _report(wrong)
 
 
 def test_the_lists_name_each_room_once_and_only_in_its_own_layer() -> None:
@@ -382,15 +273,18 @@ def test_a_forbidden_arrow_is_found_wherever_the_import_stands(tmp_path: Path) -
         tmp_path,
         {
             "agentd/events.py": "from agentd.bus import EventBus\n",
-            "agentd/bus.py": "def lazy():\n    import agentd.pending\n",
-            "agentd/pending.py": "import typing\nif typing.TYPE_CHECKING:\n    from workers.agent import A\n",
-            "agentd/turn.py": "from agentd.testing import model\nfrom . import bus\nfrom agentd import nowhere_yet\n",
+            "agentd/bus/bus.py": "def lazy():\n    import agentd.pending\n",
+            "agentd/pending/index.py": "import typing\nif typing.TYPE_CHECKING:\n    from workers.agent import A\n",
+            "agentd/turns/turn.py": (
+                "from agentd.testing import model\nfrom . import bus\nfrom agentd import nowhere_yet\n"
+            ),
             "agentd/nowhere_yet.py": "",
             "agentd/daemon.py": "import agentd.cli\n",
-            "agentd/cli/ask.py": "from agentd import daemon, store, __version__\n",
-            "agentd/store.py": "",
+            "agentd/cli/ask.py": "from agentd import daemon, storage, __version__\n",
+            "agentd/storage/store.py": "",
             "agentd/testing/model.py": "from agentd import bus, daemon\n",
-            "workers/agent.py": "import agentd.turn\nimport channels.terminal\nfrom workers.delivery import D\n",
+            "agentd/tools/calls.py": "from agentd.turns import turn\n",
+            "workers/agent.py": "import agentd.turns\nimport channels.terminal\nfrom workers.delivery import D\n",
             "workers/delivery.py": "",
             "channels/terminal/__init__.py": "from agentd.ids import IdSource\nfrom channels.terminal import socket\n",
             "channels/terminal/socket.py": "from channels.telegram import run\n",
@@ -399,15 +293,16 @@ def test_a_forbidden_arrow_is_found_wherever_the_import_stands(tmp_path: Path) -
     )
     found = forbidden_imports(root)
     assert [" ".join(line.split(": ")[:2]) for line in found] == [
-        "agentd/bus.py:2 may not import agentd.pending",
-        "agentd/cli/ask.py:1 may not import agentd.store",
+        "agentd/bus/bus.py:2 may not import agentd.pending",
+        "agentd/cli/ask.py:1 may not import agentd.storage",
         "agentd/daemon.py:1 may not import agentd.cli",
         "agentd/events.py:1 may not import agentd.bus",
-        "agentd/pending.py:3 may not import workers.agent",
+        "agentd/pending/index.py:3 may not import workers.agent",
         "agentd/testing/model.py:1 may not import agentd.daemon",
-        "agentd/turn.py:1 may not import agentd.testing.model",
-        "agentd/turn.py:2 may not import .",
-        "agentd/turn.py:3 may not import agentd.nowhere_yet",
+        "agentd/tools/calls.py:1 may not import agentd.turns.turn",
+        "agentd/turns/turn.py:1 may not import agentd.testing.model",
+        "agentd/turns/turn.py:2 may not import .",
+        "agentd/turns/turn.py:3 may not import agentd.nowhere_yet",
         "channels/terminal/__init__.py:1 may not import agentd.ids",
         "channels/terminal/socket.py:1 may not import channels.telegram",
         "workers/agent.py:2 may not import channels.terminal",
@@ -421,23 +316,23 @@ def test_the_other_rules_find_what_breaks_them(tmp_path: Path) -> None:
         tmp_path,
         {
             "agentd/__init__.py": '"""The map."""\n__version__ = "1"\n',
-            "agentd/bus.py": '"""Bus."""\nCHANNELS = {"terminal": "channels.terminal.channel:build"}\n',
+            "agentd/bus/bus.py": '"""Bus."""\nCHANNELS = {"terminal": "channels.terminal.channel:build"}\n',
             "agentd/daemon.py": '"""Root; see channels.terminal."""\nWORKERS = ("workers.agent:AgentWorker",)\n',
             "agentd/cli/__init__.py": '"""Commands."""\ndef main(): ...\n',
             "agentd/models/llama/wire.py": "asyncio.create_task(f())\nloop.create_task(f(), name='x')\n",
             "workers/agent.py": '"""Worker."""\nensure_future(f())\n',
-            "tests/test_bus.py": "",
-            "tests/test_workers_agent.py": "",
+            "tests/bus/test_bus.py": "",
+            "tests/workers/test_agent.py": "",
         },
     )
-    assert [line.split(": ")[0] for line in stray_import_strings(root)] == ["agentd/bus.py:2"]
+    assert [line.split(": ")[0] for line in stray_import_strings(root)] == ["agentd/bus/bus.py:2"]
     assert [line.split(": ")[0] for line in without_docstring(root)] == ["agentd/models/llama/wire.py"]
     assert [line.split(": ")[0] for line in nameless_tasks(root)] == [
         "agentd/models/llama/wire.py:1",
         "workers/agent.py:2",
     ]
-    assert without_twin(root) == [
-        "agentd/cli/__init__.py: has no tests; write tests/test_cli.py",
-        "agentd/daemon.py: has no tests; write tests/test_daemon.py",
-        "agentd/models/llama/wire.py: has no tests; write tests/test_models_llama_wire.py",
+    assert without_tests(root) == [
+        "agentd.cli: has no tests; write tests/cli",
+        "agentd.daemon: has no tests; write tests/test_daemon.py",
+        "agentd.models: has no tests; write tests/models",
     ]

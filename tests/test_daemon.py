@@ -22,7 +22,7 @@ from agentd.daemon import (
 from agentd.delivery import Policy
 from agentd.errors import ConfigError, StateInUse
 from agentd.events import Address
-from agentd.lock import StateLock
+from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
 from tests.builders import inbound, outbound
 from tests.house import next_answer, running, status_until

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from agentd.bus import EventBus
+from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.ports import Bus, ChatModel, Clock, Draining, Embedder, Entry, Listening, Pending, Progress, WorkList
+from agentd.ports.bus import Bus
+from agentd.ports.channels import Draining, Listening
+from agentd.ports.clock import Clock
+from agentd.ports.models import ChatModel, Embedder
+from agentd.ports.work import Entry, Pending, Progress, WorkList
 from agentd.testing.clock import FakeClock
 from agentd.testing.embedder import WordEmbedder
 from agentd.testing.model import ScriptedModel

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, Protocol, TypeVar
 
-from agentd.conversation import Conversation, Conversations
 from agentd.errors import AgentdError, Unreadable
 from agentd.events import (
     OWNER,
@@ -21,10 +20,14 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
-from agentd.fair import Ready
 from agentd.ids import IdSource, following
-from agentd.ports import Bus, Clock, Gap, Pending, Progress, WorkList
-from agentd.turn import Turn, Turns
+from agentd.ports.bus import Bus, Gap
+from agentd.ports.clock import Clock
+from agentd.ports.conversation import Conversation
+from agentd.ports.work import Pending, Progress, WorkList
+from agentd.turns.conversation import Conversations
+from agentd.turns.fair import Ready
+from agentd.turns.turn import Turn, Turns
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from agentd.errors import AgentdError
 from agentd.events import ModelStateChanged
-from agentd.generation import ModelRequest
-from agentd.ports import Bus, ChatModel, ToolUser, Warmable
+from agentd.ports.bus import Bus
+from agentd.ports.generation import ModelRequest
+from agentd.ports.models import ChatModel, ToolUser, Warmable
 
 log = logging.getLogger(__name__)
 

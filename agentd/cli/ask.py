@@ -10,13 +10,13 @@ import shlex
 import sys
 from dataclasses import dataclass
 
-from agentd import protocol
 from agentd.cli.attach import attached
 from agentd.cli.common import model_option, session_option
 from agentd.cli.lines import read_all
 from agentd.cli.output import Output
-from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, Stopping, TimedOut, UsageError
+from agentd.serving import protocol
+from agentd.serving.client import Client, Disconnected, new_message_id
 
 MAX_OFFERS = 5
 """How often a question is offered again after a lost connection; the daemon knows it by its id."""

@@ -16,13 +16,13 @@ from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.logs import log_to_standard_error
 from agentd.cli.say import warn
-from agentd.client import Client, Disconnected
 from agentd.config import Settings
 from agentd.daemon import Daemon
-from agentd.deadline import Deadline
 from agentd.errors import Impostor, StateInUse, Stopping, Unreachable, UsageError
+from agentd.host.deadline import Deadline
+from agentd.host.paths import socket_candidates
 from agentd.models.llama.process import words as model_words
-from agentd.paths import socket_candidates
+from agentd.serving.client import Client, Disconnected
 
 ATTACH_SECONDS = 30.0
 """How long a command waits for a daemon that is just starting or stopping."""

@@ -19,7 +19,7 @@ from agentd.cli.ingest import show_progress, summary
 from agentd.cli.lines import read_lines, standard_lines
 from agentd.cli.repl.link import Link
 from agentd.cli.say import put, say, warn
-from agentd.client import Client
+from agentd.serving.client import Client
 
 DECLINED = "documents.declined"
 """The file of the state directory that says that agentd's own documents were offered in vain."""

@@ -6,10 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
-from agentd import config, paths
-from agentd.characters import whole
+from agentd import config
 from agentd.cli import path_option
 from agentd.errors import ConfigError, ModelError, StateError
+from agentd.host import paths
+from agentd.text.characters import whole
 
 
 def model_option(parser: argparse.ArgumentParser) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from agentd import paths
 from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
 from agentd.cli.say import say, say_json
 from agentd.config import Settings, Shown, origins, with_secrets
 from agentd.config.settings import DEFAULT
 from agentd.errors import AgentdError, ConfigError, ModelError
-from agentd.status_text import answers_line
+from agentd.host import paths
+from agentd.status.text import answers_line
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ async def _who_answers(settings: Settings, state_dir: Path) -> str:
     try:
         client = await running_client(state_dir, "agentd config", False)
         if client is None:
-            from agentd.status_at_rest import status_at_rest
+            from agentd.status.at_rest import status_at_rest
 
             return answers_line(await status_at_rest(settings, state_dir))
         async with client:

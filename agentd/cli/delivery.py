@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 from agentd.cli.attach import running_or
 from agentd.cli.say import say, say_json
-from agentd.client import Client
 from agentd.config import Settings
 from agentd.delivery.decisions import duration
 from agentd.errors import UsageError
 from agentd.events import OWNER
+from agentd.serving.client import Client
 
 IDS_AT_ONCE = 500
 MOST_LISTED = 5000
@@ -128,7 +128,7 @@ async def _decide(ask: _Ask, options: argparse.Namespace) -> Mapping[str, Any]:
 @asynccontextmanager
 async def _desk(options: argparse.Namespace) -> AsyncIterator[_Ask]:
     """The running daemon; where none runs, its state directory, in which nothing moves meanwhile."""
-    from agentd.letters import Letters, letters_at_rest
+    from agentd.serving.letters import Letters, letters_at_rest
 
     def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[Letters]:
         return letters_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs)

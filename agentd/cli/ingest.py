@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from agentd.characters import whole
 from agentd.cli.attach import served
 from agentd.cli.say import say, warn
 from agentd.errors import UsageError
-from agentd.paths import absolute
-from agentd.plain import plain
-from agentd.protocol import IngestState
+from agentd.host.paths import absolute
+from agentd.serving.protocol import IngestState
+from agentd.text.characters import whole
+from agentd.text.plain import plain
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

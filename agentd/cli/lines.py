@@ -22,7 +22,7 @@ from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.transcript import Transcript
 from agentd.cli.say import put, say
 from agentd.errors import AgentdError, UsageError
-from agentd.protocol import Answer, Line
+from agentd.serving.protocol import Answer, Line
 
 LEAVE_SECONDS = 2.0
 INTERRUPTED = 130

@@ -6,8 +6,8 @@ import logging
 import sys
 from typing import TextIO
 
-from agentd.plain import plain
-from agentd.secrets import masked
+from agentd.host.secrets import masked
+from agentd.text.plain import plain
 
 
 class PlainFormatter(logging.Formatter):

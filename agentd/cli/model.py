@@ -12,12 +12,12 @@ from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.model_names import by_name, chosen_name, path_of
 from agentd.cli.say import say, say_json, warn
-from agentd.commands import NO_MODEL
 from agentd.config import Settings
 from agentd.errors import ModelError, UsageError
+from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, machine, standing
 from agentd.models.llama.checks import Checks
-from agentd.models.shelf import Shelf
+from agentd.serving.commands import NO_MODEL
 
 MOST_ROUNDS = 100
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from agentd.cli.say import say, say_json, warn
 from agentd.config import Settings
 from agentd.models.assembly import llama_model
+from agentd.models.library.shelf import Shelf
 from agentd.models.llama import machine
-from agentd.models.shelf import Shelf
 from agentd.models.speed import Speed, measure, median
 
 PROMPT_TOKENS, ANSWER_TOKENS = 512, 64

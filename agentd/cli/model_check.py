@@ -13,12 +13,12 @@ from agentd.config import Settings
 from agentd.errors import AgentdError, ModelError
 from agentd.models.assembly import llama_model
 from agentd.models.gpu import gpu_found
+from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.probe import Probed
 from agentd.models.llama.verdict import Verdict
 from agentd.models.llama.ways import BY_NAME, Way, allowed
-from agentd.models.shelf import Shelf
 from agentd.models.speed import measure
 
 PROMPT_TOKENS, ANSWER_TOKENS = 256, 24

@@ -9,13 +9,13 @@ from typing import Any
 from agentd.cli.model_names import path_of
 from agentd.config import Settings
 from agentd.errors import ModelError
-from agentd.models.catalogue import entries
 from agentd.models.gpu import gpu_found
+from agentd.models.library.catalogue import entries
+from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, machine, pace, probe, standing, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.ways import BY_NAME, Way, allowed
-from agentd.models.shelf import Shelf
-from agentd.plain import ENDLESS, plain_line
+from agentd.text.plain import ENDLESS, plain_line
 
 
 def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:

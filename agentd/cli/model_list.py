@@ -9,12 +9,12 @@ from typing import Any
 from agentd.cli.model_names import by_name
 from agentd.config import Settings
 from agentd.errors import ModelError
-from agentd.models.catalogue import Entry, entries, recommended
 from agentd.models.expected import Expected, Ran, of_model, of_size, ran_here
+from agentd.models.library.catalogue import Entry, entries, recommended
+from agentd.models.library.shelf import Shelf, size_of
+from agentd.models.library.sources import SUFFIX
 from agentd.models.llama import checks, files, machine
 from agentd.models.llama.checks import Checks
-from agentd.models.shelf import Shelf, size_of
-from agentd.models.sources import SUFFIX
 
 LEAST_TOKENS = 300
 """Tokens of documents that a model must read in `model.first_text` seconds to be recommended: the best two passages."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from agentd.config import Settings
 from agentd.errors import NotFound, UsageError
-from agentd.models.catalogue import entries
-from agentd.models.shelf import Shelf
-from agentd.models.sources import SUFFIX, is_hub_file
-from agentd.paths import absolute
+from agentd.host.paths import absolute
+from agentd.models.library.catalogue import entries
+from agentd.models.library.shelf import Shelf
+from agentd.models.library.sources import SUFFIX, is_hub_file
 
 
 def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from agentd.cli.advice import as_typed
 from agentd.cli.say import say
-from agentd.models.catalogue import entries
-from agentd.models.download import Progress
+from agentd.models.library.catalogue import entries
+from agentd.models.library.download import Progress
+from agentd.models.library.pull import Pulled, pull
+from agentd.models.library.shelf import Shelf
+from agentd.models.library.sources import read_source
 from agentd.models.llama.files import readable
-from agentd.models.pull import Pulled, pull
-from agentd.models.shelf import Shelf
-from agentd.models.sources import read_source
 
 
 def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Iterable
 from typing import TextIO
 
-from agentd import protocol
 from agentd.cli.advice import NAME, as_typed, program
 from agentd.cli.say import put, say
 from agentd.events import Citation
-from agentd.plain import PlainStream, plain, plain_line
-from agentd.usage import reading_line, usage_line
+from agentd.serving import protocol
+from agentd.status.usage import reading_line, usage_line
+from agentd.text.plain import PlainStream, plain, plain_line
 
 
 class WaitingLine:

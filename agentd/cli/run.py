@@ -16,8 +16,8 @@ from agentd.cli.stopping import StopSignals
 from agentd.cli.takeover import Takeover
 from agentd.daemon import Daemon
 from agentd.errors import StateInUse
-from agentd.notify import Notifier
-from agentd.paths import daemon_sockets
+from agentd.host.notify import Notifier
+from agentd.host.paths import daemon_sockets
 
 log = logging.getLogger(__name__)
 

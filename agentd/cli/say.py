@@ -12,7 +12,7 @@ import sys
 from typing import Any, TextIO
 
 from agentd.errors import AgentdError
-from agentd.plain import plain, plain_data
+from agentd.text.plain import plain, plain_data
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 

@@ -15,9 +15,9 @@ from typing import Any
 from agentd.cli.advice import as_typed
 from agentd.cli.attach import repeated, running_or
 from agentd.cli.say import say, say_json
-from agentd.client import Client
 from agentd.config import Settings
-from agentd.status_text import status_lines
+from agentd.serving.client import Client
+from agentd.status.text import status_lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ async def _status(options: argparse.Namespace) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _at_rest(settings: Settings, state_dir: Path) -> AsyncIterator[dict[str, Any]]:
-    from agentd.status_at_rest import status_at_rest
+    from agentd.status.at_rest import status_at_rest
 
     # What is wrong is among the figures; the log would say it a second time.
     logging.getLogger("agentd").addHandler(logging.NullHandler())

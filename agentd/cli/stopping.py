@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from agentd.deadline import Deadline
+from agentd.host.deadline import Deadline
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

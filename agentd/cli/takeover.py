@@ -9,9 +9,9 @@ import logging
 import time
 from pathlib import Path
 
-from agentd.client import Client
 from agentd.errors import AgentdError, StateInUse, Unreachable
-from agentd.paths import SOCKET_NAME
+from agentd.host.paths import SOCKET_NAME
+from agentd.serving.client import Client
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, BaseModel, JsonValue, RootModel, Secret, Secr
 from pydantic.fields import FieldInfo
 from typing_extensions import is_typeddict
 
-from agentd.secrets import MASK, is_secret_name, looks_random, masked
+from agentd.host.secrets import MASK, is_secret_name, looks_random, masked
 
 _SECRETS = (SecretStr, SecretBytes, Secret)
 _TABLES = (dict, Mapping)

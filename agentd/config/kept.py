@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from agentd.secrets import cleaned, note
+from agentd.host.secrets import cleaned, note
 
 MOST_BYTES = 64 * 1024
 

@@ -18,7 +18,7 @@ Key = tuple[str, ...]
 
 PREFIX = "AGENTD_"
 PATH_VARIABLES = ("AGENTD_STATE_DIR", "AGENTD_SOCKET", "AGENTD_CONFIG")
-"""Variables that say where things are; they are read by `agentd.paths` and are no keys."""
+"""Variables that say where things are; they are read by `agentd.host.paths` and are no keys."""
 MAX_FILE_BYTES = 1024 * 1024
 OPTION = "--set "
 """How the origin of an option begins."""

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from agentd.config.layers import OPEN_SECTION, Key, Keys, dotted, hint, variable
 from agentd.errors import ConfigError
-from agentd.secrets import masked
+from agentd.host.secrets import masked
 
 LONGEST_QUOTE = 24
 """Characters of a wrong value that its problem quotes; a longer one may be a secret that was put into this place."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from agentd.config.kept import Kept, secret
-from agentd.secrets import masked
+from agentd.host.secrets import masked
 
 DAY = 24 * 3600.0
 MIB = 1024 * 1024
@@ -109,7 +109,7 @@ class AgentSection(Section):
 
 
 class SamplingSection(Section):
-    """How a language model chooses the next token; the fields of `agentd.generation.Sampling`."""
+    """How a language model chooses the next token; the fields of `agentd.ports.generation.Sampling`."""
 
     temperature: Annotated[Number | None, BeforeValidator(_unset)] = _key(
         None,
@@ -143,7 +143,7 @@ class SamplingSection(Section):
 
 
 class LimitsSection(Section):
-    """How long each phase of an answer may take; the fields of `agentd.generation.Limits`."""
+    """How long each phase of an answer may take; the fields of `agentd.ports.generation.Limits`."""
 
     load: Positive = _key(300.0, "how long reading the model into memory may take", unit="s")
     first_token: Positive = _key(

@@ -12,7 +12,7 @@ from agentd.config.kept import Kept
 from agentd.config.layers import OPEN_SECTION, Key, dotted
 from agentd.config.settings import DEFAULT, Settings, known_keys, value_at
 from agentd.config.tables import BUILD
-from agentd.secrets import masked
+from agentd.host.secrets import masked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from agentd.config.kept import kept, read
 from agentd.config.layers import OPEN_SECTION, OPTION, Keys, dotted, hint
 from agentd.config.problems import config_error, explained, place_of, said_aloud
 from agentd.config.settings import Settings
-from agentd.secrets import cleaned, note
+from agentd.host.secrets import cleaned, note
 
 BUILD = "build"
 """The key of a channel's table that is not the channel's own: what builds it."""

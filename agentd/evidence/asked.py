@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agentd.language import content_words, focus, language_of, spelled, stem
-from agentd.stopwords import FRAME_WORDS, STOP_WORDS
+from agentd.text.language import content_words, focus, language_of, spelled, stem
+from agentd.text.stopwords import FRAME_WORDS, STOP_WORDS
 
 Wanted = Literal["name", "place", "time", "number", "thing", ""]
 """Somebody; a place; a date; a count or a measure; something of a kind that the question names; or anything."""

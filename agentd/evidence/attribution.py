@@ -21,7 +21,7 @@ from agentd.evidence.ranking import rank
 from agentd.evidence.replies import is_refusal
 from agentd.evidence.sentences import best
 from agentd.evidence.spans import located
-from agentd.language import focus, sentences, spelled, stem, stems
+from agentd.text.language import focus, sentences, spelled, stem, stems
 
 RESTS = 0.4
 """The part of what a statement says, by weight, that a passage must say for the statement to rest on it."""

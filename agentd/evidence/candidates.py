@@ -9,8 +9,8 @@ from itertools import count
 from typing import Literal
 
 from agentd.events import Passage
-from agentd.language import sentences, stems
-from agentd.markup import Block, blocks
+from agentd.text.language import sentences, stems
+from agentd.text.markup import Block, blocks
 
 LETTERS = 0.6
 """The part of the visible characters, marks of code aside, that are letters or digits where something is said."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from agentd.language import stems, words
+from agentd.text.language import stems, words
 
 _SUBJECT = re.compile(
     r"(?P<subject>[^.!?:;,\n]{1,80}?)(?:\s+(?:is|are|means|ist|sind|bedeutet|est|sont|es|son|è|sono|é|são|это)\s|\s+—\s)"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agentd.events import Passage
 from agentd.evidence.ranking import rank
 from agentd.evidence.spans import located
-from agentd.language import sentences, stems
+from agentd.text.language import sentences, stems
 
 LONGEST = 400
 """Characters of one piece; a longer sentence is cut at a line end or a blank."""

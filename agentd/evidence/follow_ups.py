@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from agentd.evidence.asked import informative
-from agentd.language import focus, language_of, words
+from agentd.text.language import focus, language_of, words
 
 LONGEST = 16
 """Words; a longer message explains itself."""

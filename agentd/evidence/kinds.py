@@ -7,8 +7,8 @@ from collections.abc import Collection
 from itertools import islice, takewhile
 
 from agentd.evidence.asked import Asked, Wanted
-from agentd.language import spelled, stem
-from agentd.stopwords import STOP_WORDS
+from agentd.text.language import spelled, stem
+from agentd.text.stopwords import STOP_WORDS
 
 NAME_WORDS = 3
 """Words of a name at the beginning of a sentence at most."""

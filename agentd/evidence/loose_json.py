@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from agentd.characters import whole
+from agentd.text.characters import whole
 
 DEEPEST = 64
 LONGEST_NUMBER = 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from agentd.language import sentences
+from agentd.text.language import sentences
 
 Rests = Callable[[str], Collection[int]]
 """The numbers of the passages on which a sentence rests."""

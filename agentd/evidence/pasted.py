@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from agentd.language import content_words, focus, is_question
+from agentd.text.language import content_words, focus, is_question
 
 LONGEST_QUESTION = 1000
 """Characters of a paragraph that may be the question to the text around it."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
-from agentd.language import focus, is_question, words
+from agentd.text.language import focus, is_question, words
 
 _ASKS = frozenset(
     """

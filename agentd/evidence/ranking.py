@@ -13,7 +13,7 @@ from agentd.evidence.definitions import defines
 from agentd.evidence.kinds import opens_with_name
 from agentd.evidence.signs import Signs
 from agentd.evidence.weights import ANSWERABLE, ANSWERS, Weights
-from agentd.language import is_question
+from agentd.text.language import is_question
 
 ROW = -1.0
 """What is taken off a row beside a sentence: a row without its table says little."""

@@ -13,7 +13,7 @@ from agentd.events import Passage
 from agentd.evidence.answerable import ENOUGH
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.ranking import Ranked, rank
-from agentd.language import introduces
+from agentd.text.language import introduces
 
 SENTENCES = 4
 """At most so many are picked; what a sentence that ends in a colon introduces comes with it."""

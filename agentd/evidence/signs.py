@@ -16,7 +16,7 @@ from agentd.evidence.asked import Asked
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.kinds import kinds_of_answer
 from agentd.evidence.likeness import Vocabulary
-from agentd.language import is_question, stems
+from agentd.text.language import is_question, stems
 
 KIND = 0.5
 """What a word counts that names the kind of thing that is asked for."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from agentd.language import focus, language_of, words
-from agentd.stopwords import STOP_WORDS
+from agentd.text.language import focus, language_of, words
+from agentd.text.stopwords import STOP_WORDS
 
 LONGEST_TALK = 1000
 """Characters; a longer message has a topic."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from agentd.language import stem
+from agentd.text.language import stem
 
 _GROUPS = """
 phone telephone tel mobile cellphone telefon telefonnummer handy

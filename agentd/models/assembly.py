@@ -9,10 +9,10 @@ from agentd.config.sections import ModelSection
 from agentd.errors import ConfigError
 from agentd.models.choice import ChosenModel, State, Tell
 from agentd.models.failover import LOCAL, FailoverModel
+from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks
 from agentd.models.llama.model import LlamaModel
-from agentd.models.shelf import Shelf
-from agentd.ports import ChatModel
+from agentd.ports.models import ChatModel
 
 
 def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: Tell) -> FailoverModel:

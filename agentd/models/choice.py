@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from agentd.errors import ModelError
-from agentd.generation import Delta, Limits, ModelRequest
-from agentd.ports import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
+from agentd.ports.generation import Delta, Limits, ModelRequest
+from agentd.ports.models import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.models.llama.checks import Checks, of_file
-from agentd.ports import Pace
+from agentd.ports.models import Pace
 
 KIND = "pace"
 """The kind of `Checks` under which the speeds of a model are kept, by its file and the number of threads."""

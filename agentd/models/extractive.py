@@ -12,10 +12,12 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 
 from agentd.events import Passage, Principal
 from agentd.evidence.candidates import Sentence
+from agentd.evidence.passages import estimate_tokens, render_passage
 from agentd.evidence.pasted import divided, telling
 from agentd.evidence.sentences import best
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
-from agentd.generation import (
+from agentd.ports.documents import Counted
+from agentd.ports.generation import (
     Delta,
     Finish,
     ModelRequest,
@@ -26,10 +28,8 @@ from agentd.generation import (
     ToolCallPart,
     Usage,
 )
-from agentd.language import is_ended, joined
-from agentd.ports import Counted
-from agentd.prompt import estimate_tokens, render_passage
 from agentd.rights import may
+from agentd.text.language import is_ended, joined
 
 _WITHOUT = (
     "(Without a language model, answers are sentences from your documents; `agentd model list` shows models to choose "

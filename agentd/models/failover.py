@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut, UsageError
-from agentd.generation import (
+from agentd.models.choice import ChosenModel, State, Tell
+from agentd.ports.generation import (
     Delta,
     HandedOver,
     Limits,
@@ -21,8 +22,7 @@ from agentd.generation import (
     TextDelta,
     ToolCallDelta,
 )
-from agentd.models.choice import ChosenModel, State, Tell
-from agentd.ports import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
+from agentd.ports.models import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 

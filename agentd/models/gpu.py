@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from agentd.limits import ChildLimits, child_environment, command
+from agentd.host.limits import ChildLimits, child_environment, command
 
 MODULE = "agentd.models.gpu"
 SECONDS = 30.0

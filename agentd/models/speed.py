@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from agentd.errors import ModelError
-from agentd.generation import Limits, Message, ModelRequest, ReasoningDelta, Sampling, TextDelta, TextPart, Usage
-from agentd.ports import Bounded, ChatModel, Pace
+from agentd.ports.generation import Limits, Message, ModelRequest, ReasoningDelta, Sampling, TextDelta, TextPart, Usage
+from agentd.ports.models import Bounded, ChatModel, Pace
 
 WORDS = "time year people way day man thing woman life child world school state family student group country".split()
 TASK = "\n\nWrite a very long story in which all of these words occur."

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from agentd.events import OutboundEvent, Principal
-from agentd.files import Files, explain, synced_directory
+from agentd.host.files import Files, explain, synced_directory
 from agentd.ids import following
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 log = logging.getLogger(__name__)
 

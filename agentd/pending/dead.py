@@ -10,12 +10,12 @@ from typing import Literal
 
 from agentd.errors import NewerVersion, NotFound, StateError
 from agentd.events import Address, InboundEvent, OutboundEvent
-from agentd.files import Files, NotOurs
+from agentd.host.files import Files, NotOurs
 from agentd.ids import is_id
 from agentd.pending.file import Damaged, Header, decode_file, decode_header
 from agentd.pending.log import Line, apply, lines_of
 from agentd.pending.moves import Layout, reason_of
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from typing import ParamSpec, Self, TypeVar
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotAccepted, NotFound, StateError, Unreadable
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.files import Files, OsFiles, explain
+from agentd.host.files import Files, OsFiles, explain
 from agentd.ids import NO_ID, is_id
 from agentd.pending import log as pending_log
 from agentd.pending.aside import UNREADABLE, notice
@@ -33,7 +33,8 @@ from agentd.pending.log import Line, event_id_of
 from agentd.pending.moves import Layout, Moves
 from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
-from agentd.ports import Clock, Ended, Entry
+from agentd.ports.clock import Clock
+from agentd.ports.work import Ended, Entry
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from itertools import count
 from threading import Lock
 from typing import TypeVar
 
-from agentd.files import Files, explain, synced_directory, write_all
+from agentd.host.files import Files, explain, synced_directory, write_all
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any
 from agentd.errors import NewerVersion
 from agentd.events import Address, InboundEvent, OutboundEvent, decode, encode
 from agentd.ids import is_id
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 VERSION = 1
 

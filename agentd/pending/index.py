@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 BODIES = 256
 """How many bodies are kept, so that what was just written need not be read again."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from agentd.errors import AgentdError
-from agentd.files import explain
+from agentd.host.files import explain
 from agentd.pending.threads import Threads
-from agentd.ports import Ended
+from agentd.ports.work import Ended
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from agentd.pending.file import seal, unseal
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 log = logging.getLogger(__name__)
 

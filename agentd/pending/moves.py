@@ -14,12 +14,12 @@ from itertools import count
 
 from agentd.errors import NotAccepted, NotFound
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.files import Files, synced_directory, write_all
+from agentd.host.files import Files, synced_directory, write_all
 from agentd.pending.aside import remove, set_aside
 from agentd.pending.disk import Disk
 from agentd.pending.file import decode_file, encode_file, header_of
 from agentd.pending.log import Line, buried, encode_line, lines_of, state
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 
 class Layout:

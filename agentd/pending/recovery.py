@@ -17,13 +17,13 @@ from itertools import count
 
 from agentd.errors import NewerVersion, StateError
 from agentd.events import Address
-from agentd.files import A_DIRECTORY, A_LINK, Files, explain, synced_directory
+from agentd.host.files import A_DIRECTORY, A_LINK, Files, explain, synced_directory
 from agentd.ids import ID_PATTERN, NO_ID, is_id
 from agentd.pending.aside import UNREADABLE, remove, set_aside
 from agentd.pending.file import Damaged, Header, decode_header, salvage
 from agentd.pending.log import apply, lines_of
 from agentd.pending.moves import Layout
-from agentd.ports import Entry
+from agentd.ports.work import Entry
 
 log = logging.getLogger(__name__)
 

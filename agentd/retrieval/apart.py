@@ -10,7 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from agentd.limits import ChildLimits, end, how_it_ended, last_words, reap, start
+from agentd.host.limits import ChildLimits, end, how_it_ended, last_words, reap, start
 from agentd.retrieval.chunks import Chunk
 from agentd.retrieval.documents import Document
 from agentd.retrieval.readers import Unreadable

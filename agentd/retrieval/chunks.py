@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-from agentd.language import cjk_share, searchable
 from agentd.retrieval.outline import front_matter, marks, shortened
+from agentd.text.language import cjk_share, searchable
 
 CHARACTERS = (500, 750)
 """A chunk of a script with blanks is complete from the first size on and never above the second: 80 to 120 words."""

@@ -1,7 +1,7 @@
 """The tables of documents.db: documents, their chunks and, kept in step by triggers, the full-text index.
 
-Every function works on a connection inside a transaction of `agentd.store.Store`. A principal reads and changes its own
-documents; the owner reads everybody's.
+Every function works on a connection inside a transaction of `agentd.storage.store.Store`. A principal reads and changes
+its own documents; the owner reads everybody's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 
 from agentd.events import Citation, Principal
-from agentd.language import searchable
 from agentd.retrieval.chunks import Chunk
-from agentd.store import as_time
+from agentd.storage.store import as_time
+from agentd.text.language import searchable
 
 PARAMETERS = 500
 """Values that are looked up by one statement."""

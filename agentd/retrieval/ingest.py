@@ -17,13 +17,14 @@ from itertools import chain
 from pathlib import Path
 
 from agentd.events import Citation, Principal
-from agentd.ports import Clock, IngestProgress
+from agentd.ports.clock import Clock
+from agentd.ports.documents import IngestProgress
 from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document
 from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, path_of, shown, source_of
 from agentd.retrieval.walk import Found, vanished, walk
-from agentd.store import Store
+from agentd.storage.store import Store
 
 BATCH_FILES = 256
 BATCH_BYTES = 2 * 1024 * 1024

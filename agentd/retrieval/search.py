@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.events import Passage, Principal
-from agentd.language import content_words, focus, is_cjk, language_of
 from agentd.retrieval.documents import scope, text_between
-from agentd.stopwords import FRAME_WORDS
-from agentd.store import Store
+from agentd.storage.store import Store
+from agentd.text.language import content_words, focus, is_cjk, language_of
+from agentd.text.stopwords import FRAME_WORDS
 
 DEPTH = 100
 """Chunks that are ranked."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentd.events import OutboundEvent
-from agentd.ports import Confirmation, Inbox, Offer, PartDone, Receipt
+from agentd.ports.channels import Confirmation, Inbox, Offer, PartDone, Receipt
 
 How = Literal["taken", "history"]
 

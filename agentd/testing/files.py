@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeVar
 
-from agentd.files import A_DIRECTORY
+from agentd.host.files import A_DIRECTORY
 
 State = tuple[tuple[str, "bytes | State"], ...]
 
@@ -76,7 +76,7 @@ def _change(entries: dict[str, _Node], name: str, node: _Node | None) -> None:
 
 
 class SimFiles:
-    """Implements `agentd.files.Files`.
+    """Implements `agentd.host.files.Files`.
 
     `operations` lists what was done; `before` is called before each operation that changes something. `fail` is asked
     before each operation and may return an error number to raise. `short` limits what one write takes.

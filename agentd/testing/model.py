@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from agentd.errors import ModelError
-from agentd.generation import (
+from agentd.ports.generation import (
     Delta,
     Finish,
     ModelRequest,
@@ -15,8 +15,8 @@ from agentd.generation import (
     ToolCallDelta,
     ToolResultPart,
 )
-from agentd.ports import Pace
-from agentd.untrusted import unfenced
+from agentd.ports.models import Pace
+from agentd.text.untrusted import unfenced
 
 Script = Callable[[ModelRequest], Iterable[Delta | Exception]]
 

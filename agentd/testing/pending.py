@@ -12,7 +12,7 @@ from typing import Literal
 from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.pending.aside import notice
-from agentd.ports import Ended, Entry
+from agentd.ports.work import Ended, Entry
 
 Move = Literal[
     "accept", "answer", "ack", "defer", "bury", "set_aside", "started", "held", "parked", "sending", "part_done", "load"

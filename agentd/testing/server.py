@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agentd import protocol
 from agentd.errors import UsageError
 from agentd.events import Citation, TurnUsage
 from agentd.ids import IdSource
+from agentd.serving import protocol
 
 DEADLINE = 20.0
 """Seconds after which a wait of a test fails."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from agentd.characters import whole
 from agentd.errors import ToolError
+from agentd.text.characters import whole
 
 SHOWN = 200
 """Characters of wrong input that an error repeats at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from agentd.ports import ToolContext
+from agentd.ports.tools import ToolContext
 from agentd.tools.arguments import Arguments
 from agentd.tools.arithmetic import LONGEST, evaluate, written
 

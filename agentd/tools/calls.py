@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 
-from agentd.characters import whole
 from agentd.evidence.call_forms import defines_tool
-from agentd.generation import ToolCallDelta, ToolCallPart
-from agentd.plain import plain_line
+from agentd.ports.generation import ToolCallDelta, ToolCallPart
+from agentd.text.characters import whole
+from agentd.text.plain import plain_line
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field
 
 from agentd.errors import ToolError
-from agentd.ports import Clock, ToolContext
+from agentd.ports.clock import Clock
+from agentd.ports.tools import ToolContext
 from agentd.tools.arguments import Arguments
 
 

@@ -19,9 +19,10 @@ from agentd.events import (
     ToolCallRequested,
     ToolCallSucceeded,
 )
-from agentd.generation import ToolCallPart, ToolResultPart
-from agentd.plain import plain, shortened
-from agentd.ports import Bus, Tool, ToolContext
+from agentd.ports.bus import Bus
+from agentd.ports.generation import ToolCallPart, ToolResultPart
+from agentd.ports.tools import Tool, ToolContext
+from agentd.text.plain import plain, shortened
 from agentd.tools.arguments import Misunderstood, check, parse
 from agentd.tools.registry import Tools
 from agentd.tools.sources import Sources

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from agentd.errors import ToolError
-from agentd.generation import ToolCallPart
+from agentd.ports.generation import ToolCallPart
 from agentd.tools.arithmetic import NoValue, evaluate
 from agentd.tools.execution import FAILED
 from agentd.tools.sums import sum_of

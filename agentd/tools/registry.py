@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from agentd.generation import ToolSpec
-from agentd.ports import Clock, Documents, Tool
+from agentd.ports.clock import Clock
+from agentd.ports.documents import Documents
+from agentd.ports.generation import ToolSpec
+from agentd.ports.tools import Tool
 from agentd.tools.arguments import schema
 from agentd.tools.calculate import Calculate
 from agentd.tools.current_time import CurrentTime

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from agentd.events import Passage
-from agentd.ports import Documents, ToolContext
-from agentd.prompt import render_passage
+from agentd.evidence.passages import render_passage
+from agentd.ports.documents import Documents
+from agentd.ports.tools import ToolContext
 from agentd.tools.arguments import Arguments
 
 PASSAGES = 5

@@ -12,25 +12,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from agentd import frames
-from agentd.budget import Budgets
 from agentd.errors import Wait
 from agentd.events import Address, OutboundEvent, Principal
-from agentd.ports import (
-    Caller,
-    Control,
-    Deliveries,
-    DeliveryDesk,
-    DocumentView,
-    Feed,
-    Inbox,
-    Offers,
-    PartDone,
-    Principals,
-    SessionView,
-    Status,
-)
-from agentd.protocol import Closing, answer_message, encode
+from agentd.ports.channels import Caller, Deliveries, Inbox, PartDone, Principals
+from agentd.ports.documents import DocumentView
+from agentd.ports.feed import Feed
+from agentd.ports.house import Control, DeliveryDesk, Status
+from agentd.ports.sessions import SessionView
+from agentd.serving import frames
+from agentd.serving.budget import Budgets
+from agentd.serving.offers import Offers
+from agentd.serving.protocol import Closing, answer_message, encode
 from channels.terminal.connection import Connection
 from channels.terminal.lines import READ_BYTES
 from channels.terminal.socket import Bound, bind, shared_group

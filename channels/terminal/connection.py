@@ -8,27 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from agentd import frames, protocol
-from agentd.budget import Budgets, Place
 from agentd.errors import AgentdError, Busy, NotFound, UsageError
 from agentd.events import Address
-from agentd.ports import (
-    Caller,
-    Control,
-    DeliveryDesk,
-    DocumentView,
-    Feed,
-    Followed,
-    Gap,
-    Inbox,
-    Numbered,
-    Offer,
-    SessionInfo,
-    SessionView,
-    Status,
-    StoredMessage,
-    Subscription,
-)
+from agentd.ports.bus import Gap, Subscription
+from agentd.ports.channels import Caller, Inbox, Offer
+from agentd.ports.documents import DocumentView
+from agentd.ports.feed import Feed, Followed, Numbered
+from agentd.ports.house import Control, DeliveryDesk, Status
+from agentd.ports.sessions import SessionInfo, SessionView, StoredMessage
+from agentd.serving import frames, protocol
+from agentd.serving.budget import Budgets, Place
 from channels.terminal.lines import Lines, TooLarge, TooSlow
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from agentd.budget import Place
 from agentd.errors import AgentdError
-from agentd.protocol import MAX_FRAME_BYTES
+from agentd.serving.budget import Place
+from agentd.serving.protocol import MAX_FRAME_BYTES
 
 READ_BYTES = 64 * 1024
 """Bytes that are read at once; a message that is not longer needs no room in the budget."""

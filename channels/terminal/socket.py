@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agentd.errors import StateError
-from agentd.peers import user_name
+from agentd.host.peers import user_name
 
 LOCK_SECONDS = 1.0
 """How long a start waits for the lock of a socket's directory."""

@@ -16,15 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import TypeAdapter
 
-from agentd.characters import whole
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.config.settings import known_keys, load
 from agentd.errors import ConfigError, NewerVersion, UsageError
 from agentd.events import Passage
 from agentd.evidence.call_forms import Call
-from agentd.generation import ReasoningDelta, TextDelta, ToolCallDelta, Usage
-from agentd.markup import blocks
 from agentd.models.llama.calls import CallFinder
 from agentd.models.llama.family import FAMILIES, Family
 from agentd.models.llama.text import Assembler
@@ -32,9 +29,12 @@ from agentd.models.openai.answer import Answer, ServerFailed, Withheld
 from agentd.models.openai.stream import Events
 from agentd.pending.file import Damaged, decode_file, decode_header, digest, encode_file, seal
 from agentd.pending.log import apply, encode_line, lines_of
-from agentd.prompt import check_citations
-from agentd.protocol import ClientMessage, ServerMessage, decode_client, decode_server
+from agentd.ports.generation import ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.retrieval.chunks import split
+from agentd.serving.protocol import ClientMessage, ServerMessage, decode_client, decode_server
+from agentd.text.characters import whole
+from agentd.text.markup import blocks
+from agentd.turns.citations import check_citations
 from tests.builders import inbound, outbound
 from tests.fuzz.shapes import as_json, changed, mutated, odd_json, odd_text, pieces
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentd import protocol
-from agentd.client import Client
+from agentd.serving import protocol
+from agentd.serving.client import Client
 from tests.daemons import DaemonProcess
 from tests.hostile.watched import heaviest
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from agentd.errors import NotAccepted, Retry
 from agentd.events import Address, OutboundEvent, Sender
-from agentd.ports import Inbox, Offer, Offers, PartDone
+from agentd.ports.channels import Inbox, Offer, PartDone
+from agentd.serving.offers import Offers
 
 PART_CHARACTERS = 300
 FAILURES = 0.04

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agentd.files import OsFiles
+from agentd.host.files import OsFiles
 from tests.prove import traffic
 from tests.prove.lives import DEADLINE, Life, Listener
 from tests.prove.result import Result, say

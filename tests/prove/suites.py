@@ -19,18 +19,20 @@ def simulation(*, seeds: int) -> Result:
     half = seeds // 2
     shares = [(0, half), (half, seeds - half)] if half else [(0, seeds)]
     environments = [{"FIRST_SEED": str(first), "SEEDS": str(count)} for first, count in shares]
-    return suite("simulation", ["tests/test_delivery_simulation.py"], environments)
+    return suite("simulation", ["tests/delivery/test_simulation.py"], environments)
 
 
 def crash_states() -> Result:
     """The crash-state enumerator with several seeds and larger samples."""
     environment = {"CRASH_SEEDS": "10", "CRASH_LIMIT": "400", "CRASH_NESTED": "8"}
-    return suite("crash-states", ["tests/test_crash_states.py", "tests/test_turn_crash_states.py"], [environment])
+    return suite(
+        "crash-states", ["tests/whole/test_crash_states.py", "tests/turns/test_crash_states.py"], [environment]
+    )
 
 
 def faults() -> Result:
     """Errors of the disk at each call, and random lives against a model."""
-    files = ["tests/test_pending_faults.py", "tests/test_pending_properties.py"]
+    files = ["tests/pending/test_faults.py", "tests/pending/test_properties.py"]
     return suite("faults", files, [{"PROPERTY_EXAMPLES": "1000", "FAULT_STEP": "1"}])
 
 

@@ -16,12 +16,12 @@ from typing import Any
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError
 from agentd.events import InboundEvent, OutboundEvent, encode
-from agentd.files import Files
+from agentd.host.files import Files
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
-from agentd.ports import Entry
-from agentd.sessions import Sessions
-from agentd.store import Store, load_migrations
+from agentd.ports.work import Entry
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
 from tests.builders import TIME
 from tests.prove.world import Item
 
@@ -123,7 +123,7 @@ async def opened(
             tell({"found": await found_in(pending, None), "aside": len(pending.aside)})
             yield Told(pending, None, ids, tell)
             return
-        async with Store(state_dir / "agentd.db", load_migrations("agentd")) as store:
+        async with Store(state_dir / "agentd.db", load_migrations("agentd.storage")) as store:
             sessions = Sessions(store, ids, SystemClock())
             ids.seen(await sessions.last_id())
             tell({"found": await found_in(pending, store), "aside": len(pending.aside)})

@@ -13,7 +13,9 @@ from typing import Literal, Protocol
 from agentd.delivery import Bury, ChannelLanes, Defer, Owed, Policy
 from agentd.events import Buried, Delivered, DeliveryAttempted, DeliveryDeferred
 from agentd.ids import IdSource
-from agentd.ports import Bus, Clock, Pending, Progress, WorkList
+from agentd.ports.bus import Bus
+from agentd.ports.clock import Clock
+from agentd.ports.work import Pending, Progress, WorkList
 from workers.delivery.sending import STORAGE_ERRORS
 
 log = logging.getLogger(__name__)

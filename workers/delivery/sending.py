@@ -10,7 +10,8 @@ from typing import Literal
 
 from agentd.errors import AgentdError, DeliveryFailure, Permanent, Retry, Wait
 from agentd.events import OutboundEvent
-from agentd.ports import Channel, Confirmation, Entry, Progress
+from agentd.ports.channels import Channel, Confirmation
+from agentd.ports.work import Entry, Progress
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,12 @@ from functools import partial
 from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Unreadable, Wait
 from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent
+from agentd.host.secrets import masked
 from agentd.ids import IdSource, time_of
-from agentd.ports import Bus, Channel, Clock, Entry, Gap
-from agentd.secrets import masked
+from agentd.ports.bus import Bus, Gap
+from agentd.ports.channels import Channel
+from agentd.ports.clock import Clock
+from agentd.ports.work import Entry
 from workers.delivery.ledger import DeliveryStats, Ledger, Turn, Work
 from workers.delivery.sending import (
     STORAGE_ERRORS,

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from agentd import commands
 from agentd.cli.ingest import summary
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.link import Link, Settled
 from agentd.cli.repl.transcript import cleaned
 from agentd.errors import AgentdError, NotFound, UsageError
-from agentd.paths import absolute
-from agentd.plain import plain
-from agentd.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState
+from agentd.host.paths import absolute
+from agentd.serving import commands
+from agentd.serving.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState
+from agentd.text.plain import plain
 
 KEYS = """\
 Enter sends; Alt-Enter or a backslash at the end of a line begins a new line

@@ -1,4 +1,4 @@
-"""Completion of slash commands and their arguments, from the one registry of `agentd.commands`."""
+"""Completion of slash commands and their arguments, from the one registry of `agentd.serving.commands`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 
-from agentd.commands import COMMANDS, parse
 from agentd.errors import AgentdError
-from agentd.plain import plain
+from agentd.serving.commands import COMMANDS, parse
+from agentd.text.plain import plain
 
 Sessions = Callable[[], Awaitable[Sequence[dict[str, str]]]]
 
 
 class CommandCompleter(Completer):
-    """Completes names and arguments; `sessions` gives the conversations there are, as `agentd.client` does."""
+    """Completes names and arguments; `sessions` gives the conversations there are, as `agentd.serving.client` does."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agentd.protocol import Answer, Line
+from agentd.serving.protocol import Answer, Line
 
 
 class Display(Protocol):

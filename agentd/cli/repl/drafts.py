@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agentd.plain import plain
+from agentd.text.plain import plain
 
 _MARKS = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|[ \t]?\[(\d{1,3})\]", re.DOTALL)
 """Code, which is left alone, or a citation mark with the blank before it."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
 
-from agentd import protocol
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.transcript import Transcript
-from agentd.client import Client, Disconnected, new_message_id
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
-from agentd.plain import plain
-from agentd.status_text import answers_line
+from agentd.serving import protocol
+from agentd.serving.client import Client, Disconnected, new_message_id
+from agentd.status.text import answers_line
+from agentd.text.plain import plain
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 Settled = Callable[[bool], None]

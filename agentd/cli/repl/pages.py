@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from agentd.cli.advice import as_typed
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
-from agentd.protocol import Answer, Line
+from agentd.serving.protocol import Answer, Line
 
 CORRECTED = "the answer has changed; from here on it is:"
 INTERRUPTED = "(stopped)"

@@ -1,7 +1,7 @@
 """Blocks of Markdown, questions, sources and words of the program as text with colours for a terminal.
 
 Every function takes the width in columns and returns lines that end with a line feed. What they are given must be free
-of escape sequences (`agentd.plain`); they add colours of the terminal's own palette only, and no links.
+of escape sequences (`agentd.text.plain`); they add colours of the terminal's own palette only, and no links.
 """
 
 from __future__ import annotations

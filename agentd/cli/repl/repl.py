@@ -12,9 +12,9 @@ from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.pages import Pages
 from agentd.cli.repl.screen import Screen, TypedHistory, open_history
 from agentd.cli.repl.transcript import Transcript
-from agentd.commands import parse
 from agentd.errors import AgentdError, UsageError
-from agentd.plain import plain
+from agentd.serving.commands import parse
+from agentd.text.plain import plain
 
 LEAVING = "the running answer goes on; `agentd chat -c` shows it"
 LEAVING_HERE = "the running answer ends first, `agentd chat -c` shows it; Ctrl-C leaves at once, the next start answers"

@@ -32,8 +32,8 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
-from agentd.characters import whole
 from agentd.cli.say import warn
+from agentd.text.characters import whole
 
 LEAVE_SECONDS = 2.0
 """Ctrl-C twice within this time leaves."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from agentd import protocol
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.drafts import Draft
 from agentd.events import Citation
-from agentd.plain import plain
-from agentd.usage import reading_line, usage_line
+from agentd.serving import protocol
+from agentd.status.usage import reading_line, usage_line
+from agentd.text.plain import plain
 
 WORKING, STOPPING = "working…", "stopping…"
 REMEMBERED = 1000

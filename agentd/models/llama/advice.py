@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from agentd.generation import Sampling
 from agentd.models.llama.files import SAMPLING
+from agentd.ports.generation import Sampling
 
 _KEYS = {
     "temp": "temperature",

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.ports.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 
 
 class ChildDied(Exception):

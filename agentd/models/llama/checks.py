@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.errors import StateError
-from agentd.ownership import open_own
+from agentd.host.ownership import open_own
 
 log = logging.getLogger(__name__)
 

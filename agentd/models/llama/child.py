@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
-from agentd.limits import Crashed
+from agentd.host.limits import Crashed
 from agentd.models.llama import files, machine, verdict
 from agentd.models.llama.advice import advice_of
 from agentd.models.llama.checks import Checks, here, of_file

@@ -14,13 +14,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.characters import whole
 from agentd.errors import ModelError, TimedOut
 from agentd.models.llama.answer import ChildDied, Item, Opened, Vectors
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.process import Process
 from agentd.models.llama.supervisor import Patience, Supervisor
 from agentd.models.llama.wire import Embed, Load, OpenEmbedder
+from agentd.text.characters import whole
 
 log = logging.getLogger(__name__)
 

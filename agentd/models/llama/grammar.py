@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from agentd.errors import ModelError
-from agentd.limits import Crashed
+from agentd.host.limits import Crashed
 from agentd.models.llama.isolate import isolated
 from agentd.models.llama.sampler import Grammar
 from agentd.models.llama.vocabulary import Vocabulary

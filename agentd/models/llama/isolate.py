@@ -21,8 +21,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from agentd.errors import ModelError
-from agentd.limited import end_with
-from agentd.limits import Crashed
+from agentd.host.limited import end_with
+from agentd.host.limits import Crashed
 
 log = logging.getLogger(__name__)
 

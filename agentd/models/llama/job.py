@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agentd.generation import Priority
 from agentd.models.llama.pool import Left, Slot
+from agentd.ports.generation import Priority
 
 _RANK: dict[Priority, int] = {"interactive": 0, "tool": 1, "background": 2}
 

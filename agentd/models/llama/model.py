@@ -11,7 +11,15 @@ from types import TracebackType
 from typing import Literal, Self
 
 from agentd.errors import Busy, ModelError, TimedOut
-from agentd.generation import (
+from agentd.models.llama.advice import NO_ADVICE, Advice
+from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, Tokens, Vectors, Working
+from agentd.models.llama.checks import Checks
+from agentd.models.llama.probe import Probed, Trial
+from agentd.models.llama.process import Process
+from agentd.models.llama.request import count_message, generate_message, warm_message
+from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
+from agentd.models.llama.wire import Load
+from agentd.ports.generation import (
     Delta,
     Finish,
     Limits,
@@ -24,15 +32,7 @@ from agentd.generation import (
     TextDelta,
     ToolCallDelta,
 )
-from agentd.models.llama.advice import NO_ADVICE, Advice
-from agentd.models.llama.answer import Answer, ChildDied, Item, Opened, Placed, Tokens, Vectors, Working
-from agentd.models.llama.checks import Checks
-from agentd.models.llama.probe import Probed, Trial
-from agentd.models.llama.process import Process
-from agentd.models.llama.request import count_message, generate_message, warm_message
-from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
-from agentd.models.llama.wire import Load
-from agentd.ports import Pace
+from agentd.ports.models import Pace
 
 QUEUE = 64
 """Requests that may wait for a sequence; background work leaves half of these places to the others."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from agentd.models.llama.checks import Checks, of_file
 from agentd.models.llama.job import Span
 from agentd.models.speed import learned
-from agentd.ports import Pace
+from agentd.ports.models import Pace
 
 KIND = "pace"
 FEW, MOST, SECONDS = 16, 256, 0.4

@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from agentd.errors import ModelError
-from agentd.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
-from agentd.limited import NO_MEMORY
-from agentd.limits import ChildLimits, end, start
+from agentd.host.limited import NO_MEMORY
+from agentd.host.limits import ChildLimits, end, start
 from agentd.models.llama.answer import Answer, ChildDied, Opened, Placed, Tokens, Vectors, Working
 from agentd.models.llama.ways import rebuild_hint
 from agentd.models.llama.wire import (
@@ -48,7 +47,8 @@ from agentd.models.llama.wire import (
     decode_from_child,
     encode,
 )
-from agentd.ports import Pace
+from agentd.ports.generation import Finish, QueuePosition, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.ports.models import Pace
 
 log = logging.getLogger(__name__)
 _Told = Queued | Started | Progress | Called | Ended | Refused | Counted | Warmed | OpenedEmbedder | Embedded

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from agentd.errors import ModelError
-from agentd.limits import Crashed
+from agentd.host.limits import Crashed
 from agentd.models.llama.isolate import Copy
-from agentd.plain import plain
+from agentd.text.plain import plain
 
 LONGEST_SOURCE, LONGEST_PROMPT = 262_144, 4_194_304
 """Characters of a template, and of what it may make: untrusted text does not count, as it is put in afterwards."""

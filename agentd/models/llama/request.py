@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from agentd.errors import ModelError
-from agentd.generation import (
+from agentd.evidence.passages import render_passage
+from agentd.models.llama.advice import NO_ADVICE, Advice, settled
+from agentd.models.llama.schema import check_schema
+from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall, Warm
+from agentd.ports.generation import (
     Message,
     ModelRequest,
     PassagePart,
@@ -17,12 +21,8 @@ from agentd.generation import (
     ToolResultPart,
     Trust,
 )
-from agentd.models.llama.advice import NO_ADVICE, Advice, settled
-from agentd.models.llama.schema import check_schema
-from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall, Warm
-from agentd.plain import plain
-from agentd.prompt import render_passage
-from agentd.untrusted import neutral
+from agentd.text.plain import plain
+from agentd.text.untrusted import neutral
 
 MOST_STOPS, LONGEST_STOP = 16, 200
 MAX_SEED = 2**32 - 2

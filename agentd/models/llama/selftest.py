@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agentd.limits import Crashed
+from agentd.host.limits import Crashed
 from agentd.models.llama.blocks import FORMS
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.isolate import MOST_MEMORY, isolated

@@ -18,7 +18,7 @@ from agentd.models.llama.process import Process
 from agentd.models.llama.standing import Standing
 from agentd.models.llama.ways import PLAINEST
 from agentd.models.llama.wire import Load, Loaded
-from agentd.ports import Pace
+from agentd.ports.models import Pace
 
 log = logging.getLogger(__name__)
 

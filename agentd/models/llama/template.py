@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agentd.errors import ModelError
-from agentd.limits import Crashed
+from agentd.host.limits import Crashed
 from agentd.models.llama.family import Family, family_of
 from agentd.models.llama.forms import arguments, fold, one_by_one, plain
+from agentd.models.llama.placeholders import Shelf
 from agentd.models.llama.rendering import Own, Renders, Stranger
-from agentd.models.llama.shelf import Shelf
 from agentd.models.llama.text import END_THINK, THINK
 from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
 

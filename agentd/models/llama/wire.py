@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from agentd.errors import ModelError
-from agentd.generation import Priority, Role
 from agentd.models.llama.advice import NO_ADVICE, Advice
+from agentd.ports.generation import Priority, Role
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")

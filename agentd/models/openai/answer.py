@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentd.characters import Joiner
-from agentd.generation import Delta, Finish, Reading, ReasoningDelta, ToolCallDelta, Usage
 from agentd.models.openai.lenient import arguments, mapping, mappings, name, number, seconds, text, thoughts, tokens
 from agentd.models.openai.thinking import Thinking
+from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, ToolCallDelta, Usage
+from agentd.text.characters import Joiner
 
 MOST_CALLS = 64
 """Of tools, in one answer; what comes beyond is dropped."""

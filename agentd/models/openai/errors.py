@@ -6,12 +6,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from agentd.characters import whole
 from agentd.errors import ModelError, ModelUnavailable, PromptTooLong
+from agentd.host.http import CutOff, Forbidden, OutboundError, Unreached, shown
 from agentd.models.openai.answer import error_code, error_text
 from agentd.models.openai.lenient import mapping, number, read_json
-from agentd.outbound import CutOff, Forbidden, OutboundError, Unreached, shown
-from agentd.plain import plain
+from agentd.text.characters import whole
+from agentd.text.plain import plain
 
 LONGEST_QUOTE = 300
 """Characters of a server's own words in a message of ours."""

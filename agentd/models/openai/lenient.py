@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from agentd.characters import whole
+from agentd.text.characters import whole
 
 MOST_TOKENS = 100_000_000
 """A figure beyond that is a mistake of the server's."""

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agentd.errors import PromptTooLong, TimedOut
-from agentd.generation import Delta, Limits, ModelRequest, QueuePosition, Reading, Usage
+from agentd.evidence.passages import estimate_tokens
 from agentd.models.openai.answer import Answer, ServerFailed, Withheld
 from agentd.models.openai.habits import Habits, adapted
 from agentd.models.openai.patience import Patience
@@ -22,9 +22,9 @@ from agentd.models.openai.server import Endpoint, Failed, Server
 from agentd.models.openai.stream import Events
 from agentd.models.places import Places
 from agentd.models.speed import learned
-from agentd.plain import plain
-from agentd.ports import Pace
-from agentd.prompt import estimate_tokens
+from agentd.ports.generation import Delta, Limits, ModelRequest, QueuePosition, Reading, Usage
+from agentd.ports.models import Pace
+from agentd.text.plain import plain
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from agentd.errors import ModelError
-from agentd.generation import (
+from agentd.evidence.passages import render_passage
+from agentd.ports.generation import (
     Message,
     ModelRequest,
     Part,
@@ -20,9 +21,8 @@ from agentd.generation import (
     ToolResultPart,
     Trust,
 )
-from agentd.plain import plain
-from agentd.prompt import render_passage
-from agentd.untrusted import neutral
+from agentd.text.plain import plain
+from agentd.text.untrusted import neutral
 
 Dialect = Literal["standard", "openai", "llama-server", "vllm"]
 

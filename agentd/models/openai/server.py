@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
+from agentd.host.http import Ask, Outbound, OutboundError, Reply, TooLarge, Waits, beside
 from agentd.models.openai.errors import Explainer, Fault, Refusal
 from agentd.models.openai.lenient import mapping, mappings, name, read_json
 from agentd.models.openai.request import Dialect
-from agentd.outbound import Ask, Outbound, OutboundError, Reply, TooLarge, Waits, beside
 
 MOST_LIST = 1024 * 1024
 """Bytes of a list of models, or of a reply to a call beside the completions."""

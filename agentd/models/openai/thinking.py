@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.characters import Joiner
-from agentd.generation import Delta, ReasoningDelta, Restarted, TextDelta
+from agentd.ports.generation import Delta, ReasoningDelta, Restarted, TextDelta
+from agentd.text.characters import Joiner
 
 THINK, END_THINK = "<think>", "</think>"
 WAS_THINKING = "what came first was what the model thought"

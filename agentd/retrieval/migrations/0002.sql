@@ -1,4 +1,4 @@
--- What cannot be seen parts no word, and the Russian letter yo is ye (`agentd.language.searchable`): documents that were
+-- What cannot be seen parts no word, and the Russian letter yo is ye (`agentd.text.language.searchable`): documents that were
 -- stored before are indexed anew, so that questions still find them.
 CREATE TEMP TABLE folded AS
 SELECT '*[' || char(0x451, 0x401, 0xad, 0x200b, 0x200c, 0x200d, 0x2060, 0xfeff) || ']*' AS pattern;

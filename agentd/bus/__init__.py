@@ -1,0 +1,1 @@
+"""Publish and subscribe, and the live events of one session with a bounded replay."""

@@ -1,0 +1,130 @@
+"""Live events of each session, numbered within this life of the daemon, with a bounded replay for who comes back."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+
+from agentd.bus.bus import Reader, merge_chunks
+from agentd.events import Buried, Event, GenerationChunk, InboundEvent, OutboundEvent
+from agentd.ports.feed import Numbered
+
+REPLAY_EVENTS = 512
+REPLAY_SESSIONS = 1000
+QUESTIONS = 100
+"""Questions without an answer that are kept of a session."""
+
+MAX_QUESTION = 10_000
+"""Characters of a question that are told to those who follow its session; the history has all of it."""
+
+
+class _Session:
+    def __init__(self) -> None:
+        self.replay: deque[Numbered] = deque(maxlen=REPLAY_EVENTS)
+        self.forgotten = 0
+        """The greatest number that is no longer in `replay`."""
+        self.readers: list[Reader[Numbered]] = []
+        self.questions: OrderedDict[str, InboundEvent] = OrderedDict()
+        """The newest questions without an answer, by turn; the history has those that are answered."""
+
+    def ask(self, numbered: Numbered, question: InboundEvent) -> None:
+        """Kept apart from the replay, so that what is said of a long answer cannot push its question out."""
+        self.questions[question.turn_id] = question
+        if len(self.questions) > QUESTIONS:
+            self.questions.popitem(last=False)
+        for reader in self.readers:
+            reader.put(numbered)
+
+    def add(self, numbered: Numbered) -> None:
+        if len(self.replay) == self.replay.maxlen:
+            self.forgotten = self.replay[0].n
+        self.replay.append(numbered)
+        match numbered.event:
+            case OutboundEvent():
+                self._drop_chunks(numbered.event)
+                for turn_id in (numbered.event.turn_id, *numbered.event.answers):
+                    self.questions.pop(turn_id, None)
+            case Buried():
+                self.questions.pop(numbered.event.dead_id, None)
+        for reader in self.readers:
+            reader.put(numbered)
+
+    def _drop_chunks(self, answer: OutboundEvent) -> None:
+        """The answer carries the whole text, so that nobody needs the turn's chunks any more."""
+        kept = [
+            n for n in self.replay if not (isinstance(n.event, GenerationChunk) and n.event.turn_id in answer.answers)
+        ]
+        self.replay.clear()
+        self.replay.extend(kept)
+
+
+def _merge(earlier: Numbered, later: Numbered) -> Numbered | None:
+    event = merge_chunks(earlier.event, later.event)
+    return None if event is None else Numbered(n=later.n, event=event)
+
+
+class LiveFeed:
+    """What `ports.Feed` gives out, for the core, which knows who may have it; fed by being a reducer of the bus."""
+
+    def __init__(self) -> None:
+        self.epoch = os.urandom(8).hex()
+        self._n = 0
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._forgotten = 0
+        """The greatest number in any session that is no longer kept."""
+
+    def apply(self, event: Event) -> None:
+        session_id: str | None = getattr(event, "session_id", None)
+        if session_id is None or (isinstance(event, InboundEvent) and event.kind != "message"):
+            return
+        self._n += 1
+        session = self._session(session_id)
+        if isinstance(event, InboundEvent):
+            # One more character than clients are told, so that they are told that there is more.
+            question = event.model_copy(update={"text": event.text[: MAX_QUESTION + 1]})
+            session.ask(Numbered(n=self._n, event=question), question)
+        else:
+            session.add(Numbered(n=self._n, event=event))
+
+    def questions(self, session_id: str) -> tuple[InboundEvent, ...]:
+        """The questions of a session that are not answered yet, oldest first, as far as they came in this life."""
+        session = self._sessions.get(session_id)
+        return tuple(session.questions.values()) if session else ()
+
+    def _session(self, session_id: str) -> _Session:
+        session = self._sessions.get(session_id)
+        if session is None:
+            session = self._sessions[session_id] = _Session()
+            session.forgotten = self._forgotten
+        self._sessions.move_to_end(session_id)
+        if len(self._sessions) > REPLAY_SESSIONS:
+            self._forget_one()
+        return session
+
+    def _forget_one(self) -> None:
+        for session_id, session in self._sessions.items():
+            if not session.readers:
+                last = session.replay[-1].n if session.replay else session.forgotten
+                self._forgotten = max(self._forgotten, last)
+                del self._sessions[session_id]
+                return
+
+    def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Reader[Numbered]:
+        """Events of one session as they happen; first those after `(epoch, n)`, or a `Gap` where some are gone."""
+        session = self._session(session_id)
+        reader: Reader[Numbered] = Reader(REPLAY_EVENTS, _merge, session.readers.remove)
+        missed, replay = self._replay(session, after)
+        if missed:
+            reader.miss(missed)
+        for numbered in replay:
+            reader.put(numbered)
+        session.readers.append(reader)
+        return reader
+
+    def _replay(self, session: _Session, after: tuple[str, int] | None) -> tuple[int, list[Numbered]]:
+        if after is None:
+            return 0, []
+        epoch, n = after
+        if epoch != self.epoch or n < session.forgotten or n > self._n:
+            return 1, []
+        return 0, [numbered for numbered in session.replay if numbered.n > n]

@@ -1,0 +1,1 @@
+"""The machine below: files, locks, paths, children with limits, other users, the network."""

@@ -1,0 +1,131 @@
+"""Where a model can come from, read from what a person types: a catalogue name, a file on a hub, a URL or a path."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from agentd.errors import UsageError
+from agentd.host.secrets import masked
+from agentd.models.library.catalogue import Entry
+
+SUFFIX = ".gguf"
+HUBS = ("huggingface.co", "hf.co")
+_PATHS = ("/", "./", "../", "~")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,149}")
+_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_HUB_FILE = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+\.gguf)(?:@(?P<revision>[\w./-]+))?")
+_HUB_PATH = re.compile(r"/(?P<repo>[\w.-]+/[\w.-]+)/(?:resolve|blob|raw)/(?P<revision>[^/]+)/(?P<file>.+\.gguf)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubFile:
+    """A file in a repository of a hub; `licence` is "" where only the hub knows it."""
+
+    name: str
+    repo: str
+    file: str
+    revision: str = "main"
+    licence: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.repo}/{self.file}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebFile:
+    """A file anywhere; a query of its address, which may hold a key, is asked with and neither shown nor recorded."""
+
+    name: str
+    url: str
+
+    @property
+    def text(self) -> str:
+        return urlunsplit(urlsplit(self.url)._replace(query="", fragment=""))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalFile:
+    name: str
+    path: Path
+
+    @property
+    def text(self) -> str:
+        return str(self.path)
+
+
+Source = HubFile | WebFile | LocalFile
+
+
+def read_source(text: str, catalogue: Sequence[Entry]) -> Source:
+    """`UsageError` says what the text may be, and which name was probably meant.
+
+    A path begins with `/`, `./`, `../` or `~`, or is the name of a .gguf file in the working directory.
+    """
+    for entry in catalogue:
+        if text == entry.name:
+            return HubFile(name=entry.name, repo=entry.repo, file=entry.file, licence=entry.licence)
+    source = _read(text)
+    if source is None:
+        close = difflib.get_close_matches(text, [entry.name for entry in catalogue], n=1)
+        hint = f"did you mean {close[0]}?" if close else "`agentd model list` shows the names."
+        raise UsageError(
+            f"{masked(text)!r} is no model: give a name of the catalogue, OWNER/REPOSITORY/FILE.gguf of a hub (with"
+            f" @REVISION if you like), a URL or a path of a .gguf file; {hint}"
+        )
+    if _PART.search(source.text):
+        raise UsageError(f"{source.text} is one of several parts of a model; choose a model that is one file.")
+    return source
+
+
+def is_hub_file(text: str) -> bool:
+    """Whether a pull would ask a hub for it: OWNER/REPOSITORY/FILE.gguf."""
+    return not text.startswith(_PATHS) and _HUB_FILE.fullmatch(text) is not None
+
+
+def check_name(name: str) -> str:
+    """The name under which a model is kept; `UsageError` where it could not be a file's."""
+    if _NAME.fullmatch(name) is None or name.endswith(SUFFIX):
+        raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and . _ + -, without .gguf.")
+    return name
+
+
+def _read(text: str) -> Source | None:
+    if text.startswith(("http://", "https://")):
+        return _web(text)
+    path = Path(text).expanduser()
+    if text.startswith(_PATHS) or (text.endswith(SUFFIX) and "/" not in text):
+        return LocalFile(name=_name_of(path.name), path=path.absolute())
+    if match := _HUB_FILE.fullmatch(text):
+        return HubFile(
+            name=_name_of(match["file"]), repo=match["repo"], file=match["file"], revision=match["revision"] or "main"
+        )
+    return None
+
+
+def _web(text: str) -> Source | None:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    if "@" in parts.netloc:
+        raise UsageError(
+            "a URL with a name and a password stands in the process list, where everybody can read it; download the"
+            " file yourself and give its path."
+        )
+    if parts.hostname in HUBS and (match := _HUB_PATH.fullmatch(unquote(parts.path))):
+        return HubFile(name=_name_of(match["file"]), repo=match["repo"], file=match["file"], revision=match["revision"])
+    if not parts.path.endswith(SUFFIX):
+        return None
+    return WebFile(name=_name_of(unquote(parts.path)), url=text)
+
+
+def _name_of(file: str) -> str:
+    """A file's name without its suffix, and without what a name may not have."""
+    stem = file.rsplit("/", 1)[-1].removesuffix(SUFFIX)
+    return check_name(re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).lstrip("._+-")[:150])

@@ -1,0 +1,34 @@
+"""Publish and subscribe."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from agentd.events import Event
+
+Item = TypeVar("Item", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A subscriber was too slow: `missed` events were dropped; look at the state again."""
+
+    missed: int
+
+
+class Subscription(Protocol[Item]):
+    """An own bounded queue of events; iterate it until `close`."""
+
+    def __aiter__(self) -> AsyncIterator[Item | Gap]: ...
+
+    def close(self) -> None: ...
+
+
+class Bus(Protocol):
+    async def publish(self, event: Event) -> None:
+        """Make a durable event durable first, then hand it to every subscriber."""
+        ...
+
+    def subscribe(self, *types: type[Event], name: str, size: int = 256) -> Subscription[Event]: ...

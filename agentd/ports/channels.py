@@ -1,0 +1,143 @@
+"""What a channel is, what it gives to the core and what the core gives to it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from agentd.events import Address, OutboundEvent, Principal, Sender
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """A message as a channel received it, before it has an id of ours."""
+
+    principal: Principal
+    address: Address
+    sender: Sender
+    session_id: str
+    message_id: str
+    text: str
+    documents: int | None = None
+    """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """Proof that a message is durable; a duplicate's `answer` is there when its turn has ended already."""
+
+    id: str
+    session_id: str
+    duplicate: bool
+    answer: OutboundEvent | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks, as the core says it: `principal` decides what they may do, `sender` is what people are told."""
+
+    principal: Principal
+    sender: Sender
+
+
+class Principals(Protocol):
+    """Says whose a request is. No other principal is taken of a channel, at any port."""
+
+    def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
+        """Who connected to a unix socket that is shared with `group`; None for somebody who may not come in.
+
+        `UsageError` for a channel that does not serve the sockets of this machine.
+        """
+        ...
+
+    def token(self, name: str) -> Principal:
+        """Who shows a token that the channel knows by this name."""
+        ...
+
+    def chat(self, chat: str) -> Principal:
+        """Who writes in this chat of the channel's platform."""
+        ...
+
+
+class Stoppable(Protocol):
+    async def stop(self, session_id: str) -> bool:
+        """End the running turn of a session and keep what it said; False when none runs."""
+        ...
+
+
+class Inbox(Protocol):
+    async def accept(self, offer: Offer) -> Receipt:
+        """Durable when it returns. `NotAccepted` (also `IdReused`, `Busy`) when nothing was stored.
+
+        `NotFound` for a session of somebody else, `UsageError` for an address of another channel.
+        """
+        ...
+
+    async def stop(self, session_id: str, principal: Principal) -> bool:
+        """Stop the running turn of a session, never waiting behind it; False when none runs."""
+        ...
+
+
+class PartDone(Protocol):
+    """What a channel tells the delivery worker while it sends a long message."""
+
+    @property
+    def repeat(self) -> bool:
+        """Whether the platform may have it already: its reply was lost, or we ended before we could note it."""
+        ...
+
+    async def begin(self, parts: Sequence[str]) -> tuple[Sequence[str], int]:
+        """Fix the split before the first part is sent; the split to use and the first part not yet confirmed."""
+        ...
+
+    async def part(self, n: int) -> None:
+        """The platform confirmed part `n`, counted from 0."""
+        ...
+
+
+class Confirmation(Protocol):
+    """A message was written and its acknowledgement is awaited, while later ones may go."""
+
+    async def wait(self) -> Literal["taken", "history"]:
+        """How it was taken; raises Retry, Wait or Permanent like `send`."""
+        ...
+
+
+class Channel(Protocol):
+    name: str
+
+    async def run(self, inbox: Inbox) -> None:
+        """Receive until cancelled; a return or an exception is a crash that restarts it with back-off."""
+        ...
+
+    async def send(self, event: OutboundEvent, progress: PartDone) -> Confirmation | Literal["taken", "history"]:
+        """Send one event; raises `Retry`, `Wait` or `Permanent`."""
+        ...
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A channel that binds something before it runs, so that its errors are errors of the start."""
+
+    def listen(self) -> None: ...
+
+    def close(self) -> None:
+        """Give up what `listen` bound; harmless when that is done already."""
+        ...
+
+
+@runtime_checkable
+class Draining(Protocol):
+    """A channel that can stop taking in before it stops sending."""
+
+    async def stop_receiving(self) -> None: ...
+
+
+class Deliveries(Protocol):
+    """What a channel tells the delivery worker of its own accord."""
+
+    def reachable(self, address: Address) -> None:
+        """Somebody is there now: try again what waits for this address."""
+        ...

@@ -1,0 +1,52 @@
+"""The documents of a principal: searched, counted and read in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from agentd.events import Citation, Passage, Principal
+
+
+class Documents(Protocol):
+    async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
+        """The passages that fit a question best, best first, numbered from 1; empty when nothing fits."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestProgress:
+    """How far an ingest is; `skipped` names each file that was left out with the reason."""
+
+    found: int
+    done: int
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    chunks: int
+    skipped: tuple[tuple[str, str], ...]
+    current: str = ""
+    finished: bool = False
+
+
+class Counted(Protocol):
+    async def counts(self, principal: Principal) -> tuple[int, int]:
+        """How many documents and chunks there are."""
+        ...
+
+
+class DocumentView(Counted, Protocol):
+    def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
+        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`.
+
+        `UsageError` for anybody but the owner.
+        """
+        ...
+
+    async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
+        """The text at a place that was cited; None if the document is gone or has changed since that time."""
+        ...

@@ -1,0 +1,43 @@
+"""What happens in a session, live, with the state that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agentd.events import Event, InboundEvent, Principal
+from agentd.ports.bus import Subscription
+from agentd.ports.conversation import Conversation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numbered:
+    """An event of a session with its number in this daemon's life, for resuming."""
+
+    n: int
+    event: Event
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """A session as it is now, and what happens in it from now on.
+
+    `questions` are the newest without an answer, oldest first; the text of a long one is cut. Later ones come as
+    events.
+    """
+
+    state: Conversation
+    questions: Sequence[InboundEvent]
+    events: Subscription[Numbered]
+
+
+class Feed(Protocol):
+    """Live events of one session, with a bounded replay."""
+
+    @property
+    def epoch(self) -> str: ...
+
+    async def follow(self, principal: Principal, session_id: str, after: tuple[str, int] | None = None) -> Followed:
+        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there. `NotFound`."""
+        ...

@@ -1,0 +1,51 @@
+"""Conversations and their history as their principal sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from agentd.events import Citation, Principal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionInfo:
+    id: str
+    principal: Principal
+    name: str
+    title: str
+    created: datetime
+    updated: datetime
+    messages: int
+    unread: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMessage:
+    """One line of a conversation's history."""
+
+    turn_id: str
+    role: Literal["user", "assistant"]
+    text: str
+    time: datetime
+    citations: tuple[Citation, ...] = ()
+    interrupted: bool = False
+    unread: bool = False
+
+
+class SessionView(Protocol):
+    """Sessions as their principal sees them; the owner sees all."""
+
+    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
+        """A new session (None), the latest ("last"), one by id, or one by name, made when there is none."""
+        ...
+
+    async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]: ...
+
+    async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]: ...
+
+    async def mark_read(self, principal: Principal, session_id: str) -> None:
+        """Somebody has seen the session up to its newest message."""
+        ...

@@ -1,0 +1,103 @@
+"""Unfinished work: the moves of the pending directory, the log beside an event, and the index of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agentd.events import Address, InboundEvent, OutboundEvent
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the pending directory's index keeps in memory of one unfinished turn; bodies stay on disk.
+
+    `id` is the turn's id and the file's name. `outbound_id` is "" until the turn is answered. `starts` counts the
+    times that the turn was started, `running` says that the last of them was neither ended nor parked, and `alone`
+    how many starts in a row were alone after an unclean end; `sending`
+    says that a send was begun and not ended; `parts` is the rendered split once it is fixed, `parts_done` how many
+    of those the platform has confirmed.
+    """
+
+    id: str
+    session_id: str
+    dedupe_key: str
+    lane: Address
+    outbound_id: str = ""
+    starts: int = 0
+    running: bool = False
+    alone: int = 0
+    sending: bool = False
+    parts: tuple[str, ...] = ()
+    parts_done: int = 0
+    attempts: int = 0
+    not_before: datetime | None = None
+    last_error: str = ""
+    retried: datetime | None = None
+    """When a person took it back out of the dead letters: its age counts from then."""
+
+
+Ended = Callable[[BaseException | None], None]
+"""Called once, on the event loop, with what came of a move: None when it is durable, else why it is not."""
+
+
+class Pending(Protocol):
+    """The moves of the pending directory; each is durable when it has ended; `NotAccepted` or `StateError`."""
+
+    def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
+        """Accept or answer; it goes on by itself, `ended` may be called before this returns, and this never raises.
+
+        Accept: ID.event appears, an inbound, or a notice, which starts as an answer. Answer: the files of the turns
+        that an outbound answers become this one.
+        """
+        ...
+
+    async def ack(self, turn_id: str) -> None:
+        """Nothing is owed any more: the file and its log go."""
+        ...
+
+    async def defer(
+        self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
+    ) -> None:
+        """Not sent this time, which need not survive a crash; or perhaps sent (`uncertain`), which must."""
+        ...
+
+    async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
+        """Given up: into the dead letters with its log and reason, and `notice`, if any, becomes pending."""
+        ...
+
+    async def set_aside(self, turn_id: str, why: str) -> None:
+        """Its file is `Unreadable`: into corrupt/ with its log, and a notice for its address becomes pending."""
+        ...
+
+
+class Progress(Protocol):
+    """The log beside an event: lines that survive a crash."""
+
+    async def started(self, turn_id: str, *, alone: bool) -> None: ...
+
+    async def held(self, turn_id: str) -> None:
+        """A suspect waits to run alone: a death of the process until then is not its doing."""
+        ...
+
+    async def parked(self, turn_id: str) -> None:
+        """The process ends in good order while this turn runs: the turn is not to blame. Need not survive a crash."""
+        ...
+
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+        """A send begins; `parts`, given once, fixes the rendered split for every later attempt."""
+        ...
+
+    async def part_done(self, turn_id: str, n: int) -> None: ...
+
+
+class WorkList(Protocol):
+    """The index of what is unfinished, in id order, and the bodies when they are due."""
+
+    def entries(self) -> Mapping[str, Entry]: ...
+
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
+        """`Unreadable` if its file is damaged or gone; another `StateError` may pass."""
+        ...

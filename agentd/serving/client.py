@@ -1,0 +1,358 @@
+"""The client of `agentd.serving.protocol`: what the REPL, `agentd ask` and programs of users talk to a daemon with.
+
+async with await Client.connect(path) as client:
+    session = await client.open(None)
+    await client.post(session.session, "What is in my documents?")
+    async for message in client.messages():
+        if isinstance(message, protocol.Answer):
+            await client.ack(message.id)
+            break
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from agentd.errors import (
+    AgentdError,
+    Busy,
+    IdReused,
+    Impostor,
+    ModelError,
+    NotAccepted,
+    NotFound,
+    Stopping,
+    Unreachable,
+    UsageError,
+)
+from agentd.host.peers import is_trusted, peer, user_name
+from agentd.serving import protocol
+
+CONNECT_SECONDS = 5.0
+FULL_SECONDS = 0.05
+"""Until the next try, if too many others connect at the moment."""
+REPLY_SECONDS = 60.0
+COMMAND_SECONDS = 600.0
+"""A slash command may load a model."""
+MAX_LIVE = 4096
+MAX_LIVE_BYTES = 32 * 1024 * 1024
+"""Live messages that are kept for a reader that is behind, and bytes of them; of what is dropped it is told."""
+MAX_REPLIES = 256
+"""Replies to one request that are kept, the newest."""
+
+_ERRORS: dict[str, type[AgentdError]] = {
+    cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, Stopping, NotFound, ModelError)
+}
+
+_Request = (
+    protocol.Open
+    | protocol.Post
+    | protocol.Stop
+    | protocol.Get
+    | protocol.Command
+    | protocol.Delivery
+    | protocol.HandOver
+)
+Reply = TypeVar("Reply", bound=protocol.ServerMessage)
+
+
+class Disconnected(Unreachable):
+    """The connection ended; what was accepted is safe, connect again for its answer."""
+
+
+class Client:
+    """One connection; requests may be made from several tasks, live messages are read by one."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: protocol.Welcome) -> None:
+        self.welcome = welcome
+        self._reader = reader
+        self._writer = writer
+        self._replies: dict[str, asyncio.Queue[protocol.ServerMessage]] = {}
+        self._live: deque[tuple[protocol.ServerMessage, int]] = deque()
+        """Each with the bytes that it came in."""
+        self._live_bytes = 0
+        self._news = asyncio.Event()
+        self._why = "the daemon closed the connection."
+        self._ended = ""
+        """Why no message comes any more, once that is so."""
+        self._requests = 0
+        self._task = asyncio.create_task(self._read(), name="client reader")
+
+    @classmethod
+    async def connect(cls, path: Path, *, name: str = "agentd.serving.client", acks: bool = True) -> Self:
+        """Connect to the daemon's socket; `Unreachable` says why that failed, `Impostor` that it is somebody else's."""
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                reader, writer = await _open(path)
+                _refuse_impostor(path, writer)
+                message = protocol.decode_server(await reader.readuntil(b"\n"))
+            if isinstance(message, protocol.Failure):
+                raise UsageError(message.message)
+            if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
+                raise UsageError("it speaks another version of the protocol; update agentd on both sides")
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, UsageError) as error:
+            if writer is not None:
+                writer.transport.abort()
+            reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+            raise Unreachable(f"no daemon answers on {path} ({reason}); start one with `agentd run`.") from None
+        client = cls(reader, writer, message)
+        try:
+            await client._send(protocol.Hello(client=name, acks=acks))
+        except Disconnected:
+            await client.close()
+            raise
+        return client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection once what was sent has left."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._writer.wait_closed()
+
+    # --- requests ---
+
+    async def open(
+        self, session: str | None = None, *, history: int = 0, after: protocol.Cursor | None = None
+    ) -> protocol.SessionOpened:
+        """Follow a session: a new one (None), "last", one by id or by name."""
+        with protocol.explained():
+            request = protocol.Open(id=self._next_id(), session=session, history=history, after=after)
+        return await self._ask(request, protocol.SessionOpened)
+
+    async def post(
+        self,
+        session: str,
+        text: str,
+        *,
+        message_id: str | None = None,
+        reply: Literal["session", "request"] = "session",
+        documents: int | None = None,
+    ) -> protocol.Accepted:
+        """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`."""
+        message_id = message_id or new_message_id()
+        with protocol.explained():
+            post = protocol.Post(id=message_id, session=session, text=text, reply=reply, documents=documents)
+        return await self._ask(post, protocol.Accepted)
+
+    async def stop(self, session: str) -> bool:
+        """End the running turn; False when none runs."""
+        return (await self._ask(protocol.Stop(id=self._next_id(), session=session), protocol.Stopped)).running
+
+    async def get(
+        self, what: Literal["status", "sessions", "history"], *, session: str = "", limit: int = 50
+    ) -> dict[str, Any]:
+        with protocol.explained():
+            request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
+        return (await self._ask(request, protocol.Told)).data
+
+    async def command(self, text: str, *, session: str = "") -> protocol.CommandReply:
+        """Run a slash command."""
+        request = protocol.Command(id=self._next_id(), session=session, text=text)
+        data = (await self._ask(request, protocol.Told, COMMAND_SECONDS)).data
+        return protocol.CommandReply.model_validate(data)
+
+    async def delivery(
+        self,
+        what: Literal["list", "show", "retry", "drop"],
+        ids: Sequence[str] = (),
+        *,
+        older_than: float | None = None,
+        limit: int = 200,
+    ) -> dict[str, Any]:
+        """Look after what is pending and what is dead; see `protocol.Delivery`."""
+        with protocol.explained():
+            request = protocol.Delivery(
+                id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit
+            )
+        return (await self._ask(request, protocol.Told)).data
+
+    async def hand_over(self) -> float:
+        """Ask a daemon inside a command to end: the seconds that takes at most. `UsageError` from any other daemon."""
+        return float((await self._ask(protocol.HandOver(id=self._next_id()), protocol.Told)).data["seconds"])
+
+    async def ack(self, *outbound_ids: str) -> None:
+        """Tell the daemon that these answers are safe here."""
+        await self._send(protocol.Ack(ids=outbound_ids))
+
+    async def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
+        """Bring documents up to date, with the progress; the last item has `finished`."""
+        with protocol.explained():
+            request = protocol.Ingest(id=self._next_id(), paths=tuple(map(str, paths)))
+        replies = self._replies[request.id] = asyncio.Queue(MAX_REPLIES)
+        try:
+            await self._send(request)
+            while True:
+                state = _expect(await replies.get(), protocol.IngestState)
+                yield state
+                if state.finished:
+                    return
+        finally:
+            del self._replies[request.id]
+
+    async def messages(self) -> AsyncIterator[protocol.ServerMessage]:
+        """Everything that is not the reply to a request, as it comes; raises `Disconnected` at the end."""
+        while True:
+            while self._live:
+                message, size = self._live.popleft()
+                self._live_bytes -= size
+                yield message
+            if self._ended:
+                raise Disconnected(self._ended)
+            self._news.clear()
+            await self._news.wait()
+
+    # --- the connection ---
+
+    def _next_id(self) -> str:
+        self._requests += 1
+        return f"r{self._requests}"
+
+    async def _ask(
+        self,
+        request: _Request,
+        kind: type[Reply],
+        seconds: float | None = None,
+    ) -> Reply:
+        seconds = seconds or REPLY_SECONDS
+        replies = self._replies[request.id] = asyncio.Queue(1)
+        try:
+            await self._send(request)
+            async with asyncio.timeout(seconds):
+                return _expect(await replies.get(), kind)
+        except TimeoutError:
+            raise Disconnected(f"the daemon did not reply within {seconds:g} s.") from None
+        finally:
+            del self._replies[request.id]
+
+    async def _send(self, message: protocol.ClientMessage) -> None:
+        if self._ended:
+            raise Disconnected(self._ended)
+        try:
+            self._writer.write(protocol.encode(message))
+            await self._writer.drain()
+        except OSError:
+            raise Disconnected("the daemon closed the connection.") from None
+
+    def _keep(self, message: protocol.ServerMessage, size: int) -> None:
+        """Queue a live message; of a reader that is far behind only the newest answers are kept."""
+        if len(self._live) >= MAX_LIVE or self._live_bytes + size > MAX_LIVE_BYTES:
+            self._drop(size)
+            self._live.append((protocol.Truncated(session=getattr(message, "session", "")), 0))
+        self._live.append((message, size))
+        self._live_bytes += size
+        self._news.set()
+
+    def _drop(self, size: int) -> None:
+        """Make room. An answer that is dropped was not acknowledged, so that the daemon still has it."""
+        answers = deque(pair for pair in self._live if isinstance(pair[0], protocol.Answer))
+        self._live_bytes = sum(s for _, s in answers)
+        while answers and (len(answers) > MAX_LIVE // 2 or self._live_bytes + size > MAX_LIVE_BYTES):
+            self._live_bytes -= answers.popleft()[1]
+        self._live = answers
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                line = await self._reader.readuntil(b"\n")
+                self._take(protocol.decode_server(line), len(line))
+        except (OSError, EOFError):
+            pass
+        except (asyncio.LimitOverrunError, UsageError) as error:
+            self._why = f"the daemon sent what this client does not read ({error}); use a client of the same agentd."
+            self._writer.transport.abort()
+        finally:
+            self._end()
+
+    def _take(self, message: protocol.ServerMessage, size: int) -> None:
+        request = getattr(message, "re", "")
+        if (replies := self._replies.get(request)) is not None:
+            if replies.full():
+                replies.get_nowait()
+            replies.put_nowait(message)
+        elif isinstance(message, protocol.Failure) and not request and message.code == Busy.code:
+            self._why = message.message
+        elif not request:
+            self._keep(message, size)
+
+    def _end(self) -> None:
+        self._ended = self._why
+        self._news.set()
+        gone = protocol.Failure(code="disconnected", message=self._why)
+        for replies in self._replies.values():
+            if replies.full():
+                replies.get_nowait()
+            replies.put_nowait(gone)
+
+
+def new_message_id() -> str:
+    """An id for a message; keep it until the message is accepted."""
+    return uuid.uuid4().hex
+
+
+def _expect(message: protocol.ServerMessage, kind: type[Reply]) -> Reply:
+    if isinstance(message, kind):
+        return message
+    if isinstance(message, protocol.Failure):
+        if message.code == "disconnected":
+            raise Disconnected(message.message)
+        raise _ERRORS.get(message.code, AgentdError)(message.message)
+    raise Unreachable(f"the daemon replied {message.type} where {kind.__name__} was expected.")
+
+
+def _refuse_impostor(path: Path, writer: asyncio.StreamWriter) -> None:
+    """Whoever could put a socket there would read what people ask, and be believed what it answers."""
+    uid = peer(writer.get_extra_info("socket")).uid
+    if not is_trusted(uid, path.parent, os.geteuid()):
+        writer.transport.abort()
+        raise Impostor(
+            f"{path} is served by {user_name(uid)}, who is neither you, nor root, nor the owner of that directory; "
+            "nothing was sent. Remove that socket, or name another one in AGENTD_SOCKET."
+        )
+
+
+async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect also where the path is longer than the kernel takes (107 bytes), through its directory."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        while True:
+            reader, writer = await asyncio.open_unix_connection(
+                f"/proc/self/fd/{directory}/{path.name}", limit=protocol.MAX_FRAME_BYTES
+            )
+            if _is_connected(writer):
+                return reader, writer
+            writer.transport.abort()
+            await asyncio.sleep(FULL_SECONDS)
+    finally:
+        os.close(directory)
+
+
+def _is_connected(writer: asyncio.StreamWriter) -> bool:
+    """False if so many connections wait to be accepted that this one does not even wait.
+
+    The kernel says EAGAIN then (connect(2), of Unix sockets), which asyncio takes for "soon".
+    """
+    try:
+        writer.get_extra_info("socket").getpeername()
+    except OSError:
+        return False
+    return True

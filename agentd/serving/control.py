@@ -1,0 +1,229 @@
+"""What a slash command does, on the daemon's side and for every channel: `DaemonControl` implements `ports.Control`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from agentd.errors import ModelError, NotFound, UsageError
+from agentd.events import Principal
+from agentd.ports.clock import Clock
+from agentd.ports.documents import DocumentView
+from agentd.ports.house import CommandReply, Status
+from agentd.ports.models import ModelChoice
+from agentd.ports.sessions import SessionInfo
+from agentd.rights import may
+from agentd.serving.commands import NO_MODEL, Audience, Invocation, help_text, parse
+from agentd.serving.recall import COLUMNS, Recall, Remembered
+from agentd.status.text import status_lines
+from agentd.storage.marks import Marks, Verdict
+
+LISTED = 50
+"""How many conversations /sessions shows, and /resume knows by number."""
+TITLE_WIDTH = 40
+_NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
+
+
+class _Stopping(Protocol):
+    async def stop(self, session_id: str, principal: Principal) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Request:
+    principal: Principal
+    session_id: str
+    argument: str
+
+    @property
+    def audiences(self) -> tuple[Audience, ...]:
+        return ("anyone", "owner") if may(self.principal, "administer") else ("anyone",)
+
+
+class DaemonControl:
+    """Without `models`, no model can be chosen while the daemon runs."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Remembered,
+        marks: Marks,
+        inbox: _Stopping,
+        documents: DocumentView,
+        status: Status,
+        clock: Clock,
+        models: ModelChoice | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._marks = marks
+        self._inbox = inbox
+        self._documents = documents
+        self._status = status
+        self._clock = clock
+        self._models = models
+        self._recall = Recall(sessions, documents)
+        self._actions: Mapping[str, Callable[[_Request], Awaitable[CommandReply]]] = {
+            "help": self._help,
+            "new": self._new,
+            "sessions": self._list,
+            "resume": self._resume,
+            "stop": self._stop,
+            "history": self._history,
+            "sources": self._sources,
+            "retry": self._retry,
+            "usage": self._usage,
+            "status": self._tell_status,
+            "model": self._model,
+            "docs": self._docs,
+            "good": lambda request: self._mark(request, "good"),
+            "bad": lambda request: self._mark(request, "bad"),
+        }
+
+    async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
+        """See `ports.Control`. Commands of a terminal, such as /quit, are that terminal's own business."""
+        invocation = parse(text)
+        if invocation is None:
+            raise UsageError("a command begins with a slash; /help lists the commands.")
+        request = _Request(principal=principal, session_id=session_id, argument=invocation.argument)
+        action = self._actions.get(invocation.command.name)
+        self._refuse(invocation, request, action is not None)
+        assert action is not None
+        return await action(request)
+
+    def _refuse(self, invocation: Invocation, request: _Request, known: bool) -> None:
+        command = invocation.command
+        if not known:
+            raise UsageError(f"/{command.name} is a command of the terminal; it does nothing here.")
+        if command.audience not in request.audiences:
+            raise UsageError(f"/{command.name} is for the owner of this agentd alone.")
+
+    async def _help(self, request: _Request) -> CommandReply:
+        return CommandReply(text=help_text(request.audiences, request.argument))
+
+    # --- conversations ---
+
+    async def _new(self, request: _Request) -> CommandReply:
+        if request.argument and await self._by_name(request, request.argument) is not None:
+            raise UsageError(f'there is a conversation "{request.argument}" already; /resume {request.argument}')
+        session = await self._sessions.open(request.principal, request.argument or None)
+        return CommandReply(text="a new conversation", session=session.id)
+
+    async def _list(self, request: _Request) -> CommandReply:
+        sessions = await self._sessions.list(request.principal, limit=LISTED)
+        if not sessions:
+            return CommandReply(text="there is no conversation yet; ask something.")
+        now = self._clock.now()
+        rows = [_row(n, session, request.session_id, now) for n, session in enumerate(sessions, start=1)]
+        return CommandReply(text=_table(rows))
+
+    async def _resume(self, request: _Request) -> CommandReply:
+        if not request.argument:
+            raise UsageError("/resume needs the name, the id or the number of a conversation; /sessions lists them.")
+        session = await self._resolve(request)
+        return CommandReply(text=f"going on with {_label(session)}", session=session.id)
+
+    async def _resolve(self, request: _Request) -> SessionInfo:
+        wanted = request.argument
+        sessions = await self._sessions.list(request.principal, limit=LISTED)
+        for session in sessions:
+            if wanted in (session.name, session.id):
+                return session
+        if wanted.isdecimal() and 1 <= int(wanted) <= len(sessions):
+            return sessions[int(wanted) - 1]
+        close = difflib.get_close_matches(wanted, [session.name for session in sessions if session.name], n=1)
+        hint = f"did you mean {close[0]}?" if close else "/sessions lists those that there are."
+        raise NotFound(f"there is no conversation {wanted!r}; {hint}")
+
+    async def _by_name(self, request: _Request, name: str) -> SessionInfo | None:
+        sessions = await self._sessions.list(request.principal, limit=LISTED)
+        return next((session for session in sessions if session.name == name), None)
+
+    async def _stop(self, request: _Request) -> CommandReply:
+        running = await self._inbox.stop(request.session_id, request.principal)
+        return CommandReply(text="stopping; what was said is kept" if running else "nothing is running")
+
+    async def _history(self, request: _Request) -> CommandReply:
+        return CommandReply(text=await self._recall.history(request.principal, request.session_id, request.argument))
+
+    async def _sources(self, request: _Request) -> CommandReply:
+        return CommandReply(text=await self._recall.sources(request.principal, request.session_id))
+
+    async def _usage(self, request: _Request) -> CommandReply:
+        if request.argument:
+            raise UsageError("/usage on and /usage off are for `agentd chat`; /usage tells what the last answer took.")
+        return CommandReply(text=await self._recall.usage(request.principal, request.session_id))
+
+    async def _retry(self, request: _Request) -> CommandReply:
+        return CommandReply(text="", ask=await self._recall.last_question(request.principal, request.session_id))
+
+    async def _mark(self, request: _Request, verdict: Verdict) -> CommandReply:
+        answer = await self._recall.last_answer(request.principal, request.session_id)
+        await self._marks.set(request.principal, request.session_id, answer.turn_id, verdict, request.argument)
+        return CommandReply(text=f"the last answer is marked as {verdict}")
+
+    # --- the house ---
+
+    async def _tell_status(self, request: _Request) -> CommandReply:
+        snapshot = await self._status.snapshot(request.principal)
+        return CommandReply(text="\n".join(status_lines(snapshot, columns=COLUMNS)))
+
+    async def _model(self, request: _Request) -> CommandReply:
+        if request.argument:
+            chosen = None if request.argument == NO_MODEL else Path(request.argument)
+            return CommandReply(text=await self._choose_model(chosen))
+        model = (await self._status.snapshot(request.principal))["model"]
+        return CommandReply(
+            text=f"{model['name']} answers: {model['note']}\n"
+            "To choose another one: in a shell, `agentd model list` shows some, `agentd model use NAME` chooses one"
+            " for good; /model PATH.gguf uses one until agentd ends, /model none uses none."
+        )
+
+    async def _choose_model(self, path: Path | None) -> str:
+        if path is not None and not path.is_absolute():
+            raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory. {_NAMES}")
+        if self._models is None:
+            raise UsageError("this daemon cannot change its model while it runs; set `[model] path` and restart it.")
+        try:
+            return await self._models.use(path)
+        except ModelError as error:
+            if path is None or path.suffix == ".gguf":
+                raise
+            raise ModelError(f"{error} {_NAMES}") from None
+
+    async def _docs(self, request: _Request) -> CommandReply:
+        if request.argument:
+            raise UsageError("that is for `agentd chat`; in a shell, `agentd ingest PATH` adds documents.")
+        documents, passages = await self._documents.counts(request.principal)
+        if not documents:
+            return CommandReply(text="there are no documents yet; /docs add PATH reads some.")
+        return CommandReply(text=f"{documents:,} documents ({passages:,} passages); /docs add PATH reads more.")
+
+
+def _row(n: int, session: SessionInfo, current: str, now: datetime) -> tuple[str, ...]:
+    count = f"{session.messages} messages" + (f", {session.unread} unread" if session.unread else "")
+    mark = "*" if session.id == current else " "
+    return f"{mark}{n:>2}", _label(session), count, _ago((now - session.updated).total_seconds())
+
+
+def _label(session: SessionInfo) -> str:
+    if session.name and session.title:
+        label = f"{session.name}: {session.title}"
+    else:
+        label = session.name or session.title or session.id
+    return label if len(label) <= TITLE_WIDTH else label[: TITLE_WIDTH - 1] + "…"
+
+
+def _ago(seconds: float) -> str:
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {name} ago"
+    return "just now"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,193 @@
+"""The door: refuses a message, recognises it, or accepts it; accepted means that it is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+from agentd.errors import Busy, IdReused, Stopping, UsageError
+from agentd.events import InboundEvent, OutboundEvent, Principal
+from agentd.ids import IdSource
+from agentd.ports.bus import Bus
+from agentd.ports.channels import Offer, Receipt, Stoppable
+from agentd.ports.clock import Clock
+from agentd.ports.sessions import SessionView
+from agentd.ports.work import Entry
+from agentd.serving.budget import Budgets
+from agentd.text.plain import plain
+from agentd.turns.conversation import Conversations
+
+R = TypeVar("R")
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""The longest message: 1 MiB of UTF-8."""
+
+
+class _Finished(Protocol):
+    @property
+    def turn_id(self) -> str: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def content_digest(self) -> str: ...
+    @property
+    def outbound(self) -> OutboundEvent: ...
+
+
+class _Turns(SessionView, Protocol):
+    async def by_dedupe_key(self, key: str) -> _Finished | None: ...
+
+
+class _Unfinished(Protocol):
+    def entries(self) -> Mapping[str, Entry]: ...
+
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
+
+
+def dedupe_key(offer: Offer) -> str:
+    """What makes two offers the same message: channel, account, session and the platform's id of it (32 hex digits)."""
+    return _digest(offer.address.channel, offer.address.account, offer.session_id, offer.message_id)
+
+
+def _digest(*fields: str) -> str:
+    joined = "".join(f"{len(field)}:{field}" for field in fields)
+    return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class DurableInbox:
+    """Implements `ports.Inbox` over the bus, the pending directory and the record of finished turns."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        pending: _Unfinished,
+        turns: _Turns,
+        conversations: Conversations,
+        agent: Stoppable,
+        ids: IdSource,
+        clock: Clock,
+        queue_limit: int,
+        budgets: Budgets | None = None,
+    ) -> None:
+        self._bus = bus
+        self._pending = pending
+        self._turns = turns
+        self._conversations = conversations
+        self._agent = agent
+        self._ids = ids
+        self._clock = clock
+        self._queue_limit = queue_limit
+        self._budgets = budgets or Budgets()
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._unfinished = {e.dedupe_key: e.id for e in pending.entries().values() if not e.outbound_id}
+        self._closed = ""
+
+    def close(self, reason: str) -> None:
+        """Refuse every later message with this reason."""
+        self._closed = reason
+
+    def expect(self, event: InboundEvent) -> None:
+        """This question is pending again: its message, offered once more, is the same turn."""
+        self._unfinished[event.dedupe_key] = event.turn_id
+
+    async def accept(self, offer: Offer) -> Receipt:
+        """Durable when it returns; the same message offered twice, also at the same time, is one turn.
+
+        Raises `UsageError` for an empty or too long message, `Busy` for a full queue, `IdReused` for a known id with
+        other content, `NotAccepted` where the disk did not take it. An accept that has begun completes even if its
+        caller is cancelled.
+        """
+        self._check(offer)
+        key, content = dedupe_key(offer), _digest(offer.text)
+        return await self.alone(key, lambda: self._accept(offer, key, content))
+
+    async def alone(self, key: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Nothing else is done with the message of this key meanwhile; to its end even if the caller is cancelled."""
+        while (running := self._running.get(key)) is not None:
+            await asyncio.wait([running])
+        task = asyncio.create_task(work(), name=f"message {key}")
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def stop(self, session_id: str, principal: Principal) -> bool:
+        """Stop the running turn of a session of this principal; False when none runs."""
+        await self._turns.history(principal, session_id, limit=1)
+        return await self._agent.stop(session_id)
+
+    def _check(self, offer: Offer) -> None:
+        if self._closed:
+            raise Stopping(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
+        if not plain(offer.text).strip():
+            raise UsageError("the message is empty; say something.")
+        size = len(offer.text.encode("utf-8", "surrogatepass"))
+        if size > MAX_MESSAGE_BYTES:
+            raise UsageError(
+                f"the message has {size:,} bytes, the limit is {MAX_MESSAGE_BYTES:,}; "
+                "put long text into a file and read it with `agentd ingest FILE`."
+            )
+
+    async def _accept(self, offer: Offer, key: str, content: str) -> Receipt:
+        known = await self._known(key, content)
+        if known is not None:
+            return known
+        waiting = len(self._conversations.of(offer.session_id).waiting)
+        if waiting >= self._queue_limit:
+            raise Busy(f"{waiting} messages wait in this session already; wait for an answer or stop the running one.")
+        self._budgets.check_question(offer.principal, len(offer.text))
+        self._sweep()
+        turn_id = self._ids.next()
+        event = InboundEvent(
+            id=turn_id,
+            time=self._clock.now(),
+            turn_id=turn_id,
+            session_id=offer.session_id,
+            principal=offer.principal,
+            address=offer.address,
+            sender=offer.sender,
+            message_id=offer.message_id,
+            dedupe_key=key,
+            content_digest=content,
+            text=offer.text,
+            documents=offer.documents,
+        )
+        self._unfinished[key] = turn_id
+        try:
+            await self._bus.publish(event)
+        except BaseException:
+            self._unfinished.pop(key, None)
+            raise
+        return Receipt(id=turn_id, session_id=offer.session_id, duplicate=False)
+
+    def _sweep(self) -> None:
+        """Forget the keys of turns that ended, whenever they outnumber the unfinished ones."""
+        entries = self._pending.entries()
+        if len(self._unfinished) > 2 * len(entries) + 1000:
+            self._unfinished = {key: turn for key, turn in self._unfinished.items() if turn in entries}
+
+    async def _known(self, key: str, content: str) -> Receipt | None:
+        """The receipt of an earlier offer, looked for among the unfinished turns, then among the ended ones.
+
+        A turn leaves the first place only after it has entered the second, so that no offer falls between.
+        """
+        turn_id = self._unfinished.get(key)
+        entry = self._pending.entries().get(turn_id) if turn_id else None
+        if entry is not None and not entry.outbound_id:
+            event = await self._pending.load(entry.id)
+            if isinstance(event, InboundEvent):
+                _same(content, event.content_digest)
+                return Receipt(id=event.id, session_id=event.session_id, duplicate=True)
+        self._unfinished.pop(key, None)
+        finished = await self._turns.by_dedupe_key(key)
+        if finished is None:
+            return None
+        _same(content, finished.content_digest)
+        return Receipt(id=finished.turn_id, session_id=finished.session_id, duplicate=True, answer=finished.outbound)
+
+
+def _same(offered: str, stored: str) -> None:
+    if offered != stored:
+        raise IdReused("this message id was used for another text already; give every message an id of its own.")

@@ -1,0 +1,269 @@
+"""What is pending and what is dead, as the person sees it who looks after the deliveries, and what that person decides.
+
+A letter is a durable event that is not done with: a question without an answer, or an answer that was not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agentd.clock import SystemClock
+from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.events import Address, InboundEvent, OutboundEvent, Principal, Record
+from agentd.host.lock import StateLock
+from agentd.ids import IdSource, time_of
+from agentd.pending import PendingDirectory
+from agentd.ports.clock import Clock
+from agentd.ports.house import Decision
+from agentd.ports.work import Entry
+from agentd.rights import require
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
+
+AT_ONCE = 64
+"""Dead letters that are retried or dropped in parallel."""
+MOST = 1000
+"""Dead letters that one request retries or drops; it says whether there are more."""
+
+NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list` shows what there is."
+
+
+class Letter(Record):
+    """One event that is not done with; ages are in seconds.
+
+    `age` counts from when it came to be, or from when it was taken back out of the dead letters. `attempts` are sends
+    that count, for a question the starts of its turn. `next_try` None: now, or when somebody is there. `error` is the
+    last one, or why it was given up, and `dead_age` is how long ago that was, None where that is not known.
+    """
+
+    id: str
+    state: Literal["pending", "dead"]
+    kind: Literal["inbound", "outbound"]
+    turn: str
+    session: str
+    address: Address
+    age: float
+    attempts: int
+    next_try: datetime | None = None
+    error: str = ""
+    dead_age: float | None = None
+
+
+class _DeadLetter(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> Literal["inbound", "outbound"]: ...
+    @property
+    def turn_id(self) -> str: ...
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def address(self) -> Address: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def time(self) -> datetime | None: ...
+    @property
+    def attempts(self) -> int: ...
+
+
+class _Pending(Protocol):
+    def entries(self) -> Mapping[str, Entry]: ...
+    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
+    async def noted(self, name: str) -> Sequence[Mapping[str, Any]]: ...
+    async def dead(self) -> Sequence[_DeadLetter]: ...
+    async def dead_event(self, dead_id: str) -> InboundEvent | OutboundEvent: ...
+    async def retry(self, dead_id: str) -> Entry: ...
+    async def drop(self, dead_id: str) -> None: ...
+
+
+class _Turns(Protocol):
+    async def reopen(self, inbound: InboundEvent) -> None: ...
+
+
+def _nobody(entry: Entry, event: InboundEvent | OutboundEvent) -> None:
+    """No worker runs; the next start finds what is pending."""
+
+
+async def _at_rest(key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Nobody offers messages, and nobody who waits for this goes away."""
+    await work()
+
+
+class Letters:
+    """Implements `ports.DeliveryDesk`. `hand_on` is told what is pending again, for the workers that run.
+
+    `alone` does work on the message of a key while nothing else is done with it, see `Inbox.alone`.
+    """
+
+    def __init__(
+        self,
+        pending: _Pending,
+        turns: _Turns,
+        *,
+        clock: Clock,
+        hand_on: Callable[[Entry, InboundEvent | OutboundEvent], None] = _nobody,
+        alone: Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] = _at_rest,
+    ) -> None:
+        self._pending = pending
+        self._turns = turns
+        self._clock = clock
+        self._hand_on = hand_on
+        self._alone = alone
+
+    async def tell(
+        self,
+        principal: Principal,
+        what: Decision,
+        ids: Sequence[str] = (),
+        *,
+        older_than: float | None = None,
+        limit: int = 200,
+    ) -> Mapping[str, Any]:
+        """See `ports.DeliveryDesk`."""
+        require(principal, "letters")
+        match what:
+            case "list":
+                return await self._list(limit)
+            case "show":
+                return await self._show(_one(ids))
+            case "retry":
+                return await self._each(self._retry, ids, older_than)
+            case "drop":
+                return await self._each(self._pending.drop, ids, older_than)
+
+    # --- looking ---
+
+    async def _list(self, limit: int) -> Mapping[str, Any]:
+        entries, dead = self._pending.entries(), await self._pending.dead()
+        first = [entries[name] for name in list(entries)[:limit] if name in entries]
+        return {
+            "pending": [self._waiting(entry).model_dump(mode="json") for entry in first],
+            "dead": [self._dead(letter).model_dump(mode="json") for letter in dead[:limit]],
+            "counts": {"pending": len(entries), "dead": len(dead)},
+        }
+
+    async def _show(self, wanted: str) -> Mapping[str, Any]:
+        entry = self._pending.entries().get(wanted) or self._by_outbound(wanted)
+        if entry is not None:
+            return await self._shown(self._waiting(entry), entry.id, await self._pending.load(entry.id))
+        for letter in await self._pending.dead():
+            if wanted in (letter.id, letter.turn_id):
+                return await self._shown(self._dead(letter), letter.id, await self._pending.dead_event(letter.id))
+        raise NotFound(NO_SUCH.format(wanted))
+
+    async def _shown(self, letter: Letter, name: str, event: InboundEvent | OutboundEvent) -> Mapping[str, Any]:
+        noted = await self._pending.noted(name)
+        log = [{key: value for key, value in line.items() if key not in ("of", "sum")} for line in noted]
+        return {"letter": letter.model_dump(mode="json"), "event": event.model_dump(mode="json"), "log": log}
+
+    def _by_outbound(self, outbound_id: str) -> Entry | None:
+        entries = self._pending.entries().values()
+        return next((entry for entry in entries if entry.outbound_id and entry.outbound_id == outbound_id), None)
+
+    def _waiting(self, entry: Entry) -> Letter:
+        event_id = entry.outbound_id or entry.id
+        until = entry.not_before
+        return Letter(
+            id=event_id,
+            state="pending",
+            kind="outbound" if entry.outbound_id else "inbound",
+            turn=entry.id,
+            session=entry.session_id,
+            address=entry.lane,
+            age=self._age(entry.retried or datetime.fromtimestamp(time_of(event_id), UTC)),
+            attempts=entry.attempts if entry.outbound_id else entry.starts,
+            next_try=until if until is not None and until > self._clock.now() else None,
+            error=entry.last_error,
+        )
+
+    def _dead(self, letter: _DeadLetter) -> Letter:
+        return Letter(
+            id=letter.id,
+            state="dead",
+            kind=letter.kind,
+            turn=letter.turn_id,
+            session=letter.session_id,
+            address=letter.address,
+            age=self._age(datetime.fromtimestamp(time_of(letter.id), UTC)),
+            attempts=letter.attempts,
+            error=letter.reason,
+            dead_age=None if letter.time is None else self._age(letter.time),
+        )
+
+    def _age(self, time: datetime) -> float:
+        return max(0.0, (self._clock.now() - time).total_seconds())
+
+    # --- deciding ---
+
+    async def _each(
+        self, act: Callable[[str], Awaitable[None]], ids: Sequence[str], older_than: float | None
+    ) -> Mapping[str, Any]:
+        if not ids and older_than is None:
+            raise UsageError("name the dead letters by their ids, or say how old those are that you mean.")
+        wanted = list(dict.fromkeys(ids)) or await self._given_up_before(older_than or 0.0)
+        done: list[str] = []
+        failed: dict[str, str] = {}
+
+        async def one(dead_id: str) -> None:
+            try:
+                await act(dead_id)
+                done.append(dead_id)
+            except AgentdError as error:
+                failed[dead_id] = str(error)
+
+        for start in range(0, min(len(wanted), MOST), AT_ONCE):
+            await asyncio.gather(*map(one, wanted[start : min(start + AT_ONCE, MOST)]))
+        return {"done": sorted(done), "failed": failed, "more": len(wanted) > MOST}
+
+    async def _given_up_before(self, age: float) -> list[str]:
+        """Dead letters that were given up so long ago; where that is not known, their own age stands for it."""
+        letters = map(self._dead, await self._pending.dead())
+        return [letter.id for letter in letters if (letter.age if letter.dead_age is None else letter.dead_age) >= age]
+
+    async def _retry(self, dead_id: str) -> None:
+        """What is pending again must not miss its worker, nor its message be offered while it is taken back."""
+        event = await self._pending.dead_event(dead_id)
+        key = event.dedupe_key if isinstance(event, InboundEvent) else event.id
+        await self._alone(key, lambda: self._take_back(dead_id, event))
+
+    async def _take_back(self, dead_id: str, event: InboundEvent | OutboundEvent) -> None:
+        if isinstance(event, InboundEvent):
+            self._refuse_repeat(event)
+            # First, so that after a crash in between it is dead still, and its repetition a turn like any other.
+            await self._turns.reopen(event)
+        entry = await self._pending.retry(dead_id)
+        self._hand_on(entry, event)
+
+    def _refuse_repeat(self, event: InboundEvent) -> None:
+        for entry in self._pending.entries().values():
+            if entry.dedupe_key == event.dedupe_key and entry.id != event.id:
+                raise UsageError(f"the same message came again and is pending as {entry.id}; drop this one.")
+
+
+def _one(ids: Sequence[str]) -> str:
+    if len(ids) != 1:
+        raise UsageError("one event is shown at a time; give its id.")
+    return ids[0]
+
+
+@asynccontextmanager
+async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) -> AsyncIterator[Letters]:
+    """The letters of a state directory that no daemon uses. Nothing is answered and nothing delivered meanwhile.
+
+    Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
+    """
+    clock = SystemClock()
+    with StateLock(state_dir):
+        async with (
+            PendingDirectory(state_dir, clock=clock, allow_network_fs=allow_network_fs) as pending,
+            Store(state_dir / "agentd.db", load_migrations("agentd.storage")) as store,
+        ):
+            await pending.tell_lost()
+            yield Letters(pending, Sessions(store, IdSource(), clock), clock=clock)

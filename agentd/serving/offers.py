@@ -1,0 +1,42 @@
+"""What the daemon offers a channel when it builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentd.events import Principal
+from agentd.ports.channels import Deliveries, Principals
+from agentd.ports.documents import DocumentView
+from agentd.ports.feed import Feed
+from agentd.ports.house import Control, DeliveryDesk, Status
+from agentd.ports.sessions import SessionView
+from agentd.serving.budget import Budgets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offers:
+    """What the daemon offers a channel when it builds it; a channel takes the few that it uses.
+
+    `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes.
+    `principals` says for whom the channel may ask; every other part looks whether they may do what is asked.
+    `budgets` gives each connection its place, and says what a principal may have at a time.
+    `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; `UsageError`
+    for anybody but the owner, and from a daemon of its own.
+    """
+
+    version: str
+    settings: Mapping[str, Any]
+    sockets: Sequence[tuple[Path, int]]
+    principals: Principals
+    sessions: SessionView
+    documents: DocumentView
+    feed: Feed
+    deliveries: Deliveries
+    status: Status
+    control: Control
+    letters: DeliveryDesk
+    budgets: Budgets
+    hand_over: Callable[[Principal], float]

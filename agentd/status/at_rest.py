@@ -1,0 +1,128 @@
+"""The figures of a state directory that no daemon uses: it is only looked at, nothing is answered or delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentd.clock import SystemClock
+from agentd.config import Settings
+from agentd.config.sections import ModelSection
+from agentd.delivery import ChannelLanes
+from agentd.errors import ModelError
+from agentd.events import OWNER
+from agentd.host.lock import StateLock
+from agentd.models.failover import NO_MODEL
+from agentd.models.library.shelf import Shelf
+from agentd.models.llama import checks, files, standing, verdict
+from agentd.models.llama.checks import Checks
+from agentd.pending import PendingDirectory
+from agentd.retrieval.ingest import DocumentIngest
+from agentd.status.channels import ChannelStates
+from agentd.status.running import DaemonStatus
+from agentd.storage.store import Store, load_migrations
+from agentd.turns.conversation import Conversations
+
+NOT_LOADED = "used when agentd runs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Model:
+    """The model that would be asked first."""
+
+    name: str
+    state: str = NOT_LOADED
+    problem: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Delivery:
+    """No worker delivers, so that nothing is known of a channel; `deferred` counts addresses, as a worker does."""
+
+    deferred: int
+    channels: Mapping[str, ChannelLanes] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
+
+    def stats(self) -> _Delivery:
+        return self
+
+
+async def status_at_rest(settings: Settings, state_dir: Path) -> Mapping[str, Any]:
+    """What `ports.Status` tells, with `daemon.pid` None. Nothing moves meanwhile.
+
+    A directory that is not there yet is not made: it has the figures of an empty one, with `daemon.free_mb` None.
+    Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
+    """
+    if not _is_missing(state_dir):
+        return await _figures(settings, state_dir, state_dir)
+    with TemporaryDirectory() as empty:
+        figures = await _figures(settings, Path(empty), state_dir)
+    return {**figures, "daemon": {**figures["daemon"], "state_dir": str(state_dir), "free_mb": None}}
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # What we may not look at, is there.
+        return False
+    return False
+
+
+async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict[str, Any]:
+    """The figures of what is in `directory`, with the model that `state_dir` names."""
+    clock = SystemClock()
+    with StateLock(directory):
+        async with (
+            PendingDirectory(
+                directory,
+                clock=clock,
+                allow_network_fs=settings.pending.allow_network_fs,
+                min_free_bytes=settings.pending.min_free_bytes,
+            ) as pending,
+            Store(directory / "documents.db", load_migrations("agentd.retrieval")) as documents,
+        ):
+            await pending.tell_lost()
+            now = clock.now()
+            waiting = (entry for entry in pending.entries().values() if entry.outbound_id and entry.not_before)
+            deferred = {entry.lane for entry in waiting if entry.not_before and entry.not_before > now}
+            status = DaemonStatus(
+                state_dir=directory,
+                in_process=False,
+                pending=pending,
+                conversations=Conversations(),
+                documents=DocumentIngest(documents, clock),
+                model=await asyncio.to_thread(_model, settings.model, Shelf(state_dir)),
+                channels=ChannelStates(),
+                delivery=_Delivery(deferred=len(deferred)),
+            )
+            figures = dict(await status.snapshot(OWNER))
+    return {**figures, "daemon": {**figures["daemon"], "pid": None}}
+
+
+def _model(options: ModelSection, shelf: Shelf) -> _Model:
+    path = shelf.answering(options.path)
+    for role in options.order:
+        match role:
+            case "remote" if options.remote.base_url is not None:
+                return _Model(name=options.remote.name or urlsplit(options.remote.base_url).netloc)
+            case "local" if path is not None:
+                return _local(path, Checks(shelf.directory / checks.NAME))
+            case "extractive":
+                return _Model(name="extractive")
+    return _Model(name="none", problem=NO_MODEL)
+
+
+def _local(path: Path, kept: Checks) -> _Model:
+    try:
+        gguf = files.inspect(path)
+    except ModelError as error:
+        return _Model(name=path.stem, problem=str(error))
+    return _Model(name=path.stem, problem=standing.read(kept, path).aside, note=verdict.told(kept, path, gguf.types))

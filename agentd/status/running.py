@@ -1,0 +1,258 @@
+"""The figures that say whether a daemon is well, and if not, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from agentd import __version__
+from agentd.delivery import ChannelLanes
+from agentd.events import OWNER, Principal
+from agentd.ids import time_of
+from agentd.ports.documents import DocumentView
+from agentd.ports.models import Paced
+from agentd.ports.work import Entry
+from agentd.rights import may
+from agentd.status.channels import ChannelStates
+from agentd.status.usage import UsageTotals
+from agentd.turns.conversation import Conversations
+
+REASONS = 10
+"""Reasons of dead letters that are told apart; the most frequent first."""
+EXTRACTIVE_NOTE = "no language model is configured; answers are sentences of your documents"
+
+
+class _DeadLetter(Protocol):
+    @property
+    def reason(self) -> str: ...
+
+
+class _LastSeen(Protocol):
+    @property
+    def delivered(self) -> datetime | None: ...
+
+    @property
+    def failed(self) -> datetime | None: ...
+
+    @property
+    def error(self) -> str: ...
+
+
+class _Stats(Protocol):
+    @property
+    def deferred(self) -> int: ...
+
+    @property
+    def channels(self) -> Mapping[str, ChannelLanes]: ...
+
+    @property
+    def last(self) -> Mapping[str, _LastSeen]: ...
+
+
+class _Delivery(Protocol):
+    def stats(self) -> _Stats: ...
+
+
+class _Pending(Protocol):
+    def entries(self) -> Mapping[str, Entry]: ...
+
+    async def dead(self) -> Sequence[_DeadLetter]: ...
+
+    async def corrupt(self) -> Sequence[str]: ...
+
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def silent(self) -> bool: ...
+
+    async def look(self) -> None: ...
+
+
+class _Store(Protocol):
+    @property
+    def problem(self) -> str: ...
+
+    async def probe(self) -> None: ...
+
+
+class _Model(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def note(self) -> str: ...
+
+
+class DaemonStatus:
+    """Implements `ports.Status`."""
+
+    def __init__(
+        self,
+        *,
+        state_dir: Path,
+        in_process: bool,
+        pending: _Pending,
+        conversations: Conversations,
+        documents: DocumentView,
+        model: _Model,
+        channels: ChannelStates,
+        delivery: _Delivery,
+        usage: UsageTotals | None = None,
+        stores: Sequence[_Store] = (),
+    ) -> None:
+        self._state_dir = state_dir
+        self._in_process = in_process
+        self._pending = pending
+        self._conversations = conversations
+        self._documents = documents
+        self._model = model
+        self._channels = channels
+        self._delivery = delivery
+        self._usage = usage or UsageTotals()
+        self._stores = stores
+
+    async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
+        """See `ports.Status`."""
+        return await self._whole() if may(principal, "administer") else await self._public()
+
+    async def _public(self) -> Mapping[str, Any]:
+        """What somebody else than the owner may know."""
+        dead, corrupt = len(await self._pending.dead()), len(await self._pending.corrupt())
+        problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
+        note = "no language model is configured" if self._model.name == "extractive" else self._model.state
+        return {
+            "daemon": {"version": __version__, "pid": os.getpid(), "in_process": self._in_process},
+            "model": {"name": self._model.name, "note": note},
+            "problems": ["some things need the owner's attention"] if problems else [],
+        }
+
+    async def _whole(self) -> Mapping[str, Any]:
+        refusals = await self.refusals()
+        documents, chunks = await self._documents.counts(OWNER)
+        free, dead, corrupt = (0, Counter[str](), 0) if self._pending.silent else await self._lying_there()
+        entries, stats = self._pending.entries(), self._delivery.stats()
+        owed = [entry for entry in entries.values() if entry.outbound_id]
+        busy = self._conversations.busy().values()
+        return {
+            "daemon": {
+                "version": __version__,
+                "pid": os.getpid(),
+                "in_process": self._in_process,
+                "state_dir": str(self._state_dir),
+                "free_mb": free // 1_000_000,
+            },
+            "model": {"name": self._model.name, "note": self._model_note(), **_speeds(self._model)},
+            "documents": {"documents": documents, "chunks": chunks},
+            "turns": {
+                "running": sum(bool(state.running) for state in busy),
+                "waiting": sum(len(state.waiting) for state in busy),
+            },
+            "usage": {"answers": self._usage.answers, **self._usage.total.model_dump()},
+            "pending": {
+                "accepts": not refusals,
+                "unanswered": len(entries) - len(owed),
+                "undelivered": len(owed),
+                "deferred": stats.deferred,
+                "oldest_age": _oldest_age(entries),
+                "dead": dead.total(),
+                "corrupt": corrupt,
+                "dead_by_reason": dict(dead.most_common(REASONS)),
+            },
+            "channels": [
+                {"name": name, "state": state.state, "reason": state.reason, "delivery": _figures(stats, name)}
+                for name, state in sorted(self._channels.latest.items())
+            ],
+            "problems": [*refusals, *self._problems(stats, dead.total(), corrupt)],
+        }
+
+    async def _lying_there(self) -> tuple[int, Counter[str], int]:
+        """Free bytes, dead letters by reason, and how many files were set aside."""
+        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
+        dead = Counter(_kind(letter.reason) for letter in await self._pending.dead())
+        return free, dead, len(await self._pending.corrupt())
+
+    async def refusals(self) -> list[str]:
+        """Why no message is taken or none can be answered, as it is at this moment; empty if all is well."""
+        await self._pending.look()
+        problems = [self._pending.problem]
+        for store in self._stores:
+            if store.problem:
+                await store.probe()
+            problems.append(store.problem)
+        return [problem for problem in problems if problem]
+
+    def _model_note(self) -> str:
+        if self._model.name == "extractive":
+            return EXTRACTIVE_NOTE
+        return self._model.problem or "; ".join(filter(None, (self._model.state, self._model.note)))
+
+    def _problems(self, stats: _Stats, dead: int, corrupt: int) -> list[str]:
+        problems = []
+        if self._model.problem:
+            problems.append(f"model {self._model.name}: {self._model.problem}")
+        for name, state in sorted(self._channels.latest.items()):
+            if state.state in ("degraded", "down"):
+                problems.append(f"channel {name} is {state.state}: {state.reason}")
+        for name, lanes in sorted(stats.channels.items()):
+            if lanes.breaker_open:
+                error = stats.last[name].error if name in stats.last else "it fails again and again"
+                problems.append(f"channel {name} takes nothing, and only a probe is sent now and then: {error}")
+        if dead:
+            waiting = "1 dead letter waits" if dead == 1 else f"{dead} dead letters wait"
+            problems.append(f"{waiting} for a decision: `agentd delivery list`")
+        if corrupt:
+            lie = "1 file was damaged and lies" if corrupt == 1 else f"{corrupt} files were damaged and lie"
+            problems.append(f"{lie} in corrupt/, the log says why: look at what is there, then remove it")
+        return problems
+
+
+def _speeds(model: _Model) -> dict[str, float | None]:
+    """Tokens per second, None as long as they are not known."""
+    pace = model.pace if isinstance(model, Paced) else None
+    return {
+        "read_tps": pace.read or None if pace else None,
+        "write_tps": pace.write or None if pace else None,
+    }
+
+
+def _oldest_age(entries: Mapping[str, Entry]) -> float | None:
+    """Seconds since the oldest turn that is not done with began; None where there is none."""
+    first = next(iter(entries), None)
+    return None if first is None else max(0.0, time.time() - time_of(first))
+
+
+def _figures(stats: _Stats, channel: str) -> dict[str, Any]:
+    """What is owed over one channel and how it went last; times in ISO 8601."""
+    lanes, last = stats.channels.get(channel), stats.last.get(channel)
+    return {
+        "waiting": lanes.waiting if lanes else 0,
+        "in_flight": lanes.in_flight if lanes else 0,
+        "unconfirmed": lanes.unconfirmed if lanes else 0,
+        "deferred": lanes.deferred if lanes else 0,
+        "oldest_age": lanes.oldest_age if lanes else None,
+        "breaker_open": lanes.breaker_open if lanes else False,
+        "last_delivered": last.delivered.isoformat() if last and last.delivered else None,
+        "last_failed": last.failed.isoformat() if last and last.failed else None,
+        "last_error": last.error if last else "",
+    }
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from letter to letter: its attempts and its age."""
+    if reason.startswith("given up after"):
+        return f"given up: {reason.partition(': ')[2]}"
+    return "not delivered in time" if reason.startswith("not delivered within") else reason

@@ -1,0 +1,1 @@
+"""SQLite: sessions, turns, marks and the state of channels."""

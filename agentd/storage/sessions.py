@@ -1,0 +1,490 @@
+"""Conversations and the ends of turns, in `agentd.db`; everybody but the owner sees their own."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from agentd.errors import Busy, NotFound, UsageError
+from agentd.events import Address, Citation, InboundEvent, OutboundEvent, Principal, decode, encode
+from agentd.ids import NO_ID, IdSource, following, is_id
+from agentd.ports.clock import Clock
+from agentd.ports.sessions import SessionInfo, StoredMessage
+from agentd.storage.store import Store, as_principal, as_text, as_time
+
+log = logging.getLogger(__name__)
+
+TURNS_KEPT = timedelta(days=8)
+"""A turn's row is kept at least this long: longer than any platform or client offers a message again."""
+TITLE_LENGTH = 60
+"""Characters of a title at most."""
+NAME_LENGTH = 64
+"""Characters of a session's name at most."""
+LONGEST_NAME = 8 * NAME_LENGTH
+"""The same before its letters and their marks are joined."""
+LOOKED_AT = 4096
+"""Characters of a question in which a title is looked for."""
+PURGED_AT_ONCE = 1000
+UNUSED = 1000
+"""Sessions of one principal that were opened and never used, at most."""
+LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
+"""Characters of one message that are read back, and of all at once; what has no room any more is shortened."""
+NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
+
+_citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedTurn:
+    """How a turn ended, and the digest of what was asked."""
+
+    turn_id: str
+    session_id: str
+    content_digest: str
+    outbound: OutboundEvent
+
+
+class Sessions:
+    """Implements `ports.SessionView`, and keeps what turns leave behind.
+
+    Every method that takes a principal raises `NotFound` for a session of somebody else exactly as for one that does
+    not exist. All of them raise `StateError` or `Busy` as `Store` does.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        ids: IdSource,
+        clock: Clock,
+        *,
+        unanswered: Callable[[], Mapping[str, str]] = dict,
+        followed: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._unanswered = unanswered
+        """The newest question without an answer of every session that has one: a session is used once it is asked."""
+        self._followed = followed
+
+    # --- as their principal sees them ---
+
+    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
+        """A new session (None), the latest ("last"), one by id, or one by name, made when there is none.
+
+        "last" and names mean the principal's own sessions, also for the owner, who reaches the others by id. "last" is
+        the one that was asked last, be it answered or not; a new one where none was. Raises `UsageError` for a name
+        that cannot be one.
+        """
+        if ref is None:
+            return await self._make(principal, "")
+        if ref == "last":
+            unanswered = self._unanswered()
+            latest = await self._store.read(lambda db: _latest(db, principal, unanswered))
+            return latest or await self._make(principal, "")
+        if is_id(ref):
+            return await self._store.read(lambda db: _visible(db, principal, ref))
+        name = _checked_name(ref)
+        return await self._store.read(lambda db: _named(db, principal, name)) or await self._make(principal, name)
+
+    async def _make(self, principal: Principal, name: str) -> SessionInfo:
+        """Of those that were never used the oldest go if there are too many, so that names cannot fill the disk."""
+        session_id, now = self._ids.next(), _text(self._clock.now())
+        used = {*self._followed(), *self._unanswered()}
+
+        def make(db: sqlite3.Connection) -> SessionInfo:
+            if name and (known := _named(db, principal, name)):
+                return known
+            _forget_unused(db, principal, used)
+            db.execute(
+                "INSERT INTO sessions (id, principal_kind, principal_id, name, created, updated)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (session_id, principal.kind, principal.id, name, now, now),
+            )
+            return _visible(db, principal, session_id)
+
+        return await self._store.write(make)
+
+    async def whose(self, principal: Principal, session_id: str) -> Principal:
+        """Whose session this is that `principal` may see."""
+        where, mine = _scope(principal)
+        query = f"SELECT s.principal_kind, s.principal_id FROM sessions s WHERE s.id = ? AND {where}"
+        row = await self._store.read(lambda db: db.execute(query, (session_id, *mine)).fetchone())
+        if row is None:
+            raise NotFound(NO_SESSION.format(session_id))
+        return Principal(kind=row[0], id=row[1])
+
+    async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
+        """Sessions that have messages, the one with the newest message first."""
+        where, mine = _scope(principal)
+        query = f"{_INFO} WHERE s.newest > 0 AND {where} ORDER BY s.newest DESC LIMIT ?"
+        return await self._store.read(lambda db: [_info(row) for row in db.execute(query, (*mine, limit))])
+
+    async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
+        """The newest `limit` messages in their order, the newest last."""
+
+        def read(db: sqlite3.Connection) -> Sequence[StoredMessage]:
+            _visible(db, principal, session_id)
+            return _messages(db, session_id, limit)
+
+        return await self._store.read(read)
+
+    async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
+        """Give a session a name, or none (""). Raises `UsageError` where its principal uses that name already."""
+        checked = _checked_name(name) if name else ""
+
+        def rename(db: sqlite3.Connection) -> SessionInfo:
+            session = _visible(db, principal, session_id)
+            holder = _named(db, session.principal, checked) if checked else None
+            if holder is not None and holder.id != session_id:
+                raise UsageError(f'the name "{checked}" belongs to session {holder.id}; choose another one.')
+            db.execute("UPDATE sessions SET name = ? WHERE id = ?", (checked, session_id))
+            return _visible(db, principal, session_id)
+
+        return await self._store.write(rename)
+
+    async def delete(self, principal: Principal, session_id: str) -> None:
+        """The session and its messages go; how its turns ended stays known for `TURNS_KEPT`."""
+
+        def delete(db: sqlite3.Connection) -> None:
+            _visible(db, principal, session_id)
+            db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+
+        await self._store.write(delete)
+
+    async def mark_read(self, principal: Principal, session_id: str) -> None:
+        """Somebody has seen the session up to its newest message."""
+
+        def mark(db: sqlite3.Connection) -> None:
+            _visible(db, principal, session_id)
+            db.execute("UPDATE messages SET unread = 0 WHERE session_id = ? AND unread = 1", (session_id,))
+
+        await self._store.write(mark)
+
+    # --- as turns and deliveries see them ---
+
+    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
+        """The newest `limit` messages in their order, for a prompt; empty where the session is gone."""
+        return await self._store.read(lambda db: _messages(db, session_id, limit))
+
+    async def mark_unread(self, turn_id: str) -> None:
+        """Nobody was there to take the answer of this turn: it waits in the history."""
+        await self._store.write(
+            lambda db: (
+                db.execute(
+                    "UPDATE messages SET unread = 1 WHERE turn_id = ? AND role = 'assistant'", (turn_id,)
+                ).rowcount
+            )
+        )
+
+    async def finish(self, inbounds: Sequence[InboundEvent], outbound: OutboundEvent) -> None:
+        """One transaction: what was asked, what was answered, and how the turns ended. Twice is the same as once.
+
+        Without inbounds the outbound is a message of ours. Commands and decisions leave nothing in the history, and
+        nothing is written there for a session that was deleted meanwhile.
+        """
+        document, now = encode(outbound).decode(), _text(self._clock.now())
+        asked = {inbound.turn_id: inbound for inbound in inbounds}
+
+        def finish(db: sqlite3.Connection) -> None:
+            ended = [turn for turn in asked if _end(db, turn, asked[turn], outbound, document, now)]
+            if not asked and not _end(db, outbound.turn_id, None, outbound, document, now):
+                return
+            said = [asked[turn] for turn in ended if asked[turn].kind == "message"]
+            if said or not asked:
+                _remember(db, said, outbound, now)
+
+        await self._store.write(finish)
+
+    async def reopen(self, inbound: InboundEvent) -> None:
+        """Forget how a turn ended that is to run once more; its history stays.
+
+        `UsageError` where the same message has become another turn since.
+        """
+
+        def reopen(db: sqlite3.Connection) -> None:
+            again = "SELECT turn_id FROM turns WHERE dedupe_key = ? AND turn_id != ?"
+            if other := db.execute(again, (inbound.dedupe_key, inbound.turn_id)).fetchone():
+                raise UsageError(f"the same message came again and was answered as {other[0]}; drop this one.")
+            db.execute("DELETE FROM turns WHERE turn_id = ?", (inbound.turn_id,))
+
+        await self._store.write(reopen)
+
+    async def finished(self, turn_id: str) -> OutboundEvent | None:
+        """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended.
+
+        None as well where the row is damaged, which the log tells: the turn may be answered once more.
+        """
+
+        def find(db: sqlite3.Connection) -> OutboundEvent | None:
+            row = db.execute("SELECT outbound_json FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
+            return None if row is None else _outbound(turn_id, row[0])
+
+        return await self._store.read(find)
+
+    async def by_dedupe_key(self, key: str) -> FinishedTurn | None:
+        """The turn that ended and was asked for under this key."""
+
+        def find(db: sqlite3.Connection) -> FinishedTurn | None:
+            row = db.execute(
+                "SELECT turn_id, session_id, content_digest, outbound_json FROM turns WHERE dedupe_key = ?", (key,)
+            ).fetchone()
+            if row is None:
+                return None
+            turn_id, session_id, content, document = row
+            outbound = _outbound(turn_id, document) or _unreadable(turn_id, session_id, self._clock.now())
+            return FinishedTurn(turn_id=turn_id, session_id=session_id, content_digest=content, outbound=outbound)
+
+        return await self._store.read(find)
+
+    async def last_id(self) -> str:
+        """The greatest id that a session, an ended turn or its answer has; new ones must sort after it."""
+        # One query each: SQLite uses an index for a single max() only.
+        queries = (("id", "sessions"), ("turn_id", "turns"), ("outbound_id", "turns"))
+
+        def greatest(db: sqlite3.Connection) -> str:
+            # No id begins with f, but what a damaged row holds may.
+            found = (db.execute(f"SELECT max({name}) FROM {table} WHERE {name} < 'f'") for name, table in queries)
+            return max(as_text(rows.fetchone()[0]) for rows in found) or NO_ID
+
+        return await self._store.read(greatest)
+
+    async def purge_turns(self, older_than: timedelta = TURNS_KEPT) -> int:
+        """Forget turns that ended longer ago than that, at least `TURNS_KEPT`; returns how many."""
+        if older_than < TURNS_KEPT:
+            raise ValueError(f"turns are kept for {TURNS_KEPT.days} days at least")
+        before, purged = _text(self._clock.now() - older_than), 0
+        while True:
+            # In small steps, so that answers that end meanwhile need not wait for all of it.
+            step = await self._store.write(
+                lambda db: (
+                    db.execute(
+                        "DELETE FROM turns WHERE turn_id IN (SELECT turn_id FROM turns WHERE ended < ? LIMIT ?)",
+                        (before, PURGED_AT_ONCE),
+                    ).rowcount
+                )
+            )
+            purged += step
+            if step < PURGED_AT_ONCE:
+                return purged
+
+
+# --- names, titles, times --------------------------------------------------------------------------------------------
+
+
+def _checked_name(text: str) -> str:
+    # Normalising takes time that grows with the square of marks in a row.
+    name = unicodedata.normalize("NFC", text) if len(text) <= LONGEST_NAME else text
+    if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"a session's name has 1 to {NAME_LENGTH} visible characters and no blank at its ends; choose such a name."
+        )
+    if name == "last" or is_id(name):
+        raise UsageError(f'"{name}" cannot be the name of a session, it means another one; choose another name.')
+    return name
+
+
+def _title(question: str) -> str:
+    """The first line of a question that shows anything, at most `TITLE_LENGTH` characters, cut between words."""
+    visible = (line if line.isprintable() else _printable(line) for line in question.lstrip()[:LOOKED_AT].splitlines())
+    line = next((" ".join(line.split()) for line in visible if line.strip()), "")
+    if len(line) <= TITLE_LENGTH:
+        return line
+    head, _, _ = line[:TITLE_LENGTH].rpartition(" ")
+    return (head if len(head) > TITLE_LENGTH // 2 else line[: TITLE_LENGTH - 1]).rstrip() + "…"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line)
+
+
+def _text(time: datetime) -> str:
+    """UTC with microseconds always, so that the order of the texts is the order of the times."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+_INFO = """
+SELECT s.id, s.principal_kind, s.principal_id, s.name, s.title, s.created, s.updated,
+       (SELECT count(*) FROM messages m WHERE m.session_id = s.id),
+       (SELECT count(*) FROM messages m WHERE m.session_id = s.id AND m.unread = 1)
+FROM sessions s"""
+
+_OWN = "s.principal_kind = ? AND s.principal_id = ?"
+
+
+def _scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
+    """What a principal may see, as a condition and its values."""
+    return ("1", ()) if principal.kind == "owner" else (_OWN, (principal.kind, principal.id))
+
+
+def _info(row: tuple[Any, ...]) -> SessionInfo:
+    session_id, kind, principal_id, name, title, created, updated, messages, unread = row
+    return SessionInfo(
+        id=session_id,
+        principal=as_principal(kind, principal_id),
+        name=as_text(name),
+        title=as_text(title),
+        created=as_time(created),
+        updated=as_time(updated),
+        messages=messages,
+        unread=unread,
+    )
+
+
+def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> SessionInfo:
+    where, mine = _scope(principal)
+    row = db.execute(f"{_INFO} WHERE s.id = ? AND {where}", (session_id, *mine)).fetchone()
+    if row is None:
+        raise NotFound(NO_SESSION.format(session_id))
+    return _info(row)
+
+
+def _latest(db: sqlite3.Connection, principal: Principal, unanswered: Mapping[str, str]) -> SessionInfo | None:
+    """The session that was asked last; `unanswered` are questions that are not in the history yet, by session."""
+    mine = (principal.kind, principal.id)
+    row = db.execute(f"{_INFO} WHERE s.newest > 0 AND {_OWN} ORDER BY s.newest DESC LIMIT 1", mine).fetchone()
+    newest = "SELECT m.turn_id FROM sessions s JOIN messages m ON m.id = s.newest WHERE s.id = ?"
+    answered = NO_ID if row is None else db.execute(newest, (row[0],)).fetchone()[0]
+    later = ((turn, session) for session, turn in unanswered.items() if turn > answered)
+    for _, session in sorted(later, reverse=True):
+        if found := db.execute(f"{_INFO} WHERE s.id = ? AND {_OWN}", (session, *mine)).fetchone():
+            return _info(found)
+    return None if row is None else _info(row)
+
+
+def _forget_unused(db: sqlite3.Connection, principal: Principal, used: Collection[str]) -> None:
+    unused = f"FROM sessions s WHERE {_OWN} AND s.newest = 0"
+    mine = (principal.kind, principal.id)
+    if db.execute(f"SELECT count(*) {unused}", mine).fetchone()[0] < UNUSED:
+        return
+    oldest = (row[0] for row in db.execute(f"SELECT s.id {unused} ORDER BY s.id", mine).fetchall())
+    forgotten = [(session_id,) for session_id in oldest if session_id not in used][: UNUSED // 10]
+    if not forgotten:
+        raise Busy(f"{UNUSED:,} conversations in which nothing was asked yet are open; ask something in one of them.")
+    db.executemany("DELETE FROM sessions WHERE id = ?", forgotten)
+
+
+def _named(db: sqlite3.Connection, principal: Principal, name: str) -> SessionInfo | None:
+    row = db.execute(
+        f"{_INFO} WHERE {_OWN} AND s.name = ? AND s.name != ''", (principal.kind, principal.id, name)
+    ).fetchone()
+    return None if row is None else _info(row)
+
+
+def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[StoredMessage]:
+    rows = db.execute(
+        "SELECT turn_id, role, text, time, citations, interrupted, unread FROM messages"
+        " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
+        (session_id, limit),
+    )
+    room, messages = ALL_TOGETHER, []
+    for row in rows:
+        messages.append(_message(row, max(min(room, LONGEST), SHORTENED)))
+        room -= len(messages[-1].text)
+    return messages[::-1]
+
+
+def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
+    turn_id, role, stored, time, citations, interrupted, unread = row
+    text = as_text(stored)
+    if len(text) > room:
+        text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
+    return StoredMessage(
+        turn_id=as_text(turn_id),
+        role=role,
+        text=text,
+        time=as_time(time),
+        citations=_cited(turn_id, citations),
+        interrupted=bool(interrupted),
+        unread=bool(unread),
+    )
+
+
+def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
+    try:
+        return _citations.validate_json(as_text(document))
+    except ValueError as error:
+        log.error("the sources of turn %s in agentd.db are damaged: %s", turn_id, str(error).partition("\n")[0])
+        return ()
+
+
+def _outbound(turn_id: str, document: object) -> OutboundEvent | None:
+    """The answer of a turn as it was stored; None where it cannot be read any more."""
+    try:
+        event = decode(as_text(document).encode())
+    except ValueError as error:
+        log.error("the answer of turn %s in agentd.db is damaged: %s", turn_id, str(error).partition("\n")[0])
+        return None
+    return event if isinstance(event, OutboundEvent) else None
+
+
+def _unreadable(turn_id: str, session_id: str, now: datetime) -> OutboundEvent:
+    """What is answered to a message that was answered before, if that answer cannot be read any more."""
+    return OutboundEvent(
+        id=following(turn_id),
+        time=now,
+        turn_id=turn_id,
+        session_id=session_id,
+        principal=Principal(kind="chat", id=session_id),
+        address=Address(channel="", chat=session_id),
+        answers=(turn_id,),
+        outcome="error",
+        text="This message was answered, but its answer in agentd.db is damaged; ask once more.",
+        error_code="damaged",
+    )
+
+
+def _end(
+    db: sqlite3.Connection,
+    turn_id: str,
+    inbound: InboundEvent | None,
+    outbound: OutboundEvent,
+    document: str,
+    now: str,
+) -> bool:
+    """Record how a turn ended; False where that is recorded already."""
+    cursor = db.execute(
+        "INSERT INTO turns (turn_id, dedupe_key, content_digest, session_id, state, outbound_id, outbound_json,"
+        " created, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn_id) DO NOTHING",
+        (
+            turn_id,
+            inbound.dedupe_key if inbound else None,
+            inbound.content_digest if inbound else "",
+            outbound.session_id,
+            outbound.outcome,
+            outbound.id,
+            document,
+            _text(inbound.time if inbound else outbound.time),
+            now,
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+def _remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
+    """Add to the history of the session, if there still is one."""
+    if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
+        return
+    insert = (
+        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+    )
+    for inbound in said:
+        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", _text(inbound.time), False)
+        db.execute(insert, asked)
+    citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
+    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, _text(outbound.time))
+    newest = db.execute(insert, (*answered, interrupted)).lastrowid
+    db.execute(
+        "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",
+        (newest, now, _title(said[0].text) if said else "", outbound.session_id),
+    )

@@ -1,0 +1,64 @@
+"""What others wrote as it goes into a prompt: it cannot end its block, write the marks of a model, or look like a call.
+
+The end of a block is a line that nobody can guess, another one for each turn. The marks by which models tell apart who
+speaks, where a call stands and what is thought are broken by a blank, those of all common families: a server reads them
+wherever they stand, and a model that repeats a document must not call a tool by that.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from agentd.text.plain import plain
+
+LETTERS = "bcdfghjklmnpqrstvwxz"
+"""Of a line that ends a block: no word has so many of them in a row."""
+LENGTH = 6
+
+_NAMED = (
+    r"/?(?:s|bos|eos|pad|unk|mask|sep|cls|sop|eop|eod|think|thinking|tools|image|INST|<?/?SYS>|"
+    r"(?:start|end)_of_(?:turn|image)|(?:unused|extra_id_|reserved_\w{1,30}?)\d{1,4}|"
+    r"tool_\w{1,20}|function_\w{1,20}|arg_\w{1,20})>|/?(?:function|parameter|invoke)\b[= >]"
+)
+_BRACKETED = (
+    r"/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|CALL_ID|ARGS|IMG|THINK|g?MASK|"
+    r"PREFIX|MIDDLE|SUFFIX)\]|\|[^\s\[\]]{1,40}\|\]|e~\["
+)
+_MARK = re.compile(
+    rf"<(?=\|[^\s<>]{{0,64}}>|[^\s<>|]{{1,64}}\|>|\uff5c[^\s<>]{{1,64}}>|{_NAMED})|\[(?={_BRACKETED})|\](?=~[bh]\])"
+)
+_UNSEEN = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e0000-\U000e007f]")
+"""Tags, which nobody sees and models read, but in the flags of England, Scotland and Wales."""
+
+
+def new_mark() -> str:
+    """A line that may end a block."""
+    return "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
+
+
+def neutral(text: str) -> str:
+    """The text, cleaned, with every mark of a model broken by a blank and without what only a model would see."""
+    return _MARK.sub(r"\g<0> ", _UNSEEN.sub(r"\1", plain(text)))
+
+
+def fitting(mark: str, text: str) -> str:
+    """The mark, made longer if it stands in the text."""
+    while mark in text:
+        mark += LETTERS[0]
+    return mark
+
+
+def fenced(text: str, mark: str, *, what: str) -> str:
+    """The text as a block of its own, whose first line says `what` it is and how its last line is spelled."""
+    mark = fitting(mark, text)
+    return f"{what}, up to the line {mark}:\n{text}\n{mark}"
+
+
+def unfenced(text: str) -> str:
+    """What `fenced` was given; the text itself if it is no such block."""
+    block = _BLOCK.fullmatch(text)
+    return text if block is None else block[2]
+
+
+_BLOCK = re.compile(r"[^\n]*, up to the line (\w+):\n(.*)\n\1", re.DOTALL)

@@ -1,0 +1,85 @@
+"""The state of a conversation as a pure function of its events, and what a busy session does with a new message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agentd.events import (
+    Buried,
+    Event,
+    GenerationChunk,
+    InboundEvent,
+    OutboundEvent,
+    TurnInterrupted,
+    TurnStarted,
+)
+from agentd.ports.conversation import IDLE, Conversation
+
+
+def reduce(state: Conversation, event: Event) -> Conversation:
+    """The state after `event` of the same session; events that change nothing return the state as it is."""
+    match event:
+        case InboundEvent(kind="message") if event.id != state.running and event.id not in state.waiting:
+            return replace(state, waiting=(*state.waiting, event.id), whose=event.principal)
+        case TurnStarted():
+            waiting = tuple(turn for turn in state.waiting if turn != event.turn_id)
+            return Conversation(running=event.turn_id, attempt=event.attempt, waiting=waiting, whose=state.whose)
+        case GenerationChunk(reasoning=False) if event.turn_id == state.running and event.attempt == state.attempt:
+            return replace(state, said=state.said.put(event.n, event.text))
+        case TurnInterrupted() if event.turn_id == state.running:
+            return replace(state, stopping=True)
+        case OutboundEvent():
+            return _ended(state, event.answers)
+        case Buried():
+            return _ended(state, (event.dead_id,))
+        case _:
+            return state
+
+
+def _ended(state: Conversation, turns: tuple[str, ...]) -> Conversation:
+    waiting = tuple(turn for turn in state.waiting if turn not in turns)
+    if state.running in turns:
+        return Conversation(waiting=waiting, whose=state.whose)
+    return replace(state, waiting=waiting) if len(waiting) != len(state.waiting) else state
+
+
+def position(state: Conversation, turn_id: str) -> int:
+    """The place of a waiting turn, 1 = next; 0 when it does not wait."""
+    return state.waiting.index(turn_id) + 1 if turn_id in state.waiting else 0
+
+
+class Conversations:
+    """The conversations that are not idle, kept up to date by being a reducer of the bus."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, Conversation] = {}
+
+    def apply(self, event: Event) -> None:
+        session_id: str | None = getattr(event, "session_id", None)
+        if session_id is None:
+            return
+        state = reduce(self.of(session_id), event)
+        if state.idle:
+            self._states.pop(session_id, None)
+        else:
+            self._states[session_id] = state
+
+    def recover(self, waiting: Mapping[str, tuple[str, ...]]) -> None:
+        """Start with the unanswered turns that were found on disk, by session, oldest first."""
+        self._states = {
+            session: Conversation(waiting=turns, whose=self.of(session).whose)
+            for session, turns in waiting.items()
+            if turns
+        }
+
+    def of(self, session_id: str) -> Conversation:
+        return self._states.get(session_id, IDLE)
+
+    def newest(self) -> Mapping[str, str]:
+        """The newest turn without an answer of every session that has one."""
+        return {session: max(filter(None, (state.running, *state.waiting))) for session, state in self._states.items()}
+
+    def busy(self) -> Mapping[str, Conversation]:
+        """Every session with a running or waiting turn."""
+        return self._states

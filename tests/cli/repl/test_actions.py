@@ -1,0 +1,193 @@
+"""Actions: what typed lines do to the session, the daemon and the screen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agentd.cli.repl.actions import Actions
+from agentd.cli.repl.link import Link
+from agentd.cli.repl.transcript import Transcript
+from agentd.serving import protocol
+from agentd.serving.client import Client
+from agentd.serving.protocol import MAX_TEXT_BYTES
+from agentd.testing.server import ScriptedServer
+from tests.builders import TIME
+from tests.recording import RecordingDisplay
+
+
+class House:
+    def __init__(self, server: ScriptedServer, link: Link, display: RecordingDisplay) -> None:
+        self.server = server
+        self.link = link
+        self.shown = display.shown
+        self.progress: list[str] = []
+        self.settled: list[tuple[str, bool]] = []
+        self.display = display
+        self.actions = Actions(
+            link, display, self.progress.append, lambda line, taken: self.settled.append((line, taken))
+        )
+
+
+@asynccontextmanager
+async def house(folder: Path) -> AsyncIterator[House]:
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Client]:
+        async with await Client.connect(folder / "s", name="test") as client:
+            yield client
+
+    async with ScriptedServer(folder / "s") as server:
+        display = RecordingDisplay()
+        link = Link(Transcript(display), display, connect)
+        await link.connect()
+        await link.follow(None)
+        yield House(server, link, display)
+        await link.close()
+
+
+async def test_commands_of_the_daemon_are_sent_as_typed_and_paths_are_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with house(tmp_path) as h:
+        for line in ("/status", "/model", "/model a.gguf", "/model none", "/good  well done"):
+            assert await h.actions.perform(line)
+        assert h.server.commands == ["/status", "/model", f"/model {tmp_path}/a.gguf", "/model none", "/good well done"]
+        assert h.shown == [f"note: done: {command}" for command in h.server.commands]
+
+
+async def test_another_session_is_followed_when_the_daemon_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        other = h.server.session("other")
+        h.server.replies["/resume other"] = protocol.CommandReply(text="going on", session=other.id)
+        await h.actions.perform("/resume other")
+        assert h.link.session == other.id
+
+
+async def test_help_names_the_commands_and_the_keys_without_asking_the_daemon(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.actions.perform("/help")
+        await h.actions.perform("/help stop")
+        assert "/quit" in h.shown[0] and "Ctrl-R" in h.shown[0]
+        assert h.shown[1].startswith("note: /stop\n") and h.server.commands == []
+
+
+@pytest.mark.parametrize("line", ["/quit", "exit", "quit", " Exit "])
+async def test_quit_ends_the_conversation(tmp_path: Path, line: str) -> None:
+    async with house(tmp_path) as h:
+        assert not await h.actions.perform(line)
+        assert await h.actions.perform("//quit") and await h.actions.perform("quit smoking?")
+        assert h.shown == ["asked: /quit"]
+
+
+async def test_the_history_is_shown_whole_as_when_a_conversation_is_opened(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.actions.perform("/history")
+        session = h.server.sessions[h.link.session]
+        for n in range(3):
+            session.history.append(protocol.Line(turn=f"t{n}", role="user", text=f"Q{n}\x1b[31m", time=TIME))
+            session.history.append(protocol.Line(turn=f"t{n}", role="assistant", text=f"A{n}", time=TIME))
+        await h.actions.perform("/history 2")
+        await h.actions.perform("/history some")
+        assert h.shown == [
+            "error: nothing was asked in this conversation yet.",
+            "remembered user: Q1",
+            "remembered assistant: A1",
+            "remembered user: Q2",
+            "remembered assistant: A2",
+            "error: /history takes a number of questions from 1 to 50, not 'some'.",
+        ]
+
+
+async def test_retry_posts_what_the_daemon_says_but_not_beside_a_running_answer(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        h.server.replies["/retry"] = protocol.CommandReply(ask="Why?")
+        await h.actions.perform("/retry")
+        await h.actions.perform("/retry")
+        assert h.shown == [
+            "asked: Why?",
+            "error: an answer is still being made; /stop ends it, and /retry asks again then.",
+        ]
+
+
+async def test_what_answers_take_is_shown_when_that_is_switched_on(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        for line in ("/usage", "/usage on", "/usage off", "/usage maybe"):
+            await h.actions.perform(line)
+        assert h.shown == [
+            "note: done: /usage",
+            "note: tokens and seconds follow each answer from now on",
+            "note: tokens and seconds are not shown any more",
+            "error: /usage takes on or off, not 'maybe'.",
+        ]
+
+
+async def test_each_line_is_settled_once_it_was_taken_or_refused(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        task = asyncio.create_task(h.link.run(), name="link")
+        for line in ("/status", "/xyz", "x" * (MAX_TEXT_BYTES + 1), "//help"):
+            await h.actions.perform(line)
+        assert [(line[:9], taken) for line, taken in h.settled] == [
+            ("/status", True),
+            ("/xyz", False),
+            ("x" * 9, False),
+        ]
+        await h.server.next_turn()
+        await h.display.until(lambda: len(h.settled) == 4)
+        assert h.settled[-1] == ("//help", True)
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_documents_are_read_with_progress_also_with_blanks_in_their_names(tmp_path: Path) -> None:
+    (tmp_path / "my notes.md").write_text("hello")
+    async with house(tmp_path) as h:
+        await h.actions.perform(f"/docs add {tmp_path}/my notes.md")
+        await h.actions.perform(f"/docs add '{tmp_path}/my notes.md' {tmp_path}/other.md")
+        assert h.shown == [
+            "note: 1 added, 0 changed, 0 removed, 0 unchanged (0 passages written)",
+            "note: 2 added, 0 changed, 0 removed, 0 unchanged (0 passages written)",
+        ]
+        assert h.progress == ["reading 1 of 1  ", "", "reading 2 of 2  ", ""]
+
+
+async def test_what_is_asked_is_answered_from_as_many_passages_as_was_said(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        task = asyncio.create_task(h.link.run(), name="link")
+        for line, documents in (("/docs none", 0), ("/docs 3", 3), ("/docs all", None)):
+            await h.actions.perform(line)
+            await h.actions.perform("Why?")
+            assert (await h.server.next_turn()).post.documents == documents
+        assert "note: questions are answered without your documents; /docs all uses them again" in h.shown
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("/xyz", "there is no command /xyz"),
+        ("/docs remove x", "/docs add PATH reads"),
+        ("/docs add", "/docs add PATH reads"),
+        ("/docs 101", "100 passages at most"),
+        ("/docs add 'x", "quote them as in a shell"),
+        ("x" * (MAX_TEXT_BYTES + 1), "a message has at most"),
+    ],
+)
+async def test_what_cannot_be_done_is_one_line_and_the_conversation_goes_on(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    async with house(tmp_path) as h:
+        assert await h.actions.perform(line)
+        [shown] = h.shown
+        assert shown.startswith("error: ") and reason in shown and "\n" not in shown
+
+
+async def test_half_a_character_in_a_message_does_not_stop_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        await h.actions.perform("a\udc80b")
+        assert h.shown == ["asked: a\ufffdb"]

@@ -1,0 +1,59 @@
+"""Completion: names, then what each command takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from agentd.cli.repl.complete import CommandCompleter
+from agentd.errors import Unreachable
+from agentd.serving.commands import COMMANDS
+
+
+async def sessions() -> list[dict[str, str]]:
+    return [
+        {"id": "00000000000000aa-00000000", "name": "holiday", "title": "Where to?"},
+        {"id": "00000000000000bb-00000000", "name": "", "title": "A rec\x1b[31mipe"},
+    ]
+
+
+async def away() -> list[dict[str, str]]:
+    raise Unreachable("nobody there")
+
+
+async def completed(text: str, source: object = sessions) -> list[str]:
+    """What the line becomes with each completion."""
+    assert callable(source)
+    completer = CommandCompleter(source)
+    found = completer.get_completions_async(Document(text), CompleteEvent(completion_requested=True))
+    return [text[: len(text) + c.start_position] + c.text async for c in found]
+
+
+async def test_names_are_completed_from_the_registry() -> None:
+    assert await completed("/") == [f"/{command.name}" for command in COMMANDS]
+    assert await completed("/re") == ["/resume", "/retry"]
+    assert await completed("/s") == ["/sessions", "/stop", "/sources", "/status"]
+    assert await completed("hello /s") == [] and await completed("//s") == []
+
+
+async def test_arguments_are_completed_as_their_command_says() -> None:
+    assert await completed("/help res") == ["/help resume"]
+    assert await completed("/usage o") == ["/usage on", "/usage off"]
+    assert await completed("/resume ") == ["/resume holiday", "/resume 00000000000000bb-00000000"]
+    assert await completed("/resume recipe") == ["/resume 00000000000000bb-00000000"]
+    assert await completed("/docs a") == ["/docs add ", "/docs all"]
+    assert await completed("/docs n") == ["/docs none"]
+    assert await completed("/stop n") == []
+
+
+async def test_paths_are_completed_and_models_are_gguf_files(tmp_path: Path) -> None:
+    for name in ("a.gguf", "a.txt"):
+        (tmp_path / name).touch()
+    assert await completed(f"/docs add {tmp_path}/a") == [f"/docs add {tmp_path}/a.gguf", f"/docs add {tmp_path}/a.txt"]
+    assert await completed(f"/model {tmp_path}/a") == [f"/model {tmp_path}/a.gguf"]
+
+
+async def test_without_a_daemon_there_are_no_sessions_to_choose_from() -> None:
+    assert await completed("/resume ", away) == []

@@ -1,0 +1,97 @@
+"""What the lines of a log mean together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentd.pending import log as pending_log
+from agentd.pending.file import header_of
+from agentd.pending.log import apply, encode_line, lines_of
+from agentd.ports.work import Entry
+from tests.builders import TIME, inbound, outbound
+
+
+def entry(*, answered: bool = True) -> Entry:
+    event = inbound()
+    return header_of(outbound(event) if answered else event).entry()
+
+
+def replayed(start: Entry, *lines: pending_log.Line) -> Entry:
+    """The entry that a start builds from these lines."""
+    log = b"".join(encode_line(line) for line in lines)
+    found = replace(start)
+    for line in lines_of(log, pending_log.event_id_of(start)):
+        apply(found, line)
+    return found
+
+
+def test_starts_alone_are_counted_in_a_row() -> None:
+    it = entry(answered=False)
+    alone, together = pending_log.started(it, alone=True), pending_log.started(it, alone=False)
+    found = replayed(it, together, alone, alone)
+    assert (found.starts, found.alone, found.running) == (3, 2, True)
+    found = replayed(it, alone, together)
+    assert (found.starts, found.alone) == (2, 0)
+    found = replayed(it, alone, pending_log.parked(it))
+    assert (found.starts, found.alone, found.running) == (1, 0, False)
+
+
+def test_the_split_is_fixed_once() -> None:
+    it = entry()
+    found = replayed(it, pending_log.sending(it, ["a", "b"]), pending_log.sending(it, ["a b"]))
+    assert found.parts == ("a", "b")
+    assert "parts" not in pending_log.sending(found, ["c"])
+
+
+def test_parts_are_confirmed_in_any_order() -> None:
+    it = entry()
+    assert replayed(it, pending_log.part(it, 1), pending_log.part(it, 0)).parts_done == 2
+
+
+def test_a_deferred_send_has_ended() -> None:
+    it = entry()
+    found = replayed(it, pending_log.sending(it, None), pending_log.deferred(it, TIME, 2, "flood"))
+    assert (found.sending, found.attempts, found.not_before, found.last_error) == (False, 2, TIME, "flood")
+    assert replayed(found, pending_log.deferred(it, None, 3, "")).not_before is None
+
+
+def test_a_deferral_that_may_have_arrived_stays_a_possible_repeat() -> None:
+    it = entry()
+    line = pending_log.deferred(it, TIME, 2, "no reply", uncertain=True)
+    found = replayed(it, pending_log.sending(it, None), line)
+    assert (found.sending, found.attempts, found.not_before, found.last_error) == (True, 2, TIME, "no reply")
+    assert replayed(found, pending_log.deferred(it, TIME, 3, "refused")).sending is False
+
+
+def test_lines_about_the_question_say_nothing_of_the_answer() -> None:
+    event = inbound()
+    question, answer = header_of(event).entry(), header_of(outbound(event)).entry()
+    assert replayed(answer, pending_log.started(question, alone=True)) == answer
+
+
+def test_one_line_holds_the_whole_state() -> None:
+    it = entry()
+    full = replace(
+        it,
+        starts=1,
+        running=True,
+        alone=1,
+        sending=True,
+        parts=("a", "b"),
+        parts_done=1,
+        attempts=3,
+        not_before=TIME,
+        last_error="x",
+        retried=TIME,
+    )
+    assert replayed(it, pending_log.state(full)) == full
+    assert replayed(it, pending_log.state(it)) == it
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"\n", b"\0\0\0", b'{"of":"x"', b"[]", b"\xff"])
+def test_rubbish_between_lines_is_passed_over(rubbish: bytes) -> None:
+    it = entry()
+    log = encode_line(pending_log.part(it, 0)) + rubbish + encode_line(pending_log.part(it, 1)) + rubbish
+    assert [line["n"] for line in lines_of(log, it.outbound_id)] == [0, 1]

@@ -1,0 +1,175 @@
+"""The door: what is refused, what is recognised, what is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agentd.bus.bus import EventBus
+from agentd.clock import SystemClock
+from agentd.errors import Busy, IdReused, NotAccepted, UsageError
+from agentd.events import OWNER, InboundEvent
+from agentd.ids import IdSource
+from agentd.serving.inbox import MAX_MESSAGE_BYTES, DurableInbox, dedupe_key
+from agentd.testing.pending import MemoryPending
+from agentd.turns.conversation import Conversations
+from tests.builders import SESSION, offer, outbound
+from tests.fakes import MemoryTurns
+
+
+class NobodyRuns:
+    async def stop(self, session_id: str) -> bool:
+        return session_id == SESSION
+
+
+class House:
+    def __init__(self, pending: MemoryPending | None = None, turns: MemoryTurns | None = None, limit: int = 3) -> None:
+        self.pending = pending or MemoryPending()
+        self.turns = turns or MemoryTurns()
+        self.conversations = Conversations()
+        self.bus = EventBus(self.pending, [self.conversations.apply])
+        self.inbox = DurableInbox(
+            bus=self.bus,
+            pending=self.pending,
+            turns=self.turns,
+            conversations=self.conversations,
+            agent=NobodyRuns(),
+            ids=IdSource(),
+            clock=SystemClock(),
+            queue_limit=limit,
+        )
+
+    async def event(self, turn_id: str) -> InboundEvent:
+        event = await self.pending.load(turn_id)
+        assert isinstance(event, InboundEvent)
+        return event
+
+
+async def test_an_accepted_message_is_on_disk_with_all_that_came_with_it() -> None:
+    house = House()
+    receipt = await house.inbox.accept(offer("hello", message_id="m1"))
+    event = await house.event(receipt.id)
+    assert (event.text, event.turn_id, event.session_id) == ("hello", receipt.id, SESSION)
+    assert not receipt.duplicate
+
+
+async def test_the_same_message_offered_twice_is_one_turn() -> None:
+    house = House()
+    first = await house.inbox.accept(offer("hello", message_id="m1"))
+    second = await house.inbox.accept(offer("hello", message_id="m1"))
+    assert (second.id, second.duplicate, second.answer) == (first.id, True, None)
+    assert len(house.pending.entries()) == 1
+
+
+async def test_offers_at_the_same_time_are_one_turn() -> None:
+    house = House()
+    receipts = await asyncio.gather(*(house.inbox.accept(offer("hello", message_id="m1")) for _ in range(10)))
+    assert len({r.id for r in receipts}) == 1
+    assert sum(not r.duplicate for r in receipts) == 1
+
+
+async def test_a_message_is_recognised_after_a_restart() -> None:
+    house = House()
+    first = await house.inbox.accept(offer("hello", message_id="m1"))
+    again = await House(house.pending.after_crash()).inbox.accept(offer("hello", message_id="m1"))
+    assert (again.id, again.duplicate) == (first.id, True)
+
+
+async def test_an_answered_message_gets_its_answer_without_a_second_turn() -> None:
+    house = House()
+    first = await house.inbox.accept(offer("hello", message_id="m1"))
+    event = await house.event(first.id)
+    answer = outbound(event)
+    await house.turns.finish([event], answer)
+    await house.pending.answer(answer)
+    for owed in (True, False):
+        again = await house.inbox.accept(offer("hello", message_id="m1"))
+        assert (again.id, again.duplicate, again.answer) == (first.id, True, answer)
+        if owed:
+            await house.pending.ack(first.id)
+    assert not house.pending.entries()
+
+
+async def test_the_same_id_with_other_content_is_an_error_before_and_after_the_answer() -> None:
+    house = House()
+    first = await house.inbox.accept(offer("hello", message_id="m1"))
+    with pytest.raises(IdReused):
+        await house.inbox.accept(offer("other", message_id="m1"))
+    event = await house.event(first.id)
+    await house.turns.finish([event], outbound(event))
+    await house.pending.answer(outbound(event))
+    with pytest.raises(IdReused):
+        await house.inbox.accept(offer("other", message_id="m1"))
+
+
+def test_the_key_of_a_message_is_its_place_and_its_id() -> None:
+    same = offer(message_id="m")
+    assert dedupe_key(same) == dedupe_key(offer("another text", message_id="m"))
+    assert dedupe_key(same) != dedupe_key(offer(message_id="n"))
+    assert dedupe_key(same) != dedupe_key(offer(message_id="m", session_id="00000000000000bb-00000000"))
+    shifted = [offer(message_id="bc", session_id="a"), offer(message_id="c", session_id="ab")]
+    assert dedupe_key(shifted[0]) != dedupe_key(shifted[1])
+
+
+async def test_a_message_that_the_disk_refuses_can_be_offered_again() -> None:
+    house = House()
+    house.pending.fail("accept", NotAccepted("the disk is full"))
+    with pytest.raises(NotAccepted, match="the disk is full"):
+        await house.inbox.accept(offer("hello", message_id="m1"))
+    receipt = await house.inbox.accept(offer("hello", message_id="m1"))
+    assert not receipt.duplicate
+
+
+async def test_an_accept_completes_when_its_caller_is_cancelled() -> None:
+    house = House()
+    task = asyncio.create_task(house.inbox.accept(offer("hello", message_id="m1")), name="accept")
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    again = await house.inbox.accept(offer("hello", message_id="m1"))
+    assert again.duplicate
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t ", "x" * (MAX_MESSAGE_BYTES + 1), "é" * (MAX_MESSAGE_BYTES // 2 + 1)])
+async def test_empty_and_too_long_messages_are_refused_with_what_to_do(text: str) -> None:
+    house = House()
+    with pytest.raises(UsageError, match=r"say something|agentd ingest FILE"):
+        await house.inbox.accept(offer(text))
+    assert not house.pending.entries()
+
+
+async def test_a_message_of_exactly_the_limit_is_accepted() -> None:
+    assert (await House().inbox.accept(offer("x" * MAX_MESSAGE_BYTES))).id
+
+
+async def test_a_full_queue_is_a_clear_refusal() -> None:
+    house = House(limit=2)
+    await house.inbox.accept(offer())
+    await house.inbox.accept(offer())
+    with pytest.raises(Busy, match="2 messages wait"):
+        await house.inbox.accept(offer())
+    await house.inbox.accept(offer(session_id="00000000000000bb-00000000"))
+
+
+async def test_a_closed_door_says_that_agentd_stops() -> None:
+    house = House()
+    house.inbox.close("SIGTERM")
+    with pytest.raises(NotAccepted, match="stopping"):
+        await house.inbox.accept(offer())
+
+
+async def test_stop_reaches_the_agent() -> None:
+    assert await House().inbox.stop(SESSION, OWNER)
+
+
+async def test_keys_of_ended_turns_do_not_pile_up() -> None:
+    house = House(limit=10_000)
+    for n in range(1200):
+        receipt = await house.inbox.accept(offer(message_id=str(n)))
+        event = await house.event(receipt.id)
+        await house.turns.finish([event], outbound(event))
+        await house.bus.publish(outbound(event))
+        await house.pending.ack(receipt.id)
+    assert len(house.inbox._unfinished) <= 1001

@@ -1,0 +1,100 @@
+"""What is thrown away in time, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agentd.clock import SystemClock
+from agentd.config import Settings
+from agentd.config.sections import DeliverySection
+from agentd.errors import StateError
+from agentd.pending import PendingDirectory
+from agentd.storage.sessions import TURNS_KEPT, Sessions
+from agentd.storage.store import Store, load_migrations
+from agentd.testing.clock import FakeClock
+from tests.builders import IDS, inbound, outbound
+from tests.house import running, status_until
+from workers.housekeeping import Housekeeping
+
+DAY = 24 * 3600.0
+
+
+class Purges:
+    """Counts the sweeps; `faults` are raised, one each."""
+
+    def __init__(self, *faults: Exception) -> None:
+        self.faults = list(faults)
+        self.turns = 0
+        self.retentions: list[timedelta] = []
+        self.swept = asyncio.Event()
+
+    async def purge_turns(self) -> int:
+        self.turns += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        self.swept.set()
+        return 1
+
+    async def purge(self, older_than: timedelta) -> int:
+        self.retentions.append(older_than)
+        return 1
+
+
+async def test_old_turns_and_old_dead_letters_go_and_young_ones_stay(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with (
+        PendingDirectory(tmp_path / "s", clock=clock) as pending,
+        Store(tmp_path / "s" / "agentd.db", load_migrations("agentd.storage")) as store,
+    ):
+        sessions = Sessions(store, IDS, clock)
+        letters = []
+        for _ in range(2):
+            asked = inbound()
+            await sessions.finish([asked], outbound(asked))
+            await pending.accept(asked)
+            await pending.bury(asked.id, "no")
+            letters.append(asked)
+            clock.advance(TURNS_KEPT.total_seconds() - DAY)
+        sweeper = Housekeeping(sessions, pending, dead_retention_days=10)
+        assert await sweeper.sweep() == (1, 1)
+        assert [letter.id for letter in await pending.dead()] == [letters[1].id]
+        assert await sessions.finished(letters[0].id) is None
+        assert await sessions.finished(letters[1].id) is not None
+
+
+async def test_without_a_retention_every_dead_letter_waits_for_a_person() -> None:
+    purges = Purges()
+    assert await Housekeeping(purges, purges, dead_retention_days=0).sweep() == (1, 0)
+    assert purges.retentions == []
+
+
+async def test_it_sweeps_after_the_start_and_again_and_again_whatever_the_disk_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    purges = Purges(StateError("the disk is full"), OSError("worse"))
+    keeper = Housekeeping(purges, purges, dead_retention_days=1, first=0, every=0)
+    with caplog.at_level(logging.WARNING):
+        task = asyncio.create_task(keeper.run(), name="housekeeping")
+        async with asyncio.timeout(10):
+            await purges.swept.wait()
+        task.cancel()
+        await asyncio.wait([task])
+    assert purges.turns >= 3 and task.cancelled()
+    assert "the disk is full" in caplog.text and "worse" in caplog.text
+
+
+async def test_the_daemon_keeps_house_by_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "s"
+    async with PendingDirectory(state, clock=FakeClock(SystemClock().now() - timedelta(days=3))) as pending:
+        asked = inbound()
+        await pending.accept(asked)
+        await pending.bury(asked.id, "no")
+    monkeypatch.setattr("workers.housekeeping.FIRST_SECONDS", 0.0)
+    settings = Settings(delivery=DeliverySection(dead_retention_days=2))
+    async with running(state, settings=settings) as house, house.client() as client:
+        await status_until(client, "pending", dead=0)

@@ -1,0 +1,54 @@
+"""Keeps channels running: a channel that crashes is started again in place, with back-off, and its state is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Literal
+
+from agentd.events import ChannelStateChanged
+from agentd.host.secrets import masked
+from agentd.ids import IdSource
+from agentd.ports.bus import Bus
+from agentd.ports.channels import Channel, Inbox
+from agentd.ports.clock import Clock
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, LAST_WAIT = 1.0, 300.0
+"""Seconds before a crashed channel is started again; they double in between."""
+STEADY = 300.0
+"""A channel that ran for so many seconds starts again with the first wait."""
+
+
+class ChannelSupervisor:
+    """Runs channels; a channel may publish finer states of its own meanwhile."""
+
+    def __init__(self, bus: Bus, ids: IdSource, clock: Clock) -> None:
+        self._bus = bus
+        self._ids = ids
+        self._clock = clock
+
+    async def run(self, channel: Channel, inbox: Inbox) -> None:
+        """Run one channel until cancelled."""
+        wait = FIRST_WAIT
+        while True:
+            started = self._clock.monotonic()
+            await self._tell(channel.name, "connected")
+            try:
+                await channel.run(inbox)
+                reason = "it ended by itself"
+            except Exception as error:
+                log.exception("channel %s crashed", channel.name)
+                reason = masked(str(error)) or type(error).__name__
+            if self._clock.monotonic() - started > STEADY:
+                wait = FIRST_WAIT
+            await self._tell(channel.name, "down", f"{reason}; again in {wait:g} s")
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LAST_WAIT)
+
+    async def _tell(self, name: str, state: Literal["connected", "down"], reason: str = "") -> None:
+        changed = ChannelStateChanged(
+            id=self._ids.next(), time=self._clock.now(), channel=name, state=state, reason=reason
+        )
+        await self._bus.publish(changed)
