@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentd import config
 from agentd.cli import path_option
+from agentd.cli.say import warn
 from agentd.errors import ConfigError, ModelError, StateError
 from agentd.host import paths
 from agentd.text.characters import whole
@@ -50,7 +51,16 @@ def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
         overrides["model.path"] = str(path if getattr(options, "had_daemon", False) else _checked_model(path))
     file = paths.config_file(os.environ, options.config)
     settings = config.load(os.environ, config=file, overrides=overrides, channels=_channel_problems)
+    _warn_once(options, settings.warning)
     return settings, _no_file(paths.state_dir(os.environ, options.state_dir))
+
+
+def _warn_once(options: argparse.Namespace, words: str) -> None:
+    """These options may be loaded again, for another connection."""
+    told: set[str] = vars(options).setdefault("told", set())
+    if words and words not in told:
+        told.add(words)
+        warn(f"agentd: {words}")
 
 
 def _channel_problems(settings: config.Settings) -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import stat
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -60,6 +64,21 @@ def said_aloud(key: Key, *, keeps: bool) -> str:
         f"--set {name}: everybody on this machine can read the command line, and this is a secret; give it in the"
         f" environment ({variable(key)}) or in the configuration file{place}."
     )
+
+
+def read_by_others(file: Path) -> str:
+    """What is wrong with the file of a secret if everybody on the machine can read it, else ""."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ""
+    if not found.st_mode & stat.S_IROTH:
+        return ""
+    ours = found.st_uid == os.geteuid()
+    advice = (
+        f"`chmod 600 {shlex.quote(str(file))}`" if ours else "move it to a place of its own (docs/configuration.md)"
+    )
+    return f"everybody on this machine can read {file}, and a secret stands in it; {advice}."
 
 
 def config_error(problems: Iterable[str]) -> ConfigError:

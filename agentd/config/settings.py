@@ -7,7 +7,7 @@ that it came from. A channel's own settings lie under `[channels.NAME]`; see `ta
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from agentd.config.layers import (
     read_file,
     read_overrides,
 )
-from agentd.config.problems import config_error, explained, place_of, said_aloud
+from agentd.config.problems import config_error, explained, place_of, read_by_others, said_aloud
 from agentd.config.sections import (
     AgentSection,
     DaemonSection,
@@ -63,6 +63,7 @@ class Settings(BaseSettings):
 
     _origins: dict[Key, str] = PrivateAttr(default_factory=dict)
     _credentials: str | None = PrivateAttr(default=None)
+    _warning: str = PrivateAttr(default="")
 
     @property
     def given(self) -> Mapping[Key, str]:
@@ -73,6 +74,11 @@ class Settings(BaseSettings):
     def credentials(self) -> str | None:
         """The directory of the credentials that systemd hands to this process."""
         return self._credentials
+
+    @property
+    def warning(self) -> str:
+        """What people should know of the configuration file, "" if nothing is wrong with it."""
+        return self._warning
 
     @classmethod
     def settings_customise_sources(
@@ -133,6 +139,7 @@ def load(
         layers.append(read_file(config, keys))
         bases.append(lambda: config.absolute().parent)
     problems = [problem for layer in reversed(layers) for problem in layer.problems]
+    warning = read_by_others(config) if config is not None and _holds_secret(layers[-1]) else ""
     _cover(layers)
     found = {key: given.origin for key, given in merged(layers).items()}
     try:
@@ -142,6 +149,7 @@ def load(
         settings = _channels_alone(layers)
     settings._origins.update(found)
     settings._credentials = environ.get(CREDENTIALS) or None
+    settings._warning = warning
     problems += _said_aloud(layers[0])
     if problems:
         raise config_error([*problems, *channels(settings)])
@@ -187,18 +195,25 @@ def _channels_alone(layers: Sequence[Layer]) -> Settings:
 
 def _said_aloud(options: Layer) -> list[str]:
     """The secrets among the options; those that only a channel declares are found with its table."""
-    secrets = {known.key for known in known_keys() if known.secret}
-    return [
-        said_aloud(given.key, keeps=given.key in secrets)
-        for given in options.given
-        if (given.key in secrets and isinstance(given.value, str) and given.value)
-        or (given.key[0] == OPEN_SECTION and _looks_secret(given))
-    ]
+    secrets = _secret_keys()
+    return [said_aloud(given.key, keeps=given.key in secrets) for given in options.given if _is_secret(given, secrets)]
 
 
-def _looks_secret(given: Given) -> bool:
+def _holds_secret(file: Layer) -> bool:
+    """Whether a secret stands in the file itself; where one is kept is no secret."""
+    secrets = _secret_keys()
+    return any(_is_secret(given, secrets) and not _is_place({given.key[-1]: given.value}) for given in file.given)
+
+
+def _secret_keys() -> frozenset[Key]:
+    return frozenset(known.key for known in known_keys() if known.secret)
+
+
+def _is_secret(given: Given, secrets: Collection[Key]) -> bool:
     value: Any = given.value
-    return not _is_place(value) and Secrets(None).visible(given.key[2:], value) != value
+    if given.key[0] == OPEN_SECTION:
+        return not _is_place(value) and Secrets(None).visible(given.key[2:], value) != value
+    return given.key in secrets and isinstance(value, str) and value != ""
 
 
 def with_secrets(settings: Settings) -> Settings:

@@ -61,15 +61,17 @@ def note(secret: str) -> None:
 
 
 def cleaned(secret: str, name: str = "") -> str:
-    """Without blanks and line ends around it; `ValueError`, which does not tell it, if no header can carry the rest.
+    """Without blanks and line ends around it; `ValueError` if no header can carry the rest.
+
+    The error tells nothing of the secret and not how long it is.
 
     What is called a password need not be ASCII: it goes into no header as it is.
     """
     text = secret.strip().strip("\ufeff").strip()
+    if "\n" in text or "\r" in text:
+        raise ValueError("has more than one line; copy it again, alone and as one line")
     wide = _PASSWORD.search(name.lower()) is not None
     for n, character in enumerate(text, start=1):
         if not character.isprintable() or not (wide or character.isascii()):
-            raise ValueError(
-                f"has a character that no header can carry, at place {n} of {len(text)}; copy it again, alone"
-            )
+            raise ValueError(f"has a character that no header can carry, at place {n}; copy it again, alone")
     return text

@@ -43,6 +43,59 @@ def test_of_a_key_that_is_set_twice_the_last_one_holds() -> None:
     assert load_settings(given)[0].agent.concurrency == 5
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[model.remote]\napi_key = "sk-4711"\n',
+        '[channels.x]\ntoken = "12345:abc"\n',
+        "[channels.x.login]\npassword = 'abc'\n",
+        '[channels.x]\nplace = "https://bob:abc@127.0.0.1/"\n',
+    ],
+)
+def test_a_file_with_a_secret_that_others_can_read_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    file = tmp_path / "my config.toml"
+    file.write_text(text)
+    file.chmod(0o644)
+    given = options(config=file)
+    assert load_settings(given) == load_settings(given)
+    assert capsys.readouterr().err.count(f"chmod 600 '{file}'") == 1
+    file.chmod(0o640)
+    load_settings(options(config=file))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[agent]\nconcurrency = 3\n",
+        '[model.remote]\napi_key = { file = "/a/key" }\n',
+        '[model.remote]\napi_key = ""\n',
+        '[channels.x]\ntoken = { credential = "key" }\nname = "owls"\n',
+    ],
+)
+def test_a_file_without_a_secret_may_be_read_by_everybody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    file.chmod(0o644)
+    load_settings(options(config=file))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_secret_that_the_environment_gives_instead_is_still_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[model.remote]\napi_key = "sk-4711"\n')
+    file.chmod(0o644)
+    monkeypatch.setenv("AGENTD_MODEL__REMOTE__API_KEY", '{"file": "/a/key"}')
+    load_settings(options(config=file))
+    assert f"chmod 600 {file}" in capsys.readouterr().err
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         load_settings(options(config=tmp_path / "nowhere"))

@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
         ".": "cannot be read: Is a directory",
         "pipe": "is not a file",
         "empty": "is empty",
-        "lines": "has a character that no header can carry, at place 8 of 15",
+        "lines": "has more than one line",
         "bytes": "is not a text in UTF-8",
         "large": "is too large for a key",
     }.items():

@@ -103,7 +103,7 @@ def test_blanks_and_line_ends_around_a_key_are_dropped(around: str) -> None:
     assert RemoteSection.model_validate({"api_key": around}).api_key is None
 
 
-@pytest.mark.parametrize("inside", ["\r", "\n", "\u200b", "é", "\x00", "\udc80"])
+@pytest.mark.parametrize("inside", ["\u200b", "é", "\x00", "\udc80"])
 def test_a_key_that_no_header_can_carry_is_refused_without_being_told(inside: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load({"AGENTD_MODEL__REMOTE__API_KEY": f"sk-SEC{inside}RET"})

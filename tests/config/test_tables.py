@@ -93,9 +93,8 @@ def test_what_a_channel_calls_a_key_is_cleaned_if_it_declares_nothing(file: Path
     table = channel_table(load({}, config=file), "x", None)
     assert table == {"hook": "a", "nested": {"password": "p", "host": "h\n"}}
     (problem,) = table_problems(load({"AGENTD_CHANNELS__X__SIGNING": "sec\nret"}, config=file), "x", None)
-    assert (
-        problem.startswith("AGENTD_CHANNELS__X__SIGNING: channels.x.signing: has a character") and "ret" not in problem
-    )
+    told = "AGENTD_CHANNELS__X__SIGNING: channels.x.signing: has more than one line"
+    assert problem.startswith(told) and "ret" not in problem
 
 
 class Deep(BaseModel):
