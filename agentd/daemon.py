@@ -61,7 +61,7 @@ from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
 from agentd.turns.preparation import Preparation
 from agentd.turns.summary import BackgroundSummaries
-from agentd.turns.turn import Turns, TurnSettings
+from agentd.turns.turn import TurnRunner, TurnSettings
 
 log = logging.getLogger(__name__)
 
@@ -357,7 +357,7 @@ class _House:
 
     def _build(self, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
         settings = self.settings
-        turns = Turns(
+        turns = TurnRunner(
             preparation=Preparation(
                 self.search,
                 self.ingest,

@@ -27,7 +27,7 @@ from agentd.ports.conversation import Conversation
 from agentd.ports.work import Pending, Progress, WorkList
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import Ready
-from agentd.turns.turn import Turn, Turns
+from agentd.turns.turn import Turn, TurnRunner
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class AgentWorker:
         pending: _Work,
         conversations: Conversations,
         sessions: _Ended,
-        turns: Turns,
+        turns: TurnRunner,
         ids: IdSource,
         clock: Clock,
         concurrency: int,

@@ -99,7 +99,7 @@ class _NoAnswer(Exception):
 class Turn:
     """A turn while it runs. Cancelling `run` stops it; what was said until then is in `interrupted`."""
 
-    def __init__(self, runner: Turns, inbound: InboundEvent, attempt: int) -> None:
+    def __init__(self, runner: TurnRunner, inbound: InboundEvent, attempt: int) -> None:
         self._runner = runner
         self._inbound = inbound
         self._attempt = attempt
@@ -454,7 +454,7 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turns:
+class TurnRunner:
     """What every turn uses; `model` gives the model that is chosen at the moment.
 
     `tools` are offered to models that can call them. Without `summaries`, what has no room in a prompt is left out.

@@ -29,7 +29,7 @@ from agentd.storage.store import Store, load_migrations
 from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
-from agentd.turns.turn import Turns, TurnSettings
+from agentd.turns.turn import TurnRunner, TurnSettings
 from tests.builders import inbound
 from tests.fakes import ListedDocuments, prepared_from
 from tests.pending_script import ASIDE, start_up
@@ -81,7 +81,7 @@ class House:
         self.bus = EventBus(pending, [self.conversations.apply])
         ids, clock = IdSource(), SystemClock()
         sessions, model = Sessions(store, ids, clock), ScriptedModel()
-        turns = Turns(
+        turns = TurnRunner(
             preparation=prepared_from(ListedDocuments(), sessions),
             model=lambda: model,
             sessions=sessions,

@@ -44,7 +44,7 @@ from agentd.testing.model import ScriptedModel, calls, failing, in_turn, questio
 from agentd.testing.pending import MemoryPending
 from agentd.tools.execution import ToolLimits
 from agentd.tools.registry import built_in
-from agentd.turns.turn import Turns, TurnSettings
+from agentd.turns.turn import TurnRunner, TurnSettings
 from tests.builders import inbound, passage
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 
@@ -71,7 +71,7 @@ class House:
             instructions=instructions,
         )
         documents = documents or ListedDocuments()
-        self.runner = Turns(
+        self.runner = TurnRunner(
             preparation=prepared_from(documents, self.turns),
             model=lambda: model,
             sessions=self.turns,

@@ -17,7 +17,7 @@ from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
-from agentd.turns.turn import Turns, TurnSettings
+from agentd.turns.turn import TurnRunner, TurnSettings
 from tests.builders import inbound
 from tests.daemons import DEADLINE, DaemonProcess
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
@@ -86,7 +86,7 @@ class House:
     def __init__(self, model: LlamaModel) -> None:
         self.events: list[Event] = []
         documents = ListedDocuments()
-        self.turns = Turns(
+        self.turns = TurnRunner(
             preparation=prepared_from(documents, MemoryTurns()),
             model=lambda: model,
             sessions=MemoryTurns(),

@@ -27,7 +27,7 @@ from agentd.ports.generation import Limits, Sampling, TextDelta
 from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.turns.conversation import Conversations
-from agentd.turns.turn import Turns, TurnSettings
+from agentd.turns.turn import TurnRunner, TurnSettings
 from tests.builders import SESSION, address, inbound, outbound
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from workers import agent as agent_module
@@ -47,7 +47,7 @@ class House:
         self.changed = asyncio.Event()
         self.bus = EventBus(self.pending, [self.conversations.apply, self.saw])
         ids, clock = IdSource(), SystemClock()
-        runner = Turns(
+        runner = TurnRunner(
             preparation=prepared_from(ListedDocuments(), self.turns),
             model=lambda: self.model,
             sessions=self.turns,
