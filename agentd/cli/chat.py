@@ -75,10 +75,10 @@ def suits_prompt(environ: Mapping[str, str], stdin: TextIO, stdout: TextIO) -> b
 
 def own_documents() -> list[Path]:
     """The pages about agentd itself, the first documents of an empty state directory; its reports lie deeper."""
-    for folder in (Path(agentd.__file__).parent.parent / "docs", Path(agentd.__file__).parent / "docs"):
-        if pages := sorted(folder.glob("*.md")):
-            return pages
-    return []
+    package = Path(agentd.__file__).parent
+    if pages := sorted((package.parent / "docs").glob("*.md")):
+        return [*pages, *package.parent.glob("README.md")]
+    return sorted((package / "docs").glob("*.md"))
 
 
 def may_offer(declined: Path) -> bool:
