@@ -242,6 +242,8 @@ class AgentWorker:
             return
         if not isinstance(inbound, InboundEvent):
             return
+        if turn_id in self._recovered:  # nobody in this life was told the question yet
+            self._bus.announce(inbound)
         if alone and self._pending.entries()[turn_id].alone >= MAX_ALONE:
             await self._put_aside(inbound)
             return

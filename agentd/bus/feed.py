@@ -87,7 +87,7 @@ class LiveFeed:
             session.add(Numbered(n=self._n, event=event))
 
     def questions(self, session_id: str) -> tuple[InboundEvent, ...]:
-        """The questions of a session that are not answered yet, oldest first, as far as they came in this life."""
+        """The questions of a session that are not answered yet, oldest first: those that came or began in this life."""
         session = self._sessions.get(session_id)
         return tuple(session.questions.values()) if session else ()
 

@@ -263,6 +263,21 @@ async def test_a_turn_that_died_alone_waits_until_the_others_are_served_and_runs
     assert house.answers()[3:] == ["suspect", "later"]
 
 
+@pytest.mark.parametrize("ran", [False, True])
+async def test_who_follows_a_session_is_told_the_question_that_an_earlier_process_left(ran: bool) -> None:
+    pending = MemoryPending()
+    event = inbound("left by a kill")
+    await pending.accept(event)
+    if ran:
+        await pending.started(event.id, alone=False)
+    house = House(pending.after_crash())
+    async with house.running():
+        await house.until(lambda: bool(house.of(TurnFinished)))
+    told = [type(e) for e in house.events if isinstance(e, InboundEvent | TurnStarted | OutboundEvent)]
+    assert told == [InboundEvent, TurnStarted, OutboundEvent]
+    assert house.answers() == ["left by a kill"]
+
+
 async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
     pending = MemoryPending()
     suspect = inbound("suspect")
