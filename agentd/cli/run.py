@@ -64,6 +64,8 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
 
     def ready() -> None:
         _tell(ready_line)
+        if sys.stdout is not None and sys.stdout.isatty():
+            _tell("To talk to it, type `agentd chat` in another terminal. Ctrl-C here stops it.")
         notifier.ready(ready_line)
 
     signals.follow(asked)
