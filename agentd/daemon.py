@@ -60,7 +60,6 @@ from agentd.storage.store import Store, load_migrations
 from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
 from agentd.turns.preparation import Preparation
-from agentd.turns.summary import BackgroundSummaries
 from agentd.turns.turn import TurnRunner, TurnSettings
 
 log = logging.getLogger(__name__)
@@ -72,6 +71,7 @@ DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
 WARMER = "workers.warm:Warmer"
 CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
 HOUSEKEEPING = "workers.housekeeping:Housekeeping"
+SUMMARIES = "workers.summaries:BackgroundSummaries"
 
 HEALTH_SECONDS = 10.0
 CLOSING_SHARE = 0.2
@@ -262,7 +262,7 @@ class _House:
 
     model: FailoverModel
     extractive: ExtractiveModel
-    summaries: BackgroundSummaries
+    summaries: Any
     control: DaemonControl
     doors: Mapping[str, Door]
     stores: Sequence[Store]
@@ -336,7 +336,7 @@ class _House:
         )
         stack.push_async_callback(house.model.close)
         turn = turn_settings(settings)
-        house.summaries = BackgroundSummaries(
+        house.summaries = load(SUMMARIES)(
             store, sessions, lambda: house.model, clock, budget=turn.prompt_tokens, limits=turn.limits
         )
         house._build(state_dir, channels, in_process)

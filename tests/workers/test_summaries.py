@@ -17,9 +17,9 @@ from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
 from agentd.testing.model import ScriptedModel, says
-from agentd.turns.summary import LONGEST, SESSIONS, BackgroundSummaries
 from agentd.turns.window import Summaries
 from tests.builders import inbound, outbound
+from workers.summaries import LONGEST, SESSIONS, BackgroundSummaries
 
 
 class House:
