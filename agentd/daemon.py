@@ -28,7 +28,7 @@ from agentd.config import (
 )
 from agentd.delivery import Policy
 from agentd.errors import AgentdError, ConfigError
-from agentd.events import Delivered, DurableEvent, InboundEvent, ModelStateChanged
+from agentd.events import DurableEvent, InboundEvent, ModelStateChanged
 from agentd.host.lock import StateLock
 from agentd.host.peers import Peer, peer
 from agentd.host.threads import share
@@ -57,6 +57,7 @@ from agentd.status.usage import UsageTotals
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.summaries import Summaries
 from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
 from agentd.turns.preparation import Preparation
@@ -72,6 +73,7 @@ WARMER = "workers.warm:Warmer"
 CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
 HOUSEKEEPING = "workers.housekeeping:Housekeeping"
 SUMMARIES = "workers.summaries:BackgroundSummaries"
+UNREAD = "workers.unread:UnreadMarks"
 
 HEALTH_SECONDS = 10.0
 CLOSING_SHARE = 0.2
@@ -337,7 +339,7 @@ class _House:
         stack.push_async_callback(house.model.close)
         turn = turn_settings(settings)
         house.summaries = load(SUMMARIES)(
-            store, sessions, lambda: house.model, clock, budget=turn.prompt_tokens, limits=turn.limits
+            Summaries(store, clock), sessions, house.model, budget=turn.prompt_tokens, limits=turn.limits
         )
         house._build(state_dir, channels, in_process)
         house.control = DaemonControl(
@@ -395,6 +397,7 @@ class _House:
             policy=delivery_policy(settings),
             leave_others=in_process,
         )
+        self.unread = load(UNREAD)(self.bus, self.sessions)
         self.warmer = load(WARMER)(self.bus, self.model, lambda tools: turns.constant(tools=tools))
         self.inbox = DurableInbox(
             bus=self.bus,
@@ -482,7 +485,7 @@ class _House:
         """Workers first, then channels, so that nobody takes in what nobody answers."""
         return [
             asyncio.create_task(self.delivery.run(), name="delivery worker"),
-            asyncio.create_task(self._mark_unread(), name="marker of unread answers"),
+            asyncio.create_task(self.unread.run(), name="marker of unread answers"),
             asyncio.create_task(self.agent.run(), name="agent worker"),
             asyncio.create_task(self.housekeeping.run(), name="housekeeping"),
             asyncio.create_task(self.summaries.run(), name="summaries"),
@@ -492,12 +495,6 @@ class _House:
                 for name, channel in self.channels.items()
             ),
         ]
-
-    async def _mark_unread(self) -> None:
-        """What nobody was there to take is unread in the history."""
-        async for event in self.bus.subscribe(Delivered, name="unread marks", size=1024):
-            if isinstance(event, Delivered) and event.how == "history":
-                await self.sessions.mark_unread(event.turn_id)
 
     async def drain(self, grace: float, fast: asyncio.Event) -> None:
         """Take nothing in; let what runs end, for `grace` seconds or until `fast`."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
-from agentd.ports.sessions import SessionInfo, StoredMessage
+from agentd.ports.sessions import History, SessionInfo, StoredMessage
 from agentd.turns.preparation import Preparation
-from agentd.turns.window import History
 from tests.builders import TIME
 
 

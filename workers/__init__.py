@@ -1,1 +1,1 @@
-"""Long-running consumers of events: agent (answers), delivery (sends)."""
+"""Long-running consumers of events: agent (answers), delivery (sends), and what goes on in the background."""

@@ -1,30 +1,25 @@
-"""Summaries of what no longer fits into prompts: made in the background, kept in `agentd.db`, the messages beside them.
+"""Makes, in the background, the summaries of what no longer fits into prompts.
 
-A summary takes in the earlier one. Where the model writes none, or fails, prompts go without.
+A summary takes in the earlier one. If the model writes none, or fails, prompts go without.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from datetime import UTC
 
-from agentd.errors import AgentdError, ModelError, NotFound, TimedOut
-from agentd.ids import NO_ID
-from agentd.ports.clock import Clock
+from agentd.errors import AgentdError, ModelError, TimedOut
 from agentd.ports.generation import Finish, Limits, Message, ModelRequest, Restarted, Sampling, TextDelta, TextPart
 from agentd.ports.models import Bounded, ChatModel, Writer
-from agentd.ports.sessions import StoredMessage
-from agentd.storage.store import Store, as_text
+from agentd.ports.sessions import History, StoredMessage, Summary
+from agentd.storage.summaries import Summaries
 from agentd.text.plain import plain, shortened
 from agentd.text.untrusted import fenced, new_mark
 from agentd.turns.prompt import BEFORE_SUMMARY, turns_of
-from agentd.turns.window import HISTORY_LINES, PLENTY, History, room
+from agentd.turns.window import HISTORY_LINES, PLENTY, room
 
 log = logging.getLogger(__name__)
 
@@ -45,45 +40,24 @@ LONGEST = 4000
 SAMPLING = Sampling(temperature=0.2, max_tokens=400)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """What was said in a session up to the turn `through`."""
-
-    text: str
-    through: str
-
-
-NONE = Summary(text="", through=NO_ID)
-
-
 class BackgroundSummaries:
-    """Implements `window.Summaries`. One summary is made at a time, while `run` runs.
+    """Implements `ports.Summaries` over those that are `kept`. One summary is made at a time, while `run` runs.
 
-    `budget` is what a prompt may take, in tokens, where the model's context is not known.
+    `budget` is what a prompt may take, in tokens, if the model's context is not known.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        history: History,
-        model: Callable[[], ChatModel],
-        clock: Clock,
-        *,
-        budget: int,
-        limits: Limits,
-    ) -> None:
-        self._store = store
+    def __init__(self, kept: Summaries, history: History, model: ChatModel, *, budget: int, limits: Limits) -> None:
+        self._kept = kept
         self._history = history
         self._model = model
-        self._clock = clock
         self._budget = budget
         self._limits = limits
         self._wanted: OrderedDict[str, str] = OrderedDict()
         self._wake = asyncio.Event()
 
-    async def of(self, session_id: str) -> str:
-        """The newest summary; "" where there is none."""
-        return (await self._read(session_id)).text
+    async def of(self, session_id: str) -> Summary:
+        """See `ports.Summaries`."""
+        return await self._kept.of(session_id)
 
     def wanted(self, session_id: str, before: str) -> None:
         """What was said before the turn `before` no longer fits; never waits."""
@@ -106,17 +80,17 @@ class BackgroundSummaries:
             await self._wake.wait()
 
     async def _renew(self, session_id: str, before: str) -> None:
-        model = self._model()
+        model = self._model
         if not (isinstance(model, Writer) and model.writes):
             return
-        earlier = await self._read(session_id)
+        earlier = await self._kept.of(session_id)
         lines = await self._history.context(session_id, limit=HISTORY_LINES)
         said = [line for line in lines if earlier.through < line.turn_id < before]
         if not said:
             return
         request = await self._request(model, session_id, earlier.text, said)
         text = await self._written(model, request)
-        await self._keep(session_id, Summary(text=text, through=said[-1].turn_id), model.name)
+        await self._kept.keep(session_id, Summary(text=text, through=said[-1].turn_id), model.name)
 
     async def _request(
         self, model: ChatModel, session_id: str, earlier: str, said: Sequence[StoredMessage]
@@ -161,26 +135,6 @@ class BackgroundSummaries:
         if not (text := plain(text).strip()):
             raise ModelError(f"{model.name} wrote an empty summary.")
         return text[:LONGEST]
-
-    async def _read(self, session_id: str) -> Summary:
-        def read(db: sqlite3.Connection) -> Summary:
-            row = db.execute("SELECT text, through FROM summaries WHERE session_id = ?", (session_id,)).fetchone()
-            return NONE if row is None else Summary(text=as_text(row[0]), through=as_text(row[1]))
-
-        return await self._store.read(read)
-
-    async def _keep(self, session_id: str, summary: Summary, model: str) -> None:
-        now = self._clock.now().astimezone(UTC).isoformat(timespec="microseconds")
-
-        def write(db: sqlite3.Connection) -> None:
-            if db.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone() is None:
-                raise NotFound("the session was deleted meanwhile.")
-            db.execute(
-                "INSERT OR REPLACE INTO summaries (session_id, through, text, model, time) VALUES (?, ?, ?, ?, ?)",
-                (session_id, summary.through, summary.text, model, now),
-            )
-
-        await self._store.write(write)
 
 
 async def _stream(model: ChatModel, request: ModelRequest) -> str:

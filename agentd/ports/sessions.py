@@ -49,3 +49,29 @@ class SessionView(Protocol):
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Somebody has seen the session up to its newest message."""
         ...
+
+
+class History(Protocol):
+    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
+        """The newest `limit` messages in their order, for a prompt; empty if the session is gone."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What was said in a session up to the turn `through`."""
+
+    text: str
+    through: str
+
+
+class Summaries(Protocol):
+    """What was said before the history that a prompt has room for."""
+
+    async def of(self, session_id: str) -> Summary:
+        """The newest summary; an empty one if there is none."""
+        ...
+
+    def wanted(self, session_id: str, before: str) -> None:
+        """What was said before the turn `before` no longer fits: make a summary of it when there is time."""
+        ...

@@ -16,8 +16,7 @@ from agentd.evidence.questions import asks_for_facts, wants_documents
 from agentd.evidence.smalltalk import lacks_topic
 from agentd.ports.documents import Counted, Documents
 from agentd.ports.models import ChatModel, Citer, Pace, Paced, Writer
-from agentd.ports.sessions import StoredMessage
-from agentd.turns.window import History
+from agentd.ports.sessions import History, StoredMessage
 
 SHARE = 0.6
 """Of the time to the first text, what documents may take: the rest is for the question, the search and bad luck."""

@@ -50,6 +50,7 @@ from agentd.ports.generation import (
     Usage,
 )
 from agentd.ports.models import Bounded, ChatModel, Citer, ToolUser, Writer
+from agentd.ports.sessions import History, Summaries
 from agentd.text.characters import whole
 from agentd.tools.calls import CallAssembler, foreign
 from agentd.tools.execution import Execution, ToolLimits
@@ -61,7 +62,7 @@ from agentd.turns.account import Account
 from agentd.turns.citations import check_citations, quoted, without_marks
 from agentd.turns.preparation import Preparation, Prepared
 from agentd.turns.telling import Telling
-from agentd.turns.window import NO_MEMORY, History, Memory, Summaries, Window
+from agentd.turns.window import NO_MEMORY, Memory, Window
 
 log = logging.getLogger(__name__)
 

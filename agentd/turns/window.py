@@ -7,13 +7,12 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from agentd.errors import ModelError, PromptTooLong
 from agentd.evidence.passages import estimate_tokens, render_passage
 from agentd.ports.generation import Message, ModelRequest, PassagePart, TextPart, ToolCallPart, ToolResultPart
 from agentd.ports.models import ChatModel
-from agentd.ports.sessions import StoredMessage
+from agentd.ports.sessions import History, StoredMessage, Summaries
 from agentd.text.plain import shortened
 from agentd.text.untrusted import fenced
 from agentd.turns.prompt import Cuts, Draft, fit_history, fit_passages
@@ -56,22 +55,6 @@ def room(context: int | None, *, answer: int, otherwise: int) -> Room:
         return Room(prompt=otherwise, answer=answer, most=None)
     answer = min(answer, context // 2)
     return Room(prompt=max(0, context - answer - RESERVE), answer=answer, most=max(0, context - RESERVE))
-
-
-class History(Protocol):
-    async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]: ...
-
-
-class Summaries(Protocol):
-    """What was said before the history that a prompt has room for."""
-
-    async def of(self, session_id: str) -> str:
-        """The newest summary; "" where there is none."""
-        ...
-
-    def wanted(self, session_id: str, before: str) -> None:
-        """What was said before the turn `before` no longer fits: make a summary of it when there is time."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +103,7 @@ class Window:
         """The first request: the question and its passages after the history, which is cut before the passages are."""
         session_id = self._request.session_id
         history = await self._memory.history.context(session_id, limit=HISTORY_LINES)
-        summary = await self._memory.summaries.of(session_id) if self._memory.summaries else ""
+        summary = (await self._memory.summaries.of(session_id)).text if self._memory.summaries else ""
         self._whole = self._draft = replace(draft, history=history, summary=summary)
         await self._cut()
         self._draft = await fit_passages(self._draft, self._count, budget=self._room.prompt)

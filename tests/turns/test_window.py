@@ -12,7 +12,7 @@ import pytest
 from agentd.errors import ModelError, PromptTooLong, TimedOut
 from agentd.models.llama.model import LlamaModel
 from agentd.ports.generation import Message, ModelRequest, Sampling, TextPart, ToolCallPart, ToolResultPart, Usage
-from agentd.ports.sessions import StoredMessage
+from agentd.ports.sessions import StoredMessage, Summary
 from agentd.testing.gguf import write_random_model
 from agentd.testing.model import ScriptedModel, results_of
 from agentd.turns.prompt import BEFORE_SUMMARY, Draft
@@ -37,8 +37,8 @@ class Kept:
     async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
         return self.lines[-limit:]
 
-    async def of(self, session_id: str) -> str:
-        return self.summary
+    async def of(self, session_id: str) -> Summary:
+        return Summary(text=self.summary, through="t000")
 
     def wanted(self, session_id: str, before: str) -> None:
         self.asked.append((session_id, before))

@@ -12,25 +12,25 @@ import pytest
 from agentd.errors import ModelError
 from agentd.events import OWNER, Address, InboundEvent
 from agentd.ids import IdSource
+from agentd.ports import sessions as ports
 from agentd.ports.generation import Delta, Finish, Limits, ModelRequest, Restarted, TextDelta, TextPart
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.summaries import Summaries
 from agentd.testing.clock import FakeClock
 from agentd.testing.model import ScriptedModel, says
-from agentd.turns.window import Summaries
 from tests.builders import inbound, outbound
 from workers.summaries import LONGEST, SESSIONS, BackgroundSummaries
 
 
 class House:
     def __init__(self, store: Store, model: ScriptedModel, budget: int, limits: Limits) -> None:
-        self.store = store
         self.model = model
         self.sessions = Sessions(store, IdSource(), FakeClock())
         self.summaries = BackgroundSummaries(
-            store, self.sessions, lambda: self.model, FakeClock(), budget=budget, limits=limits
+            Summaries(store, FakeClock()), self.sessions, model, budget=budget, limits=limits
         )
-        port: Summaries = self.summaries
+        port: ports.Summaries = self.summaries
         assert port is self.summaries
 
     async def talk(self, *questions: str, session: str = "") -> tuple[str, list[str]]:
@@ -45,14 +45,17 @@ class House:
 
     async def renewed(self, session: str, before: str) -> str:
         """The summary that follows from what was wanted."""
-        old = await self.summaries.of(session)
+        old = await self.text(session)
         self.summaries.wanted(session, before)
 
         async def changed() -> bool:
-            return await self.summaries.of(session) != old
+            return await self.text(session) != old
 
         await until(changed)
-        return await self.summaries.of(session)
+        return await self.text(session)
+
+    async def text(self, session: str) -> str:
+        return (await self.summaries.of(session)).text
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -94,7 +97,7 @@ def said_to(request: ModelRequest) -> str:
 async def test_what_was_said_before_the_cut_is_summarised(tmp_path: Path) -> None:
     async with house(tmp_path, ScriptedModel(lambda request: says("They met."), writes=True)) as it:
         session, turns = await it.talk("one", "two", "three")
-        assert await it.summaries.of(session) == ""
+        assert await it.text(session) == ""
         assert await it.renewed(session, turns[2]) == "They met."
         [request] = it.model.requests
         assert "user: one\n\nassistant: answer to one\n\nuser: two" in said_to(request) and "three" not in said_to(
@@ -133,19 +136,29 @@ async def test_nothing_new_needs_no_new_summary(tmp_path: Path) -> None:
 
 
 async def test_a_model_that_only_answers_is_not_asked(tmp_path: Path) -> None:
-    models = [writer(*says("They met.")), ScriptedModel()]
-    async with house(tmp_path, models[0]) as it:
+    class Learning(ScriptedModel):
+        """Writes from when it has `learned`; tells when somebody looked whether it does."""
+
+        learned = False
+
+        @property
+        def writes(self) -> bool:
+            looked.set()
+            return self.learned
+
+        @writes.setter
+        def writes(self, writes: bool) -> None: ...
+
+    looked = asyncio.Event()
+    model = Learning(lambda request: says("They met."))
+    async with house(tmp_path, model) as it:
         session, turns = await it.talk("one", "two")
         other, others = await it.talk("one", "two")
-        it.summaries = BackgroundSummaries(
-            it.store, it.sessions, lambda: models.pop(), FakeClock(), budget=1000, limits=Limits()
-        )
         it.summaries.wanted(session, turns[1])
-        task = asyncio.create_task(it.summaries.run(), name="summaries of two models")
+        await looked.wait()
+        model.learned = True
         await it.renewed(other, others[1])
-        task.cancel()
-        await asyncio.wait([task])
-        assert await it.summaries.of(session) == ""
+        assert await it.text(session) == ""
 
 
 @pytest.mark.parametrize(
@@ -165,7 +178,7 @@ async def test_a_summary_that_fails_is_told_in_the_log_and_leaves_the_earlier_on
         await it.renewed(session, turns[1])
         it.summaries.wanted(session, turns[2])
         await until_told(caplog, "has no new summary")
-        assert await it.summaries.of(session) == "First."
+        assert await it.text(session) == "First."
         assert await it.renewed(session, turns[2]) == "Both."
 
 
@@ -235,7 +248,7 @@ async def test_a_summary_goes_with_its_session(tmp_path: Path, caplog: pytest.Lo
         await it.sessions.delete(OWNER, session)
         it.model.gate.set()
         await until_told(caplog, "was deleted")
-        assert await it.summaries.of(session) == ""
+        assert await it.text(session) == ""
 
 
 async def test_a_summary_survives_a_restart(tmp_path: Path) -> None:
@@ -243,7 +256,7 @@ async def test_a_summary_survives_a_restart(tmp_path: Path) -> None:
         session, turns = await it.talk("one", "two")
         await it.renewed(session, turns[1])
     async with house(tmp_path, writer()) as it:
-        assert await it.summaries.of(session) == "They met."
+        assert await it.text(session) == "They met."
 
 
 async def test_no_more_sessions_wait_than_there_is_room_for(tmp_path: Path) -> None:
@@ -259,4 +272,4 @@ async def test_no_more_sessions_wait_than_there_is_room_for(tmp_path: Path) -> N
         await it.renewed(other, others[1])
         task.cancel()
         await asyncio.wait([task])
-        assert await it.summaries.of(session) == ""
+        assert await it.text(session) == ""

@@ -1,0 +1,45 @@
+"""Summaries of what no longer fits into prompts, in `agentd.db`: the newest of each session, beside its messages."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC
+
+from agentd.errors import NotFound
+from agentd.ids import NO_ID
+from agentd.ports.clock import Clock
+from agentd.ports.sessions import Summary
+from agentd.storage.store import Store, as_text
+
+NONE = Summary(text="", through=NO_ID)
+
+
+class Summaries:
+    """A later summary takes the place of the earlier one; `StateError` or `Busy` as in `Store`."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def of(self, session_id: str) -> Summary:
+        """The newest summary; an empty one if there is none."""
+
+        def read(db: sqlite3.Connection) -> Summary:
+            row = db.execute("SELECT text, through FROM summaries WHERE session_id = ?", (session_id,)).fetchone()
+            return NONE if row is None else Summary(text=as_text(row[0]), through=as_text(row[1]))
+
+        return await self._store.read(read)
+
+    async def keep(self, session_id: str, summary: Summary, model: str) -> None:
+        """Durable when it returns; `NotFound` if the session was deleted."""
+        now = self._clock.now().astimezone(UTC).isoformat(timespec="microseconds")
+
+        def write(db: sqlite3.Connection) -> None:
+            if db.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone() is None:
+                raise NotFound("the session was deleted meanwhile.")
+            db.execute(
+                "INSERT OR REPLACE INTO summaries (session_id, through, text, model, time) VALUES (?, ?, ?, ?, ?)",
+                (session_id, summary.through, summary.text, model, now),
+            )
+
+        await self._store.write(write)
