@@ -1,0 +1,101 @@
+"""Events as clients get them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.bus.feed import MAX_QUESTION
+from agentd.events import (
+    Citation,
+    DocumentsRetrieved,
+    Event,
+    GenerationChunk,
+    InboundEvent,
+    OutboundEvent,
+    PromptReading,
+    ToolCallDenied,
+    ToolCallFailed,
+    ToolCallRequested,
+    ToolCallSucceeded,
+    TurnFinished,
+    TurnHandedOver,
+    TurnInterrupted,
+    TurnQueued,
+    TurnStarted,
+)
+from agentd.serving.protocol.base import Cursor
+from agentd.serving.protocol.replies import Answer, Chunk, Found, Question, Reading, ServerMessage, State
+
+
+def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
+    """An outbound event as clients get it."""
+    return Answer(
+        id=event.id,
+        session=event.session_id,
+        turn=event.turn_id,
+        answers=event.answers,
+        in_reply_to=event.in_reply_to,
+        outcome=event.outcome,
+        text=event.text,
+        citations=event.citations,
+        model=event.model,
+        error_code=event.error_code,
+        usage=event.usage,
+        repeat=repeat,
+    )
+
+
+def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
+    """A live event as clients get it, None for what does not concern them; answers come by delivery."""
+    if isinstance(event, GenerationChunk):
+        return Chunk(
+            session=event.session_id,
+            turn=event.turn_id,
+            cursor=cursor,
+            attempt=event.attempt,
+            n=event.n,
+            text=event.text,
+            reasoning=event.reasoning,
+        )
+    if isinstance(event, PromptReading):
+        return Reading(
+            session=event.session_id,
+            turn=event.turn_id,
+            cursor=cursor,
+            attempt=event.attempt,
+            done=event.done,
+            total=event.total,
+            seconds=event.seconds,
+        )
+    if isinstance(event, InboundEvent):
+        if event.kind != "message":
+            return None
+        text = event.text if len(event.text) <= MAX_QUESTION else f"{event.text[:MAX_QUESTION]}…"
+        return Question(session=event.session_id, turn=event.turn_id, cursor=cursor, id=event.message_id, text=text)
+    if isinstance(event, DocumentsRetrieved):
+        places = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
+        return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=places)
+    state: dict[str, Any]
+    match event:
+        case TurnQueued():
+            state = {"state": "queued", "position": event.position}
+        case TurnStarted():
+            detail = f"the answer begins again: {event.reason}" if event.reason else ""
+            state = {"state": "running", "attempt": event.attempt, "detail": detail}
+        case ToolCallRequested():
+            state = {"state": "tool", "detail": event.tool}
+        case ToolCallSucceeded() | ToolCallFailed() | ToolCallDenied():
+            state = {"state": "running"}
+        case TurnInterrupted():
+            state = {"state": "stopping", "detail": event.reason}
+        case TurnHandedOver():
+            detail = f"{event.model} answers instead: {event.reason}"
+            state = {"state": "running", "attempt": event.attempt, "detail": detail}
+        case TurnFinished():
+            state = {"state": "done"}
+        case _:
+            return None
+    return State(session=event.session_id, turn=event.turn_id, cursor=cursor, **state)
+
+
+_CITATION = set(Citation.model_fields)

@@ -1,0 +1,194 @@
+"""What the daemon says: replies to requests, what happens in a session, and the end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, FailFast
+
+from agentd.events import Citation, Name, Text, TurnUsage, Words
+from agentd.serving.protocol.base import VERSION, Cursor, Message
+from agentd.text.plain import plain_data
+
+
+class Welcome(Message):
+    type: Literal["welcome"] = "welcome"
+    v: int = VERSION
+    server: Name
+    epoch: str
+    pid: int
+
+
+class Line(Message):
+    """One message of a session's history."""
+
+    turn: str
+    role: Literal["user", "assistant"]
+    text: Text
+    time: datetime
+    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
+    interrupted: bool = False
+    unread: bool = False
+
+
+class SessionOpened(Message):
+    """The session is followed from here on; `running` is the turn that is being answered, `waiting` those behind it."""
+
+    type: Literal["session"] = "session"
+    re: str
+    session: str
+    name: Name = ""
+    title: Name = ""
+    running: str = ""
+    waiting: Annotated[tuple[str, ...], FailFast()] = ()
+    history: Annotated[tuple[Line, ...], FailFast()] = ()
+
+
+class Accepted(Message):
+    """The message is durable. A duplicate's answer comes at once if there is one."""
+
+    type: Literal["accepted"] = "accepted"
+    re: str
+    session: str
+    turn: str
+    duplicate: bool = False
+
+
+class _Live(Message):
+    session: str
+    turn: str
+    cursor: Cursor | None = None
+
+
+class State(_Live):
+    """Where a turn is. `position` counts from 1 while it is queued; a higher `attempt` voids earlier chunks."""
+
+    type: Literal["state"] = "state"
+    state: Literal["queued", "running", "tool", "stopping", "done"]
+    position: int = 0
+    attempt: int = 0
+    detail: Words = ""
+
+
+class Question(_Live):
+    """What a client asked, told to every client of the session; `id` is the message's own.
+
+    A client that asked it itself knows that id. A long text is cut and ends in "…"; the history has all of it.
+    """
+
+    type: Literal["question"] = "question"
+    id: str
+    text: Text
+
+
+class Found(_Live):
+    """The places that were found for the question."""
+
+    type: Literal["documents"] = "documents"
+    citations: Annotated[tuple[Citation, ...], FailFast()]
+
+
+class Reading(_Live):
+    """The model has read `done` of the `total` new tokens of the prompt; `seconds` are left, if that is known."""
+
+    type: Literal["reading"] = "reading"
+    attempt: int
+    done: int
+    total: int
+    seconds: float | None = None
+
+
+class Chunk(_Live):
+    """A piece of the answer to come; `n` is its offset in characters, so a reader sees a hole or an overlap."""
+
+    type: Literal["chunk"] = "chunk"
+    attempt: int
+    n: int
+    text: str
+    reasoning: bool = False
+
+
+class Answer(_Live):
+    """The whole durable answer. It may come twice with the same `id`: drop the second, acknowledge both."""
+
+    type: Literal["answer"] = "answer"
+    id: str
+    answers: Annotated[tuple[str, ...], FailFast()]
+    in_reply_to: str = ""
+    outcome: Literal["answer", "interrupted", "error", "notice"]
+    text: Text
+    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
+    model: Name = ""
+    error_code: str = ""
+    usage: TurnUsage | None = None
+    repeat: bool = False
+
+
+class Truncated(Message):
+    """Events of this session were missed and are not kept: open it again for its present state."""
+
+    type: Literal["truncated"] = "truncated"
+    session: str
+
+
+class Stopped(Message):
+    type: Literal["stopped"] = "stopped"
+    re: str
+    running: bool
+
+
+class Told(Message):
+    type: Literal["told"] = "told"
+    re: str
+    data: Annotated[dict[str, Any], AfterValidator(plain_data)]
+
+
+class IngestState(Message):
+    type: Literal["ingest_state"] = "ingest_state"
+    re: str
+    found: int
+    done: int
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    chunks: int
+    skipped: Annotated[tuple[tuple[Text, Text], ...], FailFast()] = ()
+    current: Text = ""
+    finished: bool = False
+
+
+class Failure(Message):
+    """A request failed; `re` is empty where it could not be read. The connection goes on."""
+
+    type: Literal["error"] = "error"
+    re: str = ""
+    code: str
+    message: Words
+
+
+class Closing(Message):
+    """The daemon is about to stop; reconnect later."""
+
+    type: Literal["closing"] = "closing"
+    reason: Words
+
+
+ServerMessage = (
+    Welcome
+    | SessionOpened
+    | Accepted
+    | State
+    | Question
+    | Found
+    | Reading
+    | Chunk
+    | Answer
+    | Truncated
+    | Stopped
+    | Told
+    | IngestState
+    | Failure
+    | Closing
+)

@@ -1,0 +1,129 @@
+"""What a client asks: one class for each request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import FailFast, Field
+
+from agentd.serving.protocol.base import MAX_ID, MAX_IDS, MAX_PASSAGES, MAX_PATHS, VERSION, Cursor, Id, Message
+
+
+class Hello(Message):
+    """The first message. With `acks` an answer stays pending until this client acknowledges it."""
+
+    type: Literal["hello"] = "hello"
+    v: int = VERSION
+    client: Id = ""
+    acks: bool = False
+
+
+class Open(Message):
+    """Choose a session and follow it: none = new, "last", an id, or a name (made when there is none).
+
+    A session whose `history` is asked for counts as read.
+    """
+
+    type: Literal["open"] = "open"
+    id: Id
+    session: Id | None = None
+    after: Cursor | None = None
+    history: int = Field(default=0, ge=0, le=1000)
+
+
+class Post(Message):
+    """Ask a session something. `id` is the message's own: offered again with the same text it is the same turn.
+
+    `reply="request"` says that nobody will come back for the answer when this connection is gone.
+    """
+
+    type: Literal["message"] = "message"
+    id: str = Field(min_length=1, max_length=MAX_ID)
+    session: Id
+    text: str
+    reply: Literal["session", "request"] = "session"
+    documents: int | None = Field(default=None, ge=0, le=MAX_PASSAGES)
+    """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
+
+
+class Stop(Message):
+    """End the running turn of a session; what was said is kept."""
+
+    type: Literal["stop"] = "stop"
+    id: Id
+    session: Id
+
+
+class Ack(Message):
+    """These answers (their ids) arrived and are safe with the client."""
+
+    type: Literal["ack"] = "ack"
+    ids: Annotated[tuple[Id, ...], FailFast(), Field(max_length=MAX_IDS)]
+
+
+class Get(Message):
+    """A question about the daemon itself; `Told` answers."""
+
+    type: Literal["get"] = "get"
+    id: Id
+    what: Literal["status", "sessions", "history"]
+    session: Id = ""
+    limit: int = Field(default=50, ge=1, le=1000)
+
+
+class Ingest(Message):
+    """Read documents from absolute paths on the daemon's machine; `IngestState` tells the progress."""
+
+    type: Literal["ingest"] = "ingest"
+    id: Id
+    paths: Annotated[tuple[str, ...], FailFast(), Field(max_length=MAX_PATHS)]
+
+
+class Command(Message):
+    """Do what a slash command says (`agentd.serving.commands`), in a session if it needs one.
+
+    `Told` answers; its data is a `CommandReply`.
+    """
+
+    type: Literal["command"] = "command"
+    id: Id
+    session: Id = ""
+    text: str
+
+
+class CommandReply(Message):
+    """`text` is for the person; `session`, if not empty, is the one to go on in.
+
+    `ask`, if not empty, is a message that the client should now post, as if the person had typed it.
+    """
+
+    text: str = ""
+    session: str = ""
+    ask: str = ""
+
+
+class Delivery(Message):
+    """Look after what is pending and what is dead; `Told` answers, with the data of `ports.DeliveryDesk`.
+
+    Without `ids`, retry and drop mean the dead letters that were given up at least `older_than` seconds ago.
+    """
+
+    type: Literal["delivery"] = "delivery"
+    id: Id
+    what: Literal["list", "show", "retry", "drop"]
+    ids: Annotated[tuple[Id, ...], FailFast(), Field(max_length=MAX_IDS)] = ()
+    older_than: float | None = Field(default=None, ge=0)
+    limit: int = Field(default=200, ge=1, le=5000)
+
+
+class HandOver(Message):
+    """Let go of the state directory, for a daemon that is about to start. `Told` has the `seconds` that takes at most.
+
+    Only the owner may ask, and only a daemon inside a command (`agentd chat`) does it; any other answers `Failure`.
+    """
+
+    type: Literal["hand_over"] = "hand_over"
+    id: Id
+
+
+ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Delivery | HandOver
