@@ -1,7 +1,12 @@
-"""Arithmetic on exact fractions from a text, with bounds on its length, its depth and the size of every number."""
+"""Arithmetic on exact fractions from a text, with bounds on its length, its depth and the size of every number.
+
+Python's own parser reads the text, after a look at its length, its words and its nesting; then the tree is worked out
+node by node. Nothing is ever run: a node that is not listed here is refused.
+"""
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -10,24 +15,27 @@ from fractions import Fraction
 
 from agentd.errors import ToolError
 
-LONGEST = 1000
+LONGEST = 200
 """Characters of an expression."""
-DEEPEST = 50
-"""Brackets, signs and powers inside each other."""
+DEEPEST = 20
+"""Brackets inside each other, and signs in a row."""
 MOST_BITS = 4096
 """Bits of a numerator or denominator: about 1,230 digits."""
 MOST_PLACES = 100
 DIGITS = 15
 """Significant digits of what cannot be written out exactly."""
 
-_TOKEN = re.compile(
-    r"\s*(?:(\d[\d_]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|(\*\*|//|[-+*/%^(),])|([^\W\d]\w*)|(\S))",
-    re.ASCII,
-)
-_SAME = str.maketrans(
-    {"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", "\u2212": "-", "\u2013": "-", "\u03c0": "pi", "²": "^2", "³": "^3"}
-)
-"""Other signs for the same: times, dot, division, minus, dash, pi."""
+_SAME = {
+    **{"^": "**", "²": "**2", "³": "**3", "\u00d7": "*", "\u00b7": "*", "\u00f7": "/"},
+    **{"\u2212": "-", "\u2013": "-", "\u03c0": "pi", **dict.fromkeys("\t\n\v\f\r\u00a0\u202f", " ")},
+}
+"""Other signs for the same: powers, times, dot, division, minus, dash, pi, blanks."""
+_NUMBER = r"[\d.][\d._]*(?:[eE][+-]?\d+)?"
+_ZEROS = re.compile(r"(?<![\w.])(?<![eE][+-])0+(?=\d)", re.ASCII)
+"""Zeros before a number, which Python does not read."""
+_SIDE_BY_SIDE = re.compile(r"[\w.] +(?=[\w.])|\) *(?=[\w.])", re.ASCII)
+"""The end of one number or name, right before another one."""
+_WORD = re.compile(r"\w+|\*\*|//|.", re.DOTALL)
 
 CONSTANTS = {"pi": Fraction(str(math.pi)), "e": Fraction(str(math.e))}
 
@@ -40,7 +48,9 @@ def evaluate(expression: str) -> Fraction:
     """The value; exact but for roots, logarithms and the like. `ToolError` says what is wrong and where."""
     if len(expression) > LONGEST:
         raise ToolError(f"The expression is longer than {LONGEST} characters; work it out in steps.")
-    return _Parser(expression.translate(_SAME)).value()
+    if not expression.strip():
+        raise ToolError("The expression is empty; give one, such as 3 * (4 + 5).")
+    return _Expression(expression).value()
 
 
 def written(value: Fraction) -> str:
@@ -55,113 +65,104 @@ def written(value: Fraction) -> str:
         return f"{(+exact).normalize()} (rounded)"
 
 
-class _Parser:
-    """Precedence climbing; from weak to strong: sums, products, signs, powers."""
+class _Expression:
+    """A text as Python would write it, and each character's place in the text as it was given."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = list(_TOKEN.finditer(text))
-        self._at = 0
-        self._depth = 0
+    def __init__(self, given: str) -> None:
+        self._given = given
+        pieces = [_SAME.get(character, character) for character in given]
+        self._places = [place for place, piece in enumerate(pieces) for _ in piece]
+        self._text = _ZEROS.sub(lambda zeros: " " * len(zeros[0]), "".join(pieces))
 
     def value(self) -> Fraction:
-        if not self._tokens:
-            raise ToolError("The expression is empty; give one, such as 3 * (4 + 5).")
-        value = self._sum()
-        if self._peek():
-            raise self._unexpected()
-        return value
+        self._check_words()
+        self._check_nesting()
+        return self._worked_out(self._parsed())
 
-    def _peek(self) -> str:
-        return self._tokens[self._at][0].strip() if self._at < len(self._tokens) else ""
+    def _check_words(self) -> None:
+        known = _KNOWN.match(self._text)
+        assert known is not None
+        if known.end() < len(self._text):
+            raise self._misplaced(known.end())
+        if beside := _SIDE_BY_SIDE.search(self._text):
+            raise self._misplaced(beside.end())
 
-    def _take(self) -> re.Match[str]:
-        if self._at == len(self._tokens):
-            raise ToolError("The expression ends too early.")
-        self._at += 1
-        return self._tokens[self._at - 1]
+    def _check_nesting(self) -> None:
+        depth = signs = 0
+        for place, character in enumerate(self._text):
+            depth += {"(": 1, ")": -1}.get(character, 0)
+            signs = signs + 1 if character in "+-" else signs if character == " " else 0
+            if depth < 0:
+                raise self._misplaced(place)
+            if max(depth, signs) > DEEPEST:
+                raise ToolError(f"The expression is nested deeper than {DEEPEST}; work it out in steps.")
+        if depth:
+            raise self._misplaced(len(self._text))
 
-    def _unexpected(self) -> ToolError:
-        if self._at == len(self._tokens):
+    def _parsed(self) -> ast.expr:
+        """In brackets, so that blanks at its start count for nothing; the parser counts characters from 1."""
+        try:
+            return ast.parse(f"({self._text})", mode="eval").body
+        except SyntaxError as error:
+            raise self._misplaced((error.offset or 1) - 2) from None
+
+    def _worked_out(self, node: ast.expr) -> Fraction:
+        match node:
+            case ast.Constant(value=int() | float()):
+                return _number(self._source(node))
+            case ast.Name(id=name) if name in CONSTANTS:
+                return CONSTANTS[name]
+            case ast.UnaryOp(op=ast.UAdd() | ast.USub() as sign, operand=operand):
+                value = self._worked_out(operand)
+                return value if isinstance(sign, ast.UAdd) else -value
+            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
+                return _bounded(_OPERATORS[type(operator)](self._worked_out(left), self._worked_out(right)))
+            case ast.Call(func=ast.Name(id=name), args=[_, *_] as arguments, keywords=[]) if name in FUNCTIONS:
+                return _called(name, [self._worked_out(argument) for argument in arguments])
+        raise self._misplaced(self._wrong_in(node))
+
+    def _wrong_in(self, node: ast.expr) -> int:
+        """Where what is not arithmetic begins."""
+        match node:
+            case ast.Tuple(elts=[number, *_]):
+                return self._text.index(",", _end(number))
+            case ast.Call(keywords=[first, *_]):
+                return first.col_offset - 1
+            case ast.Tuple() | ast.Call(func=ast.Name(), args=[]):
+                return _end(node) - 1
+            case ast.Call(func=function):
+                return self._text.index("(", _end(function))
+        return node.col_offset - 1
+
+    def _source(self, node: ast.expr) -> str:
+        return self._text[node.col_offset - 1 : _end(node)]
+
+    def _misplaced(self, place: int) -> ToolError:
+        """What is wrong with the text as Python would write it, at this place."""
+        if place >= len(self._text):
             return ToolError("The expression ends too early.")
-        token = self._tokens[self._at]
-        place = token.end() - len(token[0].strip()) + 1
+        place = self._places[max(0, place)]
+        word = _WORD.match(self._given, place)
+        assert word is not None
         known = ", ".join((*FUNCTIONS, *CONSTANTS))
         return ToolError(
-            f"{token[0].strip()!r} at character {place} does not belong there."
+            f"{word[0]!r} at character {place + 1} does not belong there."
             f" Use numbers, + - * / // % ^, brackets and these names: {known}."
         )
 
-    def _sum(self) -> Fraction:
-        value = self._product()
-        while (operator := self._peek()) in ("+", "-"):
-            self._at += 1
-            other = self._product()
-            value = _bounded(value + other if operator == "+" else value - other)
-        return value
 
-    def _product(self) -> Fraction:
-        value = self._signed()
-        while (operator := self._peek()) in ("*", "/", "//", "%"):
-            self._at += 1
-            value = _bounded(_PRODUCTS[operator](value, _divisor(operator, self._signed())))
-        return value
+def _end(node: ast.expr) -> int:
+    """Where a node ends in the text, which has no bracket before it."""
+    assert node.end_col_offset is not None
+    return node.end_col_offset - 1
 
-    def _signed(self) -> Fraction:
-        if (sign := self._peek()) not in ("+", "-"):
-            return self._power()
-        self._at += 1
-        value = self._deeper(self._signed)
-        return -value if sign == "-" else value
 
-    def _power(self) -> Fraction:
-        value = self._atom()
-        if self._peek() not in ("^", "**"):
-            return value
-        self._at += 1
-        return _power(value, self._deeper(self._signed))
-
-    def _atom(self) -> Fraction:
-        token = self._take()
-        number, symbol, name, _ = token.groups()
-        if number:
-            return _number(number)
-        if symbol == "(":
-            value = self._deeper(self._sum)
-            self._close()
-            return value
-        if name in CONSTANTS:
-            return CONSTANTS[name]
-        if name in FUNCTIONS and self._peek() == "(":
-            self._at += 1
-            return self._call(name)
-        self._at -= 1
-        raise self._unexpected()
-
-    def _call(self, name: str) -> Fraction:
-        values = [self._deeper(self._sum)]
-        while self._peek() == ",":
-            self._at += 1
-            values.append(self._deeper(self._sum))
-        self._close()
-        try:
-            return _bounded(FUNCTIONS[name](values))
-        except (ValueError, OverflowError, ZeroDivisionError, TypeError):
-            given = ", ".join(written(value) for value in values)
-            raise ToolError(f"{name}({given}) has no value, or one that is too large to work out.") from None
-
-    def _close(self) -> None:
-        if self._peek() != ")":
-            raise self._unexpected()
-        self._at += 1
-
-    def _deeper(self, part: Callable[[], Fraction]) -> Fraction:
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise ToolError(f"The expression is nested deeper than {DEEPEST}; work it out in steps.")
-        value = part()
-        self._depth -= 1
-        return value
+def _called(name: str, values: Sequence[Fraction]) -> Fraction:
+    try:
+        return _bounded(FUNCTIONS[name](values))
+    except (ValueError, OverflowError, ZeroDivisionError, TypeError):
+        given = ", ".join(written(value) for value in values)
+        raise ToolError(f"{name}({given}) has no value, or one that is too large to work out.") from None
 
 
 def _number(text: str) -> Fraction:
@@ -181,18 +182,13 @@ def _too_large() -> ToolError:
     return ToolError(f"A number in this calculation has more than {MOST_BITS} bits; work with smaller ones.")
 
 
-def _divisor(operator: str, value: Fraction) -> Fraction:
-    if operator != "*" and not value:
-        raise NoValue("This divides by zero, which has no value.")
-    return value
+def _divided(divide: Callable[[Fraction, Fraction], Fraction]) -> Callable[[Fraction, Fraction], Fraction]:
+    def call(value: Fraction, divisor: Fraction) -> Fraction:
+        if not divisor:
+            raise NoValue("This divides by zero, which has no value.")
+        return divide(value, divisor)
 
-
-_PRODUCTS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: Fraction(a // b),
-    "%": lambda a, b: a % b,
-}
+    return call
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:
@@ -263,3 +259,14 @@ FUNCTIONS: dict[str, Callable[[Sequence[Fraction]], Fraction]] = {
     "sqrt": _root,
     "tan": _of_one(lambda angle: round(math.tan(angle), DIGITS)),
 }
+_OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: _divided(lambda a, b: a / b),
+    ast.FloorDiv: _divided(lambda a, b: Fraction(a // b)),
+    ast.Mod: _divided(lambda a, b: a % b),
+    ast.Pow: _power,
+}
+_KNOWN = re.compile(rf"(?:{_NUMBER}|(?:{'|'.join((*FUNCTIONS, *CONSTANTS))})(?!\w)|[-+*/%(), ])*", re.ASCII)
+"""All that an expression is made of."""

@@ -80,6 +80,8 @@ _TOKEN = re.compile(
     r")",
     re.IGNORECASE,
 )
+_APART = re.compile(r" (?!(?<=[\w.] )[\w.]|(?<=[*/] )[*/])")
+"""A blank that can go: what stands beside it does not grow together."""
 _LIKE_DATE = re.compile(r"\d+(?:([-/.:])\d+)(?:\1\d+)+")
 """A date, a version, a telephone number: the same sign again and again, without blanks."""
 _RANGE = re.compile(r"\s*\d+\s*[-\u2013\u2212/]\s*\d+\s*")
@@ -102,7 +104,7 @@ def sum_of(message: str) -> Sum | None:
     tokens = _tokens(core, german=german is not None)
     if tokens is None or not _reckons(tokens):
         return None
-    return Sum(expression=" ".join(tokens), shown=core, german=german is not None)
+    return Sum(expression=_APART.sub("", " ".join(tokens)), shown=core, german=german is not None)
 
 
 def _is_no_sum(core: str, *, asked: bool) -> bool:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.config.settings import known_keys, load
-from agentd.errors import ConfigError, NewerVersion, UsageError
+from agentd.errors import ConfigError, NewerVersion, ToolError, UsageError
 from agentd.events import Passage
 from agentd.evidence.call_forms import Call
 from agentd.models.llama.calls import CallFinder
@@ -34,6 +34,8 @@ from agentd.retrieval.chunks import split
 from agentd.serving.protocol import ClientMessage, ServerMessage, decode_client, decode_server
 from agentd.text.characters import whole
 from agentd.text.markup import blocks
+from agentd.tools.arithmetic import CONSTANTS, FUNCTIONS, LONGEST, evaluate, written
+from agentd.tools.sums import sum_of
 from agentd.turns.citations import check_citations
 from tests.builders import inbound, outbound
 from tests.fuzz.shapes import as_json, changed, mutated, odd_json, odd_text, pieces
@@ -323,6 +325,57 @@ def _markdown(parts: list[str]) -> None:
     blocks("".join(parts))
 
 
+# --- sums ------------------------------------------------------------------------------------------------------------
+
+_SUM_WORDS = (
+    *FUNCTIONS,
+    *CONSTANTS,
+    *(
+        "+",
+        "-",
+        "*",
+        "/",
+        "//",
+        "%",
+        "^",
+        "**",
+        "(",
+        ")",
+        ",",
+        " ",
+        "\u00d7",
+        "\u00b2",
+        "1",
+        "0.5",
+        "007",
+        "9e99",
+        "1_0",
+    ),
+    *(
+        "what is ",
+        "half of ",
+        "% of ",
+        " percent of ",
+        "squared",
+        " and ",
+        "sum of ",
+        "__import__('os')",
+        "lambda:",
+        "[0]",
+    ),
+)
+
+
+def _sum(text: str) -> None:
+    """A value that can be written down, or a sentence that says what is wrong."""
+    found = sum_of(text[:LONGEST])
+    for expression in (text, found.expression if found else ""):
+        try:
+            assert written(evaluate(expression))
+        except ToolError as error:
+            _readable(error)
+
+
 # --- the configuration -----------------------------------------------------------------------------------------------
 
 _KEYS = tuple(".".join(known.key) for known in known_keys())
@@ -386,5 +439,6 @@ TARGETS: dict[str, Target] = {
         inputs=odd_text(("[1]", "[2]", "[3]", "[1, 3]", "```\n", "`", "[", "]", "> ")), check=_citations
     ),
     "markdown": Target(inputs=pieces(odd_text(_MARKDOWN_WORDS)), check=_markdown),
+    "sums": Target(inputs=odd_text(_SUM_WORDS), check=_sum),
     "config": Target(inputs=odd_text(_TOML_WORDS), check=_config),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agentd.errors import ToolError
 from agentd.tools.arithmetic import evaluate, written
 from agentd.tools.sums import sum_of
 
@@ -107,6 +108,20 @@ def test_a_sum_is_shown_without_the_words_around_it() -> None:
     assert found is not None and found.shown == "15% of 80" and not found.german
     found = sum_of("Wieviel ist 3,5 mal 12?")
     assert found is not None and found.shown == "3,5 mal 12" and found.german
+
+
+def test_a_sum_as_long_as_a_plain_question_is_worked_out() -> None:
+    found = sum_of("+".join(["12.50"] * 30) + "=")
+    assert found is not None
+    assert written(evaluate(found.expression)) == "375"
+
+
+@pytest.mark.parametrize("message", ["2 * * 3 =", "2 5 + 1 =", "2 / / 3 ="])
+def test_what_stands_apart_stays_apart(message: str) -> None:
+    found = sum_of(message)
+    assert found is not None
+    with pytest.raises(ToolError, match="does not belong"):
+        evaluate(found.expression)
 
 
 def test_what_is_long_is_given_up_in_time() -> None:
