@@ -293,7 +293,7 @@ class _House:
         self.channel_states = ChannelStates()
         told = (self.conversations, self.feed, self.usage, self.budgets, self.channel_states)
         reducers = [part.apply for part in told]
-        self.bus = EventBus(pending, reducers)
+        self.bus = EventBus(pending, reducers, ids=ids, clock=self.clock)
         self.channels: dict[str, Channel] = {}
 
     @classmethod
@@ -354,8 +354,7 @@ class _House:
         return house
 
     def _tell_model(self, name: str, state: ModelState, reason: str) -> None:
-        changed = ModelStateChanged(id=self.ids.next(), time=self.clock.now(), model=name, state=state, reason=reason)
-        self.bus.announce(changed)
+        self.bus.announce(ModelStateChanged(model=name, state=state, reason=reason))
 
     def _build(self, state_dir: Path, channels: Mapping[str, str], in_process: bool) -> None:
         settings = self.settings
@@ -383,7 +382,6 @@ class _House:
             conversations=self.conversations,
             sessions=self.sessions,
             turns=turns,
-            ids=self.ids,
             clock=self.clock,
             concurrency=settings.agent.concurrency,
             channels=frozenset(channels),
@@ -393,7 +391,6 @@ class _House:
             self.bus,
             self.channels,
             clock=self.clock,
-            ids=self.ids,
             policy=delivery_policy(settings),
             leave_others=in_process,
         )
@@ -410,7 +407,7 @@ class _House:
             queue_limit=settings.agent.queue_limit,
             budgets=self.budgets,
         )
-        self.supervisor = load(CHANNEL_SUPERVISOR)(self.bus, self.ids, self.clock)
+        self.supervisor = load(CHANNEL_SUPERVISOR)(self.bus, self.clock)
         self.status = DaemonStatus(
             state_dir=state_dir,
             in_process=in_process,

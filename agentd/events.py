@@ -1,12 +1,13 @@
 """Every event that can happen, in one union, with one codec.
 
-Events are immutable records; ids are ordered strings from `agentd.ids`; times are aware and in UTC. Adding an event
+Events are immutable records; ids are ordered strings from `agentd.ids`; times are aware and in UTC. Who makes a durable
+event gives it both; every other event is made without them, and the bus stamps it when it is published. Adding an event
 is adding a class here and to `Event`: the type checker then shows who must care.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter
@@ -85,9 +86,13 @@ class Passage(Citation):
     """The score of a passage full of all that the question asks for; 0 if that is not known."""
 
 
+UNSTAMPED = datetime.min.replace(tzinfo=UTC)
+"""The time of an event that the bus has not stamped yet; its id is "" then."""
+
+
 class _Happened(Record):
-    id: str
-    time: datetime
+    id: str = ""
+    time: datetime = UNSTAMPED
 
 
 class _OfTurn(_Happened):
@@ -98,6 +103,8 @@ class _OfTurn(_Happened):
 class InboundEvent(_OfTurn):
     """What a person or program asked of a session; its `id` is the `turn_id` of all that it causes. Durable."""
 
+    id: str
+    time: datetime
     type: Literal["inbound"] = "inbound"
     kind: Literal["message", "command", "decision"] = "message"
     principal: Principal
@@ -135,6 +142,8 @@ Outcome = Literal["answer", "interrupted", "error", "notice"]
 class OutboundEvent(_OfTurn):
     """The one durable end of a turn (or, as a notice, a message of ours): what is delivered to `address`."""
 
+    id: str
+    time: datetime
     type: Literal["outbound"] = "outbound"
     principal: Principal
     address: Address

@@ -16,11 +16,10 @@ from agentd.events import (
     Event,
     OutboundEvent,
 )
-from agentd.ids import IdSource
 from agentd.ports.bus import Gap
 from agentd.testing.channel import FakeChannel
 from agentd.testing.pending import MemoryPending
-from tests.builders import IDS, TIME, address, inbound, outbound
+from tests.builders import address, inbound, outbound
 from workers.delivery import DeliveryWorker
 
 E = TypeVar("E", bound=Event)
@@ -37,7 +36,6 @@ class House:
         self.channel = next(iter(self.channels.values()))
         self.told: list[Event] = []
         self.news = asyncio.Condition()
-        self.ids = IdSource()
         self.worker = self.make_worker(policy)
 
     def make_worker(self, policy: Policy, *, leave_others: bool = False) -> DeliveryWorker:
@@ -46,7 +44,6 @@ class House:
             self.bus,
             self.channels,
             clock=SystemClock(),
-            ids=self.ids,
             policy=policy,
             rng=random.Random(1),
             leave_others=leave_others,
@@ -68,9 +65,7 @@ class House:
         return self.all(kind)
 
     async def state(self, state: str, channel: str = "test") -> None:
-        await self.bus.publish(
-            ChannelStateChanged.model_validate({"id": IDS.next(), "time": TIME, "channel": channel, "state": state})
-        )
+        await self.bus.publish(ChannelStateChanged.model_validate({"channel": channel, "state": state}))
 
     async def answer(self, text: str = "hi", *, chat: str = "1", channel: str = "test") -> OutboundEvent:
         asked = inbound(address=address(chat=chat, channel=channel))

@@ -20,7 +20,7 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
-from agentd.ids import IdSource, following
+from agentd.ids import following
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Conversation
@@ -76,7 +76,6 @@ class AgentWorker:
         conversations: Conversations,
         sessions: _Ended,
         turns: TurnRunner,
-        ids: IdSource,
         clock: Clock,
         concurrency: int,
         channels: Collection[str],
@@ -86,7 +85,6 @@ class AgentWorker:
         self._conversations = conversations
         self._sessions = sessions
         self._turns = turns
-        self._ids = ids
         self._clock = clock
         self._concurrency = concurrency
         self._channels = channels
@@ -143,7 +141,7 @@ class AgentWorker:
             self._idle.set()
 
     def _event(self, turn_id: str, session_id: str) -> dict[str, Any]:
-        return {"id": self._ids.next(), "time": self._clock.now(), "turn_id": turn_id, "session_id": session_id}
+        return {"turn_id": turn_id, "session_id": session_id}
 
     # --- what was left by an earlier process ---
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 from agentd.events import ChannelStateChanged
 from agentd.host.secrets import masked
-from agentd.ids import IdSource
 from agentd.ports.bus import Bus
 from agentd.ports.channels import Channel, Inbox
 from agentd.ports.clock import Clock
@@ -24,9 +23,8 @@ STEADY = 300.0
 class ChannelSupervisor:
     """Runs channels; a channel may publish finer states of its own meanwhile."""
 
-    def __init__(self, bus: Bus, ids: IdSource, clock: Clock) -> None:
+    def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
-        self._ids = ids
         self._clock = clock
 
     async def run(self, channel: Channel, inbox: Inbox) -> None:
@@ -48,7 +46,4 @@ class ChannelSupervisor:
             wait = min(wait * 2, LAST_WAIT)
 
     async def _tell(self, name: str, state: Literal["connected", "down"], reason: str = "") -> None:
-        changed = ChannelStateChanged(
-            id=self._ids.next(), time=self._clock.now(), channel=name, state=state, reason=reason
-        )
-        await self._bus.publish(changed)
+        await self._bus.publish(ChannelStateChanged(channel=name, state=state, reason=reason))

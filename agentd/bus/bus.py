@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from agentd.clock import SystemClock
 from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
+from agentd.ids import IdSource
 from agentd.ports.bus import Gap
+from agentd.ports.clock import Clock
 from agentd.ports.work import Pending
 
 log = logging.getLogger(__name__)
@@ -94,12 +97,22 @@ class Reader(Generic[T]):
 class EventBus:
     """Hands every event first to the `reducers`, at once and in order, then to the queues of its subscribers.
 
-    Reducers are plain functions that keep a state which may never lag behind (the conversations, the feed).
+    Reducers are plain functions that keep a state which may never lag behind (the conversations, the feed). An event
+    without an id is stamped with one of `ids` and with the time of `clock`.
     """
 
-    def __init__(self, pending: Pending, reducers: Sequence[Callable[[Event], None]] = ()) -> None:
+    def __init__(
+        self,
+        pending: Pending,
+        reducers: Sequence[Callable[[Event], None]] = (),
+        *,
+        ids: IdSource | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._pending = pending
         self._reducers = tuple(reducers)
+        self._ids = ids or IdSource()
+        self._clock = clock or SystemClock()
         self._readers: list[tuple[tuple[type[Event], ...], Reader[Event]]] = []
         self._publications: dict[str, deque[_Publication]] = {}
         """Session -> what was published and not yet handed on, in order."""
@@ -150,6 +163,8 @@ class EventBus:
 
     def announce(self, event: Event) -> None:
         """Hand on at once what need not be durable, or already is; for callers that cannot wait."""
+        if not event.id:
+            event = event.model_copy(update={"id": self._ids.next(), "time": self._clock.now()})
         for reducer in self._reducers:
             try:
                 reducer(event)

@@ -28,7 +28,7 @@ class Subscription(Protocol[Item]):
 
 class Bus(Protocol):
     async def publish(self, event: Event) -> None:
-        """Make a durable event durable first, then hand it to every subscriber."""
+        """Make a durable event durable first, then hand it to every subscriber. An event without an id gets one."""
         ...
 
     def announce(self, event: Event) -> None:

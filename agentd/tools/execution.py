@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class ToolLimits:
 
 
 class Execution:
-    """Runs the calls of one turn. `stamp` gives the fields that every event of the turn has.
+    """Runs the calls of one turn.
 
     Each call is one ToolCallRequested and then one ToolCallSucceeded or ToolCallFailed, unless the turn is cancelled.
     """
@@ -57,14 +57,13 @@ class Execution:
         inbound: InboundEvent,
         sources: Sources,
         bus: Bus,
-        stamp: Callable[[], dict[str, Any]],
     ) -> None:
         self._tools = tools
         self._limits = limits
         self._inbound = inbound
         self._sources = sources
         self._bus = bus
-        self._stamp = stamp
+        self._turn = {"turn_id": inbound.turn_id, "session_id": inbound.session_id}
         self._told = False
         """Whether the model was just told that it had called wrongly."""
 
@@ -98,7 +97,7 @@ class Execution:
             arguments = parse(call.arguments)
         finally:
             await self._bus.publish(
-                ToolCallRequested(**self._stamp(), call_id=call.call_id, tool=call.tool, arguments=arguments)
+                ToolCallRequested(**self._turn, call_id=call.call_id, tool=call.tool, arguments=arguments)
             )
         tool = self._tools.get(call.tool)
         if tool is None:
@@ -106,7 +105,7 @@ class Execution:
         result = shortened(
             plain(await self._within_time(tool, call, check(tool.arguments, arguments))), self._limits.characters
         )
-        await self._bus.publish(ToolCallSucceeded(**self._stamp(), call_id=call.call_id, result=result))
+        await self._bus.publish(ToolCallSucceeded(**self._turn, call_id=call.call_id, result=result))
         return result
 
     async def _within_time(self, tool: Tool[Any], call: ToolCallPart, arguments: BaseModel) -> str:
@@ -133,10 +132,10 @@ class Execution:
                 raise
             raise ToolError(f"The tool took longer than {self._limits.seconds:g} s and was stopped.") from None
         if found:
-            await self._bus.publish(DocumentsRetrieved(**self._stamp(), passages=tuple(found)))
+            await self._bus.publish(DocumentsRetrieved(**self._turn, passages=tuple(found)))
         return result
 
     async def _failed(self, call: ToolCallPart, reason: str) -> str:
         error = shortened(plain(reason), self._limits.characters)
-        await self._bus.publish(ToolCallFailed(**self._stamp(), call_id=call.call_id, error=error))
+        await self._bus.publish(ToolCallFailed(**self._turn, call_id=call.call_id, error=error))
         return f"{FAILED}{error}"

@@ -307,7 +307,6 @@ class Turn:
             inbound=self._inbound,
             sources=self._sources,
             bus=runner.bus,
-            stamp=self._event,
         )
 
     async def _converse(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> Finish:
@@ -425,13 +424,7 @@ class Turn:
         await self._runner.bus.publish(handed)
 
     def _event(self) -> dict[str, Any]:
-        runner, inbound = self._runner, self._inbound
-        return {
-            "id": runner.ids.next(),
-            "time": runner.clock.now(),
-            "turn_id": inbound.turn_id,
-            "session_id": inbound.session_id,
-        }
+        return {"turn_id": self._inbound.turn_id, "session_id": self._inbound.session_id}
 
     def _outbound(self, outcome: Outcome, text: str, error_code: str = "") -> OutboundEvent:
         inbound = self._inbound

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from agentd.bus.bus import MERGED, EventBus, Reader, merge_chunks
 from agentd.errors import NotAccepted
-from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
+from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent, TurnStarted
+from agentd.ids import IdSource
 from agentd.ports.bus import Gap
 from agentd.ports.work import Ended
+from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from tests.builders import chunk, inbound, outbound
 
@@ -148,6 +151,21 @@ async def test_a_slow_subscriber_gets_a_gap_and_holds_nobody_up() -> None:
     assert await collect(quick, 5) == events
     got = await collect(slow, 3)
     assert got == [Gap(missed=3), events[3], events[4]]
+
+
+async def test_an_event_without_an_id_is_stamped_with_one_and_with_the_time_and_a_durable_one_keeps_its_own() -> None:
+    ids, clock = IdSource(), FakeClock()
+    bus = EventBus(Disk(), ids=ids, clock=clock)
+    reader = bus.subscribe(name="reader")
+    first, durable = ids.next(), outbound()
+    await bus.publish(TurnStarted(turn_id="t", session_id="s", attempt=1))
+    await bus.publish(durable)
+    clock.advance(60)
+    bus.announce(TurnStarted(turn_id="t", session_id="s", attempt=2))
+    started, same, later = await collect(reader, 3)
+    assert isinstance(started, TurnStarted) and isinstance(later, TurnStarted) and same == durable
+    assert first < started.id < later.id < ids.next()
+    assert (started.time, later.time) == (clock.now() - timedelta(seconds=60), clock.now())
 
 
 async def test_a_reducer_that_fails_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:

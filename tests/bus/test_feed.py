@@ -9,11 +9,11 @@ from agentd.bus.feed import MAX_QUESTION, REPLAY_EVENTS, REPLAY_SESSIONS, LiveFe
 from agentd.events import Buried, GenerationChunk, InboundEvent, OutboundEvent, TurnQueued, TurnStarted
 from agentd.ports.bus import Gap
 from agentd.ports.feed import Numbered
-from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound
+from tests.builders import SESSION, chunk, inbound, outbound
 
 
 def queued(session_id: str = SESSION, position: int = 1) -> TurnQueued:
-    return TurnQueued(id=IDS.next(), time=TIME, turn_id="t", session_id=session_id, position=position)
+    return TurnQueued(turn_id="t", session_id=session_id, position=position)
 
 
 async def read(reader: Reader[Numbered], count: int) -> list[Numbered | Gap]:
@@ -62,7 +62,7 @@ async def test_another_life_of_the_daemon_and_a_hole_are_told_as_a_gap() -> None
 async def test_an_answer_voids_the_chunks_of_its_turn() -> None:
     feed = LiveFeed()
     event = inbound()
-    feed.apply(TurnStarted(id=IDS.next(), time=TIME, turn_id=event.id, session_id=SESSION, attempt=1))
+    feed.apply(TurnStarted(turn_id=event.id, session_id=SESSION, attempt=1))
     feed.apply(chunk(0, "a", turn_id=event.id))
     feed.apply(outbound(event))
     items = await read(feed.follow(SESSION, after=(feed.epoch, 0)), 2)
@@ -82,7 +82,7 @@ async def test_questions_are_told_as_they_come_and_kept_until_they_are_answered(
         feed.apply(chunk(n, "x", turn_id=first.id))
     assert [question.id for question in feed.questions(SESSION)] == [first.id, second.id]
     feed.apply(outbound(first))
-    feed.apply(Buried(id=IDS.next(), time=TIME, turn_id=second.id, session_id=SESSION, dead_id=second.id, reason="r"))
+    feed.apply(Buried(turn_id=second.id, session_id=SESSION, dead_id=second.id, reason="r"))
     assert feed.questions(SESSION) == () == feed.questions("another")
 
 

@@ -17,7 +17,7 @@ from agentd.testing.pending import MemoryPending
 from agentd.tools.arguments import Arguments
 from agentd.tools.execution import Execution, ToolLimits
 from agentd.tools.sources import Sources
-from tests.builders import IDS, SESSION, TIME, inbound, passage
+from tests.builders import SESSION, inbound, passage
 
 EVENT = inbound()
 
@@ -55,7 +55,6 @@ class House:
             inbound=EVENT,
             sources=self.sources,
             bus=EventBus(MemoryPending(), [self.events.append]),
-            stamp=lambda: {"id": IDS.next(), "time": TIME, "turn_id": EVENT.turn_id, "session_id": SESSION},
         )
 
     async def run(self, *calls: ToolCallPart) -> list[str]:

@@ -11,7 +11,7 @@ from agentd.tools.execution import Execution, ToolLimits
 from agentd.tools.plain_questions import call_for, plain_answer
 from agentd.tools.registry import built_in
 from agentd.tools.sources import Sources
-from tests.builders import IDS, SESSION, TIME, inbound
+from tests.builders import inbound
 from tests.fakes import ListedDocuments
 from tests.tools.test_sums import NO_SUMS, SUMS
 
@@ -58,7 +58,6 @@ def execution() -> Execution:
         inbound=event,
         sources=Sources(),
         bus=EventBus(MemoryPending(), []),
-        stamp=lambda: {"id": IDS.next(), "time": TIME, "turn_id": event.turn_id, "session_id": SESSION},
     )
 
 

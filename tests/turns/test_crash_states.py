@@ -96,7 +96,6 @@ class House:
             conversations=self.conversations,
             sessions=sessions,
             turns=turns,
-            ids=ids,
             clock=clock,
             concurrency=1,
             channels={"test"},

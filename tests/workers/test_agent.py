@@ -62,7 +62,6 @@ class House:
             conversations=self.conversations,
             sessions=self.turns,
             turns=runner,
-            ids=ids,
             clock=clock,
             concurrency=2,
             channels={"test"},

@@ -11,7 +11,6 @@ from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import Permanent
 from agentd.events import ChannelStateChanged, Event, OutboundEvent
-from agentd.ids import IdSource
 from agentd.ports.channels import Inbox, Offer, PartDone, Receipt
 from agentd.testing.pending import MemoryPending
 from workers import channels as module
@@ -51,7 +50,7 @@ async def test_a_channel_that_crashes_is_started_again_and_its_states_are_told(
     monkeypatch.setattr(module, "FIRST_WAIT", 0.0)
     told: list[Event] = []
     bus = EventBus(MemoryPending(), [told.append])
-    supervisor = ChannelSupervisor(bus, IdSource(), SystemClock())
+    supervisor = ChannelSupervisor(bus, SystemClock())
     channel = Fragile(crashes=2)
     task = asyncio.create_task(supervisor.run(channel, NoInbox()), name="channel")
     async with asyncio.timeout(5):
@@ -69,7 +68,7 @@ async def test_waits_between_starts_double_up_to_the_longest(monkeypatch: pytest
     monkeypatch.setattr(module, "LAST_WAIT", 0.004)
     told: list[Event] = []
     channel = Fragile(crashes=5)
-    supervisor = ChannelSupervisor(EventBus(MemoryPending(), [told.append]), IdSource(), SystemClock())
+    supervisor = ChannelSupervisor(EventBus(MemoryPending(), [told.append]), SystemClock())
     task = asyncio.create_task(supervisor.run(channel, NoInbox()), name="channel")
     async with asyncio.timeout(5):
         await channel.steady.wait()

@@ -12,7 +12,7 @@ from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
-from tests.builders import TIME, inbound, outbound
+from tests.builders import inbound, outbound
 from workers.unread import UnreadMarks
 
 
@@ -26,8 +26,6 @@ async def test_only_what_rests_in_the_history_is_unread(tmp_path: Path) -> None:
             answer = outbound(asked, f"answer to {how}")
             await sessions.finish([asked], answer)
             delivered = Delivered(
-                id="1",
-                time=TIME,
                 turn_id=asked.turn_id,
                 session_id=session,
                 outbound_id=answer.id,

@@ -10,7 +10,6 @@ from agentd.events import ModelStateChanged
 from agentd.ports.generation import Message, ModelRequest, TextPart
 from agentd.testing.model import ScriptedModel
 from agentd.testing.pending import MemoryPending
-from tests.builders import IDS, TIME
 from workers.warm import Warmer
 
 
@@ -38,10 +37,10 @@ async def test_it_reads_when_the_model_is_ready_and_again_when_it_may_use_tools(
     try:
         async with asyncio.timeout(10):
             for state in ("loading", "ready"):
-                await bus.publish(ModelStateChanged(id=IDS.next(), time=TIME, model="m", state=state))
+                await bus.publish(ModelStateChanged(model="m", state=state))
             assert await model.read.get() == constant(False)
             model.tools = True
-            await bus.publish(ModelStateChanged(id=IDS.next(), time=TIME, model="m", state="ready"))
+            await bus.publish(ModelStateChanged(model="m", state="ready"))
             assert await model.read.get() == constant(True), "an error before does not end it"
     finally:
         task.cancel()

@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 
 from agentd.delivery import Bury, ChannelLanes, Defer, Owed, Policy
 from agentd.events import Buried, Delivered, DeliveryAttempted, DeliveryDeferred
-from agentd.ids import IdSource
 from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.work import Pending, Progress, WorkList
@@ -59,13 +58,10 @@ class Turn:
 class Ledger:
     """The outcomes of deliveries; `unrecorded` have ended, but not yet on the disk: never send those again."""
 
-    def __init__(
-        self, pending: Work, bus: Bus, *, clock: Clock, ids: IdSource, policy: Policy, rng: random.Random
-    ) -> None:
+    def __init__(self, pending: Work, bus: Bus, *, clock: Clock, policy: Policy, rng: random.Random) -> None:
         self._pending = pending
         self._bus = bus
         self._clock = clock
-        self._ids = ids
         self._policy = policy
         self._rng = rng
         self.unrecorded: set[str] = set()
@@ -74,8 +70,6 @@ class Ledger:
     async def attempted(self, owed: Owed, turn: Turn, attempt: int) -> None:
         await self._bus.publish(
             DeliveryAttempted(
-                id=self._ids.next(),
-                time=self._clock.now(),
                 turn_id=turn.turn_id,
                 session_id=turn.session_id,
                 outbound_id=owed.id,
@@ -93,8 +87,6 @@ class Ledger:
         await self._persist(owed, lambda: self._pending.ack(owed.turn_id), freed)
         await self._bus.publish(
             Delivered(
-                id=self._ids.next(),
-                time=self._clock.now(),
                 turn_id=turn.turn_id,
                 session_id=turn.session_id,
                 outbound_id=owed.id,
@@ -118,8 +110,6 @@ class Ledger:
         await self._persist(owed, move, lambda: None)
         await self._bus.publish(
             Buried(
-                id=self._ids.next(),
-                time=self._clock.now(),
                 turn_id=turn.turn_id,
                 session_id=turn.session_id,
                 dead_id=owed.id,
@@ -141,8 +131,6 @@ class Ledger:
             log.warning("that %s is deferred could not be noted: %s", owed.id, error)
         await self._bus.publish(
             DeliveryDeferred(
-                id=self._ids.next(),
-                time=now,
                 turn_id=turn.turn_id,
                 session_id=turn.session_id,
                 outbound_id=owed.id,

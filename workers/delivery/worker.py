@@ -18,7 +18,7 @@ from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Unreadable, Wait
 from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent
 from agentd.host.secrets import masked
-from agentd.ids import IdSource, time_of
+from agentd.ids import time_of
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.channels import Channel
 from agentd.ports.clock import Clock
@@ -65,7 +65,6 @@ class DeliveryWorker:
         channels: Mapping[str, Channel],
         *,
         clock: Clock,
-        ids: IdSource,
         policy: Policy | None = None,
         rng: random.Random | None = None,
         leave_others: bool = False,
@@ -78,7 +77,7 @@ class DeliveryWorker:
         self._rng = rng or random.Random()
         self._leave_others = leave_others
         self._lanes = Lanes(self._policy, self._rng)
-        self._ledger = Ledger(pending, bus, clock=clock, ids=ids, policy=self._policy, rng=self._rng)
+        self._ledger = Ledger(pending, bus, clock=clock, policy=self._policy, rng=self._rng)
         self._parts_done: dict[str, int] = {}
         self._recording: dict[str, asyncio.Event] = {}
         self._wake = asyncio.Event()
