@@ -93,19 +93,23 @@ class Section(BaseModel):
 class DaemonSection(Section):
     """Stopping has two deadlines; systemd's `TimeoutStopSec` must be longer than both together."""
 
-    grace: Number = _key(20.0, "how long running turns and deliveries may go on after a stop was asked for", unit="s")
-    hard_limit: Positive = _key(10.0, "how long what was cancelled after that may take to end", unit="s")
+    grace: Number = _key(
+        20.0, "how long running turns and deliveries may continue after agentd is told to stop", unit="s"
+    )
+    hard_limit: Positive = _key(10.0, "how long cancelled work may then take to end", unit="s")
     owners: tuple[Annotated[str, AfterValidator(_user)], ...] = _key(
         (),
-        "users of this machine who are the owner too, by name, as the daemon's own user and root always are; everybody"
+        "names of users on this machine who count as the owner, as the daemon's own user and root always do; everybody"
         " else in the socket's group has conversations of their own and nothing else",
     )
 
 
 class AgentSection(Section):
     concurrency: Count = _key(4, "how many turns run at once, each in a session of its own", unit="turns")
-    queue_limit: Count = _key(20, "how many messages may wait in a session; more are refused", unit="messages")
-    mode: Literal["queue"] = _key("queue", "what a busy session does with a new message: `queue` answers it next")
+    queue_limit: Count = _key(20, "how many messages may wait in a session; further ones are refused", unit="messages")
+    mode: Literal["queue"] = _key(
+        "queue", "what a busy session does with a new message: `queue` answers it when its turn comes"
+    )
 
 
 class SamplingSection(Section):
@@ -113,45 +117,45 @@ class SamplingSection(Section):
 
     temperature: Annotated[Number | None, BeforeValidator(_unset)] = _key(
         None,
-        "how daring the choice is; 0 always takes the likeliest token; none is 0 for an answer from documents and else"
-        " what the model's makers advise",
+        "how much chance there is in the choice; 0 always takes the most likely token; none means 0 for answers from"
+        " documents, and the advice of the model's makers for everything else",
         le=10,
     )
     top_k: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
-        None, "only so many of the likeliest tokens are considered; 0 is no limit; none is the makers' advice"
+        None, "consider only this many of the most likely tokens; 0 means no limit; none means the makers' advice"
     )
     top_p: Annotated[Number | None, BeforeValidator(_unset)] = _key(
         None,
-        "only the likeliest tokens that have this probability together are considered; 1 is no limit; none is the"
+        "consider only the most likely tokens that together reach this probability; 1 means no limit; none means the"
         " makers' advice",
         le=1,
     )
     min_p: Annotated[Number | None, BeforeValidator(_unset)] = _key(
         None,
-        "drop tokens below this fraction of the likeliest token's probability; 0 is no limit; none is the makers'"
+        "drop tokens below this fraction of the top token's probability; 0 means no limit; none means the makers'"
         " advice",
         le=1,
     )
     repeat_penalty: Annotated[Positive | None, BeforeValidator(_unset)] = _key(
-        None, "divide the score of a token that was used lately by this; 1 is none; none is the makers' advice"
+        None, "divide the score of recently used tokens by this; 1 changes nothing; none means the makers' advice"
     )
     seed: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
-        None, "the same seed gives the same answer; none is a new one each time", lt=2**32 - 1
+        None, "the same seed gives the same answer; none means a new seed each time", lt=2**32 - 1
     )
-    max_tokens: Count = _key(1024, "the longest answer", unit="tokens")
+    max_tokens: Count = _key(1024, "maximum length of an answer", unit="tokens")
     stop: tuple[str, ...] = _key((), "texts at which an answer ends")
 
 
 class LimitsSection(Section):
     """How long each phase of an answer may take; the fields of `agentd.ports.generation.Limits`."""
 
-    load: Positive = _key(300.0, "how long reading the model into memory may take", unit="s")
+    load: Positive = _key(300.0, "how long the model may take to load into memory", unit="s")
     first_token: Positive = _key(
         120.0,
-        "how long the model may stand still before its first token; while it reads the prompt, it does not",
+        "how long the model may make no progress before its first token; reading the prompt is progress",
         unit="s",
     )
-    idle: Positive = _key(60.0, "how long it may take from one token to the next", unit="s")
+    idle: Positive = _key(60.0, "how long the model may take from one token to the next", unit="s")
     turn: Positive = _key(600.0, "how long a whole turn may take", unit="s")
 
 
@@ -163,37 +167,39 @@ class RemoteSection(Section):
     """A model server that speaks OpenAI's chat completions; the fields of `agentd.models.openai.server.Endpoint`."""
 
     base_url: Annotated[str | None, AfterValidator(_address), BeforeValidator(_unset)] = _key(
-        None, "where the server is, as in http://127.0.0.1:8080/v1; none is no server"
+        None, "address of the server, as in http://127.0.0.1:8080/v1; none means no server"
     )
     name: Annotated[str | None, AfterValidator(_no_key), BeforeValidator(_unset)] = _key(
-        None, "which of the server's models to ask; none is the first that it lists"
+        None, "which of the server's models to ask; none means the first one that it lists"
     )
     api_key: Annotated[SecretStr | Kept | None, BeforeValidator(secret)] = _key(
         None, "the key that the server asks for; never shown and never logged"
     )
     dialect: Literal["standard", "openai", "llama-server", "vllm"] = _key(
         "standard",
-        "what the server takes beyond the standard: `openai` for api.openai.com; `llama-server` and `vllm` get every"
+        "what the server accepts beyond the standard: `openai` for api.openai.com; `llama-server` and `vllm` get every"
         " sampling setting and count tokens",
     )
     context: Annotated[Count | None, BeforeValidator(_unset)] = _key(
         None,
-        "what the server has for one prompt and its answer together; none is model.context, or what the server says"
-        " when it refuses a prompt",
+        "how many tokens the server has for a prompt and its answer together; none means model.context, or what the"
+        " server says when it refuses a prompt",
         unit="tokens",
         ge=256,
     )
-    concurrency: Count = _key(4, "how many answers the server makes for us at once; more wait", unit="answers")
-    pin_slots: bool = _key(
-        False, "keep each conversation in one slot of llama-server, which must have at least `concurrency` of them"
+    concurrency: Count = _key(
+        4, "how many requests the server gets from agentd at once; further ones wait", unit="answers"
     )
-    retries: Whole = _key(2, "how often a request is repeated of which nothing has been answered", unit="times", le=10)
-    connect: Positive = _key(10.0, "how long connecting may take", unit="s")
+    pin_slots: bool = _key(
+        False, "keep each conversation in one slot of llama-server, which needs at least `concurrency` slots"
+    )
+    retries: Whole = _key(2, "how often to repeat a request if nothing of its answer has arrived", unit="times", le=10)
+    connect: Positive = _key(10.0, "how long it may take to connect", unit="s")
     first_token: Annotated[Positive | None, BeforeValidator(_unset)] = _key(
-        None, "how long the first token may take; none is model.limits.first_token", unit="s"
+        None, "how long the first token may take; none means model.limits.first_token", unit="s"
     )
     idle: Annotated[Positive | None, BeforeValidator(_unset)] = _key(
-        None, "how long it may take from one token to the next; none is model.limits.idle", unit="s"
+        None, "how long the next token may take; none means model.limits.idle", unit="s"
     )
 
 
@@ -202,51 +208,52 @@ class ModelSection(Section):
 
     order: Annotated[tuple[Role, ...], AfterValidator(_each_once)] = _key(
         ("remote", "local", "extractive"),
-        "who is asked, and who answers where the one before cannot; what is not configured is passed over",
+        "the models to ask, in this order, until one can answer; those that are not configured are skipped",
     )
     path: Annotated[Path | None, BeforeValidator(_unset)] = _key(
-        None, "a language model (GGUF file); none answers with sentences of the documents, without a language model"
+        None, "a language model (GGUF file); none means the model that `agentd model use` chose, if any"
     )
     context: Count = _key(
         8192,
-        "prompt and answer of one turn together; the turns that a local model answers at once share it",
+        "tokens for the prompt and answer of a turn together; turns that a local model answers at once share them",
         unit="tokens",
         ge=256,
     )
     threads: Annotated[Count | None, BeforeValidator(_unset)] = _key(
         None,
-        "how many threads compute; none is every core of a machine with up to four, and all but one of more",
+        "how many threads compute; none means all cores if the machine has up to four, otherwise all but one",
         unit="threads",
     )
     gpu_layers: Annotated[Whole | None, BeforeValidator(_unset)] = _key(
         None,
-        "how many layers of the model lie on the GPU; none is all where llama.cpp finds one, else 0",
+        "how many layers of the model go on the GPU; none means all of them if llama.cpp finds a GPU, otherwise 0",
         unit="layers",
     )
     sequences: Count = _key(
-        16, "how many conversations the model answers at once; more wait", unit="conversations", le=64
+        16, "how many conversations the model answers at once; further ones wait", unit="conversations", le=64
     )
     spill_bytes: Whole = _key(
         512 * MIB,
-        "memory for conversations that had to leave the model's cache, so that they need not be read again",
+        "memory for conversations that no longer fit the model's cache, so that they are not read again",
         unit="bytes",
     )
     first_text: Positive = _key(
         8.0,
-        "how soon the first text of an answer is wanted; with the speed at which the model reads on this machine, it"
+        "how soon the first text of an answer should come; together with how fast the model reads on this machine, it"
         " decides how much of the documents a prompt holds",
         unit="s",
     )
     instructions: str = _key(
-        "", "what every language model is told besides: who you are, how to answer", max_length=8000
+        "", "your own instructions to every language model, such as who you are and how to answer", max_length=8000
     )
     tools: Literal["auto", "on", "off"] = _key(
         "auto",
-        "whether language models are offered tools; `auto` offers them to a model in a file once a short trial saw it"
-        " use them, and to one on a server always",
+        "whether language models are offered tools; `auto` offers them to a model in a file after a short trial shows"
+        " that it uses them, and always to one on a server",
     )
     guess: bool = _key(
-        True, "check several tokens at once where an answer quotes; it changes how fast the model answers, not what"
+        True,
+        "guess several tokens at once when an answer quotes; this changes how fast answers come, not what they say",
     )
     remote: RemoteSection = RemoteSection()
     sampling: SamplingSection = SamplingSection()
@@ -262,20 +269,24 @@ class ModelSection(Section):
 
 class RetrievalSection(Section):
     limit: Count = _key(8, "how many passages of the documents a question is answered from", unit="passages")
-    max_file_bytes: Count = _key(32 * MIB, "`agentd ingest` skips larger files and says so", unit="bytes")
+    max_file_bytes: Count = _key(32 * MIB, "`agentd ingest` skips larger files and names them", unit="bytes")
 
 
 class DeliverySection(Section):
     """How hard to try; all but the last are fields of `agentd.delivery.Policy`."""
 
-    max_attempts: Count = _key(12, "a message is not given up before it was tried so often", unit="attempts")
-    min_age: Number = _key(DAY, "a message is not given up before it is so old", unit="s")
-    max_age: Positive = _key(7 * DAY, "a message so old is given up, however often it was tried", unit="s")
-    backoff_base: Positive = _key(1.0, "the longest wait after the first failure; it doubles with each one", unit="s")
-    backoff_cap: Positive = _key(300.0, "the longest wait after any failure", unit="s")
+    max_attempts: Count = _key(12, "minimum number of attempts before giving up", unit="attempts")
+    min_age: Number = _key(DAY, "minimum age of a message before giving up", unit="s")
+    max_age: Positive = _key(7 * DAY, "age at which a message is given up, after however few attempts", unit="s")
+    backoff_base: Positive = _key(
+        1.0, "longest wait after the first failure; it doubles with each further one", unit="s"
+    )
+    backoff_cap: Positive = _key(300.0, "longest wait after any failure", unit="s")
     absent_age: Positive = _key(3 * DAY, "how long an answer waits for a reader who is away", unit="s")
-    absent_count: Count = _key(100, "how many answers wait for a reader who is away", unit="answers")
-    dead_retention_days: Number = _key(0.0, "how long dead letters are kept; 0 is until a person decides", unit="days")
+    absent_count: Count = _key(100, "how many answers may wait for a reader who is away", unit="answers")
+    dead_retention_days: Number = _key(
+        0.0, "how long dead letters are kept; 0 keeps them until a person decides", unit="days"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -289,7 +300,7 @@ class PendingSection(Section):
     """The directory of unfinished work."""
 
     threads: Count = _key(48, "how many writes are synced in parallel", unit="threads", le=512)
-    min_free_bytes: Whole = _key(64 * MIB, "with less free space than this, new messages are refused", unit="bytes")
+    min_free_bytes: Whole = _key(64 * MIB, "refuse new messages if less disk space than this is free", unit="bytes")
     allow_network_fs: bool = _key(
-        False, "work on a network file system, which may lose what it said is stored and may not lock"
+        False, "run on a network file system, which may lose what it said is stored and may not support locks"
     )
