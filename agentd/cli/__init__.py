@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 COMMANDS = {
     "chat": ("agentd.cli.chat", "have a conversation in the terminal"),
     "ask": ("agentd.cli.ask", "ask one question; the answer goes to standard output"),
-    "ingest": ("agentd.cli.ingest", "read documents, so that answers can be found in them"),
+    "ingest": ("agentd.cli.ingest", "read documents to answer from"),
     "model": ("agentd.cli.model", "get, choose and measure language models"),
     "run": ("agentd.cli.run", "run the daemon in the foreground"),
-    "status": ("agentd.cli.status", "tell whether all is well, and if not, what to do"),
+    "status": ("agentd.cli.status", "is all well, and if not, what to do"),
     "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),
-    "config": ("agentd.cli.config", "check the configuration, or show it and where it comes from"),
+    "config": ("agentd.cli.config", "check the settings; show them and where they come from"),
 }
 """Command -> its file, which has `arguments(parser)` and `run(options) -> exit code`, and one line of help.
 
@@ -34,15 +34,15 @@ Which of them is meant is `options.action`. Without any argument such a command 
 
 EXIT_CODES = {
     0: "done",
-    1: "failure, which standard error explains; ingest: files were skipped; delivery: some letters stay as they were; "
-    "status: messages are refused",
+    1: "failure, explained on standard error; ingest: files were skipped; delivery: some letters could not be retried "
+    "or dropped; status: messages are refused",
     2: "wrong usage",
     3: "no daemon can be reached",
     5: "a model could not answer, be loaded, be measured or be downloaded",
-    78: "the configuration or the file of --model is wrong, or the state is from a newer agentd",
+    78: "the configuration or the file of --model is wrong, or the state was written by a newer agentd",
     124: "it took too long",
     130: "interrupted",
-    141: "whoever reads standard output left",
+    141: "the reader closed the pipe",
 }
 WITH_VALUE = ("--config", "--state-dir", "--set")
 """Options of every command; each takes a value."""

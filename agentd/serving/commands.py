@@ -40,48 +40,48 @@ class Command:
 
 
 COMMANDS = (
-    Command(name="help", arguments="[COMMAND]", summary="what the commands do", completes="command"),
+    Command(name="help", arguments="[COMMAND]", summary="list the commands, or explain one", completes="command"),
     Command(name="new", arguments="[NAME]", summary="begin a new conversation"),
     Command(name="sessions", summary="list your conversations"),
     Command(
         name="resume",
         arguments="NAME|ID|NUMBER",
-        summary="go on with a conversation; the numbers are those of /sessions",
+        summary="continue a conversation; /sessions shows the numbers",
         completes="session",
     ),
-    Command(name="stop", summary="end the running answer; what was said is kept"),
+    Command(name="stop", summary="stop the running answer and keep what was said"),
     Command(
         name="history",
         arguments="[N]",
         summary="show the last N questions of this conversation with their answers",
     ),
-    Command(name="sources", summary="the places behind the last answer, with the text that was cited"),
-    Command(name="retry", summary="ask the last question again; the earlier answer stays"),
+    Command(name="sources", summary="show the sources of the last answer, with the text that was cited"),
+    Command(name="retry", summary="ask the last question again; the earlier answer stays in the history"),
     Command(
         name="usage",
         arguments="[on|off]",
-        summary="tokens and seconds that the last answer took; on shows that after each answer",
+        summary="show the tokens and seconds that the last answer took; on shows them after each answer",
         completes="switch",
     ),
     Command(name="status", summary="is all well, and if not, what to do"),
     Command(
         name="model",
         arguments="[PATH]",
-        summary="which model answers; with the path of a GGUF file, use that one",
+        summary="show which model answers; with the path of a GGUF file, use that model",
         completes="model",
         audience="owner",
     ),
     Command(
         name="docs",
         arguments="[add PATH|none|all|N]",
-        summary="how many documents there are; add reads some; none, all, N: answer from so many passages",
+        summary="count the documents; add PATH reads more; none, all or N: how many passages to answer from",
         completes="documents",
         audience="owner",
     ),
     Command(name="good", arguments="[NOTE]", summary="mark the last answer as good"),
     Command(name="bad", arguments="[NOTE]", summary="mark the last answer as bad"),
     Command(
-        name="quit", summary="leave, as exit, quit and Ctrl-D do; a running answer is kept for you", audience="terminal"
+        name="quit", summary="leave, like exit, quit and Ctrl-D; a running answer is kept for you", audience="terminal"
     ),
 )
 
