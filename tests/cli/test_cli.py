@@ -51,6 +51,7 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
     assert result.returncode == (0 if arguments else 2)
     assert {name for name in modules if name.startswith("agentd")} == {
         "agentd",
+        "agentd.text",
         "agentd.text.characters",
         "agentd.cli",
         "agentd.cli.say",
