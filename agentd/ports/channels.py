@@ -105,10 +105,22 @@ class Confirmation(Protocol):
         ...
 
 
+class Report(Protocol):
+    """What a channel says of itself while it runs. Until its first word it is starting, and nothing is sent over it."""
+
+    def connected(self) -> None:
+        """It receives, and it can send."""
+        ...
+
+    def degraded(self, reason: str) -> None:
+        """It works, but not as it should."""
+        ...
+
+
 class Channel(Protocol):
     name: str
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, report: Report) -> None:
         """Receive until cancelled; a return or an exception is a crash that restarts it with back-off."""
         ...
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentd.events import OutboundEvent
-from agentd.ports.channels import Confirmation, Inbox, Offer, PartDone, Receipt
+from agentd.ports.channels import Confirmation, Inbox, Offer, PartDone, Receipt, Report
 
 How = Literal["taken", "history"]
 
@@ -117,10 +117,11 @@ class FakeChannel:
             await self._changed.wait_for(lambda: len(self.received) >= count)
         return self.received
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, report: Report) -> None:
         self._inbox = inbox
         self._crash = asyncio.get_running_loop().create_future()
         self.receiving.set()
+        report.connected()
         try:
             await self._crash
         finally:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agentd.errors import Wait
 from agentd.events import Address, OutboundEvent, Principal
-from agentd.ports.channels import Caller, Deliveries, Inbox, PartDone, Principals
+from agentd.ports.channels import Caller, Deliveries, Inbox, PartDone, Principals, Report
 from agentd.ports.documents import DocumentView
 from agentd.ports.feed import Feed
 from agentd.ports.house import Control, DeliveryDesk, Status
@@ -142,7 +142,7 @@ class TerminalChannel:
         for path, mode in self._paths:
             self._bound.append(bind(path, mode))
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, report: Report) -> None:
         """Serve clients until cancelled."""
         self._inbox = inbox
         if not self._bound:
@@ -153,6 +153,7 @@ class TerminalChannel:
                     self._server(shared_group(bound.path)), sock=bound.listener, limit=READ_BYTES
                 )
                 self._servers.append(server)
+            report.connected()
             await asyncio.get_running_loop().create_future()
         finally:
             await self._end()

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from agentd.errors import NotAccepted, Retry
 from agentd.events import Address, OutboundEvent, Sender
-from agentd.ports.channels import Inbox, Offer, PartDone
+from agentd.ports.channels import Inbox, Offer, PartDone, Report
 from agentd.serving.offers import Offers
 
 PART_CHARACTERS = 300
@@ -37,8 +37,9 @@ class LogChannel:
         self._rng = random.Random()
         self._writer: asyncio.StreamWriter | None = None
 
-    async def run(self, inbox: Inbox) -> None:
+    async def run(self, inbox: Inbox, report: Report) -> None:
         reader, self._writer = await asyncio.open_unix_connection(self._feed)
+        report.connected()
         async with asyncio.TaskGroup() as group:
             async for line in reader:
                 message = json.loads(line)

@@ -27,6 +27,19 @@ class Parts:
         self.done = n + 1
 
 
+class Said:
+    """A `Report` that remembers."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+
+    def connected(self) -> None:
+        self.states.append("connected")
+
+    def degraded(self, reason: str) -> None:
+        self.states.append("degraded")
+
+
 class AcceptAll:
     async def accept(self, offer: Offer) -> Receipt:
         return Receipt(id=offer.message_id, session_id=SESSION, duplicate=False)
@@ -86,10 +99,11 @@ async def test_a_long_message_goes_in_parts_and_goes_on_where_it_stopped() -> No
 
 
 async def test_people_write_while_it_runs_and_it_crashes_on_request() -> None:
-    channel = FakeChannel("phone")
-    running = asyncio.create_task(channel.run(AcceptAll()))
+    channel, said = FakeChannel("phone"), Said()
+    running = asyncio.create_task(channel.run(AcceptAll(), said))
     question = offer()
     assert (await channel.receive(question)).id == question.message_id
+    assert said.states == ["connected"]
     channel.crash(RuntimeError("the line is dead"))
     with pytest.raises(RuntimeError, match="dead"):
         await running

@@ -24,7 +24,7 @@ class Leaky:
     name = "leaky"
     def __init__(self, gate):
         self.gate = gate
-    async def run(self, inbox):
+    async def run(self, inbox, report):
         logging.getLogger("leaky").warning("asking https://platform.test/%s", self.gate)
         raise RuntimeError(f"https://platform.test/{self.gate} said 401")
     async def send(self, event, progress):
