@@ -21,7 +21,7 @@ STEADY = 300.0
 
 
 class ChannelSupervisor:
-    """Runs channels; a channel may publish finer states of its own meanwhile."""
+    """Runs channels. Each says itself when it is connected; that it starts, or is down, is said for it."""
 
     def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
@@ -32,18 +32,33 @@ class ChannelSupervisor:
         wait = FIRST_WAIT
         while True:
             started = self._clock.monotonic()
-            await self._tell(channel.name, "connected")
+            report = _Report(self._bus, channel.name)
+            report.tell("starting")
             try:
-                await channel.run(inbox)
+                await channel.run(inbox, report)
                 reason = "it ended by itself"
             except Exception as error:
                 log.exception("channel %s crashed", channel.name)
                 reason = masked(str(error)) or type(error).__name__
             if self._clock.monotonic() - started > STEADY:
                 wait = FIRST_WAIT
-            await self._tell(channel.name, "down", f"{reason}; again in {wait:g} s")
+            report.tell("down", f"{reason}; again in {wait:g} s")
             await asyncio.sleep(wait)
             wait = min(wait * 2, LAST_WAIT)
 
-    async def _tell(self, name: str, state: Literal["connected", "down"], reason: str = "") -> None:
-        await self._bus.publish(ChannelStateChanged(channel=name, state=state, reason=reason))
+
+class _Report:
+    """Implements `ports.Report`."""
+
+    def __init__(self, bus: Bus, channel: str) -> None:
+        self._bus = bus
+        self._channel = channel
+
+    def connected(self) -> None:
+        self.tell("connected")
+
+    def degraded(self, reason: str) -> None:
+        self.tell("degraded", reason)
+
+    def tell(self, state: Literal["starting", "connected", "degraded", "down"], reason: str = "") -> None:
+        self._bus.announce(ChannelStateChanged(channel=self._channel, state=state, reason=reason))
