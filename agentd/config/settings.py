@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, JsonValue, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agentd.config.declared import Secrets, declares
 from agentd.config.kept import Kept, kept, read
@@ -48,10 +48,10 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The variable with which systemd names the directory of a service's credentials."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The whole tree. Made directly it holds its arguments and the defaults; only `load` reads anything else."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     daemon: DaemonSection = DaemonSection()
     agent: AgentSection = AgentSection()
@@ -80,44 +80,6 @@ class Settings(BaseSettings):
         """What people should know of the configuration file, "" if nothing is wrong with it."""
         return self._warning
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
-class _Source(PydanticBaseSettingsSource):
-    """One layer as a tree, for pydantic-settings to merge; a relative path in it begins at `base`."""
-
-    def __init__(self, layer: Layer, base: Callable[[], Path]) -> None:
-        super().__init__(Settings)
-        self._layer = layer
-        self._base = base
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return self().get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
-        for given in self._layer.given:
-            node = tree
-            for name in given.key[:-1]:
-                if not isinstance(node.get(name), dict):
-                    node[name] = {}
-                node = node[name]
-            value = given.value
-            if given.key == ("model", "path") and isinstance(value, str) and value:
-                path = Path(os.path.expanduser(value))
-                value = path if path.is_absolute() else self._base() / path
-            node[given.key[-1]] = value
-        return tree
-
 
 def load(
     environ: Mapping[str, str],
@@ -143,7 +105,7 @@ def load(
     _cover(layers)
     found = {key: given.origin for key, given in merged(layers).items()}
     try:
-        settings = Settings(_build_sources=(tuple(map(_Source, layers, bases)), {}))
+        settings = Settings.model_validate(reduce(_over, map(_tree, layers, bases)))
     except ValidationError as error:
         problems += explained(error, (), found, keys)
         settings = _channels_alone(layers)
@@ -154,6 +116,30 @@ def load(
     if problems:
         raise config_error([*problems, *channels(settings)])
     return settings
+
+
+def _tree(layer: Layer, base: Callable[[], Path]) -> dict[str, Any]:
+    """What one place gives; a relative path in it begins at `base`."""
+    tree: dict[str, Any] = {}
+    for given in layer.given:
+        node = tree
+        for name in given.key[:-1]:
+            if not isinstance(node.get(name), dict):
+                node[name] = {}
+            node = node[name]
+        value = given.value
+        if given.key == ("model", "path") and isinstance(value, str) and value:
+            path = Path(os.path.expanduser(value))
+            value = path if path.is_absolute() else base() / path
+        node[given.key[-1]] = value
+    return tree
+
+
+def _over(upper: Any, lower: Any) -> Any:
+    """One tree over another one: tables are mixed, of everything else the upper one holds."""
+    if not isinstance(upper, dict) or not isinstance(lower, dict):
+        return upper
+    return lower | {name: _over(value, lower[name]) if name in lower else value for name, value in upper.items()}
 
 
 def _cover(layers: Sequence[Layer]) -> None:

@@ -17,7 +17,7 @@ from agentd import cli
 from agentd.cli import COMMANDS, EXIT_CODES, ask, main
 from agentd.errors import AgentdError, ConfigError, ModelError, TimedOut, Unreachable, UsageError
 
-HEAVY = {"pydantic", "pydantic_settings", "asyncio", "sqlite3", "logging", "importlib.metadata", "typing_extensions"}
+HEAVY = {"pydantic", "asyncio", "sqlite3", "logging", "importlib.metadata", "typing_extensions"}
 
 
 def agentd_command(*arguments: str) -> subprocess.CompletedProcess[str]:
