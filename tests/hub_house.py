@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.delivery.backoff import Backoff
 from agentd.host.http import Waits
 from agentd.models.library.pull import Pulled, pull
 from agentd.models.library.shelf import Shelf
@@ -51,7 +52,7 @@ async def house(state_dir: Path, model: bytes) -> AsyncIterator[House]:
     """The hub is `h.hub`; waits, which are too long for tests, are short."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agentd.models.library.download.WAITS", Waits(head=5.0, piece=0.3))
-        patch.setattr("agentd.models.library.download.PAUSE", 0.0)
+        patch.setattr("agentd.models.library.download.PAUSES", Backoff(first=0.0, longest=0.0))
         patch.setattr("agentd.models.library.hub.SECONDS", 5.0)
         patch.setattr("agentd.models.library.hub.get_token", lambda: "hf_token")
         async with Hub({NAME: model}) as hub, asyncio.timeout(60):

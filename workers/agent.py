@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import Any, Protocol, TypeVar
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import AgentdError, Unreadable
 from agentd.events import (
     OWNER,
@@ -41,8 +41,8 @@ QUIET_SECONDS = 5.0
 If the daemon dies in the meantime, that turn was not to blame: kills and power cuts come at any time, but a poison
 message strikes when it runs.
 """
-STORE_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Waits between attempts to store an answer on a disk that refuses it; the last one repeats."""
+STORE_WAITS = Backoff(first=1.0, longest=30.0)
+"""Between attempts to store an answer on a disk that refuses it."""
 
 
 class _Work(Pending, Progress, WorkList, Protocol):
@@ -288,15 +288,17 @@ class AgentWorker:
 
     async def _insist(self, turn_id: str, work: Callable[[], Awaitable[T]]) -> T:
         """Repeat until the disk takes it, or says that it never will (`Unreadable`)."""
-        for wait in chain(STORE_RETRY_SECONDS, repeat(STORE_RETRY_SECONDS[-1])):
+        failures = 0
+        while True:
             try:
                 return await work()
             except Unreadable:
                 raise
             except (AgentdError, OSError) as error:
+                wait = STORE_WAITS.ceiling(failures)
                 log.error("turn %s waits for the disk (%s); again in %g s", turn_id, error, wait)
                 await asyncio.sleep(wait)
-        raise AssertionError("the last wait repeats")
+                failures += 1
 
     async def _park(self, turn_id: str) -> None:
         try:

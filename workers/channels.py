@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Literal
 
+from agentd.delivery.backoff import Backoff
 from agentd.events import ChannelStateChanged
 from agentd.host.secrets import masked
 from agentd.ports.bus import Bus
@@ -14,8 +15,8 @@ from agentd.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT, LAST_WAIT = 1.0, 300.0
-"""Seconds before a crashed channel is started again; they double in between."""
+WAITS = Backoff(first=1.0, longest=300.0)
+"""Before a crashed channel is started again."""
 STEADY = 300.0
 """A channel that ran for so many seconds starts again with the first wait."""
 
@@ -29,7 +30,7 @@ class ChannelSupervisor:
 
     async def run(self, channel: Channel, inbox: Inbox) -> None:
         """Run one channel until cancelled."""
-        wait = FIRST_WAIT
+        crashes = 0
         while True:
             started = self._clock.monotonic()
             report = _Report(self._bus, channel.name)
@@ -41,10 +42,11 @@ class ChannelSupervisor:
                 log.exception("channel %s crashed", channel.name)
                 reason = masked(str(error)) or type(error).__name__
             if self._clock.monotonic() - started > STEADY:
-                wait = FIRST_WAIT
+                crashes = 0
+            wait = WAITS.ceiling(crashes)
             report.tell("down", f"{reason}; again in {wait:g} s")
             await asyncio.sleep(wait)
-            wait = min(wait * 2, LAST_WAIT)
+            crashes += 1
 
 
 class _Report:

@@ -2,6 +2,7 @@
 
 lanes       `Lanes`: told what is owed and what became of it, answers with decisions
 outlet      the lanes of one channel and whose turn it is
+backoff     how long to wait before another try, here and everywhere else
 breaker     when a channel is left alone for a while, and how fast it is caught up with
 decisions   the decisions as values, and the `Policy` behind them
 """

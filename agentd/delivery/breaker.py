@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 
+from agentd.delivery.backoff import Backoff
 from agentd.events import Address
 
 _WHOLE = 1.0 - 1e-6
@@ -17,14 +18,12 @@ class Breaker:
     """Stops sending on a channel after failures in a row, then lets one probe find out whether it is well again.
 
     Nothing but a success in between ends a row, and no address counts for more than half of it (rounded up): one
-    chat that always fails says nothing about the others. Each failed probe doubles the cooldown; the actual time is
-    drawn between half of it and all of it.
+    chat that always fails says nothing about the others. Each failed probe makes the cooldown longer.
     """
 
-    def __init__(self, *, failures: int, cooldown: float, cooldown_cap: float, rng: random.Random) -> None:
+    def __init__(self, *, failures: int, cooldown: Backoff, rng: random.Random) -> None:
         self._failures = failures
         self._cooldown = cooldown
-        self._cooldown_cap = cooldown_cap
         self._rng = rng
         self._row: dict[Address, int] = {}
         self._openings = 0
@@ -75,13 +74,12 @@ class Breaker:
         Without this, a few dead chats that probe and fail would make everybody else wait for the longest cooldown.
         """
         if self.open and address not in self._row:
-            self._until = min(self._until, self._opened + self._cooldown)
+            self._until = min(self._until, self._opened + self._cooldown.ceiling(0))
 
     def _trip(self, now: float) -> None:
-        ceiling = min(self._cooldown_cap, self._cooldown * 2.0 ** min(self._openings, 32))
-        self._openings += 1
         self._opened = now
-        self._until = now + self._rng.uniform(ceiling / 2, ceiling)
+        self._until = now + self._cooldown.drawn(self._openings, self._rng)
+        self._openings += 1
         self._probe = ""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
+from agentd.delivery.backoff import Backoff
 from agentd.events import Address
 
 
@@ -37,12 +37,15 @@ class Policy:
     send_limit: float = 60.0
     confirm_limit: float = 60.0
 
-    def backoff(self, attempt: int, rng: random.Random) -> float:
-        """Seconds to wait after failure number `attempt` (from 0): exponential with full jitter.
+    @property
+    def backoff(self) -> Backoff:
+        """Of one event."""
+        return Backoff(first=self.backoff_base, longest=self.backoff_cap)
 
-        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        """
-        return rng.uniform(0.0, min(self.backoff_cap, self.backoff_base * 2.0 ** min(attempt, 32)))
+    @property
+    def cooldown(self) -> Backoff:
+        """Of a channel's breaker."""
+        return Backoff(first=self.breaker_cooldown, longest=self.breaker_cooldown_cap, certain=0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

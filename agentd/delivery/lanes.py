@@ -139,7 +139,7 @@ class Lanes:
         if age >= self._policy.max_age or (owed.attempts >= self._policy.max_attempts and age >= self._policy.min_age):
             self._drop(lane, outbound_id, now)
             return Bury(owed=owed, reason=f"given up after {owed.attempts} attempts in {duration(age)}: {error}")
-        delay = self._policy.backoff(owed.attempts - counts, self._rng)
+        delay = self._policy.backoff.drawn(owed.attempts - counts, self._rng)
         return self._put_back(lane, replace(owed, not_before=now + delay, backing_off=True), delay, error, now)
 
     def wait(self, outbound_id: str, until: float | None, error: str, now: float, *, uncertain: bool = False) -> Defer:
@@ -152,7 +152,7 @@ class Lanes:
             return self._put_back(lane, owed, None, error, now)
         if until is None or until <= now:
             # Somebody arrived while it was sent, or the time has passed: soon, but never in a tight loop.
-            until = now + self._policy.backoff(0, self._rng)
+            until = now + self._policy.backoff.drawn(0, self._rng)
         lane.absent_until = 0.0
         return self._put_back(lane, replace(owed, not_before=until), until - now, error, now)
 

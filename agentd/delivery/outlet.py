@@ -50,12 +50,7 @@ class Outlet:
         """The greatest outbound id seen."""
         self.live: OrderedDict[Lane, None] = OrderedDict()
         self.backlog: OrderedDict[Lane, None] = OrderedDict()
-        self.breaker = Breaker(
-            failures=policy.breaker_failures,
-            cooldown=policy.breaker_cooldown,
-            cooldown_cap=policy.breaker_cooldown_cap,
-            rng=rng,
-        )
+        self.breaker = Breaker(failures=policy.breaker_failures, cooldown=policy.cooldown, rng=rng)
         self._parallel = policy.parallel
         self._pace = Pace(rate=policy.recovery_rate, burst=policy.recovery_burst)
         self._backlog_up_to = ""

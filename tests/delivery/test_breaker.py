@@ -5,6 +5,7 @@ import random
 import pytest
 
 from agentd.delivery.breaker import Breaker, Pace
+from agentd.delivery.decisions import Policy
 from agentd.events import Address
 
 
@@ -13,7 +14,7 @@ def chat(n: int) -> Address:
 
 
 def breaker(seed: int = 1) -> Breaker:
-    return Breaker(failures=5, cooldown=5.0, cooldown_cap=300.0, rng=random.Random(seed))
+    return Breaker(failures=5, cooldown=Policy().cooldown, rng=random.Random(seed))
 
 
 def opened(seed: int = 1, *, at: float = 0.0) -> Breaker:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agentd.config import Settings
+from agentd.delivery.backoff import Backoff
 from agentd.errors import ModelError
 from agentd.models.llama.batch import Batch
 from agentd.models.llama.driver import Driver
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.native
 
 WORDS = (" The", " answer", " is", " known", ".")
 ANSWER = "The answer is known."
-HASTY = Patience(pause=0.001, beat=0.2, beats=15)
+HASTY = Patience(restart=Backoff(first=0.001, longest=1.0), beat=0.2, beats=15)
 
 DEATHS = {
     "several threads on one context": "killed by SIGABRT",

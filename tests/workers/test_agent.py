@@ -10,6 +10,7 @@ import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
+from agentd.delivery.backoff import Backoff
 from agentd.errors import StateError, Unreadable
 from agentd.events import (
     Buried,
@@ -335,7 +336,7 @@ async def test_draining_ends_what_runs_and_leaves_what_waits() -> None:
 async def test_an_answer_that_the_disk_refuses_is_stored_later_and_made_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "STORE_RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(agent_module, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
     house = House()
     house.turns.faults = [StateError("the disk is full"), StateError("the disk is full")]
     house.pending.fail("answer", StateError("the disk is full"))
@@ -361,7 +362,7 @@ async def test_a_question_that_cannot_be_read_back_is_set_aside_and_the_session_
 async def test_a_disk_that_is_away_for_a_while_costs_a_question_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "STORE_RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(agent_module, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
     house = House()
     for move in ("load", "started"):
         house.pending.fail(move, StateError("too many files are open"))

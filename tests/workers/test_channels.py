@@ -9,6 +9,7 @@ import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
+from agentd.delivery.backoff import Backoff
 from agentd.errors import Permanent
 from agentd.events import ChannelStateChanged, Event, OutboundEvent
 from agentd.ports.channels import Inbox, Offer, PartDone, Receipt, Report
@@ -51,7 +52,7 @@ class Fragile:
 async def test_a_channel_that_crashes_is_started_again_and_its_states_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(module, "WAITS", Backoff(first=0.0, longest=0.0))
     told: list[Event] = []
     bus = EventBus(MemoryPending(), [told.append])
     supervisor = ChannelSupervisor(bus, SystemClock())
@@ -68,8 +69,7 @@ async def test_a_channel_that_crashes_is_started_again_and_its_states_are_told(
 
 
 async def test_waits_between_starts_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(module, "LAST_WAIT", 0.004)
+    monkeypatch.setattr(module, "WAITS", Backoff(first=0.001, longest=0.004))
     told: list[Event] = []
     channel = Fragile(crashes=5)
     supervisor = ChannelSupervisor(EventBus(MemoryPending(), [told.append]), SystemClock())

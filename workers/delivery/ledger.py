@@ -153,7 +153,7 @@ class Ledger:
                 log.error("the outcome of %s could not be written (it is not sent again): %s", owed.id, error)
             if attempt == 0:
                 freed()
-            await asyncio.sleep(self._policy.backoff(attempt, self._rng))
+            await asyncio.sleep(self._policy.backoff.drawn(attempt, self._rng))
             attempt += 1
         self.unrecorded.discard(owed.id)
         if attempt == 0:

@@ -267,7 +267,7 @@ class DeliveryWorker:
             await self._set_aside(owed, entry.session_id, event)
             return
         if isinstance(event, NotLogged):
-            self._lanes.postpone(owed.id, self._policy.backoff(LOCAL_FAULT, self._rng), event.error, self._now())
+            self._lanes.postpone(owed.id, self._policy.backoff.drawn(LOCAL_FAULT, self._rng), event.error, self._now())
             return
         turn = Turn(turn_id=event.turn_id, session_id=event.session_id)
         await self._ledger.attempted(owed, turn, decision.attempt)
@@ -344,7 +344,9 @@ class DeliveryWorker:
         if isinstance(outcome, Unacknowledged):
             return self._lanes.unacknowledged(outbound_id, outcome.error, now)
         if isinstance(outcome, NotLogged):
-            return self._lanes.postpone(outbound_id, self._policy.backoff(LOCAL_FAULT, self._rng), outcome.error, now)
+            return self._lanes.postpone(
+                outbound_id, self._policy.backoff.drawn(LOCAL_FAULT, self._rng), outcome.error, now
+            )
         match outcome.error:
             case Retry() as error:
                 return self._lanes.retry(outbound_id, _words(error), now, uncertain=outcome.uncertain)

@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import count
 from pathlib import Path
 
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.transcript import Transcript
+from agentd.delivery.backoff import Backoff
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.serving import protocol
 from agentd.serving.client import Client, Disconnected, new_message_id
@@ -31,8 +32,8 @@ MISSED = 50
 """Lines of the history in which it is looked for what was missed."""
 MAX_OFFERED = 100
 """Messages that may wait to be accepted, while the daemon is away."""
-RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Waits between attempts to reach a daemon; the last one repeats."""
+WAITS = Backoff(first=0.1, longest=5.0)
+"""Between attempts to reach a daemon."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,7 +226,7 @@ class Link:
     async def _return(self) -> None:
         """Connect again, however long that takes."""
         told = ""
-        for wait in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+        for attempt in count():
             try:
                 await self._resume()
             except (ConfigError, NewerVersion):
@@ -235,7 +236,7 @@ class Link:
                     told = str(error)
                     self._display.error(plain(told))
                     await self._display.flush()
-                await asyncio.sleep(wait)
+                await asyncio.sleep(WAITS.ceiling(attempt))
             else:
                 self._display.note(await self._who_answers())
                 await self._display.flush()

@@ -15,6 +15,7 @@ from contextlib import aclosing, contextmanager
 from io import FileIO
 from pathlib import Path
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ModelError, StateError
 from agentd.host.http import Ask, CutOff, Forbidden, Outbound, OutboundError, Reply, TooLarge, Waits
 from agentd.models.library.hub import Offer, alone, refuse, unreached
@@ -24,8 +25,8 @@ SPARE_BYTES = 128 * 1024 * 1024
 BLOCK = 1024 * 1024
 TRIES = 5
 """How often in a row a download may break off with less than a block to show for it."""
-PAUSE = 1.0
-"""Seconds before the second try; one more before each further one."""
+PAUSES = Backoff(first=1.0, longest=4.0)
+"""Between two tries."""
 WAITS = Waits(head=30.0, piece=30.0)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Refusals after which the same request may be answered a little later."""
@@ -130,7 +131,7 @@ class _Download:
             if self._done() < self._offer.size:
                 if tries >= TRIES or isinstance(fault, Forbidden):
                     raise self._fault(fault)
-                await asyncio.sleep(PAUSE * tries)
+                await asyncio.sleep(PAUSES.ceiling(tries - 1))
 
     async def _try(self, outbound: Outbound) -> None:
         offer, begun = self._offer, self._done()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import ModelError
 from agentd.models.llama import standing
 from agentd.models.llama.answer import ChildDied
@@ -25,22 +26,25 @@ log = logging.getLogger(__name__)
 ModelState = Literal["loading", "ready", "failed"]
 OnState = Callable[[ModelState, str], None]
 
+RESTARTS = Backoff(first=0.5, longest=300.0)
+"""Before a child that died is started again."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """With a child, in seconds: `beats` unanswered pings, `beat` apart, are a hang; `load` is the longest load.
 
-    `deaths` within `window` are a crash loop, after which nothing is started for `rest`. A restart waits `pause`,
-    doubled for each death in the window.
+    `deaths` within `window` are a crash loop, after which nothing is started for `rest`. `restart` is the
+    wait before the next child, by the number of deaths in the window.
     """
 
     beat: float = 5.0
     beats: int = 12
     load: float = 900.0
-    pause: float = 0.5
     deaths: int = 3
     window: float = 60.0
     rest: float = 300.0
+    restart: Backoff = RESTARTS
 
 
 class Supervisor:
@@ -206,7 +210,7 @@ class Supervisor:
             self._fail(error)
             return
         self._tell("loading", f"its process is gone ({reason}) and is started again")
-        await asyncio.sleep(self._patience.pause * 2 ** (recent - 1))
+        await asyncio.sleep(self._patience.restart.ceiling(recent - 1))
 
     def _fail(self, error: ModelError) -> None:
         promise = self._promise()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import PromptTooLong, TimedOut
 from agentd.evidence.passages import estimate_tokens
 from agentd.models.openai.answer import Answer, ServerFailed, Withheld
@@ -28,8 +29,8 @@ from agentd.text.plain import plain
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
-"""Seconds before a request is repeated, doubled each time and drawn at random below that; a server may ask for more."""
+PAUSES = Backoff(first=0.5, longest=8.0, certain=0.5)
+"""Before a request is repeated; a server may ask for more."""
 TO_CLOSE = 0.1
 """Seconds that a server has after its last word to end the reply, so that the connection can be used again."""
 COUNT_SECONDS = 10.0
@@ -59,6 +60,7 @@ class OpenAIModel:
         self.pace: Pace | None = None
         """See `ports.Paced`: as the server said with its answers, or as the times of these were."""
         self._counts = endpoint.dialect in ("llama-server", "vllm")
+        self._rng = random.Random()
 
     @property
     def tools(self) -> bool:
@@ -145,8 +147,7 @@ class OpenAIModel:
         asked = failed.fault.pause
         if failed.begun or asked is None or attempt >= self._endpoint.retries:
             return None
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)
-        pause = max(asked, random.uniform(longest / 2, longest))
+        pause = max(asked, PAUSES.drawn(attempt, self._rng))
         left = deadline - asyncio.get_running_loop().time()
         return pause if pause < min(left, self._first_token(limits)) else None
 

@@ -13,6 +13,7 @@ import pytest
 from agentd.cli.repl import link as link_module
 from agentd.cli.repl.link import Link
 from agentd.cli.repl.transcript import Transcript
+from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ConfigError, Unreachable
 from agentd.serving.client import Client
 from agentd.testing.model import ScriptedModel
@@ -131,7 +132,7 @@ async def test_a_wrong_configuration_ends_the_link_instead_of_being_tried_again(
 
 
 async def test_what_keeps_it_from_reconnecting_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(link_module, "WAITS", Backoff(first=0.01, longest=0.01))
     async with ScriptedServer(tmp_path / "s") as server, following(server, tmp_path / "s") as (_, display, _):
         await server.die()
         await display.until(lambda: any(line.startswith("error: no daemon answers") for line in display.shown))

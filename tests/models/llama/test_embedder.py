@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import ModelError
 from agentd.models.llama import embedder as embedder_module
 from agentd.models.llama.embedder import LlamaEmbedder
@@ -18,7 +19,7 @@ from agentd.ports.generation import Message, ModelRequest, Sampling, TextDelta, 
 from agentd.ports.models import Embedder
 from agentd.testing.gguf import chain, write_table_model
 
-QUICK = Patience(pause=0.001)
+QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Literal
 
 import pytest
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ModelError, TimedOut
 from agentd.models.llama import model as model_module
 from agentd.models.llama import probe as probe_module
@@ -44,7 +45,7 @@ from tests.families import HERMES
 
 HELLO = chain("\n", "Hello", " world", "!")
 ENDLESS = {"\n": "la", "la": "la"}
-QUICK = Patience(pause=0.001)
+QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
 
 Make = Callable[..., Awaitable[LlamaModel]]
 
@@ -481,7 +482,7 @@ async def test_an_answer_that_kills_the_child_again_is_given_up(make: Make) -> N
 
 
 async def test_a_child_that_hangs_is_a_restart_too(make: Make) -> None:
-    model = await make(HELLO, patience=Patience(pause=0.001, beat=0.05, beats=6))
+    model = await make(HELLO, patience=Patience(restart=Backoff(first=0.001, longest=1.0), beat=0.05, beats=6))
     os.kill(await pid_of(model), signal.SIGSTOP)
     assert text_of(await deltas(model)) == "Hello world!"
 

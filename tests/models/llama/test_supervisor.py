@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import ModelError
 from agentd.models.llama import standing
 from agentd.models.llama.checks import Checks
@@ -17,7 +18,7 @@ from agentd.models.llama.wire import Load
 from agentd.testing.gguf import chain, write_table_model
 from tests import native_faults
 
-QUICK = Patience(pause=0.001)
+QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
 
 
 class House:
@@ -100,7 +101,7 @@ async def test_a_crash_loop_is_refused_with_the_reason_until_it_is_forgiven(hous
 
 
 async def test_a_crash_loop_is_tried_again_after_a_rest(path: Path) -> None:
-    house = House(path, Patience(pause=0.001, deaths=1, rest=0.0))
+    house = House(path, Patience(restart=Backoff(first=0.001, longest=1.0), deaths=1, rest=0.0))
     await house.kill()
     with pytest.raises(ModelError, match="crashed 1 times"):
         await house.supervisor._promise()

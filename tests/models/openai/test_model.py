@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
 from agentd.models.openai import model as backend
 from agentd.models.openai import patience
@@ -44,7 +45,7 @@ DEADLINE = 60.0
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(backend, "PAUSES", Backoff(first=0.01, longest=8.0))
 
 
 def request(
