@@ -421,7 +421,7 @@ class _House:
             stores=self.stores,
         )
         self.letters = Letters(
-            self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, alone=self.inbox.alone
+            self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, holding=self.inbox.holding
         )
         self.housekeeping = load(HOUSEKEEPING)(
             self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
@@ -429,13 +429,12 @@ class _House:
 
     def _hand_on(self, entry: Entry, event: DurableEvent) -> None:
         """What came back out of the dead letters goes to its worker, if its channel runs here."""
-        if entry.lane.channel not in self.channels:
+        if entry.address.channel not in self.channels:
             return
         if isinstance(event, InboundEvent):
-            self.inbox.expect(event)
             self.bus.announce(event)
         else:
-            self.delivery.retried(entry.id)
+            self.delivery.retried(entry)
 
     def open_doors(
         self, channels: Iterable[str], peer: Callable[[socket.socket], Peer], hand_over: Callable[[], float] | None

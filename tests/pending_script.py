@@ -98,8 +98,8 @@ class Script:
 
     def note(self, name: str, line_for: Callable[[Entry], pending_log.Line], *, durable: bool = True) -> None:
         entry = self._entries[name]
-        line, after = line_for(entry), replace(entry)
-        pending_log.apply(after, line)
+        line = line_for(entry)
+        after = pending_log.after(entry, [line])
         item = item_of(after, self._world[name].content)
         self._step(lambda: self._moves.append(entry, line, durable=durable), {name: item})
         self._entries[name] = after

@@ -15,6 +15,7 @@ from agentd.testing.model import ScriptedModel
 from agentd.testing.pending import MemoryPending
 from channels.terminal.channel import TerminalChannel
 from tests.builders import address
+from tests.unfinished import unfinished
 
 
 async def test_the_parts_of_the_house_are_what_their_ports_say() -> None:
@@ -26,7 +27,7 @@ async def test_the_parts_of_the_house_are_what_their_ports_say() -> None:
     model: ChatModel = ScriptedModel()
     embedder: Embedder = WordEmbedder()
     clocks: list[Clock] = [SystemClock(), FakeClock()]
-    assert all((pending, progress, bus, model, embedder, clocks)) and work.entries() == {}
+    assert all((pending, progress, bus, model, embedder, clocks)) and (await unfinished(work)) == {}
 
 
 def test_the_terminal_channel_listens_before_it_runs_and_drains_before_it_ends() -> None:
@@ -35,5 +36,5 @@ def test_the_terminal_channel_listens_before_it_runs_and_drains_before_it_ends()
 
 
 def test_an_entry_begins_unanswered_and_untried() -> None:
-    entry = Entry(id="i", session_id="s", dedupe_key="k", lane=address())
+    entry = Entry(id="i", session_id="s", dedupe_key="k", address=address())
     assert (entry.outbound_id, entry.starts, entry.running, entry.attempts, entry.sending) == ("", 0, False, 0, False)

@@ -151,24 +151,20 @@ class AgentWorker:
         One that was alone then already is held back until the daemon has lived for a while.
         """
         waiting: dict[str, list[str]] = {}
-        suspects: list[str] = []
-        for entry in self._pending.entries().values():
-            if not entry.outbound_id and entry.lane.channel in self._channels:
-                waiting.setdefault(entry.session_id, []).append(entry.id)
-                self._recovered.add(entry.id)
-                if entry.running:
-                    suspects.append(entry.id)
+        unanswered = await self._pending.unanswered(self._channels)
+        for entry in unanswered:
+            waiting.setdefault(entry.session_id, []).append(entry.id)
+            self._recovered.add(entry.id)
         self._conversations.recover({session: tuple(turns) for session, turns in waiting.items()})
-        for turn_id in suspects:
+        for suspect in filter(lambda entry: entry.running, unanswered):
             if self._draining:
                 return
-            entry = self._pending.entries()[turn_id]
-            if 0 < entry.alone < MAX_ALONE:
-                await self._pending.held(turn_id)
-                self._held[entry.session_id] = turn_id
+            if 0 < suspect.starts_alone < MAX_ALONE:
+                await self._pending.held(suspect.id)
+                self._held[suspect.session_id] = suspect.id
                 continue
-            self._running[entry.session_id] = running = _Running(turn_id)
-            await self._take(entry.session_id, running, alone=True)
+            self._running[suspect.session_id] = running = _Running(suspect.id)
+            await self._take(suspect.session_id, running, alone=True)
         self._rescan()
 
     async def _run_held(self) -> None:
@@ -242,16 +238,15 @@ class AgentWorker:
             return
         if turn_id in self._recovered:  # nobody in this life was told the question yet
             self._bus.announce(inbound)
-        if alone and self._pending.entries()[turn_id].alone >= MAX_ALONE:
+        if alone and (entry := await self._pending.find(turn_id)) and entry.starts_alone >= MAX_ALONE:
             await self._put_aside(inbound)
             return
         if turn_id in self._recovered and (outbound := await self._sessions.finished(turn_id)) is not None:
             await self._persist(self._bus.publish, outbound)
             return
-        await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
-        attempt = self._pending.entries()[turn_id].starts
-        await self._bus.publish(TurnStarted(**self._event(turn_id, session_id), attempt=attempt))
-        turn = self._turns.begin(inbound, attempt)
+        started = await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
+        await self._bus.publish(TurnStarted(**self._event(turn_id, session_id), attempt=started.starts))
+        turn = self._turns.begin(inbound, started.starts)
         try:
             outbound = await self._answer(turn, running)
         except asyncio.CancelledError:

@@ -1,7 +1,7 @@
 """The pending directory: one file per unfinished turn, the only place where unfinished work lives.
 
 directory  `PendingDirectory`, what the event loop sees: moves, index, dead letters
-lanes      which move waits for which, and what is done before and after its work
+order      which move waits for which, and what is done before and after its work
 threads    where the work is done
 moves      the moves as they are made on the disk, safe to be cut off at any operation
 disk       whether the disk takes writes, and the space kept for turns that already run

@@ -86,8 +86,8 @@ def notice(entry: Entry, time: datetime) -> OutboundEvent | None:
         turn_id=entry.id,
         session_id=entry.session_id,
         # Nobody in particular: whose it was can no longer be read.
-        principal=Principal(kind="chat", id=entry.lane.chat),
-        address=entry.lane,
+        principal=Principal(kind="chat", id=entry.address.chat),
+        address=entry.address,
         answers=(),
         outcome="error",
         text=f"{lost} could not be read from the disk and {end}. The file is kept as corrupt/{entry.id}.event.",

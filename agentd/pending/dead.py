@@ -13,7 +13,7 @@ from agentd.events import Address, InboundEvent, OutboundEvent
 from agentd.host.files import Files, NotOurs
 from agentd.ids import is_id
 from agentd.pending.file import Damaged, Header, decode_file, decode_header
-from agentd.pending.log import Line, apply, lines_of
+from agentd.pending.log import Line, after, lines_of
 from agentd.pending.moves import Layout, reason_of
 from agentd.ports.work import Entry
 
@@ -59,7 +59,9 @@ class DeadLetters:
         """As it would be pending again: with what was confirmed of it, but with all its attempts before it."""
         header = decode_header(self._read(dead_id), self._at.dead_event(dead_id))
         found = self._entry(header, self._log(dead_id))
-        return replace(found, starts=0, running=False, alone=0, attempts=0, not_before=None, last_error="", retried=now)
+        return replace(
+            found, starts=0, running=False, starts_alone=0, attempts=0, not_before=None, last_error="", retried=now
+        )
 
     def _letters(self) -> Iterator[DeadLetter]:
         for name in sorted(self._files.names(self._at.dead)):
@@ -91,7 +93,7 @@ class DeadLetters:
             kind="inbound" if header.answers is None else "outbound",
             turn_id=header.turn_id,
             session_id=header.session_id,
-            address=header.lane,
+            address=header.address,
             reason=reason,
             time=time,
             attempts=self._entry(header, lines).attempts,
@@ -99,10 +101,7 @@ class DeadLetters:
         )
 
     def _entry(self, header: Header, lines: bytes) -> Entry:
-        entry = header.entry()
-        for line in lines_of(lines, header.event_id):
-            apply(entry, line)
-        return entry
+        return after(header.entry(), lines_of(lines, header.event_id))
 
     def _log(self, dead_id: str) -> bytes:
         path = self._at.dead_log(dead_id)

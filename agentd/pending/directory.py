@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,13 @@ from agentd.pending.dead import DeadLetter, DeadLetters, damaged
 from agentd.pending.disk import Disk
 from agentd.pending.file import Damaged, header_of
 from agentd.pending.index import Index
-from agentd.pending.lanes import Lanes, Move
 from agentd.pending.log import Line, event_id_of
 from agentd.pending.moves import Layout, Moves
+from agentd.pending.order import Move, MoveOrder
 from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
 from agentd.ports.clock import Clock
-from agentd.ports.work import Ended, Entry
+from agentd.ports.work import Counts, Ended, Entry
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class PendingDirectory:
         self._dead = DeadLetters(self._layout, self._files)
         self._moves = Moves(self._layout, self._files, self._disk, ())
         self._index = Index({})
-        self._lanes = Lanes(self._threads, self._wrote)
+        self._order = MoveOrder(self._threads, self._wrote)
         self._probe: asyncio.Task[None] | None = None
         self._closing = False
         self._looking: asyncio.Task[None] | None = None
@@ -138,9 +138,23 @@ class PendingDirectory:
 
     # --- what is there ---
 
-    def entries(self) -> Mapping[str, Entry]:
-        """Live, in id order; iterating takes a snapshot of the ids."""
-        return self._index
+    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
+        return self._index.unanswered(channels)
+
+    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
+        return self._index.undelivered(channels)
+
+    async def oldest(self, limit: int) -> Sequence[Entry]:
+        return self._index.oldest(limit)
+
+    async def find(self, id: str) -> Entry | None:
+        return self._index.find(id)
+
+    async def by_key(self, key: str) -> Entry | None:
+        return self._index.by_key(key)
+
+    async def counts(self) -> Counts:
+        return self._index.counts()
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
         """The event; `Unreadable` if its file is damaged or gone, `StateError` if it is not pending, or not now."""
@@ -208,10 +222,10 @@ class PendingDirectory:
         except Exception as error:
             ended(error)
         else:
-            self._lanes.begin(move, ended)
+            self._order.begin(move, ended)
 
     async def accept(self, event: InboundEvent | OutboundEvent) -> None:
-        await self._lanes.make(self._accept(event))
+        await self._order.make(self._accept(event))
 
     def _accept(self, event: InboundEvent | OutboundEvent) -> Move:
         name = header_of(event).name
@@ -233,7 +247,7 @@ class PendingDirectory:
         )
 
     async def answer(self, event: OutboundEvent) -> None:
-        await self._lanes.make(self._answer(event))
+        await self._order.make(self._answer(event))
 
     def _answer(self, event: OutboundEvent) -> Move:
         names = tuple(dict.fromkeys((event.turn_id, *event.answers)))
@@ -306,37 +320,37 @@ class PendingDirectory:
 
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
-    ) -> None:
+    ) -> Entry:
         def line(entry: Entry) -> Line:
             return pending_log.deferred(entry, until, attempt, error, uncertain=uncertain)
 
         # A line that is not synced may come out as an earlier one after a power cut, which must not take the label.
-        await self._note("defer", turn_id, line, durable=uncertain)
+        return await self._note("defer", turn_id, line, durable=uncertain)
 
-    async def started(self, turn_id: str, *, alone: bool) -> None:
-        await self._note("started", turn_id, partial(pending_log.started, alone=alone))
+    async def started(self, turn_id: str, *, alone: bool) -> Entry:
+        return await self._note("started", turn_id, partial(pending_log.started, alone=alone))
 
-    async def held(self, turn_id: str) -> None:
-        await self._note("held", turn_id, pending_log.held)
+    async def held(self, turn_id: str) -> Entry:
+        return await self._note("held", turn_id, pending_log.held)
 
-    async def parked(self, turn_id: str) -> None:
-        await self._note("parked", turn_id, pending_log.parked, durable=False)
+    async def parked(self, turn_id: str) -> Entry:
+        return await self._note("parked", turn_id, pending_log.parked, durable=False)
 
-    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
         """Writes nothing where the log says so already."""
 
         def line(entry: Entry) -> Line | None:
             told = entry.sending and (parts is None or bool(entry.parts))
             return None if told else pending_log.sending(entry, parts)
 
-        await self._note("sending", turn_id, line)
+        return await self._note("sending", turn_id, line)
 
-    async def part_done(self, turn_id: str, n: int) -> None:
-        await self._note("part", turn_id, partial(pending_log.part, n=n))
+    async def part_done(self, turn_id: str, n: int) -> Entry:
+        return await self._note("part", turn_id, partial(pending_log.part, n=n))
 
     async def _note(
         self, what: str, turn_id: str, line_for: Callable[[Entry], Line | None], *, durable: bool = True
-    ) -> None:
+    ) -> Entry:
         entry: Entry
         line: Line | None
 
@@ -347,10 +361,13 @@ class PendingDirectory:
             return None if line is None else partial(self._moves.append, entry, line, durable=durable)
 
         def apply() -> None:
+            nonlocal entry
             if line is not None:
-                pending_log.apply(entry, line)
+                entry = pending_log.after(entry, [line])
+                self._index.note(entry)
 
         await self._make(what, turn_id, told=f"'{what}' of {turn_id} was not noted", prepare=prepare, apply=apply)
+        return entry
 
     # --- dead letters ---
 
@@ -415,11 +432,11 @@ class PendingDirectory:
         apply: Callable[[], None],
     ) -> None:
         move = Move(what=what, names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
-        await self._lanes.make(move)
+        await self._order.make(move)
 
     async def settled(self, seconds: float = CLOSE_SECONDS) -> list[str]:
         """Wait until no move is under way, whether or not its caller still does; those that have not ended by then."""
-        return await self._lanes.settled(seconds)
+        return await self._order.settled(seconds)
 
     def _wrote(self) -> None:
         if self._disk.problem and self._probe is None and not self._closing:

@@ -63,7 +63,7 @@ class Header:
     turn_id: str
     session_id: str
     dedupe_key: str
-    lane: Address
+    address: Address
     answers: tuple[str, ...] | None
     size: int
 
@@ -78,7 +78,7 @@ class Header:
             id=self.name,
             session_id=self.session_id,
             dedupe_key=self.dedupe_key,
-            lane=self.lane,
+            address=self.address,
             outbound_id="" if self.answers is None else self.event_id,
         )
 
@@ -90,7 +90,7 @@ def header_of(event: InboundEvent | OutboundEvent, size: int = 0) -> Header:
         turn_id=event.turn_id,
         session_id=event.session_id,
         dedupe_key=event.dedupe_key if isinstance(event, InboundEvent) else "",
-        lane=event.address,
+        address=event.address,
         answers=event.answers if isinstance(event, OutboundEvent) else None,
         size=size,
     )
@@ -100,24 +100,24 @@ def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
     """The bytes of the file; ValueError for a text that is not Unicode (a lone surrogate)."""
     body = encode(event)
     header = header_of(event)
-    lane = header.lane
+    address = header.address
     index = [
         event.type,
         header.event_id,
         header.turn_id,
         header.session_id,
         header.dedupe_key,
-        [lane.channel, lane.account, lane.chat, lane.thread],
+        [address.channel, address.account, address.chat, address.thread],
         header.answers or (),
     ]
     line = seal({"v": VERSION, "len": len(body), "sha256": digest(body), "index": index})
     return b"%b\n%b" % (line, body)
 
 
-def decode_header(data: bytes, path: str, lanes: dict[tuple[str, ...], Address] | None = None) -> Header:
+def decode_header(data: bytes, path: str, addresses: dict[tuple[str, ...], Address] | None = None) -> Header:
     """The header of a whole file, its checksums compared; `Damaged`, or `NewerVersion` where that wrote it.
 
-    Only a seal that holds shows a newer version: a digit that flipped is damage. `lanes` lets equal addresses of many
+    Only a seal that holds shows a newer version: a digit that flipped is damage. `addresses` lets equal ones of many
     files be one object.
     """
     end = data.find(b"\n")
@@ -133,7 +133,7 @@ def decode_header(data: bytes, path: str, lanes: dict[tuple[str, ...], Address] 
             raise Damaged(f"its header says {size} bytes, {found} are there")
         if digest(data[end + 1 :]) != checksum:
             raise Damaged("its bytes are not those that were written")
-        return _header(index, len(data), {} if lanes is None else lanes)
+        return _header(index, len(data), {} if addresses is None else addresses)
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"its header is not one of ours ({error})") from None
 
@@ -191,26 +191,26 @@ def _check_version(fields: dict[str, Any], path: str) -> None:
         raise Damaged(f"its version is {version!r}")
 
 
-def _header(index: list[Any], size: int, lanes: dict[tuple[str, ...], Address]) -> Header:
+def _header(index: list[Any], size: int, addresses: dict[tuple[str, ...], Address]) -> Header:
     """TypeError or ValueError for anything but what `encode_file` wrote."""
-    kind, event_id, turn_id, session_id, dedupe_key, address, answers = index
+    kind, event_id, turn_id, session_id, dedupe_key, fields, answers = index
     if kind not in ("inbound", "outbound"):
         raise ValueError("it is of a kind that does not exist")
     if not is_id(event_id):
         raise ValueError("the event's id is not of our form")
     if not isinstance(answers, list):
         raise TypeError("the turns that it answers are no list")
-    key = tuple(address)
-    lane = lanes.get(key)
-    if lane is None:
+    key = tuple(fields)
+    address = addresses.get(key)
+    if address is None:
         channel, account, chat, thread = map(_text, key)
-        lane = lanes[key] = Address(channel=channel, account=account, chat=chat, thread=thread)
+        address = addresses[key] = Address(channel=channel, account=account, chat=chat, thread=thread)
     return Header(
         event_id=event_id,
         turn_id=_text(turn_id),
         session_id=_text(session_id),
         dedupe_key=_text(dedupe_key),
-        lane=lane,
+        address=address,
         answers=None if kind == "inbound" else tuple(map(_text, answers)),
         size=size,
     )

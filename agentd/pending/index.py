@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.ports.work import Entry
+from agentd.ports.work import Counts, Entry
 
 BODIES = 256
 """How many bodies are kept, so that what was just written need not be read again."""
@@ -15,42 +15,83 @@ LONGEST_BODY = 16 * 1024
 """Texts with more characters than this are read again."""
 
 
-class Index(Mapping[str, Entry]):
-    """A mapping that iterates in id order; used on the event loop only."""
+class Index:
+    """Used on the event loop only; iterates in id order."""
 
     def __init__(self, entries: dict[str, Entry]) -> None:
         self._entries = entries
         self._order = sorted(entries)
+        self._keys = {entry.dedupe_key: entry.id for entry in entries.values() if entry.dedupe_key}
+        self._names = {e.outbound_id: e.id for e in entries.values() if e.outbound_id and e.outbound_id != e.id}
+        """Of each answer that has another id than its file."""
+        self._undelivered = sum(1 for entry in entries.values() if entry.outbound_id)
         self._bodies: OrderedDict[str, InboundEvent | OutboundEvent] = OrderedDict()
 
-    def __getitem__(self, name: str) -> Entry:
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._order))
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    def __iter__(self) -> Iterator[Entry]:
+        return (self._entries[name] for name in self._order)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
+    def get(self, name: str) -> Entry | None:
+        """What is pending under this name of a file."""
+        return self._entries.get(name)
+
     def put(self, entry: Entry, body: InboundEvent | OutboundEvent | None = None) -> None:
-        """Add or replace an entry; messages that are accepted in parallel come out of order."""
-        if entry.id not in self._entries:
-            insort(self._order, entry.id)
+        """Add an entry, or replace what had its name; messages that are accepted in parallel come out of order."""
+        self.remove(entry.id)
+        insort(self._order, entry.id)
         self._entries[entry.id] = entry
-        self._bodies.pop(entry.id, None)
+        if entry.dedupe_key:
+            self._keys[entry.dedupe_key] = entry.id
+        if entry.outbound_id:
+            self._undelivered += 1
+            if entry.outbound_id != entry.id:
+                self._names[entry.outbound_id] = entry.id
         if body is not None and len(body.text) <= LONGEST_BODY:
             self._bodies[entry.id] = body
             if len(self._bodies) > BODIES:
                 self._bodies.popitem(last=False)
 
+    def note(self, entry: Entry) -> None:
+        """Something was noted about an entry that stays the same question or answer."""
+        self._entries[entry.id] = entry
+
     def remove(self, name: str) -> None:
-        if self._entries.pop(name, None) is not None:
-            del self._order[bisect_left(self._order, name)]
-            self._bodies.pop(name, None)
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return
+        del self._order[bisect_left(self._order, name)]
+        if self._keys.get(entry.dedupe_key) == name:
+            del self._keys[entry.dedupe_key]
+        self._names.pop(entry.outbound_id, None)
+        self._undelivered -= bool(entry.outbound_id)
+        self._bodies.pop(name, None)
 
     def body(self, name: str) -> InboundEvent | OutboundEvent | None:
         """The event, if it is one of the newest."""
         return self._bodies.get(name)
+
+    # --- questions of `ports.WorkList` ---
+
+    def unanswered(self, channels: Collection[str] | None) -> list[Entry]:
+        return [entry for entry in self if not entry.outbound_id and _is_of(entry, channels)]
+
+    def undelivered(self, channels: Collection[str] | None) -> list[Entry]:
+        return [entry for entry in self if entry.outbound_id and _is_of(entry, channels)]
+
+    def oldest(self, limit: int) -> list[Entry]:
+        return [self._entries[name] for name in self._order[:limit]]
+
+    def find(self, id: str) -> Entry | None:
+        return self._entries.get(id) or self._entries.get(self._names.get(id, ""))
+
+    def by_key(self, key: str) -> Entry | None:
+        return self._entries.get(self._keys.get(key, ""))
+
+    def counts(self) -> Counts:
+        return Counts(unanswered=len(self._entries) - self._undelivered, undelivered=self._undelivered)
+
+
+def _is_of(entry: Entry, channels: Collection[str] | None) -> bool:
+    return channels is None or entry.address.channel in channels

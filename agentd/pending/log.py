@@ -8,7 +8,8 @@ before it cannot swallow it; what is not a sealed line of ours is ignored.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -86,7 +87,7 @@ def state(entry: Entry) -> Line:
         "line": "state",
         "starts": entry.starts,
         "running": entry.running,
-        "alone": entry.alone,
+        "alone": entry.starts_alone,
         "sending": entry.sending,
         "parts": list(entry.parts),
         "parts_done": entry.parts_done,
@@ -102,44 +103,55 @@ def _whole(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def apply(entry: Entry, line: Line) -> None:
-    """Bring an entry up to date with one more line."""
+def after(entry: Entry, lines: Iterable[Line]) -> Entry:
+    """The entry after these lines."""
+    changes: dict[str, Any] = {}
+    for line in lines:
+        _apply(entry, changes, line)
+    return replace(entry, **changes) if changes else entry
+
+
+def _apply(entry: Entry, changes: dict[str, Any], line: Line) -> None:
+    def now(name: str) -> Any:
+        return changes[name] if name in changes else getattr(entry, name)
+
     match line["line"]:
         case "started":
-            entry.starts += 1
-            entry.running = True
-            entry.alone = entry.alone + 1 if line["alone"] else 0
+            changes.update(
+                starts=now("starts") + 1, running=True, starts_alone=now("starts_alone") + 1 if line["alone"] else 0
+            )
         case "parked":
-            entry.running = False
-            entry.alone = 0
+            changes.update(running=False, starts_alone=0)
         case "held":
-            entry.running = False
+            changes["running"] = False
         case "sending":
-            entry.sending = True
-            if not entry.parts:
-                entry.parts = tuple(line.get("parts", ()))
+            changes.update(sending=True, parts=now("parts") or tuple(line.get("parts", ())))
         case "part":
-            entry.parts_done = max(entry.parts_done, line["n"] + 1)
+            changes["parts_done"] = max(now("parts_done"), line["n"] + 1)
         case "deferred":
-            entry.sending = line.get("uncertain", False)
-            entry.not_before = _time(line["until"])
-            entry.attempts = line["attempt"]
-            entry.last_error = line["error"]
+            changes.update(
+                sending=line.get("uncertain", False),
+                not_before=_time(line["until"]),
+                attempts=line["attempt"],
+                last_error=line["error"],
+            )
         case "state":
-            _restore(entry, line)
+            changes.update(_state(line))
 
 
-def _restore(entry: Entry, line: Line) -> None:
-    entry.starts = line["starts"]
-    entry.running = line["running"]
-    entry.alone = line["alone"]
-    entry.sending = line["sending"]
-    entry.parts = tuple(line["parts"])
-    entry.parts_done = line["parts_done"]
-    entry.attempts = line["attempts"]
-    entry.not_before = _time(line["not_before"])
-    entry.last_error = line["last_error"]
-    entry.retried = _time(line["retried"])
+def _state(line: Line) -> dict[str, Any]:
+    return {
+        "starts": line["starts"],
+        "running": line["running"],
+        "starts_alone": line["alone"],
+        "sending": line["sending"],
+        "parts": tuple(line["parts"]),
+        "parts_done": line["parts_done"],
+        "attempts": line["attempts"],
+        "not_before": _time(line["not_before"]),
+        "last_error": line["last_error"],
+        "retried": _time(line["retried"]),
+    }
 
 
 def _time(text: str | None) -> datetime | None:

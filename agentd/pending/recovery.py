@@ -21,7 +21,7 @@ from agentd.host.files import A_DIRECTORY, A_LINK, Files, explain, synced_direct
 from agentd.ids import ID_PATTERN, NO_ID, is_id
 from agentd.pending.aside import UNREADABLE, remove, set_aside
 from agentd.pending.file import Damaged, Header, decode_header, salvage
-from agentd.pending.log import apply, lines_of
+from agentd.pending.log import after, lines_of
 from agentd.pending.moves import Layout
 from agentd.ports.work import Entry
 
@@ -126,13 +126,13 @@ def _free_place(layout: Layout, files: Files) -> None:
 
 def _scan(layout: Layout, files: Files) -> _Found:
     found = _Found()
-    odd, lanes = files.odd(layout.pending), dict[tuple[str, ...], Address]()
+    odd, addresses = files.odd(layout.pending), dict[tuple[str, ...], Address]()
     for file_name in sorted(files.names(layout.pending)):
         name, _, suffix = file_name.rpartition(".")
         if file_name in odd:
             found.aside[file_name] = f"it is {odd[file_name]}"
         elif suffix == "event" and is_id(name):
-            _judge(layout, files, name, found, lanes)
+            _judge(layout, files, name, found, addresses)
         elif suffix == "log" and is_id(name):
             found.logs.add(name)
         elif _UNFINISHED.fullmatch(file_name):
@@ -160,11 +160,11 @@ def _scan_dead(layout: Layout, files: Files, found: _Found) -> None:
             found.dead_aside[f"{name}.log"] = "it belongs to an event that is set aside"
 
 
-def _judge(layout: Layout, files: Files, name: str, found: _Found, lanes: dict[tuple[str, ...], Address]) -> None:
+def _judge(layout: Layout, files: Files, name: str, found: _Found, addresses: dict[tuple[str, ...], Address]) -> None:
     path, data = layout.event(name), b""
     try:
         data = files.read(path)
-        header = decode_header(data, path, lanes)
+        header = decode_header(data, path, addresses)
     except Damaged as error:
         found.aside[f"{name}.event"] = str(error)
         if (left := salvage(data, name)) is not None:
@@ -251,9 +251,7 @@ def _entry(layout: Layout, files: Files, header: Header, found: _Found) -> Entry
         found.aside[f"{entry.id}.log"] = f"{_unreadable(error)}; what was done for {entry.id} is not known"
         found.logs.discard(entry.id)
         return entry
-    for line in lines_of(lines, header.event_id):
-        apply(entry, line)
-    return entry
+    return after(entry, lines_of(lines, header.event_id))
 
 
 # --- Putting right -----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Unfinished work: the moves of the pending directory, the log beside an event, and the index of it all."""
+"""Unfinished work: the moves of the pending directory, the log beside an event, and what may be asked about it all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,25 +10,25 @@ from typing import Protocol
 from agentd.events import Address, InboundEvent, OutboundEvent
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What the pending directory's index keeps in memory of one unfinished turn; bodies stay on disk.
+    """One unfinished turn as it was when somebody asked; a move gives the new one. Bodies stay on disk.
 
     `id` is the turn's id and the file's name. `outbound_id` is "" until the turn is answered. `starts` counts the
-    times that the turn was started, `running` says that the last of them was neither ended nor parked, and `alone`
-    how many starts in a row were alone after an unclean end; `sending`
-    says that a send was begun and not ended; `parts` is the rendered split once it is fixed, `parts_done` how many
-    of those the platform has confirmed.
+    times that the turn was started, `running` says that the last of them was neither ended nor parked, and
+    `starts_alone` how many starts in a row were alone after an unclean end; `sending` says that a send was begun and
+    not ended; `parts` is the rendered split once it is fixed, `parts_done` how many of those the platform has
+    confirmed.
     """
 
     id: str
     session_id: str
     dedupe_key: str
-    lane: Address
+    address: Address
     outbound_id: str = ""
     starts: int = 0
     running: bool = False
-    alone: int = 0
+    starts_alone: int = 0
     sending: bool = False
     parts: tuple[str, ...] = ()
     parts_done: int = 0
@@ -37,6 +37,14 @@ class Entry:
     last_error: str = ""
     retried: datetime | None = None
     """When a person took it back out of the dead letters: its age counts from then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many turns have no answer yet, and how many have one that is not delivered."""
+
+    unanswered: int
+    undelivered: int
 
 
 Ended = Callable[[BaseException | None], None]
@@ -60,7 +68,7 @@ class Pending(Protocol):
 
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
-    ) -> None:
+    ) -> Entry:
         """Not sent this time, which need not survive a crash; or perhaps sent (`uncertain`), which must."""
         ...
 
@@ -74,29 +82,50 @@ class Pending(Protocol):
 
 
 class Progress(Protocol):
-    """The log beside an event: lines that survive a crash."""
+    """The log beside an event: lines that survive a crash. Each gives the entry as it is then."""
 
-    async def started(self, turn_id: str, *, alone: bool) -> None: ...
+    async def started(self, turn_id: str, *, alone: bool) -> Entry:
+        """The turn runs now; `alone` says that no other turn runs meanwhile."""
+        ...
 
-    async def held(self, turn_id: str) -> None:
+    async def held(self, turn_id: str) -> Entry:
         """A suspect waits to run alone: a death of the process until then is not its doing."""
         ...
 
-    async def parked(self, turn_id: str) -> None:
+    async def parked(self, turn_id: str) -> Entry:
         """The process ends in good order while this turn runs: the turn is not to blame. Need not survive a crash."""
         ...
 
-    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
         """A send begins; `parts`, given once, fixes the rendered split for every later attempt."""
         ...
 
-    async def part_done(self, turn_id: str, n: int) -> None: ...
+    async def part_done(self, turn_id: str, n: int) -> Entry: ...
 
 
 class WorkList(Protocol):
-    """The index of what is unfinished, in id order, and the bodies when they are due."""
+    """Questions about what is unfinished, answered in id order, and the bodies when they are due.
 
-    def entries(self) -> Mapping[str, Entry]: ...
+    `channels` asks for the turns of these only.
+    """
+
+    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[Entry]: ...
+
+    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[Entry]: ...
+
+    async def oldest(self, limit: int) -> Sequence[Entry]:
+        """The first so many, answered or not."""
+        ...
+
+    async def find(self, id: str) -> Entry | None:
+        """The one whose turn, or whose answer, has this id."""
+        ...
+
+    async def by_key(self, key: str) -> Entry | None:
+        """The unanswered turn that was asked for under this dedupe key."""
+        ...
+
+    async def counts(self) -> Counts: ...
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
         """`Unreadable` if its file is damaged or gone; another `StateError` may pass."""

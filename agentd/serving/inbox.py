@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from agentd.errors import Busy, IdReused, Stopping, UsageError
@@ -41,7 +41,7 @@ class _Turns(SessionView, Protocol):
 
 
 class _Unfinished(Protocol):
-    def entries(self) -> Mapping[str, Entry]: ...
+    async def by_key(self, key: str) -> Entry | None: ...
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
 
@@ -82,16 +82,11 @@ class DurableInbox:
         self._queue_limit = queue_limit
         self._budgets = budgets or Budgets()
         self._running: dict[str, asyncio.Task[Any]] = {}
-        self._unfinished = {e.dedupe_key: e.id for e in pending.entries().values() if not e.outbound_id}
         self._closed = ""
 
     def close(self, reason: str) -> None:
         """Refuse every later message with this reason."""
         self._closed = reason
-
-    def expect(self, event: InboundEvent) -> None:
-        """This question is pending again: its message, offered once more, is the same turn."""
-        self._unfinished[event.dedupe_key] = event.turn_id
 
     async def accept(self, offer: Offer) -> Receipt:
         """Durable when it returns; the same message offered twice, also at the same time, is one turn.
@@ -102,10 +97,10 @@ class DurableInbox:
         """
         self._check(offer)
         key, content = dedupe_key(offer), _digest(offer.text)
-        return await self.alone(key, lambda: self._accept(offer, key, content))
+        return await self.holding(key, lambda: self._accept(offer, key, content))
 
-    async def alone(self, key: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Nothing else is done with the message of this key meanwhile; to its end even if the caller is cancelled."""
+    async def holding(self, key: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Run `work` while holding the key; it completes even if the caller is cancelled."""
         while (running := self._running.get(key)) is not None:
             await asyncio.wait([running])
         task = asyncio.create_task(work(), name=f"message {key}")
@@ -138,7 +133,6 @@ class DurableInbox:
         if waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages wait in this session already; wait for an answer or stop the running one.")
         self._budgets.check_question(offer.principal, len(offer.text))
-        self._sweep()
         turn_id = self._ids.next()
         event = InboundEvent(
             id=turn_id,
@@ -154,33 +148,20 @@ class DurableInbox:
             text=offer.text,
             documents=offer.documents,
         )
-        self._unfinished[key] = turn_id
-        try:
-            await self._bus.publish(event)
-        except BaseException:
-            self._unfinished.pop(key, None)
-            raise
+        await self._bus.publish(event)
         return Receipt(id=turn_id, session_id=offer.session_id, duplicate=False)
-
-    def _sweep(self) -> None:
-        """Forget the keys of turns that ended, whenever they outnumber the unfinished ones."""
-        entries = self._pending.entries()
-        if len(self._unfinished) > 2 * len(entries) + 1000:
-            self._unfinished = {key: turn for key, turn in self._unfinished.items() if turn in entries}
 
     async def _known(self, key: str, content: str) -> Receipt | None:
         """The receipt of an earlier offer, looked for among the unfinished turns, then among the ended ones.
 
         A turn leaves the first place only after it has entered the second, so that no offer falls between.
         """
-        turn_id = self._unfinished.get(key)
-        entry = self._pending.entries().get(turn_id) if turn_id else None
-        if entry is not None and not entry.outbound_id:
+        entry = await self._pending.by_key(key)
+        if entry is not None:
             event = await self._pending.load(entry.id)
             if isinstance(event, InboundEvent):
                 _same(content, event.content_digest)
                 return Receipt(id=event.id, session_id=event.session_id, duplicate=True)
-        self._unfinished.pop(key, None)
         finished = await self._turns.by_dedupe_key(key)
         if finished is None:
             return None

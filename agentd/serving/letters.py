@@ -20,7 +20,7 @@ from agentd.ids import IdSource, time_of
 from agentd.pending import PendingDirectory
 from agentd.ports.clock import Clock
 from agentd.ports.house import Decision
-from agentd.ports.work import Entry
+from agentd.ports.work import Counts, Entry
 from agentd.rights import require
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
@@ -74,7 +74,10 @@ class _DeadLetter(Protocol):
 
 
 class _Pending(Protocol):
-    def entries(self) -> Mapping[str, Entry]: ...
+    async def oldest(self, limit: int) -> Sequence[Entry]: ...
+    async def find(self, id: str) -> Entry | None: ...
+    async def by_key(self, key: str) -> Entry | None: ...
+    async def counts(self) -> Counts: ...
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
     async def noted(self, name: str) -> Sequence[Mapping[str, Any]]: ...
     async def dead(self) -> Sequence[_DeadLetter]: ...
@@ -99,7 +102,7 @@ async def _at_rest(key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> N
 class Letters:
     """Implements `ports.DeliveryDesk`. `hand_on` is told what is pending again, for the workers that run.
 
-    `alone` does work on the message of a key while nothing else is done with it, see `Inbox.alone`.
+    `holding` works on the message of a key while nothing else does, see `DurableInbox.holding`.
     """
 
     def __init__(
@@ -109,13 +112,13 @@ class Letters:
         *,
         clock: Clock,
         hand_on: Callable[[Entry, InboundEvent | OutboundEvent], None] = _nobody,
-        alone: Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] = _at_rest,
+        holding: Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] = _at_rest,
     ) -> None:
         self._pending = pending
         self._turns = turns
         self._clock = clock
         self._hand_on = hand_on
-        self._alone = alone
+        self._holding = holding
 
     async def tell(
         self,
@@ -141,16 +144,19 @@ class Letters:
     # --- looking ---
 
     async def _list(self, limit: int) -> Mapping[str, Any]:
-        entries, dead = self._pending.entries(), await self._pending.dead()
-        first = [entries[name] for name in list(entries)[:limit] if name in entries]
+        first, counts, dead = (
+            await self._pending.oldest(limit),
+            await self._pending.counts(),
+            await self._pending.dead(),
+        )
         return {
             "pending": [self._waiting(entry).model_dump(mode="json") for entry in first],
             "dead": [self._dead(letter).model_dump(mode="json") for letter in dead[:limit]],
-            "counts": {"pending": len(entries), "dead": len(dead)},
+            "counts": {"pending": counts.unanswered + counts.undelivered, "dead": len(dead)},
         }
 
     async def _show(self, wanted: str) -> Mapping[str, Any]:
-        entry = self._pending.entries().get(wanted) or self._by_outbound(wanted)
+        entry = await self._pending.find(wanted)
         if entry is not None:
             return await self._shown(self._waiting(entry), entry.id, await self._pending.load(entry.id))
         for letter in await self._pending.dead():
@@ -163,10 +169,6 @@ class Letters:
         log = [{key: value for key, value in line.items() if key not in ("of", "sum")} for line in noted]
         return {"letter": letter.model_dump(mode="json"), "event": event.model_dump(mode="json"), "log": log}
 
-    def _by_outbound(self, outbound_id: str) -> Entry | None:
-        entries = self._pending.entries().values()
-        return next((entry for entry in entries if entry.outbound_id and entry.outbound_id == outbound_id), None)
-
     def _waiting(self, entry: Entry) -> Letter:
         event_id = entry.outbound_id or entry.id
         until = entry.not_before
@@ -176,7 +178,7 @@ class Letters:
             kind="outbound" if entry.outbound_id else "inbound",
             turn=entry.id,
             session=entry.session_id,
-            address=entry.lane,
+            address=entry.address,
             age=self._age(entry.retried or datetime.fromtimestamp(time_of(event_id), UTC)),
             attempts=entry.attempts if entry.outbound_id else entry.starts,
             next_try=until if until is not None and until > self._clock.now() else None,
@@ -231,20 +233,20 @@ class Letters:
         """What is pending again must not miss its worker, nor its message be offered while it is taken back."""
         event = await self._pending.dead_event(dead_id)
         key = event.dedupe_key if isinstance(event, InboundEvent) else event.id
-        await self._alone(key, lambda: self._take_back(dead_id, event))
+        await self._holding(key, lambda: self._take_back(dead_id, event))
 
     async def _take_back(self, dead_id: str, event: InboundEvent | OutboundEvent) -> None:
         if isinstance(event, InboundEvent):
-            self._refuse_repeat(event)
+            await self._refuse_repeat(event)
             # First, so that after a crash in between it is dead still, and its repetition a turn like any other.
             await self._turns.reopen(event)
         entry = await self._pending.retry(dead_id)
         self._hand_on(entry, event)
 
-    def _refuse_repeat(self, event: InboundEvent) -> None:
-        for entry in self._pending.entries().values():
-            if entry.dedupe_key == event.dedupe_key and entry.id != event.id:
-                raise UsageError(f"the same message came again and is pending as {entry.id}; drop this one.")
+    async def _refuse_repeat(self, event: InboundEvent) -> None:
+        entry = await self._pending.by_key(event.dedupe_key)
+        if entry is not None and entry.id != event.id:
+            raise UsageError(f"the same message came again and is pending as {entry.id}; drop this one.")
 
 
 def _one(ids: Sequence[str]) -> str:

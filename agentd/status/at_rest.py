@@ -91,8 +91,8 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict
         ):
             await pending.tell_lost()
             now = clock.now()
-            waiting = (entry for entry in pending.entries().values() if entry.outbound_id and entry.not_before)
-            deferred = {entry.lane for entry in waiting if entry.not_before and entry.not_before > now}
+            owed = await pending.undelivered()
+            deferred = {entry.address for entry in owed if entry.not_before and entry.not_before > now}
             status = DaemonStatus(
                 state_dir=directory,
                 in_process=False,

@@ -18,7 +18,7 @@ from agentd.events import OWNER, Principal
 from agentd.ids import time_of
 from agentd.ports.documents import DocumentView
 from agentd.ports.models import Paced
-from agentd.ports.work import Entry
+from agentd.ports.work import Counts, Entry
 from agentd.rights import may
 from agentd.status.channels import ChannelStates
 from agentd.status.usage import UsageTotals
@@ -61,7 +61,9 @@ class _Delivery(Protocol):
 
 
 class _Pending(Protocol):
-    def entries(self) -> Mapping[str, Entry]: ...
+    async def oldest(self, limit: int) -> Sequence[Entry]: ...
+
+    async def counts(self) -> Counts: ...
 
     async def dead(self) -> Sequence[_DeadLetter]: ...
 
@@ -144,8 +146,7 @@ class DaemonStatus:
         refusals = await self.refusals()
         documents, chunks = await self._documents.counts(OWNER)
         free, dead, corrupt = (0, Counter[str](), 0) if self._pending.silent else await self._lying_there()
-        entries, stats = self._pending.entries(), self._delivery.stats()
-        owed = [entry for entry in entries.values() if entry.outbound_id]
+        counts, oldest, stats = await self._pending.counts(), await self._pending.oldest(1), self._delivery.stats()
         busy = self._conversations.busy().values()
         return {
             "daemon": {
@@ -164,10 +165,10 @@ class DaemonStatus:
             "usage": {"answers": self._usage.answers, **self._usage.total.model_dump()},
             "pending": {
                 "accepts": not refusals,
-                "unanswered": len(entries) - len(owed),
-                "undelivered": len(owed),
+                "unanswered": counts.unanswered,
+                "undelivered": counts.undelivered,
                 "deferred": stats.deferred,
-                "oldest_age": _oldest_age(entries),
+                "oldest_age": max(0.0, time.time() - time_of(oldest[0].id)) if oldest else None,
                 "dead": dead.total(),
                 "corrupt": corrupt,
                 "dead_by_reason": dict(dead.most_common(REASONS)),
@@ -227,12 +228,6 @@ def _speeds(model: _Model) -> dict[str, float | None]:
         "read_tps": pace.read or None if pace else None,
         "write_tps": pace.write or None if pace else None,
     }
-
-
-def _oldest_age(entries: Mapping[str, Entry]) -> float | None:
-    """Seconds since the oldest turn that is not done with began; None where there is none."""
-    first = next(iter(entries), None)
-    return None if first is None else max(0.0, time.time() - time_of(first))
 
 
 def _figures(stats: _Stats, channel: str) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.pending.aside import notice
-from agentd.ports.work import Ended, Entry
+from agentd.ports.work import Counts, Ended, Entry
 
 Move = Literal[
     "accept", "answer", "ack", "defer", "bury", "set_aside", "started", "held", "parked", "sending", "part_done", "load"
@@ -47,13 +46,30 @@ class MemoryPending:
     def after_crash(self) -> MemoryPending:
         """What a restart finds: all of it, in order, and nothing of this process's faults and counts."""
         found = MemoryPending()
-        found._entries = copy.deepcopy(dict(sorted(self._entries.items())))
+        found._entries = dict(sorted(self._entries.items()))
         found._events = dict(self._events)
         found.dead = dict(self.dead)
         return found
 
-    def entries(self) -> Mapping[str, Entry]:
-        return self._entries
+    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
+        return [entry for entry in self._of(channels) if not entry.outbound_id]
+
+    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
+        return [entry for entry in self._of(channels) if entry.outbound_id]
+
+    async def oldest(self, limit: int) -> Sequence[Entry]:
+        return self._of(None)[:limit]
+
+    async def find(self, id: str) -> Entry | None:
+        answers = (entry for entry in self._entries.values() if entry.outbound_id == id)
+        return self._entries.get(id) or next(answers, None)
+
+    async def by_key(self, key: str) -> Entry | None:
+        return next((entry for entry in self._of(None) if entry.dedupe_key == key), None) if key else None
+
+    async def counts(self) -> Counts:
+        undelivered = len(await self.undelivered())
+        return Counts(unanswered=len(self._entries) - undelivered, undelivered=undelivered)
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
         self._entry("load", turn_id)
@@ -96,12 +112,9 @@ class MemoryPending:
 
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
-    ) -> None:
-        entry = self._entry("defer", turn_id)
-        entry.sending = uncertain
-        entry.not_before = until
-        entry.attempts = attempt
-        entry.last_error = error
+    ) -> Entry:
+        changes = {"sending": uncertain, "not_before": until, "attempts": attempt, "last_error": error}
+        return self._note("defer", turn_id, **changes)
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
         self._entry("bury", turn_id)
@@ -111,6 +124,12 @@ class MemoryPending:
         if notice is not None:
             self._insert(notice.id, notice)
 
+    async def retry(self, dead_id: str) -> Entry:
+        event = self.dead.pop(dead_id).event
+        name = event.turn_id if isinstance(event, OutboundEvent) and event.answers else event.id
+        self._insert(name, event)
+        return self._put(replace(self._entries[name], retried=datetime.now(UTC)))
+
     async def set_aside(self, turn_id: str, why: str) -> None:
         entry = self._entry("set_aside", turn_id)
         event = self._events[turn_id]
@@ -119,29 +138,34 @@ class MemoryPending:
         if (told := notice(entry, event.time)) is not None:
             self._insert(told.id, told)
 
-    async def started(self, turn_id: str, *, alone: bool) -> None:
+    async def started(self, turn_id: str, *, alone: bool) -> Entry:
         entry = self._entry("started", turn_id)
-        entry.starts += 1
-        entry.running = True
-        entry.alone = entry.alone + 1 if alone else 0
+        in_a_row = entry.starts_alone + 1 if alone else 0
+        return self._put(replace(entry, starts=entry.starts + 1, running=True, starts_alone=in_a_row))
 
-    async def held(self, turn_id: str) -> None:
-        self._entry("held", turn_id).running = False
+    async def held(self, turn_id: str) -> Entry:
+        return self._note("held", turn_id, running=False)
 
-    async def parked(self, turn_id: str) -> None:
-        entry = self._entry("parked", turn_id)
-        entry.running = False
-        entry.alone = 0
+    async def parked(self, turn_id: str) -> Entry:
+        return self._note("parked", turn_id, running=False, starts_alone=0)
 
-    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> None:
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
         entry = self._entry("sending", turn_id)
-        entry.sending = True
-        if parts is not None and not entry.parts:
-            entry.parts = tuple(parts)
+        return self._put(replace(entry, sending=True, parts=entry.parts or tuple(parts or ())))
 
-    async def part_done(self, turn_id: str, n: int) -> None:
+    async def part_done(self, turn_id: str, n: int) -> Entry:
         entry = self._entry("part_done", turn_id)
-        entry.parts_done = max(entry.parts_done, n + 1)
+        return self._put(replace(entry, parts_done=max(entry.parts_done, n + 1)))
+
+    def _note(self, move: Move, turn_id: str, **changes: Any) -> Entry:
+        return self._put(replace(self._entry(move, turn_id), **changes))
+
+    def _put(self, entry: Entry) -> Entry:
+        self._entries[entry.id] = entry
+        return entry
+
+    def _of(self, channels: Collection[str] | None) -> list[Entry]:
+        return [entry for entry in self._entries.values() if channels is None or entry.address.channel in channels]
 
     def _called(self, move: Move, turn_id: str) -> None:
         self.moves.append((move, turn_id))
@@ -162,7 +186,7 @@ class MemoryPending:
             id=name,
             session_id=event.session_id,
             dedupe_key="" if isinstance(event, OutboundEvent) else event.dedupe_key,
-            lane=event.address,
+            address=event.address,
             outbound_id=event.id if isinstance(event, OutboundEvent) else "",
         )
         if not in_order:

@@ -11,6 +11,7 @@ from agentd.pending import PendingDirectory
 from bench import cycles, delivery, recovery
 from bench.delivery import Measured, Plan
 from bench.report import Row
+from tests.unfinished import unfinished
 
 SHORT = 0.3
 
@@ -57,8 +58,8 @@ async def test_a_filled_directory_is_found_whole_and_a_daemon_starts_on_it(tmp_p
     state = tmp_path / "s"
     recovery.fill(state, 20)
     async with PendingDirectory(state) as pending:
-        assert len(pending.entries()) == 20 and not pending.aside
-        assert sum(bool(entry.outbound_id) for entry in pending.entries().values()) == 10
+        assert len(await unfinished(pending)) == 20 and not pending.aside
+        assert sum(bool(entry.outbound_id) for entry in (await unfinished(pending)).values()) == 10
     started = await recovery.start(state)
     assert started.seconds > 0 and started.memory > 1
 

@@ -28,7 +28,7 @@ from agentd.models.llama.text import Assembler
 from agentd.models.openai.answer import Answer, ServerFailed, Withheld
 from agentd.models.openai.stream import Events
 from agentd.pending.file import Damaged, decode_file, decode_header, digest, encode_file, seal
-from agentd.pending.log import apply, encode_line, lines_of
+from agentd.pending.log import after, encode_line, lines_of
 from agentd.ports.generation import ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.retrieval.chunks import split
 from agentd.serving.protocol import ClientMessage, ServerMessage, decode_client, decode_server
@@ -149,11 +149,10 @@ def _pending_log(lines: list[dict[str, Any]]) -> None:
     """Sealed lines that say anything, with bytes between them that are no lines."""
     written = b"\x00torn".join(encode_line(line) for line in lines)
     entry = decode_header(_FILES[1], "x.event").entry()
-    for line in lines_of(written, entry.outbound_id):
-        try:
-            apply(entry, line)
-        except Damaged as error:
-            _readable(error)
+    try:
+        after(entry, lines_of(written, entry.outbound_id))
+    except Damaged as error:
+        _readable(error)
 
 
 # --- what models write -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from agentd.pending.file import encode_file
 from agentd.testing.clock import FakeClock
 from tests.builders import TIME, inbound, outbound
 from tests.pending_files import directory, in_pending
+from tests.unfinished import unfinished
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ async def test_a_buried_event_is_dead_with_its_reason_until_it_is_dropped(tmp_pa
         await opened.answer(answer)
         await opened.defer(event.id, until=None, attempt=12, error="403")
         await opened.bury(event.id, "bot was blocked by the user")
-        assert not opened.entries()
+        assert not await unfinished(opened)
         assert in_pending(tmp_path) == []
     async with directory(tmp_path) as opened:
         [letter] = await opened.dead()
@@ -52,7 +53,7 @@ async def test_a_question_that_is_buried_leaves_a_notice(opened: PendingDirector
     await opened.accept(event)
     notice = outbound(event, "put aside", answers=())
     await opened.bury(event.id, "it crashed the daemon", notice)
-    assert list(opened.entries()) == [notice.id]
+    assert list(await unfinished(opened)) == [notice.id]
     assert await opened.load(notice.id) == notice
     assert [letter.id for letter in await opened.dead()] == [event.id]
 
@@ -64,7 +65,7 @@ async def test_a_notice_that_is_pending_already_is_not_written_again(opened: Pen
     await opened.accept(notice)
     await opened.sending(notice.id)
     await opened.bury(event.id, "it crashed the daemon", notice)
-    assert opened.entries()[notice.id].sending
+    assert (await unfinished(opened))[notice.id].sending
 
 
 async def test_a_retry_begins_with_all_attempts_and_without_the_parts_that_arrived(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ async def test_a_retry_begins_with_all_attempts_and_without_the_parts_that_arriv
         with pytest.raises(NotFound):
             await opened.retry(answer.id)
     async with directory(tmp_path) as opened:
-        assert opened.entries()[event.id] == entry
+        assert (await unfinished(opened))[event.id] == entry
 
 
 async def test_what_was_given_up_long_ago_is_purged(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from agentd.events import InboundEvent
 from agentd.pending import PendingDirectory
 from tests.builders import TIME, address, inbound, outbound
 from tests.pending_files import CountingFiles, FailingFiles, GatedFiles, directory, in_pending, until
+from tests.unfinished import unfinished
 
 
 @pytest.fixture
@@ -29,11 +30,11 @@ async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> Non
         for event in events:
             await first.accept(event)
     async with directory(tmp_path) as second:
-        assert list(second.entries()) == [event.id for event in events]
+        assert list(await unfinished(second)) == [event.id for event in events]
         for event in events:
-            entry = second.entries()[event.id]
+            entry = (await unfinished(second))[event.id]
             assert (entry.session_id, entry.dedupe_key) == (event.session_id, event.dedupe_key)
-            assert (entry.lane, entry.outbound_id) == (event.address, "")
+            assert (entry.address, entry.outbound_id) == (event.address, "")
             assert await second.load(event.id) == event
         assert second.last_id == events[-1].id
 
@@ -70,8 +71,8 @@ async def test_an_answer_takes_the_place_of_all_the_questions_that_it_answers(
     await opened.started(one.id, alone=False)
     answer = outbound(two, answers=(one.id, two.id))
     await opened.answer(answer)
-    assert list(opened.entries()) == [two.id]
-    assert opened.entries()[two.id].outbound_id == answer.id
+    assert list(await unfinished(opened)) == [two.id]
+    assert (await unfinished(opened))[two.id].outbound_id == answer.id
     assert await opened.load(two.id) == answer
     assert in_pending(tmp_path) == [f"{two.id}.event"]
 
@@ -95,22 +96,22 @@ async def test_an_ack_leaves_nothing(opened: PendingDirectory, tmp_path: Path) -
     await opened.sending(event.id)
     await opened.ack(event.id)
     assert in_pending(tmp_path) == []
-    assert not opened.entries()
+    assert not await unfinished(opened)
 
 
 async def test_a_notice_lives_under_its_own_id(opened: PendingDirectory) -> None:
     notice = outbound(inbound(), answers=())
     await opened.accept(notice)
-    assert opened.entries()[notice.id].outbound_id == notice.id
+    assert (await unfinished(opened))[notice.id].outbound_id == notice.id
     await opened.ack(notice.id)
-    assert not opened.entries()
+    assert not await unfinished(opened)
 
 
 async def test_moves_cost_the_syncs_that_they_say(tmp_path: Path) -> None:
     files, event = CountingFiles(), inbound()
     costs: dict[str, int] = {}
     async with directory(tmp_path, files) as opened:
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+        steps: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("accept", lambda: opened.accept(event)),
             ("started", lambda: opened.started(event.id, alone=False)),
             ("answer", lambda: opened.answer(outbound(event))),
@@ -143,11 +144,11 @@ async def test_the_log_is_read_again_after_a_restart(tmp_path: Path) -> None:
         await first.part_done(answered.id, 1)
         await first.defer(answered.id, until=TIME, attempt=3, error="flood")
         await first.sending(answered.id)
-        before = dict(first.entries())
+        before = await unfinished(first)
     async with directory(tmp_path) as second:
-        assert dict(second.entries()) == before
+        assert await unfinished(second) == before
     entry = before[event.id]
-    assert (entry.starts, entry.running, entry.alone) == (2, True, 2)
+    assert (entry.starts, entry.running, entry.starts_alone) == (2, True, 2)
     entry = before[answered.id]
     assert (entry.starts, entry.running, entry.sending) == (0, False, True)
     assert (entry.parts, entry.parts_done) == (("a", "b", "c"), 2)
@@ -160,13 +161,12 @@ async def test_a_held_turn_is_not_to_blame_for_a_death_before_it_runs_and_keeps_
     event = inbound()
     await opened.accept(event)
     await opened.started(event.id, alone=True)
-    await opened.held(event.id)
-    entry = opened.entries()[event.id]
-    assert not entry.running and entry.alone == 1
-    await opened.started(event.id, alone=True)
-    assert entry.running and entry.alone == 2
-    await opened.started(event.id, alone=False)
-    assert entry.alone == 0
+    entry = await opened.held(event.id)
+    assert not entry.running and entry.starts_alone == 1
+    entry = await opened.started(event.id, alone=True)
+    assert entry.running and entry.starts_alone == 2
+    entry = await opened.started(event.id, alone=False)
+    assert entry.starts_alone == 0 and (await unfinished(opened))[event.id] == entry
 
 
 async def test_a_parked_turn_is_not_to_blame(opened: PendingDirectory) -> None:
@@ -174,16 +174,16 @@ async def test_a_parked_turn_is_not_to_blame(opened: PendingDirectory) -> None:
     await opened.accept(event)
     await opened.started(event.id, alone=True)
     await opened.parked(event.id)
-    assert not opened.entries()[event.id].running
-    assert opened.entries()[event.id].alone == 0
+    assert not (await unfinished(opened))[event.id].running
+    assert (await unfinished(opened))[event.id].starts_alone == 0
 
 
 async def test_entries_are_in_the_order_of_their_ids_however_they_come(opened: PendingDirectory) -> None:
     events = [inbound() for _ in range(20)]
     for event in reversed(events):
         await opened.accept(event)
-    assert list(opened.entries()) == [event.id for event in events]
-    assert [entry.id for entry in opened.entries().values()] == [event.id for event in events]
+    assert list(await unfinished(opened)) == [event.id for event in events]
+    assert [entry.id for entry in (await unfinished(opened)).values()] == [event.id for event in events]
 
 
 async def test_what_is_not_pending_cannot_be_moved(opened: PendingDirectory) -> None:
@@ -248,9 +248,9 @@ async def test_a_move_that_has_begun_completes_without_its_caller(tmp_path: Path
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
-        assert not opened.entries()
+        assert not await unfinished(opened)
         files.gate.set()
-        await until(lambda: event.id in opened.entries())
+        assert await opened.settled() == [] and event.id in await unfinished(opened)
         assert await opened.load(event.id) == event
 
 
@@ -268,7 +268,7 @@ async def test_moves_of_one_turn_follow_each_other_and_those_of_others_do_not_wa
         assert not any(move.done() for move in moves)
         files.gate.set()
         await asyncio.gather(*moves)
-        assert list(opened.entries()) == [other.id]
+        assert list(await unfinished(opened)) == [other.id]
 
 
 async def test_what_is_begun_is_an_answer_or_an_accept_and_says_what_came_of_it(opened: PendingDirectory) -> None:
@@ -280,7 +280,7 @@ async def test_what_is_begun_is_an_answer_or_an_accept_and_says_what_came_of_it(
     assert len(told) == 1 and isinstance(told[0], NotAccepted)
     await until(lambda: len(told) == 4)
     assert told[1:] == [None, None, None]
-    assert {entry.outbound_id for entry in opened.entries().values()} == {notice.id, answer.id}
+    assert {entry.outbound_id for entry in (await unfinished(opened)).values()} == {notice.id, answer.id}
 
 
 async def test_closing_waits_for_what_has_begun(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ async def test_closing_waits_for_what_has_begun(tmp_path: Path) -> None:
         caller.cancel()
         asyncio.get_running_loop().call_soon(files.gate.set)
     async with directory(tmp_path) as opened:
-        assert event.id in opened.entries()
+        assert event.id in await unfinished(opened)
 
 
 async def test_a_failed_move_leaves_the_next_one_of_its_turn_alone(tmp_path: Path) -> None:

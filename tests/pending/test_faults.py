@@ -312,7 +312,7 @@ async def main():
             await pending.accept(inbound("long" * 4096))
         except NotAccepted as error:
             print(error)
-        print(len(pending.entries()))
+        print((await pending.counts()).unanswered)
 
 asyncio.run(main())
 """

@@ -100,4 +100,4 @@ def test_equal_addresses_are_one_object() -> None:
         decode_header(encode_file(inbound(address=address(chat="7"))), "x", lanes)  # type: ignore[arg-type]
         for _ in range(2)
     )
-    assert first.lane is second.lane
+    assert first.address is second.address

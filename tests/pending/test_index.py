@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+
+import pytest
 
 from agentd.pending import index as pending_index
 from agentd.pending.file import header_of
 from agentd.pending.index import Index
-from tests.builders import inbound
+from agentd.ports.work import Counts
+from tests.builders import address, inbound, outbound
 
 
 def test_entries_come_in_id_order_however_they_were_put() -> None:
@@ -16,21 +20,36 @@ def test_entries_come_in_id_order_however_they_were_put() -> None:
     index = Index({entry.id: entry for entry in shuffled[:50]})
     for entry in shuffled[50:]:
         index.put(entry)
-    assert list(index.values()) == entries
+    assert list(index) == entries
     for entry in shuffled[:150]:
         index.remove(entry.id)
     index.remove("unknown")
-    assert list(index) == sorted(entry.id for entry in shuffled[150:])
-    assert len(index) == 50
+    assert [entry.id for entry in index] == sorted(entry.id for entry in shuffled[150:])
     assert shuffled[0].id not in index
 
 
-def test_entries_may_be_removed_while_they_are_looked_at() -> None:
-    entries = [header_of(inbound()).entry() for _ in range(3)]
-    index = Index({entry.id: entry for entry in entries})
-    for name in index:
-        index.remove(name)
-    assert not index
+@pytest.mark.parametrize("recovered", [True, False])
+def test_questions_and_answers_are_found_by_all_that_they_are_known_by(recovered: bool) -> None:
+    asked, other = inbound(address=address(channel="a")), inbound(address=address(channel="b"))
+    answer = outbound(inbound(address=address(channel="b")))
+    entries = [header_of(event).entry() for event in (asked, other, answer)]
+    index = Index({entry.id: entry for entry in entries} if recovered else {})
+    for entry in entries:
+        index.put(entry)
+    first, second, third = entries
+    assert index.unanswered(None) == [first, second] and index.undelivered(None) == [third]
+    assert index.unanswered(["b"]) == [second] and index.undelivered(["a"]) == []
+    assert index.oldest(2) == [first, second]
+    assert (index.find(asked.id), index.find(answer.turn_id), index.find(answer.id)) == (first, third, third)
+    assert (index.by_key(asked.dedupe_key), index.by_key("")) == (first, None)
+    assert index.counts() == Counts(unanswered=2, undelivered=1)
+    index.put(replied := header_of(outbound(asked)).entry())
+    assert index.by_key(asked.dedupe_key) is None and index.counts() == Counts(unanswered=1, undelivered=2)
+    index.note(noted := replace(replied, sending=True))
+    assert index.find(replied.outbound_id) == noted
+    for entry in entries:
+        index.remove(entry.id)
+    assert index.find(replied.outbound_id) is None and index.counts() == Counts(unanswered=0, undelivered=0)
 
 
 def test_only_so_many_bodies_are_kept_and_no_long_ones() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agentd.pending import log as pending_log
 from agentd.pending.file import header_of
-from agentd.pending.log import apply, encode_line, lines_of
+from agentd.pending.log import after, encode_line, lines_of
 from agentd.ports.work import Entry
 from tests.builders import TIME, inbound, outbound
 
@@ -21,21 +21,18 @@ def entry(*, answered: bool = True) -> Entry:
 def replayed(start: Entry, *lines: pending_log.Line) -> Entry:
     """The entry that a start builds from these lines."""
     log = b"".join(encode_line(line) for line in lines)
-    found = replace(start)
-    for line in lines_of(log, pending_log.event_id_of(start)):
-        apply(found, line)
-    return found
+    return after(start, lines_of(log, pending_log.event_id_of(start)))
 
 
 def test_starts_alone_are_counted_in_a_row() -> None:
     it = entry(answered=False)
     alone, together = pending_log.started(it, alone=True), pending_log.started(it, alone=False)
     found = replayed(it, together, alone, alone)
-    assert (found.starts, found.alone, found.running) == (3, 2, True)
+    assert (found.starts, found.starts_alone, found.running) == (3, 2, True)
     found = replayed(it, alone, together)
-    assert (found.starts, found.alone) == (2, 0)
+    assert (found.starts, found.starts_alone) == (2, 0)
     found = replayed(it, alone, pending_log.parked(it))
-    assert (found.starts, found.alone, found.running) == (1, 0, False)
+    assert (found.starts, found.starts_alone, found.running) == (1, 0, False)
 
 
 def test_the_split_is_fixed_once() -> None:
@@ -77,7 +74,7 @@ def test_one_line_holds_the_whole_state() -> None:
         it,
         starts=1,
         running=True,
-        alone=1,
+        starts_alone=1,
         sending=True,
         parts=("a", "b"),
         parts_done=1,

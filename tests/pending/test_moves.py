@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_a_line_after_a_failed_one_survives() -> None:
     moves.answer(outbound(event))
     entry = recover(LAYOUT, files.killed()).entries[event.id]
     moves.append(entry, sending(entry, ["a", "b"]), durable=True)
-    entry.sending, entry.parts = True, ("a", "b")
+    entry = replace(entry, sending=True, parts=("a", "b"))
     left = [2]
 
     def fail(name: str, path: str) -> int:

@@ -23,6 +23,7 @@ from agentd.pending.file import digest, encode_file, header_of, seal
 from agentd.pending.log import Line, encode_line
 from tests.builders import inbound, outbound
 from tests.pending_files import directory, in_pending
+from tests.unfinished import unfinished
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[PendingDirectory]:
 
 async def test_an_empty_start_has_an_id_before_all_others(opened: PendingDirectory) -> None:
     assert opened.last_id == NO_ID
-    assert not opened.entries()
+    assert not await unfinished(opened)
 
 
 async def test_a_file_of_a_newer_version_refuses_the_start_and_nothing_is_touched(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ async def test_torn_empty_and_foreign_files_are_set_aside_and_the_rest_is_answer
     os.mkfifo(where / f"{inbound().id}.event")
     (where / f"{inbound().id}.event").write_bytes(whole.read_bytes())
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [events[3].id]
+        assert list(await unfinished(opened)) == [events[3].id]
         assert len(opened.aside) == 9
     assert len(os.listdir(tmp_path / "corrupt")) == 9
     assert (tmp_path / "corrupt" / "folder" / "inside").read_text() == "kept"
@@ -123,7 +124,7 @@ async def test_what_a_killed_process_was_told_is_there(tmp_path: Path) -> None:
     told = Counter(turn_id for _, turn_id in said)
     acked = {turn_id for word, turn_id in said if word == "acked"}
     async with directory(tmp_path) as opened:
-        entries = opened.entries()
+        entries = await unfinished(opened)
         lost = [turn_id for turn_id in told.keys() - acked if turn_id not in entries]
         # An ack may have reached the disk before it could be told; those are at most one for each turn at work.
         assert len(lost) <= 4
@@ -150,14 +151,14 @@ async def test_questions_that_a_durable_answer_lists_are_answered(tmp_path: Path
     one, two, three = inbound("one"), inbound("two"), inbound("three")
     lay(tmp_path, one, three, outbound(two, answers=(one.id, two.id)))
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [two.id, three.id]
+        assert list(await unfinished(opened)) == [two.id, three.id]
 
 
 async def test_an_answer_is_never_taken_away_because_another_lists_its_turn(tmp_path: Path) -> None:
     one, two = inbound("one"), inbound("two")
     lay(tmp_path, outbound(one), outbound(two, answers=(one.id, two.id)))
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [one.id, two.id]
+        assert list(await unfinished(opened)) == [one.id, two.id]
 
 
 async def test_what_is_in_both_places_is_dead(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ async def test_what_is_in_both_places_is_dead(tmp_path: Path) -> None:
     (tmp_path / "dead").mkdir()
     os.link(where / f"{event.id}.event", tmp_path / "dead" / f"{answer.id}.event")
     async with directory(tmp_path) as opened:
-        assert not opened.entries()
+        assert not await unfinished(opened)
         assert [letter.id for letter in await opened.dead()] == [answer.id]
         assert opened.last_id == answer.id
     assert in_pending(tmp_path) == []
@@ -177,7 +178,7 @@ async def test_of_two_questions_with_one_key_the_refused_one_goes(tmp_path: Path
     refused, accepted = inbound(dedupe_key="k"), inbound(dedupe_key="k")
     lay(tmp_path, refused, accepted)
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [accepted.id]
+        assert list(await unfinished(opened)) == [accepted.id]
         assert opened.aside == (f"{refused.id}.event",)
 
 
@@ -189,7 +190,7 @@ async def test_leftovers_are_removed(tmp_path: Path) -> None:
     (tmp_path / "dead").mkdir()
     (tmp_path / "dead" / f"{inbound().id}.log").write_bytes(b"")
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [event.id]
+        assert list(await unfinished(opened)) == [event.id]
     assert in_pending(tmp_path) == [f"{event.id}.event"]
     assert os.listdir(tmp_path / "dead") == []
 
@@ -296,7 +297,7 @@ async def test_a_bad_file_is_set_aside_and_the_rest_goes_on(tmp_path: Path, kind
     bad = tmp_path / where / f"{inbound().id}.event"
     BAD[kind](bad)
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [event.id]
+        assert list(await unfinished(opened)) == [event.id]
         assert list(await opened.corrupt()) == [bad.name]
         assert await opened.dead() == []
 
@@ -311,7 +312,7 @@ async def test_only_a_sealed_version_is_a_newer_one(tmp_path: Path, where: str) 
             await opened.__aenter__()
     else:
         async with opened:
-            assert list(opened.entries()) == [event.id]
+            assert list(await unfinished(opened)) == [event.id]
             assert not await opened.corrupt()
 
 
@@ -324,11 +325,11 @@ async def test_a_bad_log_is_set_aside_and_its_event_goes_on(tmp_path: Path, kind
     for path in (pending / f"{event.id}.log", dead / f"{given_up.id}.log", pending / f"{orphan}.log"):
         BAD[kind](path)
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [event.id]
+        assert list(await unfinished(opened)) == [event.id]
         await opened.started(event.id, alone=False)
         assert [letter.id for letter in await opened.dead()] == [given_up.id]
     async with directory(tmp_path) as opened:
-        assert opened.entries()[event.id].starts == 1
+        assert (await unfinished(opened))[event.id].starts == 1
 
 
 @pytest.mark.parametrize("kind", LINES)
@@ -344,8 +345,8 @@ async def test_a_line_of_another_form_is_left_out(tmp_path: Path, kind: str) -> 
         + encode_line({"of": given_up.id, "line": "buried", "reason": "r", "time": "never"})
     )
     async with directory(tmp_path) as opened:
-        assert replace(opened.entries()[event.id], starts=0, running=False) == header_of(event).entry()
-        assert opened.entries()[event.id].starts == 1
+        assert replace((await unfinished(opened))[event.id], starts=0, running=False) == header_of(event).entry()
+        assert (await unfinished(opened))[event.id].starts == 1
         [letter] = await opened.dead()
         assert (letter.id, letter.time) == (given_up.id, None)
 
@@ -359,7 +360,7 @@ async def test_what_only_has_the_name_of_a_dead_letter_takes_nothing_away(tmp_pa
     else:
         path.write_bytes(encode_file(inbound("another", id=event.id)) if content else b"")
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [event.id]
+        assert list(await unfinished(opened)) == [event.id]
         assert list(await opened.corrupt()) == [path.name]
 
 
@@ -380,7 +381,7 @@ async def test_a_body_that_is_no_event_is_set_aside_when_it_is_due_and_its_sende
             assert told.text.startswith("Your message could not be read from the disk and was not answered")
         assert len(await opened.corrupt()) == 4
     async with directory(tmp_path) as opened:
-        assert len(opened.entries()) == 5
+        assert len(await unfinished(opened)) == 5
 
 
 @pytest.mark.parametrize("damage", ["header", "body", "cut"])
@@ -398,7 +399,7 @@ async def test_the_sender_of_a_lost_message_is_told_once(tmp_path: Path, damage:
     for _ in range(2):
         async with directory(tmp_path) as opened:
             await opened.tell_lost()
-            told = [await opened.load(name) for name in opened.entries()]
+            told = [await opened.load(name) for name in await unfinished(opened)]
             assert [event.text.partition(" could")[0] for event in told] == [
                 "Your message",
                 "The answer to your message",
@@ -413,7 +414,7 @@ async def test_a_file_that_vanished_is_told_as_well(tmp_path: Path) -> None:
         with pytest.raises(Unreadable, match="No such file"):
             await opened.load(event.id)
         await opened.set_aside(event.id, "it is gone")
-        assert list(opened.entries()) == [following(event.id)]
+        assert list(await unfinished(opened)) == [following(event.id)]
 
 
 async def test_names_that_nobody_can_read_are_set_aside(tmp_path: Path) -> None:
@@ -424,7 +425,7 @@ async def test_names_that_nobody_can_read_are_set_aside(tmp_path: Path) -> None:
         for name in names:
             name.write_text("x")
         async with directory(tmp_path) as opened:
-            assert list(opened.entries()) == [event.id]
+            assert list(await unfinished(opened)) == [event.id]
     assert len(os.listdir(tmp_path / "corrupt")) == 2 * len(names)
 
 
@@ -433,7 +434,7 @@ async def test_a_flood_of_foreign_files_is_counted_in_the_log(tmp_path: Path, ca
     for n in range(500):
         (pending / f"junk {n}").touch()
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [event.id]
+        assert list(await unfinished(opened)) == [event.id]
     assert len(caplog.records) < 60
     assert "450 more files" in caplog.text
 
@@ -452,6 +453,6 @@ async def test_what_lies_in_the_place_of_corrupt_keeps_its_content(tmp_path: Pat
     (tmp_path / "corrupt").write_text("mine")
     (pending / "foreign").touch()
     async with directory(tmp_path) as opened:
-        assert list(opened.entries()) == [event.id]
+        assert list(await unfinished(opened)) == [event.id]
         assert list(await opened.corrupt()) == ["foreign"]
     assert (tmp_path / "corrupt.1").read_text() == "mine"

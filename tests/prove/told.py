@@ -24,6 +24,7 @@ from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from tests.builders import TIME
 from tests.prove.world import Item
+from tests.unfinished import unfinished
 
 Durable = InboundEvent | OutboundEvent
 Tell = Callable[[dict[str, Any]], None]
@@ -87,7 +88,7 @@ class Told:
         await self._move(lambda: self.pending.part_done(name, n), "part", [name], n=n)
 
     async def defer(self, name: str, attempt: int, *, uncertain: bool = False) -> None:
-        def deferring() -> Awaitable[None]:
+        def deferring() -> Awaitable[object]:
             return self.pending.defer(name, until=TIME, attempt=attempt, error="timeout", uncertain=uncertain)
 
         await self._move(deferring, "defer", [name], attempt=attempt, uncertain=uncertain)
@@ -132,7 +133,7 @@ async def opened(
 
 async def found_in(pending: PendingDirectory, store: Store | None) -> dict[str, dict[str, Any]]:
     """All that is there, in the form of `world.Found`."""
-    entries = pending.entries()
+    entries = await unfinished(pending)
     events = await asyncio.gather(*(pending.load(name) for name in entries))
     found = {name: _item(entries[name], event) for name, event in zip(entries, events, strict=True)}
     for letter in await pending.dead():

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from agentd.events import InboundEvent, OutboundEvent
 from tests.builders import inbound, outbound
 from tests.prove.told import Told
+from tests.unfinished import unfinished
 
 LANES = 6
 MOST_OPEN = 4
@@ -36,7 +37,7 @@ class _Lane:
             await self._step()
 
     async def _step(self) -> None:
-        mine = [e.id for e in self._told.pending.entries().values() if e.session_id == self._session]
+        mine = [e.id for e in (await unfinished(self._told.pending)).values() if e.session_id == self._session]
         chance = self._rng.random()
         if chance < 0.03 and await self._revive():
             return
@@ -66,7 +67,7 @@ class _Lane:
         if known is not None:
             await self._told.answer(known)
             return
-        if not self._told.pending.entries()[event.id].starts:
+        if not (await unfinished(self._told.pending))[event.id].starts:
             await self._told.started(event.id)
             return
         chance = self._rng.random()
@@ -94,7 +95,7 @@ class _Lane:
         return outbound(event, text, id=self._told.ids.next(), answers=answers, time=datetime.now(UTC))
 
     async def _deliver(self, event: OutboundEvent, name: str) -> None:
-        entry = self._told.pending.entries()[name]
+        entry = (await unfinished(self._told.pending))[name]
         chance = self._rng.random()
         if not entry.sending:
             await self._told.sending(name, [event.text[:100], event.text[100:]])

@@ -16,6 +16,7 @@ from agentd.testing.pending import MemoryPending
 from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, offer, outbound
 from tests.fakes import MemoryTurns
+from tests.unfinished import unfinished
 
 
 class NobodyRuns:
@@ -59,7 +60,7 @@ async def test_the_same_message_offered_twice_is_one_turn() -> None:
     first = await house.inbox.accept(offer("hello", message_id="m1"))
     second = await house.inbox.accept(offer("hello", message_id="m1"))
     assert (second.id, second.duplicate, second.answer) == (first.id, True, None)
-    assert len(house.pending.entries()) == 1
+    assert len(await unfinished(house.pending)) == 1
 
 
 async def test_offers_at_the_same_time_are_one_turn() -> None:
@@ -88,7 +89,7 @@ async def test_an_answered_message_gets_its_answer_without_a_second_turn() -> No
         assert (again.id, again.duplicate, again.answer) == (first.id, True, answer)
         if owed:
             await house.pending.ack(first.id)
-    assert not house.pending.entries()
+    assert not await unfinished(house.pending)
 
 
 async def test_the_same_id_with_other_content_is_an_error_before_and_after_the_answer() -> None:
@@ -137,7 +138,7 @@ async def test_empty_and_too_long_messages_are_refused_with_what_to_do(text: str
     house = House()
     with pytest.raises(UsageError, match=r"say something|agentd ingest FILE"):
         await house.inbox.accept(offer(text))
-    assert not house.pending.entries()
+    assert not await unfinished(house.pending)
 
 
 async def test_a_message_of_exactly_the_limit_is_accepted() -> None:
@@ -162,14 +163,3 @@ async def test_a_closed_door_says_that_agentd_stops() -> None:
 
 async def test_stop_reaches_the_agent() -> None:
     assert await House().inbox.stop(SESSION, OWNER)
-
-
-async def test_keys_of_ended_turns_do_not_pile_up() -> None:
-    house = House(limit=10_000)
-    for n in range(1200):
-        receipt = await house.inbox.accept(offer(message_id=str(n)))
-        event = await house.event(receipt.id)
-        await house.turns.finish([event], outbound(event))
-        await house.bus.publish(outbound(event))
-        await house.pending.ack(receipt.id)
-    assert len(house.inbox._unfinished) <= 1001

@@ -27,6 +27,7 @@ from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
 from tests.builders import IDS, inbound, offer, outbound
 from tests.house import next_answer, running, status_until
+from tests.unfinished import unfinished
 
 NOW = SystemClock()
 
@@ -68,12 +69,10 @@ class Desk:
             clock=NOW,
             queue_limit=3,
         )
-        self.letters = Letters(pending, sessions, clock=NOW, hand_on=self.hand_on, alone=self.inbox.alone)
+        self.letters = Letters(pending, sessions, clock=NOW, hand_on=self.hand_on, holding=self.inbox.holding)
 
     def hand_on(self, entry: Entry, event: InboundEvent | OutboundEvent) -> None:
         self.handed.append((entry.id, event.id))
-        if isinstance(event, InboundEvent):
-            self.inbox.expect(event)
         self.news.set()
 
     async def answer(self, text: str = "hi") -> OutboundEvent:
@@ -161,7 +160,7 @@ async def test_a_dead_answer_that_is_retried_is_pending_and_handed_on(tmp_path: 
         found = await d.letters.tell(OWNER, "retry", [dead.id])
         assert found == {"done": [dead.id], "failed": {}, "more": False}
         assert d.handed == [(dead.turn_id, dead.id)]
-        assert d.pending.entries()[dead.turn_id].outbound_id == dead.id and not await d.pending.dead()
+        assert (await unfinished(d.pending))[dead.turn_id].outbound_id == dead.id and not await d.pending.dead()
 
 
 async def test_a_dead_question_that_is_retried_is_no_longer_answered_by_its_notice(tmp_path: Path) -> None:
@@ -204,7 +203,7 @@ async def test_a_message_that_is_offered_while_its_question_is_retried_is_the_sa
             assert (await retry)["done"] == [asked.id]
             receipt = await again
         assert (receipt.id, receipt.duplicate, receipt.answer) == (asked.id, True, None)
-        assert list(d.pending.entries()) == [asked.id]
+        assert list(await unfinished(d.pending)) == [asked.id]
 
 
 async def test_a_caller_that_leaves_does_not_keep_a_retry_from_its_worker(tmp_path: Path) -> None:
@@ -234,7 +233,7 @@ async def test_dropped_letters_are_gone_and_the_others_say_why_not(tmp_path: Pat
         dead, waiting, stranger = await d.dead_answer(), await d.answer(), IDS.next()
         found = await d.letters.tell(OWNER, "drop", [dead.id, waiting.id, stranger, "no id"])
         assert found["done"] == [dead.id] and set(found["failed"]) == {waiting.id, stranger, "no id"}
-        assert waiting.turn_id in d.pending.entries() and not await d.pending.dead()
+        assert waiting.turn_id in await unfinished(d.pending) and not await d.pending.dead()
 
 
 async def test_all_that_were_given_up_long_enough_ago_are_dropped(

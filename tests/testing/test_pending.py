@@ -5,17 +5,18 @@ import pytest
 from agentd.errors import NotAccepted, StateError
 from agentd.testing.pending import MemoryPending
 from tests.builders import TIME, inbound, outbound
+from tests.unfinished import unfinished
 
 
 async def test_a_question_becomes_its_answer_and_goes_with_the_ack() -> None:
     pending, asked = MemoryPending(), inbound()
     await pending.accept(asked)
-    assert pending.entries()[asked.id].outbound_id == "" and await pending.load(asked.id) == asked
+    assert (await unfinished(pending))[asked.id].outbound_id == "" and await pending.load(asked.id) == asked
     answer = outbound(asked)
     await pending.answer(answer)
-    assert pending.entries()[asked.id].outbound_id == answer.id and await pending.load(asked.id) == answer
+    assert (await unfinished(pending))[asked.id].outbound_id == answer.id and await pending.load(asked.id) == answer
     await pending.ack(asked.id)
-    assert not pending.entries()
+    assert not await unfinished(pending)
 
 
 async def test_an_answer_to_several_questions_replaces_all_of_them() -> None:
@@ -23,14 +24,14 @@ async def test_an_answer_to_several_questions_replaces_all_of_them() -> None:
     for question in asked:
         await pending.accept(question)
     await pending.answer(outbound(asked[2], answers=tuple(question.id for question in asked)))
-    assert list(pending.entries()) == [asked[2].id]
+    assert list(await unfinished(pending)) == [asked[2].id]
 
 
 async def test_entries_are_in_id_order_whatever_the_order_of_arrival() -> None:
     pending, asked = MemoryPending(), [inbound() for _ in range(4)]
     for n in (2, 0, 3, 1):
         await pending.accept(asked[n])
-    assert list(pending.entries()) == [question.id for question in asked]
+    assert list(await unfinished(pending)) == [question.id for question in asked]
 
 
 async def test_the_log_is_seen_in_the_entry_and_survives_a_crash() -> None:
@@ -38,11 +39,13 @@ async def test_the_log_is_seen_in_the_entry_and_survives_a_crash() -> None:
     await pending.accept(asked)
     await pending.started(asked.id, alone=True)
     await pending.answer(outbound(asked))
-    assert pending.entries()[asked.id].starts == 0, "what the question went through is no state of the delivery"
+    assert (await unfinished(pending))[asked.id].starts == 0, (
+        "what the question went through is no state of the delivery"
+    )
     await pending.sending(asked.id, ["a", "b"])
     await pending.part_done(asked.id, 0)
     await pending.sending(asked.id, ["other", "split"])
-    entry = pending.after_crash().entries()[asked.id]
+    entry = (await unfinished(pending.after_crash()))[asked.id]
     assert entry.sending and entry.parts == ("a", "b") and entry.parts_done == 1
 
 
@@ -52,7 +55,7 @@ async def test_deferring_ends_the_send() -> None:
     await pending.answer(outbound(asked))
     await pending.sending(asked.id)
     await pending.defer(asked.id, until=TIME, attempt=3, error="503")
-    entry = pending.entries()[asked.id]
+    entry = (await unfinished(pending))[asked.id]
     assert (entry.sending, entry.not_before, entry.attempts, entry.last_error) == (False, TIME, 3, "503")
 
 
@@ -62,7 +65,7 @@ async def test_what_is_buried_lies_in_the_dead_letters_and_may_leave_a_notice() 
     notice = outbound(asked, "sorry", answers=())
     await pending.bury(asked.id, "poison", notice)
     assert pending.dead[asked.id].reason == "poison" and pending.dead[asked.id].event == asked
-    assert list(pending.entries()) == [notice.id] and await pending.load(notice.id) == notice
+    assert list(await unfinished(pending)) == [notice.id] and await pending.load(notice.id) == notice
 
 
 async def test_a_scripted_fault_is_raised_once_and_changes_nothing() -> None:
@@ -70,7 +73,7 @@ async def test_a_scripted_fault_is_raised_once_and_changes_nothing() -> None:
     pending.fail("accept", NotAccepted("the disk is full"))
     with pytest.raises(NotAccepted, match="full"):
         await pending.accept(asked)
-    assert not pending.entries()
+    assert not await unfinished(pending)
     await pending.accept(asked)
     assert [move for move, _ in pending.moves] == ["accept", "accept"]
 
@@ -92,4 +95,4 @@ async def test_a_crash_leaves_a_copy_that_goes_its_own_way() -> None:
     await pending.accept(asked)
     found = pending.after_crash()
     await found.ack(asked.id)
-    assert asked.id in pending.entries() and not found.entries()
+    assert asked.id in await unfinished(pending) and not await unfinished(found)

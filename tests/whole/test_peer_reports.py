@@ -23,6 +23,7 @@ from tests.builders import inbound, outbound
 from tests.built_channels import configured, say
 from tests.daemons import DaemonProcess
 from tests.house import DEADLINE, next_answer, next_of, running, status_until
+from tests.unfinished import unfinished
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = 24 * 3600
@@ -88,7 +89,7 @@ async def test_an_answer_for_a_channel_that_is_not_loaded_waits_and_costs_no_att
     async with running(tmp_path) as house, house.client() as client:
         await status_until(client, "pending", undelivered=1, dead=0)
     async with PendingDirectory(tmp_path) as pending:
-        (entry,) = pending.entries().values()
+        (entry,) = (await unfinished(pending)).values()
         assert (entry.attempts, entry.last_error) == (0, "")
     await start_and_count(tmp_path, channel, undelivered=0, dead=0)
     assert texts(channel) == ["hello"]

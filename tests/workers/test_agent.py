@@ -31,6 +31,7 @@ from agentd.turns.conversation import Conversations
 from agentd.turns.turn import TurnRunner, TurnSettings
 from tests.builders import SESSION, address, inbound, outbound
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
+from tests.unfinished import unfinished
 from workers import agent as agent_module
 from workers.agent import MAX_ALONE, AgentWorker
 
@@ -109,7 +110,7 @@ async def test_a_message_becomes_one_transaction_and_then_one_answer() -> None:
     assert house.answers() == ["hello there"]
     assert house.turns.steps == ["transaction"]
     assert [move for move, _ in house.pending.moves if move != "load"] == ["accept", "started", "answer"]
-    assert house.pending.entries()[event.id].outbound_id
+    assert (await unfinished(house.pending))[event.id].outbound_id
 
 
 async def test_messages_of_a_session_are_answered_one_at_a_time_in_order() -> None:
@@ -230,7 +231,7 @@ async def test_a_message_that_takes_the_daemon_down_alone_three_times_is_put_asi
     await pending.started(event.id, alone=False)
     for life in range(MAX_ALONE):
         pending = pending.after_crash()
-        assert pending.entries()[event.id].alone == life
+        assert (await unfinished(pending))[event.id].starts_alone == life
         await pending.started(event.id, alone=True)
     house = House(pending.after_crash())
     async with house.running():
@@ -239,7 +240,7 @@ async def test_a_message_that_takes_the_daemon_down_alone_three_times_is_put_asi
     assert [e.dead_id for e in house.events if isinstance(e, Buried)] == [event.id]
     letter = house.pending.dead[event.id]
     assert letter.event == event and "3 times" in letter.reason
-    [notice] = [e for e in house.pending.entries().values() if e.id != innocent.id]
+    [notice] = [e for e in (await unfinished(house.pending)).values() if e.id != innocent.id]
     told = await house.pending.load(notice.id)
     assert isinstance(told, OutboundEvent)
     assert (told.outcome, told.answers, told.in_reply_to) == ("error", (), event.message_id)
@@ -291,12 +292,12 @@ async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
             await house.worker.drain()
     assert house.answers() == ["another"]
     found = house.pending.after_crash()
-    assert not found.entries()[suspect.id].running
+    assert not (await unfinished(found))[suspect.id].running
     again = House(found)
     async with again.running():
         await again.until(lambda: bool(again.answers()))
     assert again.answers() == ["suspect"]
-    assert found.entries()[suspect.id].alone == 0
+    assert (await unfinished(found))[suspect.id].starts_alone == 0
 
 
 async def test_a_turn_that_runs_when_the_daemon_stops_in_good_order_is_not_to_blame() -> None:
@@ -306,7 +307,7 @@ async def test_a_turn_that_runs_when_the_daemon_stops_in_good_order_is_not_to_bl
     async with house.running():
         await house.bus.publish(event)
         await house.until(lambda: bool(house.of(TurnStarted)))
-    entry = house.pending.entries()[event.id]
+    entry = (await unfinished(house.pending))[event.id]
     assert not entry.outbound_id and not entry.running
     again = House(house.pending.after_crash())
     async with again.running():
@@ -330,7 +331,7 @@ async def test_draining_ends_what_runs_and_leaves_what_waits() -> None:
             await drained
             await asyncio.wait([task])
     assert house.answers() == ["running"]
-    assert len(house.pending.entries()) == 2
+    assert len(await unfinished(house.pending)) == 2
 
 
 async def test_an_answer_that_the_disk_refuses_is_stored_later_and_made_once(
@@ -383,7 +384,7 @@ async def test_messages_of_channels_that_do_not_run_here_are_left_alone() -> Non
     async with house.running():
         await house.until(lambda: bool(house.answers()))
     assert house.answers() == ["mine"]
-    assert not house.pending.entries()[foreign.id].starts
+    assert not (await unfinished(house.pending))[foreign.id].starts
 
 
 async def test_a_burst_that_overflows_the_queue_of_events_is_answered_whole() -> None:

@@ -145,7 +145,7 @@ class Ledger:
         """Make a move, again and again until it is durable; nothing to do where somebody has removed the entry."""
         self.unrecorded.add(owed.id)
         attempt = 0
-        while self._is_pending(owed):
+        while await self._pending.find(owed.id) is not None:
             try:
                 await move()
                 break
@@ -158,10 +158,6 @@ class Ledger:
         self.unrecorded.discard(owed.id)
         if attempt == 0:
             freed()
-
-    def _is_pending(self, owed: Owed) -> bool:
-        entry = self._pending.entries().get(owed.turn_id)
-        return entry is not None and entry.outbound_id == owed.id
 
     def _saw(self, owed: Owed, *, delivered: bool = False, error: str = "") -> None:
         name, now = owed.address.channel, self._clock.now()

@@ -80,11 +80,11 @@ class PartLog:
         if self._entry.parts:
             return self._entry.parts, self.done
         try:
-            await self._pending.sending(self._entry.id, parts)
+            self._entry = await self._pending.sending(self._entry.id, parts)
         except STORAGE_ERRORS as error:
             self.failure = error
             raise
-        return tuple(parts), self.done
+        return self._entry.parts, self.done
 
     async def part(self, n: int) -> None:
         self.moved = True

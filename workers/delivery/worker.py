@@ -131,18 +131,16 @@ class DeliveryWorker:
         self._lanes.reachable(address, self._now())
         self._changed()
 
-    def retried(self, name: str) -> None:
-        """A person took this entry back out of the dead letters: its age and attempts count from now on."""
-        entry = self._pending.entries().get(name)
-        if entry is not None and entry.outbound_id:
-            self._lanes.add(replace(self._owed(entry), born=self._now(), attempts=0), self._now())
-            self._changed()
+    def retried(self, entry: Entry) -> None:
+        """A person took this answer back out of the dead letters: its age and attempts count from now on."""
+        self._lanes.add(replace(self._owed(entry), born=self._now(), attempts=0), self._now())
+        self._changed()
 
     async def rescan(self) -> None:
         """Take up whatever the pending directory has that is not known here."""
-        entries = list(self._pending.entries().values())
-        for n, entry in enumerate(entries, 1):
-            self._take_up(entry.id)
+        channels = self._channels if self._leave_others else None
+        for n, entry in enumerate(await self._pending.undelivered(channels), 1):
+            await self._take_up(entry.outbound_id)
             if n % SCAN_BATCH == 0:
                 await asyncio.sleep(0)
         self._changed()
@@ -166,9 +164,7 @@ class DeliveryWorker:
     async def _follow_outbound(self) -> None:
         async for event in self._outbound:
             if isinstance(event, OutboundEvent):
-                # A notice may be filed under its own id instead of its turn's.
-                for name in (event.turn_id, event.id):
-                    self._take_up(name)
+                await self._take_up(event.id)
                 self._changed()
             elif isinstance(event, Gap) or (isinstance(event, Buried) and event.dead_id == event.turn_id):
                 # A question that is buried may leave a notice behind, which nobody publishes.
@@ -187,13 +183,13 @@ class DeliveryWorker:
                     self._lanes.connected(name, self._now())
             self._changed()
 
-    def _take_up(self, name: str) -> None:
-        entry = self._pending.entries().get(name)
-        if entry is None or not entry.outbound_id:
+    async def _take_up(self, outbound_id: str) -> None:
+        if outbound_id in self._ledger.unrecorded or outbound_id in self._lanes:
             return
-        if entry.outbound_id in self._ledger.unrecorded or entry.outbound_id in self._lanes:
+        entry = await self._pending.find(outbound_id)
+        if entry is None or entry.outbound_id != outbound_id:
             return
-        if self._leave_others and entry.lane.channel not in self._channels:
+        if self._leave_others and entry.address.channel not in self._channels:
             return
         self._lanes.add(self._owed(entry), self._now())
 
@@ -206,7 +202,7 @@ class DeliveryWorker:
         return Owed(
             id=entry.outbound_id,
             turn_id=entry.id,
-            address=entry.lane,
+            address=entry.address,
             born=now - max(0.0, today.timestamp() - made),
             attempts=entry.attempts,
             not_before=now + min(max(0.0, wait), self._policy.longest_wait),
@@ -258,8 +254,8 @@ class DeliveryWorker:
         owed = decision.owed
         if (recorded := self._recording.get(owed.id)) is not None:
             await recorded.wait()
-        entry = self._pending.entries().get(owed.turn_id)
-        if entry is None or entry.outbound_id != owed.id:
+        entry = await self._pending.find(owed.id)
+        if entry is None:
             self._lanes.forget(owed.id, self._now())
             return
         event = await self._prepare(owed)
@@ -358,7 +354,7 @@ class DeliveryWorker:
 
     async def _give_up(self, decision: Bury | ToHistory) -> None:
         owed = decision.owed
-        entry = self._pending.entries().get(owed.turn_id)
+        entry = await self._pending.find(owed.id)
         turn = Turn(turn_id=owed.turn_id, session_id="" if entry is None else entry.session_id)
         self._parts_done.pop(owed.id, None)
         try:

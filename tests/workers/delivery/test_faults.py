@@ -19,6 +19,7 @@ from agentd.ports.channels import PartDone
 from agentd.testing.channel import AfterParts, FakeChannel, Gate, Hang, How
 from agentd.testing.pending import MemoryPending
 from tests.delivery_house import House, connected, running, texts, turn_over
+from tests.unfinished import unfinished
 
 
 async def test_a_send_that_a_crash_cut_short_is_repeated_and_called_so() -> None:
@@ -43,8 +44,8 @@ async def test_an_uncertain_failure_is_still_known_to_be_one_after_a_restart() -
     async with running(house):
         event = await house.answer()
         await house.wait_for(DeliveryDeferred)
-        assert house.pending.entries()[event.turn_id].attempts == 1
-    assert house.pending.after_crash().entries()[event.turn_id].sending
+        assert (await unfinished(house.pending))[event.turn_id].attempts == 1
+    assert (await unfinished(house.pending.after_crash()))[event.turn_id].sending
 
 
 async def test_a_confirmed_part_is_never_sent_again_and_the_split_stays() -> None:
@@ -92,7 +93,7 @@ async def test_a_disk_that_refuses_the_ack_never_makes_it_send_again(error: Exce
         await house.answer("next")
         await house.wait_for(Delivered, 2)
         assert texts(house.channel) == ["once", "next"]
-        assert house.worker.stats().unrecorded == 0 and not house.pending.entries()
+        assert house.worker.stats().unrecorded == 0 and not await unfinished(house.pending)
 
 
 async def test_an_answer_that_cannot_be_read_back_is_set_aside_and_a_notice_goes_in_its_place() -> None:
@@ -107,7 +108,7 @@ async def test_an_answer_that_cannot_be_read_back_is_set_aside_and_a_notice_goes
         assert told.startswith("The answer to your message could not be read from the disk")
         assert following == "next"
         assert [letter.reason for letter in house.pending.corrupt.values()] == ["the event is damaged"]
-        assert not house.pending.entries()
+        assert not await unfinished(house.pending)
 
 
 async def test_a_disk_that_refuses_to_bury_is_asked_again() -> None:
@@ -129,7 +130,7 @@ async def test_looking_again_revives_nothing_that_was_given_up_and_is_not_buried
         await house.worker.rescan()
         await house.wait_for(Buried)
         assert await house.worker.drain(10)
-        await turn_over(lambda: not house.pending.entries())
+        assert not await unfinished(house.pending)
         assert len(house.all(Buried)) == 1 and not house.channel.attempts
 
 
@@ -173,11 +174,11 @@ async def test_a_stop_never_leaves_a_sent_message_without_its_ack() -> None:
         await pending.begun.wait()
         task.cancel()
         await turn_over(lambda: task.cancelling() > 0)
-        assert pending.entries()
+        assert await unfinished(pending)
         pending.go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not pending.entries()
+        assert not await unfinished(pending)
 
 
 class Stubborn(FakeChannel):
@@ -200,7 +201,7 @@ async def test_an_answer_of_the_platform_that_comes_with_the_stop_is_acked() -> 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not house.pending.entries()
+        assert not await unfinished(house.pending)
 
 
 async def test_a_stop_in_the_middle_of_a_send_leaves_it_pending_as_a_possible_repeat() -> None:
@@ -212,4 +213,4 @@ async def test_a_stop_in_the_middle_of_a_send_leaves_it_pending_as_a_possible_re
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert house.pending.entries()[event.turn_id].sending
+        assert (await unfinished(house.pending))[event.turn_id].sending

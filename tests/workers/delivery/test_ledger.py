@@ -10,6 +10,7 @@ from agentd.events import Buried, Delivered, DeliveryDeferred, OutboundEvent
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from tests.builders import inbound, outbound
+from tests.unfinished import unfinished
 from workers.delivery.ledger import Ledger, Turn
 
 
@@ -48,7 +49,7 @@ async def test_a_lane_is_freed_when_the_disk_refuses_for_the_first_time_and_the_
         assert owed.id in desk.ledger.unrecorded
 
     await desk.ledger.delivered(owed, turn, "taken", free)
-    assert freed == [1] and not desk.ledger.unrecorded and not desk.pending.entries()
+    assert freed == [1] and not desk.ledger.unrecorded and not await unfinished(desk.pending)
     told = await desk.next()
     assert isinstance(told, Delivered) and told.outbound_id == owed.id and told.turn_id == turn.turn_id
 
@@ -78,7 +79,7 @@ async def test_a_deferral_is_told_with_its_time_and_keeps_a_possible_repeat() ->
     told = await desk.next()
     assert isinstance(told, DeliveryDeferred)
     assert told.until == desk.clock.now() + timedelta(seconds=60)
-    entry = desk.pending.entries()[owed.turn_id]
+    entry = (await unfinished(desk.pending))[owed.turn_id]
     assert entry.sending and entry.attempts == 2 and entry.not_before == told.until
 
 
@@ -88,4 +89,4 @@ async def test_a_deferral_that_waits_for_somebody_has_no_time() -> None:
     await desk.ledger.deferred(Defer(owed=owed, delay=None, error="nobody there"), turn)
     told = await desk.next()
     assert isinstance(told, DeliveryDeferred) and told.until is None
-    assert not desk.pending.entries()[owed.turn_id].sending
+    assert not (await unfinished(desk.pending))[owed.turn_id].sending

@@ -10,6 +10,7 @@ from agentd.ports.channels import Confirmation, PartDone
 from agentd.testing.channel import AfterParts, FakeChannel, Gate, Hang, How, Unconfirmed
 from agentd.testing.pending import MemoryPending
 from tests.builders import inbound, outbound
+from tests.unfinished import unfinished
 from workers.delivery import sending
 from workers.delivery.sending import Failed, NotLogged, PartLog, Taken, Unacknowledged, Written, confirm, finish, send
 
@@ -23,10 +24,10 @@ class Errand:
         self.pending = MemoryPending()
 
     async def log(self, *, repeat: bool = False, done: int = 0) -> PartLog:
-        if not self.pending.entries():
+        if not await unfinished(self.pending):
             await self.pending.accept(self.asked)
             await self.pending.answer(self.event)
-        return PartLog(self.pending, self.pending.entries()[self.asked.id], repeat=repeat, done=done)
+        return PartLog(self.pending, (await unfinished(self.pending))[self.asked.id], repeat=repeat, done=done)
 
 
 @pytest.mark.parametrize(

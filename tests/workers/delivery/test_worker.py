@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -17,6 +17,7 @@ from agentd.events import (
 from agentd.testing.channel import Gate, Hang, Unconfirmed
 from tests.builders import IDS, TIME, address, inbound, outbound
 from tests.delivery_house import House, connected, running, texts, turn_over, unannounced
+from tests.unfinished import unfinished
 
 
 async def test_an_answer_is_sent_acked_and_told() -> None:
@@ -25,7 +26,7 @@ async def test_an_answer_is_sent_acked_and_told() -> None:
         event = await house.answer()
         (told,) = await house.wait_for(Delivered)
         assert (told.outbound_id, told.turn_id, told.how) == (event.id, event.turn_id, "taken")
-        assert house.channel.attempts == [event] and not house.pending.entries()
+        assert house.channel.attempts == [event] and not await unfinished(house.pending)
         assert [attempt.attempt for attempt in house.all(DeliveryAttempted)] == [1]
         moves = [move for move, _ in house.pending.moves]
         assert moves.index("sending") < moves.index("ack")
@@ -50,7 +51,7 @@ async def test_more_answers_than_the_bus_keeps_for_it_are_all_found() -> None:
         await house.answer(str(n), chat=str(n % 9))
     async with running(house):
         await house.wait_for(Delivered, 700)
-        assert not house.pending.entries()
+        assert not await unfinished(house.pending)
 
 
 async def test_a_gap_in_what_the_bus_tells_makes_it_look_again() -> None:
@@ -186,7 +187,7 @@ async def test_a_message_that_awaits_its_acknowledgement_does_not_hold_later_one
         first = await house.answer("first")
         second = await house.answer("second")
         await house.wait_for(Delivered)
-        assert list(house.pending.entries()) == [first.turn_id]
+        assert list(await unfinished(house.pending)) == [first.turn_id]
         assert house.worker.stats().unconfirmed == 1
         gate.open()
         told = await house.wait_for(Delivered, 2)
@@ -224,7 +225,7 @@ async def test_an_absent_readers_old_answer_goes_to_the_history_and_is_no_dead_l
         await house.answer()
         (told,) = await house.wait_for(Delivered)
         assert told.how == "history"
-        assert not house.pending.dead and not house.pending.entries() and len(house.channel.attempts) == 1
+        assert not house.pending.dead and not await unfinished(house.pending) and len(house.channel.attempts) == 1
 
 
 async def test_draining_finishes_what_is_under_way_sends_what_can_go_and_leaves_the_rest() -> None:
@@ -243,7 +244,7 @@ async def test_draining_finishes_what_is_under_way_sends_what_can_go_and_leaves_
         await asyncio.wait({task}, timeout=10)
         assert task.done() and task.exception() is None
         assert texts(house.channel) == ["under way", "behind it"]
-        assert [entry.lane.chat for entry in house.pending.entries().values()] == ["2"]
+        assert [entry.address.chat for entry in (await unfinished(house.pending)).values()] == ["2"]
 
 
 async def test_draining_gives_up_at_its_limit() -> None:
@@ -278,7 +279,7 @@ async def test_a_dead_letter_that_a_person_sends_again_is_not_too_old_for_it() -
         asked = inbound(id="0000000000000001-00000000")
         await house.pending.accept(asked)
         await house.pending.answer(outbound(asked, id="0000000000000002-00000000"))
-        house.worker.retried(asked.id)
+        house.worker.retried((await unfinished(house.pending))[asked.id])
         await house.wait_for(Delivered)
         assert not house.pending.dead
 
@@ -288,7 +289,8 @@ async def test_a_dead_letter_that_was_taken_up_again_before_a_restart_is_not_too
     asked = inbound(id="0000000000000001-00000000")
     await house.pending.accept(asked)
     await house.pending.answer(outbound(asked, id="0000000000000002-00000000"))
-    house.pending.entries()[asked.id].retried = datetime.now(UTC)
+    await house.pending.bury(asked.id, "too old")
+    await house.pending.retry("0000000000000002-00000000")
     async with running(house):
         await house.wait_for(Delivered)
         assert not house.pending.dead
@@ -302,8 +304,8 @@ async def test_other_channels_entries_are_left_alone_on_request() -> None:
         ours = inbound(address=address(channel="test"))
         await house.pending.accept(ours)
         await house.bus.publish(outbound(ours))
-        await turn_over(lambda: len(house.pending.entries()) == 1)
-        assert list(house.pending.entries()) == [other.turn_id]
+        await house.wait_for(Delivered)
+        assert list(await unfinished(house.pending)) == [other.turn_id]
 
 
 async def test_an_entry_that_somebody_removed_is_forgotten() -> None:

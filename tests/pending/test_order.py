@@ -1,4 +1,4 @@
-"""Lanes: order within a turn, none between turns, and every move told what came of it."""
+"""Order within a turn, none between turns, and every move told what came of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from agentd.errors import NotAccepted, StateError
-from agentd.pending.lanes import Lanes, Move
+from agentd.pending.order import Move, MoveOrder
 from agentd.pending.threads import Threads
 
 
 @pytest.fixture
 async def threads() -> AsyncIterator[Threads]:
-    opened = Threads(4, "lanes")
+    opened = Threads(4, "moves")
     yield opened
     opened.close()
 
@@ -42,7 +42,7 @@ def nothing() -> None:
 
 
 async def test_a_move_waits_for_the_earlier_ones_of_all_its_turns(threads: Threads) -> None:
-    lanes, order, go = Lanes(threads, nothing), list[str](), threading.Event()
+    moving, order, go = MoveOrder(threads, nothing), list[str](), threading.Event()
 
     def held(name: str) -> Callable[[], None]:
         def work() -> None:
@@ -52,7 +52,7 @@ async def test_a_move_waits_for_the_earlier_ones_of_all_its_turns(threads: Threa
         return work
 
     moves = [
-        asyncio.create_task(lanes.make(found), name="move")
+        asyncio.create_task(moving.make(found), name="move")
         for found in (
             move(held("a"), "a"),
             move(held("b"), "b"),
@@ -60,7 +60,7 @@ async def test_a_move_waits_for_the_earlier_ones_of_all_its_turns(threads: Threa
             move(lambda: order.append("after"), "b", "a", "b"),
         )
     ]
-    await lanes.make(move(lambda: order.append("other"), "c"))
+    await moving.make(move(lambda: order.append("other"), "c"))
     assert order == ["other"]
     go.set()
     await asyncio.gather(*moves)
@@ -68,7 +68,7 @@ async def test_a_move_waits_for_the_earlier_ones_of_all_its_turns(threads: Threa
 
 
 async def test_what_is_prepared_sees_what_the_move_before_it_applied(threads: Threads) -> None:
-    lanes, seen, state = Lanes(threads, nothing), list[int](), [0]
+    moving, seen, state = MoveOrder(threads, nothing), list[int](), [0]
 
     def add() -> None:
         state[0] += 1
@@ -77,19 +77,19 @@ async def test_what_is_prepared_sees_what_the_move_before_it_applied(threads: Th
         seen.append(state[0])
         return nothing
 
-    await asyncio.gather(*(lanes.make(move(prepare=look, apply=add)) for _ in range(5)))
+    await asyncio.gather(*(moving.make(move(prepare=look, apply=add)) for _ in range(5)))
     assert seen == [0, 1, 2, 3, 4]
 
 
 async def test_a_long_row_of_moves_that_cannot_be_made_ends(threads: Threads) -> None:
-    lanes, go = Lanes(threads, nothing), threading.Event()
+    moving, go = MoveOrder(threads, nothing), threading.Event()
 
     def refuse() -> None:
         raise StateError("it is gone")
 
-    first = asyncio.create_task(lanes.make(move(lambda: go.wait(10))), name="first")
+    first = asyncio.create_task(moving.make(move(lambda: go.wait(10))), name="first")
     await asyncio.sleep(0)
-    rest = [asyncio.create_task(lanes.make(move(prepare=refuse)), name="rest") for _ in range(3000)]
+    rest = [asyncio.create_task(moving.make(move(prepare=refuse)), name="rest") for _ in range(3000)]
     await asyncio.sleep(0)
     go.set()
     await first
@@ -98,7 +98,7 @@ async def test_a_long_row_of_moves_that_cannot_be_made_ends(threads: Threads) ->
 
 async def test_errors_of_the_disk_are_explained_and_others_stay_as_they_are(threads: Threads) -> None:
     told = list[str]()
-    lanes = Lanes(threads, lambda: told.append("wrote"))
+    moving = MoveOrder(threads, lambda: told.append("wrote"))
 
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -110,43 +110,43 @@ async def test_errors_of_the_disk_are_explained_and_others_stay_as_they_are(thre
         raise KeyError("a bug")
 
     with pytest.raises(NotAccepted, match=r"it was not stored: .*space") as caught:
-        await lanes.make(move(full))
+        await moving.make(move(full))
     assert isinstance(caught.value.__cause__, OSError)
     with pytest.raises(NotAccepted, match="not valid Unicode"):
-        await lanes.make(move(mangled))
+        await moving.make(move(mangled))
     with pytest.raises(KeyError):
-        await lanes.make(move(broken))
+        await moving.make(move(broken))
     with pytest.raises(KeyError):
-        await lanes.make(move(apply=broken))
+        await moving.make(move(apply=broken))
     assert told == ["wrote"] * 4
-    assert await lanes.settled(1) == []
+    assert await moving.settled(1) == []
 
 
 async def test_a_move_with_nothing_to_do_takes_no_thread(threads: Threads) -> None:
-    lanes, told = Lanes(threads, nothing), list[BaseException | None]()
-    lanes.begin(move(None), told.append)
+    moving, told = MoveOrder(threads, nothing), list[BaseException | None]()
+    moving.begin(move(None), told.append)
     assert told == [None]
 
 
 async def test_what_has_not_ended_in_time_is_named(threads: Threads) -> None:
-    lanes, go = Lanes(threads, nothing), threading.Event()
-    task = asyncio.create_task(lanes.make(move(lambda: go.wait(10), "stuck")), name="stuck")
+    moving, go = MoveOrder(threads, nothing), threading.Event()
+    task = asyncio.create_task(moving.make(move(lambda: go.wait(10), "stuck")), name="stuck")
     await asyncio.sleep(0)
-    assert await lanes.settled(0.01) == ["try stuck"]
+    assert await moving.settled(0.01) == ["try stuck"]
     go.set()
-    assert await lanes.settled(10) == []
+    assert await moving.settled(10) == []
     await task
 
 
 async def test_after_the_threads_were_closed_a_move_is_refused(threads: Threads) -> None:
-    lanes = Lanes(threads, nothing)
+    moving = MoveOrder(threads, nothing)
     threads.close()
     with pytest.raises(RuntimeError, match="closed"):
-        await lanes.make(move())
+        await moving.make(move())
 
 
 async def test_a_move_waits_for_one_that_was_begun_while_the_first_ran_and_works_still(threads: Threads) -> None:
-    lanes, order = Lanes(threads, nothing), list[str]()
+    moving, order = MoveOrder(threads, nothing), list[str]()
     gates = {name: threading.Event() for name in "ab"}
 
     def held(name: str) -> Callable[[], None]:
@@ -156,13 +156,13 @@ async def test_a_move_waits_for_one_that_was_begun_while_the_first_ran_and_works
 
         return work
 
-    first = asyncio.create_task(lanes.make(move(held("a"))), name="a")
-    second = asyncio.create_task(lanes.make(move(held("b"))), name="b")
+    first = asyncio.create_task(moving.make(move(held("a"))), name="a")
+    second = asyncio.create_task(moving.make(move(held("b"))), name="b")
     await asyncio.sleep(0)
     gates["a"].set()
     await first
-    third = asyncio.create_task(lanes.make(move(lambda: order.append("c"))), name="c")
-    await lanes.make(move(nothing, "another turn"))
+    third = asyncio.create_task(moving.make(move(lambda: order.append("c"))), name="c")
+    await moving.make(move(nothing, "another turn"))
     assert order == ["a"]
     gates["b"].set()
     await asyncio.gather(second, third)
@@ -170,35 +170,35 @@ async def test_a_move_waits_for_one_that_was_begun_while_the_first_ran_and_works
 
 
 async def test_a_move_goes_on_without_its_caller_and_its_failure_hurts_nobody(threads: Threads) -> None:
-    lanes, go, applied = Lanes(threads, nothing), threading.Event(), list[str]()
+    moving, go, applied = MoveOrder(threads, nothing), threading.Event(), list[str]()
 
     def fail() -> None:
         assert go.wait(10)
         raise OSError(errno.EIO, "Input/output error")
 
     callers = [
-        asyncio.create_task(lanes.make(move(lambda: go.wait(10), "a", apply=lambda: applied.append("a"))), name="a"),
-        asyncio.create_task(lanes.make(move(fail, "b")), name="b"),
+        asyncio.create_task(moving.make(move(lambda: go.wait(10), "a", apply=lambda: applied.append("a"))), name="a"),
+        asyncio.create_task(moving.make(move(fail, "b")), name="b"),
     ]
     await asyncio.sleep(0)
     for caller in callers:
         caller.cancel()
     await asyncio.wait(callers)
     go.set()
-    assert await lanes.settled(10) == [] and applied == ["a"]
+    assert await moving.settled(10) == [] and applied == ["a"]
 
 
 async def test_waiting_has_an_end_also_where_there_is_always_a_move(threads: Threads) -> None:
-    lanes, stop = Lanes(threads, nothing), asyncio.Event()
+    moving, stop = MoveOrder(threads, nothing), asyncio.Event()
 
     async def one_after_another() -> None:
         while not stop.is_set():
-            await lanes.make(move())
+            await moving.make(move())
 
     caller = asyncio.create_task(one_after_another(), name="caller")
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        assert await lanes.settled(0.05) in ([], ["try turn"])
+        assert await moving.settled(0.05) in ([], ["try turn"])
     stop.set()
     await caller
 
@@ -207,12 +207,12 @@ async def test_who_does_not_take_what_came_of_a_move_holds_up_nobody(
     threads: Threads, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = list[str]()
-    lanes = Lanes(threads, lambda: told.append("wrote"))
+    moving = MoveOrder(threads, lambda: told.append("wrote"))
 
     def broken(error: BaseException | None) -> None:
         raise KeyError("a bug")
 
-    lanes.begin(move(), broken)
-    lanes.begin(move(None, "another"), broken)
-    assert await lanes.settled(10) == [] and told == ["wrote"]
+    moving.begin(move(), broken)
+    moving.begin(move(None, "another"), broken)
+    assert await moving.settled(10) == [] and told == ["wrote"]
     assert caplog.text.count("was not taken") == 2

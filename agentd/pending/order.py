@@ -1,4 +1,4 @@
-"""A lane for each turn: its moves follow each other, and those of different turns run beside each other in threads.
+"""The order of the moves: those of one turn follow each other, those of different turns run in parallel in threads.
 
 What is done for a move on the event loop is two short functions, before and after the work of the thread; a task for
 each move would cost more than they do.
@@ -41,7 +41,7 @@ class Move:
     after: list[Move] = field(default_factory=list)
 
 
-class Lanes:
+class MoveOrder:
     """Used on one event loop; `wrote` is called there after each piece of work."""
 
     def __init__(self, threads: Threads, wrote: Callable[[], None]) -> None:
