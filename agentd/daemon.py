@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import pwd
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from agentd import __version__
 from agentd.bus.bus import EventBus
 from agentd.bus.feed import LiveFeed
 from agentd.clock import SystemClock
-from agentd.config import (
-    Settings,
-    channel_table,
-    config_error,
-    table_problems,
-    unknown_channels,
-    with_secrets,
-)
+from agentd.config import Settings, channel_table, with_secrets
+from agentd.config.channels import channel_builder, channel_builders, channel_model, check_channels
 from agentd.delivery import Policy
-from agentd.errors import AgentdError, ConfigError
+from agentd.errors import AgentdError
 from agentd.events import DurableEvent, InboundEvent, ModelStateChanged
+from agentd.host.imports import named
 from agentd.host.lock import StateLock
 from agentd.host.peers import Peer, peer
 from agentd.host.threads import share
@@ -82,12 +74,6 @@ PROMPT_RESERVE = 64
 """Tokens of the context that neither the prompt nor the answer may take."""
 
 
-def load(name: str) -> Any:
-    """What an import string `module:attribute` names."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
 class Daemon:
     """One daemon on one state directory. `channels` None runs all that the settings name, else only these.
 
@@ -111,8 +97,8 @@ class Daemon:
         self._state_dir = state_dir
         self._sockets = sockets
         self._in_process = channels is not None
-        check_channels(settings, channels)
-        builders = channel_builders(settings)
+        builders = channel_builders(settings, CHANNELS)
+        check_channels(settings, builders, channels)
         self._builders = {name: builders[name] for name in channels or builders}
         self._house: _House | None = None
 
@@ -201,64 +187,6 @@ async def end(tasks: Sequence[asyncio.Task[None]], limit: float) -> None:
             log.error("the %s failed", task.get_name(), exc_info=error)
 
 
-def channel_builders(settings: Settings) -> dict[str, str]:
-    """The channels to run, and what builds each."""
-    builders = dict(CHANNELS)
-    for name, table in settings.channels.items():
-        if isinstance(build := table.get("build"), str):
-            builders[name] = build
-    return builders
-
-
-def channel_builder(name: str, builder: str) -> Callable[[Offers], Channel]:
-    """What builds a channel; `ConfigError` where the string names nothing."""
-    try:
-        build: Callable[[Offers], Channel] = load(builder)
-    except Exception as error:  # somebody else's module may raise anything
-        raise ConfigError(f"channels.{name}.build names {builder!r}, which cannot be imported: {error}.") from None
-    return build
-
-
-def check_channels(settings: Settings, names: Collection[str] | None = None) -> None:
-    """`ConfigError` that tells all that `channel_problems` finds."""
-    if problems := channel_problems(settings, names):
-        raise config_error(problems)
-
-
-def channel_problems(settings: Settings, names: Collection[str] | None = None) -> list[str]:
-    """What is wrong in the channels' tables: unknown channels, and of these (None: all) what a channel's module says.
-
-    A module names the pydantic model of its channel's table as `SETTINGS`; without one the channel looks itself.
-    """
-    builders = channel_builders(settings)
-    problems = unknown_channels(settings, builders)
-    for name in settings.channels:
-        if name not in builders or (names is not None and name not in names):
-            continue
-        try:
-            problems += table_problems(settings, name, channel_model(name, builders[name]))
-        except ConfigError as error:
-            problems.append(str(error))
-    return problems
-
-
-def channel_model(name: str, builder: str) -> type[BaseModel] | None:
-    """What a channel's module names as `SETTINGS`, if it does; `ConfigError` where the string names nothing."""
-    channel_builder(name, builder)
-    model: type[BaseModel] | None = getattr(importlib.import_module(builder.partition(":")[0]), "SETTINGS", None)
-    return model
-
-
-def channel_models(settings: Settings) -> dict[str, type[BaseModel] | None]:
-    """What each channel that is configured declares, as far as its module can be imported."""
-    models = {}
-    for name, builder in channel_builders(settings).items():
-        if name in settings.channels:
-            with suppress(ConfigError):
-                models[name] = channel_model(name, builder)
-    return models
-
-
 class _House:
     """Everything that lives as long as the daemon runs."""
 
@@ -338,7 +266,7 @@ class _House:
         )
         stack.push_async_callback(house.model.close)
         turn = turn_settings(settings)
-        house.summaries = load(SUMMARIES)(
+        house.summaries = named(SUMMARIES)(
             Summaries(store, clock), sessions, house.model, budget=turn.prompt_tokens, limits=turn.limits
         )
         house._build(state_dir, channels, in_process)
@@ -376,7 +304,7 @@ class _House:
             summaries=self.summaries,
             fallback=self.extractive if "extractive" in settings.model.order else None,
         )
-        self.agent = load(AGENT_WORKER)(
+        self.agent = named(AGENT_WORKER)(
             bus=self.bus,
             pending=self.pending,
             conversations=self.conversations,
@@ -386,7 +314,7 @@ class _House:
             concurrency=settings.agent.concurrency,
             channels=frozenset(channels),
         )
-        self.delivery = load(DELIVERY_WORKER)(
+        self.delivery = named(DELIVERY_WORKER)(
             self.pending,
             self.bus,
             self.channels,
@@ -394,8 +322,8 @@ class _House:
             policy=delivery_policy(settings),
             leave_others=in_process,
         )
-        self.unread = load(UNREAD)(self.bus, self.sessions)
-        self.warmer = load(WARMER)(self.bus, self.model, lambda tools: turns.constant(tools=tools))
+        self.unread = named(UNREAD)(self.bus, self.sessions)
+        self.warmer = named(WARMER)(self.bus, self.model, lambda tools: turns.constant(tools=tools))
         self.inbox = DurableInbox(
             bus=self.bus,
             pending=self.pending,
@@ -407,7 +335,7 @@ class _House:
             queue_limit=settings.agent.queue_limit,
             budgets=self.budgets,
         )
-        self.supervisor = load(CHANNEL_SUPERVISOR)(self.bus, self.clock)
+        self.supervisor = named(CHANNEL_SUPERVISOR)(self.bus, self.clock)
         self.status = DaemonStatus(
             state_dir=state_dir,
             in_process=in_process,
@@ -423,7 +351,7 @@ class _House:
         self.letters = Letters(
             self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, holding=self.inbox.holding
         )
-        self.housekeeping = load(HOUSEKEEPING)(
+        self.housekeeping = named(HOUSEKEEPING)(
             self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
         )
 

@@ -11,11 +11,8 @@ import pytest
 from agentd.config import Settings
 from agentd.daemon import (
     Daemon,
-    channel_builders,
-    channel_problems,
     delivery_policy,
     end,
-    load,
     turn_settings,
     until_stopped,
 )
@@ -34,29 +31,6 @@ async def test_what_is_configured_reaches_the_parts() -> None:
     turns = turn_settings(settings)
     assert turns.instructions == settings.model.instructions
     assert 0 < turns.prompt_tokens < settings.model.context - turns.sampling.max_tokens
-
-
-def test_a_third_party_channel_is_one_string_in_the_configuration() -> None:
-    settings = Settings(channels={"mine": {"build": "my.package:build", "key": "value"}})
-    assert channel_builders(settings)["mine"] == "my.package:build"
-
-
-def test_every_problem_of_the_channels_is_told_at_once() -> None:
-    tables: dict[str, dict[str, Any]] = {
-        "termnal": {},
-        "terminal": {"colour": "blue"},
-        "mine": {"build": "no.such.package:build"},
-        "plain": {"build": "tests.built_channels:build", "name": "plain"},
-    }
-    unknown, key, build = channel_problems(Settings(channels=tables))
-    assert unknown == "unknown channel termnal; did you mean channels.terminal?"
-    assert key.startswith("unknown key channels.terminal.colour")
-    assert build.startswith("channels.mine.build names 'no.such.package:build', which cannot be imported")
-    assert channel_problems(Settings(channels=tables), ("terminal",)) == [unknown, key]
-
-
-def test_an_import_string_names_an_attribute() -> None:
-    assert load("agentd.daemon:Daemon") is Daemon
 
 
 async def test_a_state_directory_in_use_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from agentd import config
 from agentd.cli import path_option
 from agentd.cli.say import warn
+from agentd.config.channels import channel_builders, channel_problems
 from agentd.errors import ConfigError, ModelError, StateError
 from agentd.host import paths
 from agentd.text.characters import whole
@@ -65,9 +66,9 @@ def _warn_once(options: argparse.Namespace, words: str) -> None:
 
 def _channel_problems(settings: config.Settings) -> list[str]:
     """Those of the channels' tables; only where the configuration is wrong anyway is it worth to know the channels."""
-    from agentd.daemon import channel_problems
+    from agentd.daemon import CHANNELS
 
-    return channel_problems(settings)
+    return channel_problems(settings, channel_builders(settings, CHANNELS))
 
 
 def _no_file(path: Path) -> Path:

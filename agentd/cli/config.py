@@ -14,6 +14,7 @@ from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
 from agentd.cli.say import say, say_json
 from agentd.config import Settings, Shown, origins, with_secrets
+from agentd.config.channels import channel_builders, channel_models, check_channels
 from agentd.config.settings import DEFAULT
 from agentd.errors import AgentdError, ConfigError, ModelError
 from agentd.host import paths
@@ -33,10 +34,10 @@ ACTIONS = {
 def run(options: argparse.Namespace) -> int:
     settings, state_dir = load_settings(options)
     if options.action == "check":
-        from agentd.daemon import check_channels
+        from agentd.daemon import CHANNELS
 
         with_secrets(settings)
-        check_channels(settings)
+        check_channels(settings, channel_builders(settings, CHANNELS))
         _check_model(settings)
         say(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
@@ -49,9 +50,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _rows(settings: Settings) -> list[Shown]:
     """With what the channels themselves declare secret."""
-    from agentd.daemon import channel_models
+    if not settings.channels:
+        return origins(settings, {})
+    from agentd.daemon import CHANNELS
 
-    return origins(settings, channel_models(settings) if settings.channels else {})
+    return origins(settings, channel_models(settings, channel_builders(settings, CHANNELS)))
 
 
 async def _who_answers(settings: Settings, state_dir: Path) -> str:

@@ -3,6 +3,7 @@
 settings   `Settings`, `load`, and the secrets that are kept elsewhere (`with_secrets`)
 sections   the sections of the tree: every key with its default, unit and meaning
 tables     the tables of channels: what a channel gets, and what is wrong there
+channels   what builds each channel, what it declares, and what is wrong in the tables of all
 shown      every key as people may see it
 declared   which settings are secret
 kept       where a secret is kept that does not stand in the settings

@@ -8,26 +8,17 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from agentd.errors import ModelError
 from agentd.ports.generation import Delta, Limits, ModelRequest
-from agentd.ports.models import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
+from agentd.ports.models import Bounded, ChatModel, Citer, Loadable, Pace, Paced, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "failed"]
 Tell = Callable[[str, State, str], None]
 """Told of the model's name, its state and the reason, whenever that changes."""
-
-
-@runtime_checkable
-class Loadable(Protocol):
-    """A model that holds memory and processes: it is loaded, and closed when it answers no more."""
-
-    async def start(self) -> int: ...
-
-    async def close(self) -> None: ...
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

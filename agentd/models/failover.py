@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from agentd.errors import AgentdError, Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut, UsageError
 from agentd.models.choice import ChosenModel, State, Tell
@@ -22,7 +21,7 @@ from agentd.ports.generation import (
     TextDelta,
     ToolCallDelta,
 )
-from agentd.ports.models import Bounded, ChatModel, Citer, Pace, Paced, ToolUser, Warmable, Writer
+from agentd.ports.models import Bounded, ChatModel, Citer, Closable, Pace, Paced, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +36,6 @@ NO_MODEL = "No model is chosen: `agentd model list` shows some, `agentd model us
 class _Rest:
     until: float
     reason: str
-
-
-@runtime_checkable
-class _Closable(Protocol):
-    async def close(self) -> None: ...
 
 
 class FailoverModel:
@@ -192,7 +186,7 @@ class FailoverModel:
     async def close(self) -> None:
         """Close every model that holds something."""
         for model in {self._local, *self._models.values()}:
-            if isinstance(model, _Closable):
+            if isinstance(model, Closable):
                 await model.close()
 
     # --- whose turn it is ---

@@ -98,6 +98,20 @@ class Writer(Protocol):
     def writes(self) -> bool: ...
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """A model that holds something, a connection for example."""
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Loadable(Closable, Protocol):
+    """A model that holds memory and processes: it is loaded, and closed when it answers no more."""
+
+    async def start(self) -> int: ...
+
+
 class Embedder(Protocol):
     """Makes vectors of texts, near each other where the texts mean the same."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from agentd.clock import SystemClock
+from agentd.events import Passage, Principal
 from agentd.ports.clock import Clock
 from agentd.ports.documents import Documents
 from agentd.ports.generation import ToolSpec
@@ -26,22 +28,17 @@ def built_in(*, documents: Documents, clock: Clock) -> Tools:
     }
 
 
+class _NoDocuments:
+    async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
+        return ()
+
+
 def built_in_specs() -> tuple[ToolSpec, ...]:
     """What a model is told of the tools of `built_in`, for whoever has no documents to search."""
-    return specs({tool.name: tool for tool in (Calculate, CurrentTime, SearchDocuments)})
+    return specs(built_in(documents=_NoDocuments(), clock=SystemClock()))
 
 
-class _Told(Protocol):
-    """What is told of a tool."""
-
-    @property
-    def description(self) -> str: ...
-
-    @property
-    def arguments(self) -> Any: ...
-
-
-def specs(tools: Mapping[str, _Told]) -> tuple[ToolSpec, ...]:
+def specs(tools: Tools) -> tuple[ToolSpec, ...]:
     """In the order of their names, so that prompts begin alike whatever order the tools came in."""
     return tuple(
         ToolSpec(name=name, description=tools[name].description, parameters=schema(tools[name].arguments))

@@ -1,0 +1,29 @@
+"""The channels that the settings name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.config import Settings
+from agentd.config.channels import channel_builders, channel_problems
+from agentd.daemon import CHANNELS as OWN
+
+
+def test_a_third_party_channel_is_one_string_in_the_configuration() -> None:
+    settings = Settings(channels={"mine": {"build": "my.package:build", "key": "value"}})
+    assert channel_builders(settings, OWN)["mine"] == "my.package:build"
+
+
+def test_every_problem_of_the_channels_is_told_at_once() -> None:
+    tables: dict[str, dict[str, Any]] = {
+        "termnal": {},
+        "terminal": {"colour": "blue"},
+        "mine": {"build": "no.such.package:build"},
+        "plain": {"build": "tests.built_channels:build", "name": "plain"},
+    }
+    settings = Settings(channels=tables)
+    unknown, key, build = channel_problems(settings, channel_builders(settings, OWN))
+    assert unknown == "unknown channel termnal; did you mean channels.terminal?"
+    assert key.startswith("unknown key channels.terminal.colour")
+    assert build.startswith("channels.mine.build names 'no.such.package:build', which cannot be imported")
+    assert channel_problems(settings, channel_builders(settings, OWN), ("terminal",)) == [unknown, key]
