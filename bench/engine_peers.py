@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import llama_cpp
 
 from agentd.models.llama.model import LlamaModel
@@ -123,8 +123,8 @@ async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) ->
     )
     try:
         # It may close a connection just when the next question is sent over it.
-        once = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS, limits=once) as client:
+        once = httpx2.Limits(max_keepalive_connections=0)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS, limits=once) as client:
             await _ready(client, process)
             yield lambda chat: _ask_server(client, chat)
     finally:
@@ -137,19 +137,19 @@ def flags(chosen: Way) -> tuple[str, ...]:
     return (*(() if chosen.repack else ("--no-repack",)), *(() if chosen.flash else ("--flash-attn", "off")))
 
 
-async def _ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+async def _ready(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> None:
     async with asyncio.timeout(120):
         while process.returncode is None:
             try:
                 if (await client.get("/health")).status_code == 200:
                     return
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 pass
             await asyncio.sleep(0.05)
     raise RuntimeError(f"llama-server ended with exit code {process.returncode}")
 
 
-async def _ask_server(client: httpx.AsyncClient, chat: Chat) -> Said:
+async def _ask_server(client: httpx2.AsyncClient, chat: Chat) -> Said:
     body = {
         "messages": [{"role": role, "content": text} for role, text in chat.lines],
         "max_tokens": chat.tokens,
