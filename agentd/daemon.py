@@ -19,7 +19,7 @@ from agentd.config import Settings, channel_table, with_secrets
 from agentd.config.channels import channel_builder, channel_builders, channel_model, check_channels
 from agentd.delivery import Policy
 from agentd.errors import AgentdError
-from agentd.events import DurableEvent, InboundEvent, ModelStateChanged
+from agentd.events import ModelStateChanged
 from agentd.host.imports import named
 from agentd.host.lock import StateLock
 from agentd.host.peers import Peer, peer
@@ -34,7 +34,6 @@ from agentd.pending import PendingDirectory
 from agentd.ports.channels import Channel, Draining, Listening
 from agentd.ports.generation import Limits, Sampling
 from agentd.ports.models import ChatModel
-from agentd.ports.work import Entry
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.serving.budget import Budgets
@@ -349,20 +348,16 @@ class _House:
             stores=self.stores,
         )
         self.letters = Letters(
-            self.pending, self.sessions, clock=self.clock, hand_on=self._hand_on, holding=self.inbox.holding
+            self.pending,
+            self.sessions,
+            bus=self.bus,
+            clock=self.clock,
+            holding=self.inbox.holding,
+            channels=frozenset(channels),
         )
         self.housekeeping = named(HOUSEKEEPING)(
             self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
         )
-
-    def _hand_on(self, entry: Entry, event: DurableEvent) -> None:
-        """What came back out of the dead letters goes to its worker, if its channel runs here."""
-        if entry.address.channel not in self.channels:
-            return
-        if isinstance(event, InboundEvent):
-            self.bus.announce(event)
-        else:
-            self.delivery.retried(entry)
 
     def open_doors(
         self, channels: Iterable[str], peer: Callable[[socket.socket], Peer], hand_over: Callable[[], float] | None

@@ -290,6 +290,13 @@ class Buried(_OfTurn):
     reason: Words
 
 
+class Reopened(_OfTurn):
+    """A person took an answer back out of the dead letters: it is pending again. A question is told as it was asked."""
+
+    type: Literal["reopened"] = "reopened"
+    outbound_id: str
+
+
 class ChannelStateChanged(_Happened):
     type: Literal["channel_state_changed"] = "channel_state_changed"
     channel: str
@@ -337,6 +344,7 @@ TurnEvent = (
     | DeliveryDeferred
     | Delivered
     | Buried
+    | Reopened
 )
 """Every event that belongs to a turn, and so to a session."""
 

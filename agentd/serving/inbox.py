@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from agentd.errors import Busy, IdReused, Stopping, UsageError
 from agentd.events import InboundEvent, OutboundEvent, Principal
@@ -16,10 +14,9 @@ from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionView
 from agentd.ports.work import Entry
 from agentd.serving.budget import Budgets
+from agentd.serving.holding import Holding
 from agentd.text.plain import plain
 from agentd.turns.conversation import Conversations
-
-R = TypeVar("R")
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The longest message: 1 MiB of UTF-8."""
@@ -81,7 +78,8 @@ class DurableInbox:
         self._clock = clock
         self._queue_limit = queue_limit
         self._budgets = budgets or Budgets()
-        self._running: dict[str, asyncio.Task[Any]] = {}
+        self.holding = Holding()
+        """The messages that are just being accepted, by their dedupe keys."""
         self._closed = ""
 
     def close(self, reason: str) -> None:
@@ -97,16 +95,7 @@ class DurableInbox:
         """
         self._check(offer)
         key, content = dedupe_key(offer), _digest(offer.text)
-        return await self.holding(key, lambda: self._accept(offer, key, content))
-
-    async def holding(self, key: str, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Run `work` while holding the key; it completes even if the caller is cancelled."""
-        while (running := self._running.get(key)) is not None:
-            await asyncio.wait([running])
-        task = asyncio.create_task(work(), name=f"message {key}")
-        self._running[key] = task
-        task.add_done_callback(lambda _: self._running.pop(key, None))
-        return await asyncio.shield(task)
+        return await self.holding.run(key, lambda: self._accept(offer, key, content))
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         """Stop the running turn of a session of this principal; False when none runs."""

@@ -6,22 +6,25 @@ A letter is a durable event that is not done with: a question without an answer,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotFound, UsageError
-from agentd.events import Address, InboundEvent, OutboundEvent, Principal, Record
+from agentd.events import Address, InboundEvent, OutboundEvent, Principal, Record, Reopened
 from agentd.host.lock import StateLock
 from agentd.ids import IdSource, time_of
 from agentd.pending import PendingDirectory
+from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.house import Decision
 from agentd.ports.work import Counts, Entry
 from agentd.rights import require
+from agentd.serving.holding import Holding
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 
@@ -90,19 +93,11 @@ class _Turns(Protocol):
     async def reopen(self, inbound: InboundEvent) -> None: ...
 
 
-def _nobody(entry: Entry, event: InboundEvent | OutboundEvent) -> None:
-    """No worker runs; the next start finds what is pending."""
-
-
-async def _at_rest(key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Nobody offers messages, and nobody who waits for this goes away."""
-    await work()
-
-
 class Letters:
-    """Implements `ports.DeliveryDesk`. `hand_on` is told what is pending again, for the workers that run.
+    """Implements `ports.DeliveryDesk`. What is pending again is told on the bus.
 
-    `holding` works on the message of a key while nothing else does, see `DurableInbox.holding`.
+    A question that came over other `channels` than these is left to a process that runs those. `holding` is that of
+    the inbox, so that a message is not offered anew while its question is taken back.
     """
 
     def __init__(
@@ -110,15 +105,17 @@ class Letters:
         pending: _Pending,
         turns: _Turns,
         *,
+        bus: Bus,
         clock: Clock,
-        hand_on: Callable[[Entry, InboundEvent | OutboundEvent], None] = _nobody,
-        holding: Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Awaitable[None]] = _at_rest,
+        holding: Holding,
+        channels: Collection[str],
     ) -> None:
         self._pending = pending
         self._turns = turns
+        self._bus = bus
         self._clock = clock
-        self._hand_on = hand_on
         self._holding = holding
+        self._channels = channels
 
     async def tell(
         self,
@@ -233,15 +230,19 @@ class Letters:
         """What is pending again must not miss its worker, nor its message be offered while it is taken back."""
         event = await self._pending.dead_event(dead_id)
         key = event.dedupe_key if isinstance(event, InboundEvent) else event.id
-        await self._holding(key, lambda: self._take_back(dead_id, event))
+        await self._holding.run(key, lambda: self._take_back(dead_id, event))
 
     async def _take_back(self, dead_id: str, event: InboundEvent | OutboundEvent) -> None:
         if isinstance(event, InboundEvent):
             await self._refuse_repeat(event)
             # First, so that after a crash in between it is dead still, and its repetition a turn like any other.
             await self._turns.reopen(event)
-        entry = await self._pending.retry(dead_id)
-        self._hand_on(entry, event)
+        await self._pending.retry(dead_id)
+        if isinstance(event, OutboundEvent):
+            reopened = Reopened(turn_id=event.turn_id, session_id=event.session_id, outbound_id=event.id)
+            self._bus.announce(reopened)
+        elif event.address.channel in self._channels:
+            self._bus.announce(event)
 
     async def _refuse_repeat(self, event: InboundEvent) -> None:
         entry = await self._pending.by_key(event.dedupe_key)
@@ -268,4 +269,5 @@ async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) ->
             Store(state_dir / "agentd.db", load_migrations("agentd.storage")) as store,
         ):
             await pending.tell_lost()
-            yield Letters(pending, Sessions(store, IdSource(), clock), clock=clock)
+            sessions, nobody = Sessions(store, IdSource(), clock), EventBus(pending)
+            yield Letters(pending, sessions, bus=nobody, clock=clock, holding=Holding(), channels=())

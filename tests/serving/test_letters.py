@@ -14,18 +14,17 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import NotFound, StateError, StateInUse, UsageError
-from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Principal
+from agentd.events import OWNER, Address, Event, InboundEvent, OutboundEvent, Principal, Reopened
 from agentd.host.files import Files, OsFiles
 from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
-from agentd.ports.work import Entry
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters, letters_at_rest
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
-from tests.builders import IDS, inbound, offer, outbound
+from tests.builders import IDS, address, inbound, offer, outbound
 from tests.house import next_answer, running, status_until
 from tests.unfinished import unfinished
 
@@ -59,8 +58,9 @@ class Desk:
         self.sessions = sessions
         self.handed: list[tuple[str, str]] = []
         self.news = asyncio.Event()
+        bus = EventBus(pending, [self.saw])
         self.inbox = DurableInbox(
-            bus=EventBus(pending),
+            bus=bus,
             pending=pending,
             turns=sessions,
             conversations=Conversations(),
@@ -69,10 +69,15 @@ class Desk:
             clock=NOW,
             queue_limit=3,
         )
-        self.letters = Letters(pending, sessions, clock=NOW, hand_on=self.hand_on, holding=self.inbox.holding)
+        self.letters = Letters(
+            pending, sessions, bus=bus, clock=NOW, holding=self.inbox.holding, channels={address().channel}
+        )
 
-    def hand_on(self, entry: Entry, event: InboundEvent | OutboundEvent) -> None:
-        self.handed.append((entry.id, event.id))
+    def saw(self, event: Event) -> None:
+        if isinstance(event, InboundEvent):
+            self.handed.append((event.turn_id, event.id))
+        elif isinstance(event, Reopened):
+            self.handed.append((event.turn_id, event.outbound_id))
         self.news.set()
 
     async def answer(self, text: str = "hi") -> OutboundEvent:
@@ -172,6 +177,15 @@ async def test_a_dead_question_that_is_retried_is_no_longer_answered_by_its_noti
         assert await d.sessions.by_dedupe_key(asked.dedupe_key) is None
 
 
+async def test_a_question_of_a_channel_that_runs_elsewhere_is_pending_again_and_left_alone(tmp_path: Path) -> None:
+    async with desk(tmp_path / "s") as d:
+        asked = inbound(address=address(channel="elsewhere"))
+        await d.pending.accept(asked)
+        await d.pending.bury(asked.turn_id, "it crashed the daemon")
+        assert (await d.letters.tell(OWNER, "retry", [asked.id]))["done"] == [asked.id]
+        assert not d.handed and list(await unfinished(d.pending)) == [asked.id]
+
+
 async def test_a_dead_question_that_came_again_since_is_not_answered_twice(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         asked = await d.dead_question()
@@ -202,6 +216,7 @@ async def test_a_message_that_is_offered_while_its_question_is_retried_is_the_sa
         async with asyncio.timeout(10):
             assert (await retry)["done"] == [asked.id]
             receipt = await again
+        assert d.handed == [(asked.id, asked.id)] * 2, "once when it was asked, and once when it was taken back"
         assert (receipt.id, receipt.duplicate, receipt.answer) == (asked.id, True, None)
         assert list(await unfinished(d.pending)) == [asked.id]
 

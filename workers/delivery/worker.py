@@ -10,13 +10,12 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Unreadable, Wait
-from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent
+from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent, Reopened
 from agentd.host.secrets import masked
 from agentd.ids import time_of
 from agentd.ports.bus import Bus, Gap
@@ -87,7 +86,7 @@ class DeliveryWorker:
         self._running = False
         self._ended = asyncio.Event()
         # From here on, so that nothing is missed that happens before `run` gets its first turn.
-        self._outbound = bus.subscribe(OutboundEvent, Buried, name="delivery")
+        self._outbound = bus.subscribe(OutboundEvent, Buried, Reopened, name="delivery")
         self._states = bus.subscribe(ChannelStateChanged, name="delivery: channels")
 
     async def run(self) -> None:
@@ -131,11 +130,6 @@ class DeliveryWorker:
         self._lanes.reachable(address, self._now())
         self._changed()
 
-    def retried(self, entry: Entry) -> None:
-        """A person took this answer back out of the dead letters: its age and attempts count from now on."""
-        self._lanes.add(replace(self._owed(entry), born=self._now(), attempts=0), self._now())
-        self._changed()
-
     async def rescan(self) -> None:
         """Take up whatever the pending directory has that is not known here."""
         channels = self._channels if self._leave_others else None
@@ -165,6 +159,9 @@ class DeliveryWorker:
         async for event in self._outbound:
             if isinstance(event, OutboundEvent):
                 await self._take_up(event.id)
+                self._changed()
+            elif isinstance(event, Reopened):
+                await self._take_up(event.outbound_id)
                 self._changed()
             elif isinstance(event, Gap) or (isinstance(event, Buried) and event.dead_id == event.turn_id):
                 # A question that is buried may leave a notice behind, which nobody publishes.

@@ -13,6 +13,7 @@ from agentd.events import (
     Delivered,
     DeliveryAttempted,
     DeliveryDeferred,
+    Reopened,
 )
 from agentd.testing.channel import Gate, Hang, Unconfirmed
 from tests.builders import IDS, TIME, address, inbound, outbound
@@ -278,8 +279,11 @@ async def test_a_dead_letter_that_a_person_sends_again_is_not_too_old_for_it() -
     async with running(house):
         asked = inbound(id="0000000000000001-00000000")
         await house.pending.accept(asked)
-        await house.pending.answer(outbound(asked, id="0000000000000002-00000000"))
-        house.worker.retried((await unfinished(house.pending))[asked.id])
+        answer = outbound(asked, id="0000000000000002-00000000")
+        await house.pending.answer(answer)
+        await house.pending.bury(asked.id, "too old")
+        await house.pending.retry(answer.id)
+        await house.bus.publish(Reopened(turn_id=asked.id, session_id=asked.session_id, outbound_id=answer.id))
         await house.wait_for(Delivered)
         assert not house.pending.dead
 
