@@ -49,6 +49,7 @@ from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
+from agentd.storage.turns import Turns
 from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
 from agentd.turns.preparation import Preparation
@@ -201,6 +202,7 @@ class _House:
         settings: Settings,
         pending: PendingDirectory,
         sessions: Sessions,
+        turns: Turns,
         conversations: Conversations,
         documents: Store,
         ids: IdSource,
@@ -210,6 +212,7 @@ class _House:
         self.ids = ids
         self.pending = pending
         self.sessions = sessions
+        self.turns = turns
         self.clock = SystemClock()
         self.search = KeywordSearch(documents)
         self.ingest = DocumentIngest(documents, self.clock, max_bytes=settings.retrieval.max_file_bytes)
@@ -255,7 +258,7 @@ class _House:
         )
         ids.seen(pending.last_id)
         ids.seen(await sessions.last_id())
-        house = cls(settings, pending, sessions, conversations, documents, ids, budgets)
+        house = cls(settings, pending, sessions, Turns(store, clock), conversations, documents, ids, budgets)
         house.stores = (store, documents)
         house.extractive = ExtractiveModel(house.ingest, alone=lambda: house.model.name == ExtractiveModel.name)
         house.model = (
@@ -271,6 +274,7 @@ class _House:
         house._build(state_dir, channels, in_process)
         house.control = DaemonControl(
             sessions=sessions,
+            turns=house.turns,
             marks=marks,
             inbox=house.inbox,
             documents=house.ingest,
@@ -307,7 +311,7 @@ class _House:
             bus=self.bus,
             pending=self.pending,
             conversations=self.conversations,
-            sessions=self.sessions,
+            ended=self.turns,
             turns=turns,
             clock=self.clock,
             concurrency=settings.agent.concurrency,
@@ -326,7 +330,8 @@ class _House:
         self.inbox = DurableInbox(
             bus=self.bus,
             pending=self.pending,
-            turns=self.sessions,
+            turns=self.turns,
+            sessions=self.sessions,
             conversations=self.conversations,
             agent=self.agent,
             ids=self.ids,
@@ -349,14 +354,14 @@ class _House:
         )
         self.letters = Letters(
             self.pending,
-            self.sessions,
+            self.turns,
             bus=self.bus,
             clock=self.clock,
             holding=self.inbox.holding,
             channels=frozenset(channels),
         )
         self.housekeeping = named(HOUSEKEEPING)(
-            self.sessions, self.pending, dead_retention_days=settings.delivery.dead_retention_days
+            self.turns, self.pending, dead_retention_days=settings.delivery.dead_retention_days
         )
 
     def open_doors(

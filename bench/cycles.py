@@ -24,6 +24,7 @@ from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 from bench.disk import SlowFiles, fresh_directory
 
 QUESTION, ANSWER = "q" * 1024, "a" * 1024
@@ -140,8 +141,11 @@ async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ra
         PendingDirectory(state, disk, clock=questions.clock, threads=THREADS) as pending,
         Store(state / "agentd.db", load_migrations("agentd.storage"), on_commit=commits.wait) as store,
     ):
-        turns, bus = Sessions(store, questions.ids, questions.clock), EventBus(pending)
-        sessions = [info.id for info in await asyncio.gather(*(turns.open(OWNER, None) for _ in range(concurrent)))]
+        conversations, bus = Sessions(store, questions.ids, questions.clock), EventBus(pending)
+        turns = Turns(store, questions.clock)
+        sessions = [
+            info.id for info in await asyncio.gather(*(conversations.open(OWNER, None) for _ in range(concurrent)))
+        ]
 
         async def cycle(session_id: str) -> None:
             asked = questions.ask(session_id)

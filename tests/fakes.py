@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
 from agentd.ports.sessions import History, SessionInfo, StoredMessage
+from agentd.ports.turns import FinishedTurn
 from agentd.turns.preparation import Preparation
 from tests.builders import TIME
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    turn_id: str
-    session_id: str
-    content_digest: str
-    outbound: OutboundEvent
-
-
 class MemoryTurns:
-    """What `agentd.storage.sessions` keeps of ended turns, in memory; `faults` are raised by `finish`, one each."""
+    """Implements `ports.EndedTurns` and `ports.SessionView` in memory; `faults` are raised by `finish`, one each."""
 
     def __init__(self) -> None:
         self.ended: dict[str, tuple[InboundEvent, OutboundEvent]] = {}
@@ -39,16 +31,22 @@ class MemoryTurns:
         pair = self.ended.get(turn_id)
         return pair[1] if pair else None
 
-    async def by_dedupe_key(self, key: str) -> Ended | None:
+    async def by_dedupe_key(self, key: str) -> FinishedTurn | None:
         for inbound, outbound in self.ended.values():
             if inbound.dedupe_key == key:
-                return Ended(
+                return FinishedTurn(
                     turn_id=inbound.turn_id,
                     session_id=inbound.session_id,
                     content_digest=inbound.content_digest,
                     outbound=outbound,
                 )
         return None
+
+    async def reopen(self, inbound: InboundEvent) -> None:
+        self.ended.pop(inbound.turn_id, None)
+
+    async def purge(self) -> int:
+        return 0
 
     async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
         lines = []

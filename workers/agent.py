@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from agentd.ids import following
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Conversation
+from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Pending, Progress, WorkList
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import Ready
@@ -49,12 +50,6 @@ class _Work(Pending, Progress, WorkList, Protocol):
     """The pending directory, as this worker uses it."""
 
 
-class _Ended(Protocol):
-    async def finish(self, inbounds: Sequence[InboundEvent], outbound: OutboundEvent) -> None: ...
-
-    async def finished(self, turn_id: str) -> OutboundEvent | None: ...
-
-
 @dataclass(slots=True)
 class _Running:
     turn_id: str
@@ -74,7 +69,7 @@ class AgentWorker:
         bus: Bus,
         pending: _Work,
         conversations: Conversations,
-        sessions: _Ended,
+        ended: EndedTurns,
         turns: TurnRunner,
         clock: Clock,
         concurrency: int,
@@ -83,7 +78,7 @@ class AgentWorker:
         self._bus = bus
         self._pending = pending
         self._conversations = conversations
-        self._sessions = sessions
+        self._ended = ended
         self._turns = turns
         self._clock = clock
         self._concurrency = concurrency
@@ -241,7 +236,7 @@ class AgentWorker:
         if alone and (entry := await self._pending.find(turn_id)) and entry.starts_alone >= MAX_ALONE:
             await self._put_aside(inbound)
             return
-        if turn_id in self._recovered and (outbound := await self._sessions.finished(turn_id)) is not None:
+        if turn_id in self._recovered and (outbound := await self._ended.finished(turn_id)) is not None:
             await self._persist(self._bus.publish, outbound)
             return
         started = await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
@@ -269,7 +264,7 @@ class AgentWorker:
         """The end of the turn, in this order: one transaction, then the answer's file, then the news."""
 
         async def transaction(event: OutboundEvent) -> None:
-            await self._sessions.finish([inbound], event)
+            await self._ended.finish([inbound], event)
 
         await self._persist(transaction, outbound)
         await self._persist(self._bus.publish, outbound)
@@ -323,7 +318,7 @@ class AgentWorker:
             text=f"This message was put aside: {reason}. `agentd delivery show {inbound.id}` shows it.",
             error_code="poison",
         )
-        await self._sessions.finish([inbound], notice)
+        await self._ended.finish([inbound], notice)
         await self._pending.bury(inbound.turn_id, reason, notice)
         await self._bus.publish(
             Buried(**self._event(inbound.turn_id, inbound.session_id), dead_id=inbound.id, reason=reason)

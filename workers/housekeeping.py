@@ -8,16 +8,13 @@ from datetime import timedelta
 from typing import Protocol
 
 from agentd.errors import AgentdError
+from agentd.ports.turns import EndedTurns
 
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 60.0
 """How long after the start it is done for the first time: a start has more urgent work."""
 EVERY_SECONDS = 24 * 3600.0
-
-
-class _Turns(Protocol):
-    async def purge_turns(self) -> int: ...
 
 
 class _Dead(Protocol):
@@ -29,7 +26,7 @@ class Housekeeping:
 
     def __init__(
         self,
-        turns: _Turns,
+        turns: EndedTurns,
         dead: _Dead,
         *,
         dead_retention_days: float,
@@ -54,7 +51,7 @@ class Housekeeping:
 
     async def sweep(self) -> tuple[int, int]:
         """How many ended turns were forgotten, and how many dead letters were dropped."""
-        turns = await self._turns.purge_turns()
+        turns = await self._turns.purge()
         letters = await self._dead.purge(self._retention) if self._retention else 0
         if turns or letters:
             log.info("%d ended turns were forgotten and %d dead letters dropped", turns, letters)

@@ -15,10 +15,11 @@ from agentd.ports.clock import Clock
 from agentd.ports.documents import DocumentView
 from agentd.ports.house import CommandReply, Status
 from agentd.ports.models import ModelChoice
-from agentd.ports.sessions import SessionInfo
+from agentd.ports.sessions import SessionInfo, SessionView
+from agentd.ports.turns import EndedTurns
 from agentd.rights import may
 from agentd.serving.commands import NO_MODEL, Audience, Invocation, help_text, parse
-from agentd.serving.recall import COLUMNS, Recall, Remembered
+from agentd.serving.recall import COLUMNS, Recall
 from agentd.status.text import status_lines
 from agentd.storage.marks import Marks, Verdict
 
@@ -49,7 +50,8 @@ class DaemonControl:
     def __init__(
         self,
         *,
-        sessions: Remembered,
+        sessions: SessionView,
+        turns: EndedTurns,
         marks: Marks,
         inbox: _Stopping,
         documents: DocumentView,
@@ -64,7 +66,7 @@ class DaemonControl:
         self._status = status
         self._clock = clock
         self._models = models
-        self._recall = Recall(sessions, documents)
+        self._recall = Recall(sessions, turns, documents)
         self._actions: Mapping[str, Callable[[_Request], Awaitable[CommandReply]]] = {
             "help": self._help,
             "new": self._new,

@@ -12,6 +12,7 @@ from agentd.ports.bus import Bus
 from agentd.ports.channels import Offer, Receipt, Stoppable
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionView
+from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Entry
 from agentd.serving.budget import Budgets
 from agentd.serving.holding import Holding
@@ -20,21 +21,6 @@ from agentd.turns.conversation import Conversations
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The longest message: 1 MiB of UTF-8."""
-
-
-class _Finished(Protocol):
-    @property
-    def turn_id(self) -> str: ...
-    @property
-    def session_id(self) -> str: ...
-    @property
-    def content_digest(self) -> str: ...
-    @property
-    def outbound(self) -> OutboundEvent: ...
-
-
-class _Turns(SessionView, Protocol):
-    async def by_dedupe_key(self, key: str) -> _Finished | None: ...
 
 
 class _Unfinished(Protocol):
@@ -61,7 +47,8 @@ class DurableInbox:
         *,
         bus: Bus,
         pending: _Unfinished,
-        turns: _Turns,
+        turns: EndedTurns,
+        sessions: SessionView,
         conversations: Conversations,
         agent: Stoppable,
         ids: IdSource,
@@ -72,6 +59,7 @@ class DurableInbox:
         self._bus = bus
         self._pending = pending
         self._turns = turns
+        self._sessions = sessions
         self._conversations = conversations
         self._agent = agent
         self._ids = ids
@@ -99,7 +87,7 @@ class DurableInbox:
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         """Stop the running turn of a session of this principal; False when none runs."""
-        await self._turns.history(principal, session_id, limit=1)
+        await self._sessions.history(principal, session_id, limit=1)
         return await self._agent.stop(session_id)
 
     def _check(self, offer: Offer) -> None:

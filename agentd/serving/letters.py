@@ -17,16 +17,17 @@ from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.events import Address, InboundEvent, OutboundEvent, Principal, Record, Reopened
 from agentd.host.lock import StateLock
-from agentd.ids import IdSource, time_of
+from agentd.ids import time_of
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.house import Decision
+from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Counts, Entry
 from agentd.rights import require
 from agentd.serving.holding import Holding
-from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 
 AT_ONCE = 64
 """Dead letters that are retried or dropped in parallel."""
@@ -89,10 +90,6 @@ class _Pending(Protocol):
     async def drop(self, dead_id: str) -> None: ...
 
 
-class _Turns(Protocol):
-    async def reopen(self, inbound: InboundEvent) -> None: ...
-
-
 class Letters:
     """Implements `ports.DeliveryDesk`. What is pending again is told on the bus.
 
@@ -103,7 +100,7 @@ class Letters:
     def __init__(
         self,
         pending: _Pending,
-        turns: _Turns,
+        turns: EndedTurns,
         *,
         bus: Bus,
         clock: Clock,
@@ -269,5 +266,5 @@ async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) ->
             Store(state_dir / "agentd.db", load_migrations("agentd.storage")) as store,
         ):
             await pending.tell_lost()
-            sessions, nobody = Sessions(store, IdSource(), clock), EventBus(pending)
-            yield Letters(pending, sessions, bus=nobody, clock=clock, holding=Holding(), channels=())
+            turns, nobody = Turns(store, clock), EventBus(pending)
+            yield Letters(pending, turns, bus=nobody, clock=clock, holding=Holding(), channels=())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import Protocol
 
 from agentd.errors import NotFound
-from agentd.events import Citation, OutboundEvent, Principal
+from agentd.events import Citation, Principal
 from agentd.ports.documents import DocumentView
 from agentd.ports.sessions import SessionView, StoredMessage
+from agentd.ports.turns import EndedTurns
 from agentd.serving.commands import question_count
 from agentd.status.usage import usage_line
 
@@ -23,17 +23,12 @@ _SHAPED = re.compile(r"\s|[-*+|>#`~]|\d+[.)]")
 """Begins a line of a list, a table, a quotation, a heading or code."""
 
 
-class Remembered(SessionView, Protocol):
-    """Sessions, and how their turns ended."""
-
-    async def finished(self, turn_id: str) -> OutboundEvent | None: ...
-
-
 class Recall:
     """Every method raises `NotFound` for a session of somebody else, and where there is nothing to tell."""
 
-    def __init__(self, sessions: Remembered, documents: DocumentView) -> None:
+    def __init__(self, sessions: SessionView, turns: EndedTurns, documents: DocumentView) -> None:
         self._sessions = sessions
+        self._turns = turns
         self._documents = documents
 
     async def history(self, principal: Principal, session_id: str, questions: str) -> str:
@@ -68,7 +63,7 @@ class Recall:
     async def usage(self, principal: Principal, session_id: str) -> str:
         """What the last answer took."""
         answer = await self.last_answer(principal, session_id)
-        ended = await self._sessions.finished(answer.turn_id)
+        ended = await self._turns.finished(answer.turn_id)
         if ended is None or ended.usage is None:
             return "what the last answer took is not known"
         return f"{ended.model}: {usage_line(ended.usage)}" if ended.model else usage_line(ended.usage)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from agentd.errors import NotFound
 from agentd.events import Principal
 from agentd.ports.clock import Clock
-from agentd.storage.store import Store, as_principal, as_text, as_time
+from agentd.storage.store import Store, as_principal, as_stored, as_text, as_time
 
 Verdict = Literal["good", "bad"]
 
@@ -42,7 +42,7 @@ class Marks:
 
         The caller has made sure that the principal sees the session. `NotFound` where it is gone.
         """
-        now = self._clock.now().astimezone(UTC).isoformat(timespec="microseconds")
+        now = as_stored(self._clock.now())
         values = (turn_id, principal.kind, principal.id, session_id, verdict, note, now)
 
         def write(db: sqlite3.Connection) -> None:

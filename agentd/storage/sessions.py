@@ -1,4 +1,4 @@
-"""Conversations and the ends of turns, in `agentd.db`; everybody but the owner sees their own."""
+"""Conversations, in `agentd.db`; everybody but the owner sees their own."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import logging
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from agentd.errors import Busy, NotFound, UsageError
-from agentd.events import Address, Citation, InboundEvent, OutboundEvent, Principal, decode, encode
-from agentd.ids import NO_ID, IdSource, following, is_id
+from agentd.events import Citation, InboundEvent, OutboundEvent, Principal
+from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionInfo, StoredMessage
-from agentd.storage.store import Store, as_principal, as_text, as_time
+from agentd.storage.store import Store, as_principal, as_stored, as_text, as_time
 
 log = logging.getLogger(__name__)
 
-TURNS_KEPT = timedelta(days=8)
-"""A turn's row is kept at least this long: longer than any platform or client offers a message again."""
 TITLE_LENGTH = 60
 """Characters of a title at most."""
 NAME_LENGTH = 64
@@ -31,7 +27,6 @@ LONGEST_NAME = 8 * NAME_LENGTH
 """The same before its letters and their marks are joined."""
 LOOKED_AT = 4096
 """Characters of a question in which a title is looked for."""
-PURGED_AT_ONCE = 1000
 UNUSED = 1000
 """Sessions of one principal that were opened and never used, at most."""
 LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
@@ -39,16 +34,6 @@ LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 5
 NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
 
 _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FinishedTurn:
-    """How a turn ended, and the digest of what was asked."""
-
-    turn_id: str
-    session_id: str
-    content_digest: str
-    outbound: OutboundEvent
 
 
 class Sessions:
@@ -96,7 +81,7 @@ class Sessions:
 
     async def _make(self, principal: Principal, name: str) -> SessionInfo:
         """Of those that were never used the oldest go if there are too many, so that names cannot fill the disk."""
-        session_id, now = self._ids.next(), _text(self._clock.now())
+        session_id, now = self._ids.next(), as_stored(self._clock.now())
         used = {*self._followed(), *self._unanswered()}
 
         def make(db: sqlite3.Connection) -> SessionInfo:
@@ -151,7 +136,7 @@ class Sessions:
         return await self._store.write(rename)
 
     async def delete(self, principal: Principal, session_id: str) -> None:
-        """The session and its messages go; how its turns ended stays known for `TURNS_KEPT`."""
+        """The session and its messages go; how its turns ended stays known, see `Turns`."""
 
         def delete(db: sqlite3.Connection) -> None:
             _visible(db, principal, session_id)
@@ -184,66 +169,6 @@ class Sessions:
             )
         )
 
-    async def finish(self, inbounds: Sequence[InboundEvent], outbound: OutboundEvent) -> None:
-        """One transaction: what was asked, what was answered, and how the turns ended. Twice is the same as once.
-
-        Without inbounds the outbound is a message of ours. Commands and decisions leave nothing in the history, and
-        nothing is written there for a session that was deleted meanwhile.
-        """
-        document, now = encode(outbound).decode(), _text(self._clock.now())
-        asked = {inbound.turn_id: inbound for inbound in inbounds}
-
-        def finish(db: sqlite3.Connection) -> None:
-            ended = [turn for turn in asked if _end(db, turn, asked[turn], outbound, document, now)]
-            if not asked and not _end(db, outbound.turn_id, None, outbound, document, now):
-                return
-            said = [asked[turn] for turn in ended if asked[turn].kind == "message"]
-            if said or not asked:
-                _remember(db, said, outbound, now)
-
-        await self._store.write(finish)
-
-    async def reopen(self, inbound: InboundEvent) -> None:
-        """Forget how a turn ended that is to run once more; its history stays.
-
-        `UsageError` where the same message has become another turn since.
-        """
-
-        def reopen(db: sqlite3.Connection) -> None:
-            again = "SELECT turn_id FROM turns WHERE dedupe_key = ? AND turn_id != ?"
-            if other := db.execute(again, (inbound.dedupe_key, inbound.turn_id)).fetchone():
-                raise UsageError(f"the same message came again and was answered as {other[0]}; drop this one.")
-            db.execute("DELETE FROM turns WHERE turn_id = ?", (inbound.turn_id,))
-
-        await self._store.write(reopen)
-
-    async def finished(self, turn_id: str) -> OutboundEvent | None:
-        """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended.
-
-        None as well where the row is damaged, which the log tells: the turn may be answered once more.
-        """
-
-        def find(db: sqlite3.Connection) -> OutboundEvent | None:
-            row = db.execute("SELECT outbound_json FROM turns WHERE turn_id = ?", (turn_id,)).fetchone()
-            return None if row is None else _outbound(turn_id, row[0])
-
-        return await self._store.read(find)
-
-    async def by_dedupe_key(self, key: str) -> FinishedTurn | None:
-        """The turn that ended and was asked for under this key."""
-
-        def find(db: sqlite3.Connection) -> FinishedTurn | None:
-            row = db.execute(
-                "SELECT turn_id, session_id, content_digest, outbound_json FROM turns WHERE dedupe_key = ?", (key,)
-            ).fetchone()
-            if row is None:
-                return None
-            turn_id, session_id, content, document = row
-            outbound = _outbound(turn_id, document) or _unreadable(turn_id, session_id, self._clock.now())
-            return FinishedTurn(turn_id=turn_id, session_id=session_id, content_digest=content, outbound=outbound)
-
-        return await self._store.read(find)
-
     async def last_id(self) -> str:
         """The greatest id that a session, an ended turn or its answer has; new ones must sort after it."""
         # One query each: SQLite uses an index for a single max() only.
@@ -255,25 +180,6 @@ class Sessions:
             return max(as_text(rows.fetchone()[0]) for rows in found) or NO_ID
 
         return await self._store.read(greatest)
-
-    async def purge_turns(self, older_than: timedelta = TURNS_KEPT) -> int:
-        """Forget turns that ended longer ago than that, at least `TURNS_KEPT`; returns how many."""
-        if older_than < TURNS_KEPT:
-            raise ValueError(f"turns are kept for {TURNS_KEPT.days} days at least")
-        before, purged = _text(self._clock.now() - older_than), 0
-        while True:
-            # In small steps, so that answers that end meanwhile need not wait for all of it.
-            step = await self._store.write(
-                lambda db: (
-                    db.execute(
-                        "DELETE FROM turns WHERE turn_id IN (SELECT turn_id FROM turns WHERE ended < ? LIMIT ?)",
-                        (before, PURGED_AT_ONCE),
-                    ).rowcount
-                )
-            )
-            purged += step
-            if step < PURGED_AT_ONCE:
-                return purged
 
 
 # --- names, titles, times --------------------------------------------------------------------------------------------
@@ -303,11 +209,6 @@ def _title(question: str) -> str:
 
 def _printable(line: str) -> str:
     return "".join(c if c.isprintable() else " " for c in line)
-
-
-def _text(time: datetime) -> str:
-    """UTC with microseconds always, so that the order of the texts is the order of the times."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------
@@ -417,60 +318,7 @@ def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
         return ()
 
 
-def _outbound(turn_id: str, document: object) -> OutboundEvent | None:
-    """The answer of a turn as it was stored; None where it cannot be read any more."""
-    try:
-        event = decode(as_text(document).encode())
-    except ValueError as error:
-        log.error("the answer of turn %s in agentd.db is damaged: %s", turn_id, str(error).partition("\n")[0])
-        return None
-    return event if isinstance(event, OutboundEvent) else None
-
-
-def _unreadable(turn_id: str, session_id: str, now: datetime) -> OutboundEvent:
-    """What is answered to a message that was answered before, if that answer cannot be read any more."""
-    return OutboundEvent(
-        id=following(turn_id),
-        time=now,
-        turn_id=turn_id,
-        session_id=session_id,
-        principal=Principal(kind="chat", id=session_id),
-        address=Address(channel="", chat=session_id),
-        answers=(turn_id,),
-        outcome="error",
-        text="This message was answered, but its answer in agentd.db is damaged; ask once more.",
-        error_code="damaged",
-    )
-
-
-def _end(
-    db: sqlite3.Connection,
-    turn_id: str,
-    inbound: InboundEvent | None,
-    outbound: OutboundEvent,
-    document: str,
-    now: str,
-) -> bool:
-    """Record how a turn ended; False where that is recorded already."""
-    cursor = db.execute(
-        "INSERT INTO turns (turn_id, dedupe_key, content_digest, session_id, state, outbound_id, outbound_json,"
-        " created, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn_id) DO NOTHING",
-        (
-            turn_id,
-            inbound.dedupe_key if inbound else None,
-            inbound.content_digest if inbound else "",
-            outbound.session_id,
-            outbound.outcome,
-            outbound.id,
-            document,
-            _text(inbound.time if inbound else outbound.time),
-            now,
-        ),
-    )
-    return cursor.rowcount == 1
-
-
-def _remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
+def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
     """Add to the history of the session, if there still is one."""
     if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
         return
@@ -479,10 +327,10 @@ def _remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: Ou
         " VALUES (?, ?, ?, ?, ?, ?, ?)"
     )
     for inbound in said:
-        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", _text(inbound.time), False)
+        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", as_stored(inbound.time), False)
         db.execute(insert, asked)
     citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
-    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, _text(outbound.time))
+    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, as_stored(outbound.time))
     newest = db.execute(insert, (*answered, interrupted)).lastrowid
     db.execute(
         "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",

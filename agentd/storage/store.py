@@ -352,6 +352,11 @@ def as_time(value: object) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
+def as_stored(time: datetime) -> str:
+    """UTC with microseconds always, so that the order of the texts is the order of the times."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def as_principal(kind: object, identifier: object) -> Principal:
     """Whose a row is; one that says nothing that can be is nobody's, which only the owner sees."""
     try:

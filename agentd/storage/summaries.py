@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC
 
 from agentd.errors import NotFound
 from agentd.ids import NO_ID
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import Summary
-from agentd.storage.store import Store, as_text
+from agentd.storage.store import Store, as_stored, as_text
 
 NONE = Summary(text="", through=NO_ID)
 
@@ -32,7 +31,7 @@ class Summaries:
 
     async def keep(self, session_id: str, summary: Summary, model: str) -> None:
         """Durable when it returns; `NotFound` if the session was deleted."""
-        now = self._clock.now().astimezone(UTC).isoformat(timespec="microseconds")
+        now = as_stored(self._clock.now())
 
         def write(db: sqlite3.Connection) -> None:
             if db.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone() is None:

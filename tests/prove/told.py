@@ -22,6 +22,7 @@ from agentd.pending import PendingDirectory
 from agentd.ports.work import Entry
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 from tests.builders import TIME
 from tests.prove.world import Item
 from tests.unfinished import unfinished
@@ -46,11 +47,11 @@ def teller(fd: int) -> Tell:
 
 
 class Told:
-    """Makes moves on the real parts; without `sessions` there is no record of ended turns."""
+    """Makes moves on the real parts; without `turns` there is no record of ended turns."""
 
-    def __init__(self, pending: PendingDirectory, sessions: Sessions | None, ids: IdSource, tell: Tell) -> None:
+    def __init__(self, pending: PendingDirectory, turns: Turns | None, ids: IdSource, tell: Tell) -> None:
         self.pending = pending
-        self.sessions = sessions
+        self.turns = turns
         self.ids = ids
         self._tell = tell
         self._numbers = count()
@@ -72,10 +73,10 @@ class Told:
         await self._move(lambda: self.pending.started(name, alone=False), "started", [name])
 
     async def finish(self, asked: Sequence[InboundEvent], answer: OutboundEvent) -> None:
-        sessions = self.sessions
-        if sessions is not None:
+        turns = self.turns
+        if turns is not None:
             keys = [f"row {event.id}" for event in asked]
-            await self._move(lambda: sessions.finish(asked, answer), "finish", keys, digest=digest(encode(answer)))
+            await self._move(lambda: turns.finish(asked, answer), "finish", keys, digest=digest(encode(answer)))
 
     async def answer(self, event: OutboundEvent) -> None:
         keys = dict.fromkeys((event.turn_id, *event.answers))
@@ -128,7 +129,7 @@ async def opened(
             sessions = Sessions(store, ids, SystemClock())
             ids.seen(await sessions.last_id())
             tell({"found": await found_in(pending, store), "aside": len(pending.aside)})
-            yield Told(pending, sessions, ids, tell)
+            yield Told(pending, Turns(store, SystemClock()), ids, tell)
 
 
 async def found_in(pending: PendingDirectory, store: Store | None) -> dict[str, dict[str, Any]]:

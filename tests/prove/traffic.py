@@ -63,7 +63,7 @@ class _Lane:
         return True
 
     async def _answer(self, event: InboundEvent, mine: list[str]) -> None:
-        known = None if self._told.sessions is None else await self._told.sessions.finished(event.id)
+        known = None if self._told.turns is None else await self._told.turns.finished(event.id)
         if known is not None:
             await self._told.answer(known)
             return
@@ -89,7 +89,7 @@ class _Lane:
         return []
 
     async def _has_ended(self, name: str) -> bool:
-        return self._told.sessions is not None and await self._told.sessions.finished(name) is not None
+        return self._told.turns is not None and await self._told.turns.finished(name) is not None
 
     def _made(self, event: InboundEvent, text: str, *, answers: tuple[str, ...]) -> OutboundEvent:
         return outbound(event, text, id=self._told.ids.next(), answers=answers, time=datetime.now(UTC))

@@ -19,6 +19,7 @@ from agentd.status.text import status_lines
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 from agentd.testing.clock import FakeClock
 from tests.builders import inbound, outbound
 
@@ -83,12 +84,14 @@ class House:
     def __init__(self, store: Store) -> None:
         self.clock, self.parts = FakeClock(), Parts()
         self.sessions, self.marks = Sessions(store, IdSource(), self.clock), Marks(store, self.clock)
+        self.turns = Turns(store, self.clock)
         self.control = self._control(True)
 
     def _control(self, models: bool) -> DaemonControl:
         parts = self.parts
         return DaemonControl(
             sessions=self.sessions,
+            turns=self.turns,
             marks=self.marks,
             inbox=parts,
             documents=parts,
@@ -107,7 +110,7 @@ class House:
         """A session with one question and its answer."""
         session = (await self.sessions.open(principal, name)).id
         asked = inbound(question, session_id=session, principal=principal)
-        await self.sessions.finish([asked], outbound(asked, "An answer."))
+        await self.turns.finish([asked], outbound(asked, "An answer."))
         return session
 
 
@@ -195,7 +198,7 @@ async def test_what_a_conversation_remembers_is_told(tmp_path: Path) -> None:
         asked = inbound("Why?", session_id=session)
         place = Citation(n=1, title="T", source="/t.md", start=0, end=9)
         took = TurnUsage(prompt_tokens=90, completion_tokens=4)
-        await h.sessions.finish([asked], outbound(asked, "So [1].", citations=(place,), usage=took))
+        await h.turns.finish([asked], outbound(asked, "So [1].", citations=(place,), usage=took))
         assert await h.say("/history 1", session) == "> Why?\n\nSo [1]."
         assert await h.say("/sources", session) == "[1] /t.md\n    The text."
         assert await h.say("/usage", session) == "90 tokens read, 4 written"

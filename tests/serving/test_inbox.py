@@ -34,6 +34,7 @@ class House:
             bus=self.bus,
             pending=self.pending,
             turns=self.turns,
+            sessions=self.turns,
             conversations=self.conversations,
             agent=NobodyRuns(),
             ids=IdSource(),

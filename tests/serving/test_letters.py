@@ -22,6 +22,7 @@ from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters, letters_at_rest
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
 from tests.builders import IDS, address, inbound, offer, outbound
@@ -53,16 +54,17 @@ class NobodyRuns:
 class Desk:
     """Letters over a real pending directory and database, with a list of what was handed on."""
 
-    def __init__(self, pending: PendingDirectory, sessions: Sessions) -> None:
+    def __init__(self, pending: PendingDirectory, store: Store) -> None:
         self.pending = pending
-        self.sessions = sessions
+        self.turns = Turns(store, NOW)
         self.handed: list[tuple[str, str]] = []
         self.news = asyncio.Event()
         bus = EventBus(pending, [self.saw])
         self.inbox = DurableInbox(
             bus=bus,
             pending=pending,
-            turns=sessions,
+            turns=self.turns,
+            sessions=Sessions(store, IDS, NOW),
             conversations=Conversations(),
             agent=NobodyRuns(),
             ids=IDS,
@@ -70,7 +72,7 @@ class Desk:
             queue_limit=3,
         )
         self.letters = Letters(
-            pending, sessions, bus=bus, clock=NOW, holding=self.inbox.holding, channels={address().channel}
+            pending, self.turns, bus=bus, clock=NOW, holding=self.inbox.holding, channels={address().channel}
         )
 
     def saw(self, event: Event) -> None:
@@ -96,7 +98,7 @@ class Desk:
         """As the agent worker leaves one that took the daemon down: buried, and its turn ended by a notice."""
         asked = inbound()
         await self.pending.accept(asked)
-        await self.sessions.finish([asked], outbound(asked, "it was put aside", answers=(), outcome="error"))
+        await self.turns.finish([asked], outbound(asked, "it was put aside", answers=(), outcome="error"))
         await self.pending.bury(asked.turn_id, "it crashed the daemon")
         return asked
 
@@ -107,7 +109,7 @@ async def desk(state: Path, files: Files | None = None) -> AsyncIterator[Desk]:
         PendingDirectory(state, files) as pending,
         Store(state / "agentd.db", load_migrations("agentd.storage")) as store,
     ):
-        yield Desk(pending, Sessions(store, IDS, NOW))
+        yield Desk(pending, store)
 
 
 async def test_the_list_has_questions_answers_and_dead_letters_with_their_last_error(tmp_path: Path) -> None:
@@ -173,8 +175,8 @@ async def test_a_dead_question_that_is_retried_is_no_longer_answered_by_its_noti
         asked = await d.dead_question()
         await d.letters.tell(OWNER, "retry", [asked.id])
         assert d.handed == [(asked.id, asked.id)]
-        assert await d.sessions.finished(asked.id) is None
-        assert await d.sessions.by_dedupe_key(asked.dedupe_key) is None
+        assert await d.turns.finished(asked.id) is None
+        assert await d.turns.by_dedupe_key(asked.dedupe_key) is None
 
 
 async def test_a_question_of_a_channel_that_runs_elsewhere_is_pending_again_and_left_alone(tmp_path: Path) -> None:
@@ -189,12 +191,12 @@ async def test_a_question_of_a_channel_that_runs_elsewhere_is_pending_again_and_
 async def test_a_dead_question_that_came_again_since_is_not_answered_twice(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         asked = await d.dead_question()
-        await d.sessions.reopen(asked)
+        await d.turns.reopen(asked)
         again = inbound(dedupe_key=asked.dedupe_key)
         await d.pending.accept(again)
         found = await d.letters.tell(OWNER, "retry", [asked.id])
         assert again.id in found["failed"][asked.id]
-        await d.sessions.finish([again], outbound(again))
+        await d.turns.finish([again], outbound(again))
         await d.pending.ack(again.id)
         found = await d.letters.tell(OWNER, "retry", [asked.id])
         assert again.id in found["failed"][asked.id] and not d.handed
@@ -207,7 +209,7 @@ async def test_a_message_that_is_offered_while_its_question_is_retried_is_the_sa
         first = await d.inbox.accept(offer("hello", message_id="m1"))
         asked = await d.pending.load(first.id)
         assert isinstance(asked, InboundEvent)
-        await d.sessions.finish([asked], outbound(asked, "it was put aside", answers=(), outcome="error"))
+        await d.turns.finish([asked], outbound(asked, "it was put aside", answers=(), outcome="error"))
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
         retry = asyncio.create_task(d.letters.tell(OWNER, "retry", [asked.id]))
         assert await asyncio.to_thread(disk.entered.wait, 10)
@@ -295,7 +297,7 @@ async def test_a_question_retried_beside_a_running_daemon_is_answered(tmp_path: 
     async with desk(state) as d:
         asked = inbound("what is it?", session_id=session, address=_terminal(session))
         await d.pending.accept(asked)
-        await d.sessions.finish([asked], outbound(asked, "put aside", answers=(), outcome="error"))
+        await d.turns.finish([asked], outbound(asked, "put aside", answers=(), outcome="error"))
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
     async with running(state, ScriptedModel()) as house, house.client() as client:
         await client.open(session)
@@ -313,7 +315,7 @@ async def test_a_question_retried_at_rest_is_answered_by_the_next_start(tmp_path
     async with desk(state) as d:
         asked = inbound("what is it?", session_id=session, address=_terminal(session))
         await d.pending.accept(asked)
-        await d.sessions.finish([asked], outbound(asked, "put aside", answers=(), outcome="error"))
+        await d.turns.finish([asked], outbound(asked, "put aside", answers=(), outcome="error"))
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
     async with letters_at_rest(state) as letters:
         assert (await letters.tell(OWNER, "retry", [asked.id]))["done"] == [asked.id]

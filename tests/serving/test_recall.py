@@ -16,6 +16,7 @@ from agentd.retrieval.ingest import DocumentIngest
 from agentd.serving.recall import SHOWN, Recall
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 from agentd.testing.clock import FakeClock
 from tests.builders import TIME, inbound, outbound
 
@@ -25,9 +26,9 @@ GUEST = Principal(kind="chat", id="7")
 class House:
     def __init__(self, store: Store, documents: Store) -> None:
         self.clock = FakeClock(TIME)
-        self.sessions = Sessions(store, IdSource(), self.clock)
+        self.sessions, self.turns = Sessions(store, IdSource(), self.clock), Turns(store, self.clock)
         self.documents = DocumentIngest(documents, self.clock)
-        self.recall = Recall(self.sessions, self.documents)
+        self.recall = Recall(self.sessions, self.turns, self.documents)
 
     async def session(self) -> str:
         return (await self.sessions.open(OWNER, None)).id
@@ -35,7 +36,7 @@ class House:
     async def talk(self, session: str, question: str, answer: str, **fields: Any) -> None:
         asked = inbound(question, session_id=session)
         fields = {"time": self.clock.now(), **fields}
-        await self.sessions.finish([asked], outbound(asked, answer, **fields))
+        await self.turns.finish([asked], outbound(asked, answer, **fields))
 
     async def ingest(self, path: Path) -> None:
         async for _ in self.documents.ingest([path], OWNER):

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,23 @@ from agentd.errors import Busy, NotFound, UsageError
 from agentd.events import OWNER, Address, Citation, InboundEvent, OutboundEvent, Outcome, Principal, Sender, encode
 from agentd.ids import IdSource
 from agentd.ports.sessions import SessionView
-from agentd.storage.sessions import ALL_TOGETHER, SHORTENED, TURNS_KEPT, Sessions
+from agentd.storage.sessions import ALL_TOGETHER, SHORTENED, Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import TURNS_KEPT, Turns
 from agentd.testing.clock import FakeClock
 
 ANN = Principal(kind="token", id="ann")
 BEN = Principal(kind="token", id="ben")
 IDS = IdSource()
 PLACE = Citation(n=1, title="Guide", source="/docs/guide.md", heading="Start", start=3, end=9)
+
+
+class Kept(Sessions):
+    """Sessions, and beside them how their turns ended."""
+
+    def __init__(self, store: Store, clock: FakeClock, **told: Any) -> None:
+        super().__init__(store, IDS, clock, **told)
+        self.turns = Turns(store, clock)
 
 
 @pytest.fixture
@@ -34,8 +44,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def sessions(store: Store, clock: FakeClock) -> Sessions:
-    return Sessions(store, IDS, clock)
+def sessions(store: Store, clock: FakeClock) -> Kept:
+    return Kept(store, clock)
 
 
 def asked(
@@ -78,18 +88,18 @@ def answered(
     )
 
 
-async def talk(sessions: Sessions, principal: Principal, ref: str | None = None, text: str = "What is it?") -> str:
+async def talk(sessions: Kept, principal: Principal, ref: str | None = None, text: str = "What is it?") -> str:
     """One question and its answer; the id of the session."""
     session = await sessions.open(principal, ref)
     inbound = asked(session.id, text, principal=principal)
-    await sessions.finish([inbound], answered(inbound))
+    await sessions.turns.finish([inbound], answered(inbound))
     return session.id
 
 
 # --- opening ---
 
 
-async def test_a_session_opened_without_a_reference_is_new(sessions: Sessions, clock: FakeClock) -> None:
+async def test_a_session_opened_without_a_reference_is_new(sessions: Kept, clock: FakeClock) -> None:
     view: SessionView = sessions
     first, second = await view.open(OWNER, None), await view.open(OWNER, None)
     assert first.id != second.id
@@ -98,7 +108,7 @@ async def test_a_session_opened_without_a_reference_is_new(sessions: Sessions, c
 
 
 async def test_last_is_the_session_with_the_newest_message_also_when_the_clock_went_back(
-    sessions: Sessions, clock: FakeClock
+    sessions: Kept, clock: FakeClock
 ) -> None:
     older, newer = await talk(sessions, OWNER), await talk(sessions, OWNER)
     await sessions.open(OWNER, None)
@@ -112,7 +122,7 @@ async def test_last_is_the_session_that_was_asked_last_also_before_its_first_ans
     store: Store, clock: FakeClock
 ) -> None:
     unanswered: dict[str, str] = {}
-    sessions = Sessions(store, IDS, clock, unanswered=lambda: unanswered)
+    sessions = Kept(store, clock, unanswered=lambda: unanswered)
     waiting = await sessions.open(OWNER, None)
     unanswered[waiting.id] = IDS.next()
     assert (await sessions.open(OWNER, "last")).id == waiting.id
@@ -125,12 +135,12 @@ async def test_last_is_the_session_that_was_asked_last_also_before_its_first_ans
     assert (await sessions.open(OWNER, "last")).id == waiting.id
 
 
-async def test_last_without_any_message_is_a_new_session(sessions: Sessions) -> None:
+async def test_last_without_any_message_is_a_new_session(sessions: Kept) -> None:
     empty = await sessions.open(OWNER, None)
     assert (await sessions.open(OWNER, "last")).id != empty.id
 
 
-async def test_last_is_never_somebody_elses(sessions: Sessions) -> None:
+async def test_last_is_never_somebody_elses(sessions: Kept) -> None:
     mine = await talk(sessions, OWNER)
     theirs = await talk(sessions, ANN)
     assert (await sessions.open(OWNER, "last")).id == mine
@@ -138,37 +148,37 @@ async def test_last_is_never_somebody_elses(sessions: Sessions) -> None:
     assert (await sessions.open(BEN, "last")).id not in (mine, theirs)
 
 
-async def test_a_session_is_opened_by_its_id(sessions: Sessions) -> None:
+async def test_a_session_is_opened_by_its_id(sessions: Kept) -> None:
     session = await sessions.open(ANN, None)
     assert await sessions.open(ANN, session.id) == session
     assert await sessions.open(OWNER, session.id) == session
 
 
-async def test_an_unknown_id_says_how_to_list_sessions(sessions: Sessions) -> None:
+async def test_an_unknown_id_says_how_to_list_sessions(sessions: Kept) -> None:
     with pytest.raises(NotFound, match="/sessions"):
         await sessions.open(OWNER, IDS.next())
 
 
-async def test_a_name_opens_the_same_session_every_time(sessions: Sessions) -> None:
+async def test_a_name_opens_the_same_session_every_time(sessions: Kept) -> None:
     made = await asyncio.gather(*(sessions.open(ANN, "work notes") for _ in range(10)))
     assert len({session.id for session in made}) == 1
     assert made[0].name == "work notes"
     assert (await sessions.open(ANN, "work notes")).id == made[0].id
 
 
-async def test_a_name_belongs_to_one_principal(sessions: Sessions) -> None:
+async def test_a_name_belongs_to_one_principal(sessions: Kept) -> None:
     opened = [await sessions.open(principal, "work") for principal in (OWNER, ANN, BEN)]
     assert len({session.id for session in opened}) == 3
 
 
-async def test_two_ways_to_write_the_same_letter_are_one_name(sessions: Sessions) -> None:
+async def test_two_ways_to_write_the_same_letter_are_one_name(sessions: Kept) -> None:
     assert (await sessions.open(OWNER, "caf\u00e9")).id == (await sessions.open(OWNER, "cafe\u0301")).id
 
 
 @pytest.mark.parametrize(
     "name", ["", " ", " x", "x ", "x" * 65, "a\nb", "a\x00b", "\u202eabc", "\ud800", "a\u200bb"], ids=ascii
 )
-async def test_a_name_must_be_visible_and_short(sessions: Sessions, name: str) -> None:
+async def test_a_name_must_be_visible_and_short(sessions: Kept, name: str) -> None:
     with pytest.raises(UsageError, match="1 to 64 visible characters"):
         await sessions.open(OWNER, name)
 
@@ -181,10 +191,10 @@ async def test_names_that_are_never_used_do_not_pile_up(
 ) -> None:
     monkeypatch.setattr("agentd.storage.sessions.UNUSED", 50)
     followed: set[str] = set()
-    sessions = Sessions(store, IDS, clock, followed=lambda: followed)
+    sessions = Kept(store, clock, followed=lambda: followed)
     talked = await sessions.open(OWNER, "talked")
     inbound = asked(talked.id)
-    await sessions.finish([inbound], answered(inbound))
+    await sessions.turns.finish([inbound], answered(inbound))
     followed.add((await sessions.open(OWNER, "followed")).id)
     await sessions.open(BEN, "of somebody else")
     for n in range(80):
@@ -199,11 +209,11 @@ async def test_names_that_are_never_used_do_not_pile_up(
             followed.add((await sessions.open(OWNER, f"more {n}")).id)
 
 
-async def test_a_finished_turn_is_in_the_history_with_its_citations(sessions: Sessions) -> None:
+async def test_a_finished_turn_is_in_the_history_with_its_citations(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id, "What is it?")
     outbound = answered(inbound)
-    await sessions.finish([inbound], outbound)
+    await sessions.turns.finish([inbound], outbound)
     question, answer = await sessions.history(OWNER, session.id)
     assert (question.role, question.text, question.turn_id) == ("user", "What is it?", inbound.turn_id)
     assert (answer.role, answer.text, answer.turn_id) == ("assistant", outbound.text, inbound.turn_id)
@@ -212,76 +222,76 @@ async def test_a_finished_turn_is_in_the_history_with_its_citations(sessions: Se
     assert not (question.interrupted or answer.interrupted or question.unread or answer.unread)
 
 
-async def test_finishing_twice_is_the_same_as_once(sessions: Sessions) -> None:
+async def test_finishing_twice_is_the_same_as_once(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id)
     first = answered(inbound, text="first")
-    await sessions.finish([inbound], first)
-    await sessions.finish([inbound], first)
-    await sessions.finish([inbound], answered(inbound, text="second"))
+    await sessions.turns.finish([inbound], first)
+    await sessions.turns.finish([inbound], first)
+    await sessions.turns.finish([inbound], answered(inbound, text="second"))
     assert [line.text for line in await sessions.history(OWNER, session.id)] == [inbound.text, "first"]
-    assert await sessions.finished(inbound.turn_id) == first
+    assert await sessions.turns.finished(inbound.turn_id) == first
 
 
-async def test_what_was_finished_comes_back_byte_for_byte(sessions: Sessions) -> None:
+async def test_what_was_finished_comes_back_byte_for_byte(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id)
     outbound = answered(inbound, text='\x00 "quotes" \n\u2028 \U0001f600 ' + "long " * 50_000)
-    assert await sessions.finished(inbound.turn_id) is None
-    await sessions.finish([inbound], outbound)
-    stored = await sessions.finished(inbound.turn_id)
+    assert await sessions.turns.finished(inbound.turn_id) is None
+    await sessions.turns.finish([inbound], outbound)
+    stored = await sessions.turns.finished(inbound.turn_id)
     assert stored is not None
     assert encode(stored) == encode(outbound)
     assert (await sessions.history(OWNER, session.id))[-1].text == outbound.text
 
 
-async def test_a_finished_turn_is_found_by_its_dedupe_key(sessions: Sessions) -> None:
+async def test_a_finished_turn_is_found_by_its_dedupe_key(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id, key="k1")
     outbound = answered(inbound)
-    await sessions.finish([inbound], outbound)
-    found = await sessions.by_dedupe_key("k1")
+    await sessions.turns.finish([inbound], outbound)
+    found = await sessions.turns.by_dedupe_key("k1")
     assert found is not None
     assert (found.turn_id, found.session_id) == (inbound.turn_id, session.id)
     assert (found.content_digest, found.outbound) == (inbound.content_digest, outbound)
-    assert await sessions.by_dedupe_key("k2") is None
+    assert await sessions.turns.by_dedupe_key("k2") is None
 
 
-async def test_several_messages_can_be_answered_together(sessions: Sessions) -> None:
+async def test_several_messages_can_be_answered_together(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     first, second = asked(session.id, "one"), asked(session.id, "two")
     outbound = answered(first, second, text="both")
-    await sessions.finish([first, second], outbound)
+    await sessions.turns.finish([first, second], outbound)
     assert [line.text for line in await sessions.history(OWNER, session.id)] == ["one", "two", "both"]
-    assert await sessions.finished(first.turn_id) == await sessions.finished(second.turn_id) == outbound
+    assert await sessions.turns.finished(first.turn_id) == await sessions.turns.finished(second.turn_id) == outbound
 
 
-async def test_an_interrupted_answer_is_marked(sessions: Sessions) -> None:
+async def test_an_interrupted_answer_is_marked(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id)
-    await sessions.finish([inbound], answered(inbound, outcome="interrupted"))
+    await sessions.turns.finish([inbound], answered(inbound, outcome="interrupted"))
     assert [line.interrupted for line in await sessions.history(OWNER, session.id)] == [False, True]
 
 
-async def test_a_message_of_ours_needs_no_question(sessions: Sessions) -> None:
+async def test_a_message_of_ours_needs_no_question(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     notice = answered(text="By the way.", outcome="notice", session_id=session.id)
-    await sessions.finish([], notice)
-    await sessions.finish([], notice)
+    await sessions.turns.finish([], notice)
+    await sessions.turns.finish([], notice)
     assert [(line.role, line.text) for line in await sessions.history(OWNER, session.id)] == [
         ("assistant", "By the way.")
     ]
-    assert await sessions.finished(notice.turn_id) == notice
+    assert await sessions.turns.finished(notice.turn_id) == notice
 
 
 async def test_of_a_history_that_is_too_long_the_newest_is_whole_and_the_rest_says_that_it_is_cut(
-    sessions: Sessions,
+    sessions: Kept,
 ) -> None:
     session = await sessions.open(OWNER, None)
     for n in range(8):
         inbound = asked(session.id, f"question {n}")
         long = str(n) * (20_000_000 if n == 4 else 1_000_000)
-        await sessions.finish([inbound], answered(inbound, text=long))
+        await sessions.turns.finish([inbound], answered(inbound, text=long))
     lines = await sessions.history(OWNER, session.id, limit=100)
     assert [line.text for line in lines if line.role == "user"] == [f"question {n}" for n in range(8)]
     assert lines[-1].text == "7" * 1_000_000
@@ -293,21 +303,21 @@ async def test_of_a_history_that_is_too_long_the_newest_is_whole_and_the_rest_sa
 
 
 @pytest.mark.parametrize("kind", ["command", "decision"])
-async def test_commands_and_decisions_end_their_turn_and_leave_no_history(sessions: Sessions, kind: str) -> None:
+async def test_commands_and_decisions_end_their_turn_and_leave_no_history(sessions: Kept, kind: str) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id, "/status", kind=kind)
     outbound = answered(inbound)
-    await sessions.finish([inbound], outbound)
+    await sessions.turns.finish([inbound], outbound)
     assert await sessions.history(OWNER, session.id) == []
-    assert await sessions.finished(inbound.turn_id) == outbound
+    assert await sessions.turns.finished(inbound.turn_id) == outbound
 
 
-async def test_a_finish_that_fails_leaves_nothing(sessions: Sessions) -> None:
+async def test_a_finish_that_fails_leaves_nothing(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     first, second = asked(session.id, key="same"), asked(session.id, key="same")
     with pytest.raises(sqlite3.IntegrityError):
-        await sessions.finish([first, second], answered(first, second))
-    assert await sessions.finished(first.turn_id) is None
+        await sessions.turns.finish([first, second], answered(first, second))
+    assert await sessions.turns.finished(first.turn_id) is None
     assert await sessions.history(OWNER, session.id) == []
 
 
@@ -322,12 +332,12 @@ async def test_a_finish_that_fails_leaves_nothing(sessions: Sessions) -> None:
     ],
     ids=ascii,
 )
-async def test_the_title_is_the_first_line_of_the_first_question(sessions: Sessions, question: str, title: str) -> None:
+async def test_the_title_is_the_first_line_of_the_first_question(sessions: Kept, question: str, title: str) -> None:
     session_id = await talk(sessions, OWNER, None, question)
     assert (await sessions.open(OWNER, session_id)).title == title
 
 
-async def test_a_later_question_does_not_change_the_title(sessions: Sessions, clock: FakeClock) -> None:
+async def test_a_later_question_does_not_change_the_title(sessions: Kept, clock: FakeClock) -> None:
     session_id = await talk(sessions, OWNER, None, "First?")
     clock.advance(60)
     await talk(sessions, OWNER, session_id, "Second?")
@@ -335,14 +345,14 @@ async def test_a_later_question_does_not_change_the_title(sessions: Sessions, cl
     assert (session.title, session.messages, session.updated) == ("First?", 4, clock.now())
 
 
-async def test_the_last_id_is_the_greatest_of_all_that_were_given(sessions: Sessions) -> None:
+async def test_the_last_id_is_the_greatest_of_all_that_were_given(sessions: Kept) -> None:
     ids = IdSource()
     ids.seen(await sessions.last_id())
     session = await sessions.open(OWNER, None)
     assert await sessions.last_id() == session.id
     inbound = asked(session.id)
     outbound = answered(inbound)
-    await sessions.finish([inbound], outbound)
+    await sessions.turns.finish([inbound], outbound)
     assert await sessions.last_id() == outbound.id
     ids.seen(outbound.id)
     assert ids.next() > outbound.id
@@ -351,7 +361,7 @@ async def test_the_last_id_is_the_greatest_of_all_that_were_given(sessions: Sess
 # --- history and lists ---
 
 
-async def test_history_is_the_newest_messages_in_their_order(sessions: Sessions) -> None:
+async def test_history_is_the_newest_messages_in_their_order(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     for n in range(5):
         await talk(sessions, OWNER, session.id, f"q{n}")
@@ -364,7 +374,7 @@ async def test_history_is_the_newest_messages_in_their_order(sessions: Sessions)
     assert len(await sessions.history(OWNER, session.id)) == 10
 
 
-async def test_sessions_are_listed_newest_first_and_only_with_messages(sessions: Sessions) -> None:
+async def test_sessions_are_listed_newest_first_and_only_with_messages(sessions: Kept) -> None:
     first, second = await talk(sessions, ANN), await talk(sessions, ANN)
     await sessions.open(ANN, None)
     await talk(sessions, ANN, first)
@@ -372,17 +382,17 @@ async def test_sessions_are_listed_newest_first_and_only_with_messages(sessions:
     assert [session.id for session in await sessions.list(ANN, limit=1)] == [first]
 
 
-async def test_everybody_lists_their_own_and_the_owner_lists_all(sessions: Sessions) -> None:
+async def test_everybody_lists_their_own_and_the_owner_lists_all(sessions: Kept) -> None:
     mine, anns, bens = [await talk(sessions, principal) for principal in (OWNER, ANN, BEN)]
     chat = await talk(sessions, Principal(kind="chat", id="ann"))
     assert [session.id for session in await sessions.list(ANN)] == [anns]
     assert [session.id for session in await sessions.list(OWNER)] == [chat, bens, anns, mine]
 
 
-async def test_unread_answers_are_counted_until_they_are_read(sessions: Sessions) -> None:
+async def test_unread_answers_are_counted_until_they_are_read(sessions: Kept) -> None:
     session = await sessions.open(ANN, None)
     inbound = asked(session.id, principal=ANN)
-    await sessions.finish([inbound], answered(inbound))
+    await sessions.turns.finish([inbound], answered(inbound))
     await sessions.mark_unread(inbound.turn_id)
     assert [listed.unread for listed in await sessions.list(ANN)] == [1]
     assert [line.unread for line in await sessions.history(ANN, session.id)] == [False, True]
@@ -390,7 +400,7 @@ async def test_unread_answers_are_counted_until_they_are_read(sessions: Sessions
     assert [listed.unread for listed in await sessions.list(ANN)] == [0]
 
 
-async def test_a_session_is_renamed_and_loses_its_name(sessions: Sessions) -> None:
+async def test_a_session_is_renamed_and_loses_its_name(sessions: Kept) -> None:
     session = await sessions.open(ANN, "old")
     assert (await sessions.rename(ANN, session.id, "new")).name == "new"
     assert (await sessions.open(ANN, "new")).id == session.id
@@ -398,7 +408,7 @@ async def test_a_session_is_renamed_and_loses_its_name(sessions: Sessions) -> No
     assert (await sessions.rename(ANN, session.id, "")).name == ""
 
 
-async def test_a_name_in_use_is_refused_also_when_the_owner_renames(sessions: Sessions) -> None:
+async def test_a_name_in_use_is_refused_also_when_the_owner_renames(sessions: Kept) -> None:
     taken, other = await sessions.open(ANN, "taken"), await sessions.open(ANN, "other")
     for principal in (ANN, OWNER):
         with pytest.raises(UsageError, match="belongs to session"):
@@ -408,25 +418,25 @@ async def test_a_name_in_use_is_refused_also_when_the_owner_renames(sessions: Se
         await sessions.rename(ANN, taken.id, "last")
 
 
-async def test_deleting_a_session_keeps_how_its_turns_ended(sessions: Sessions, store: Store) -> None:
+async def test_deleting_a_session_keeps_how_its_turns_ended(sessions: Kept, store: Store) -> None:
     session = await sessions.open(ANN, None)
     inbound = asked(session.id, key="k")
     outbound = answered(inbound)
-    await sessions.finish([inbound], outbound)
+    await sessions.turns.finish([inbound], outbound)
     await sessions.delete(ANN, session.id)
     assert await sessions.list(OWNER) == []
     assert await store.read(lambda db: db.execute("SELECT count(*) FROM messages").fetchone()) == (0,)
-    assert await sessions.finished(inbound.turn_id) == outbound
-    assert await sessions.by_dedupe_key("k") is not None
+    assert await sessions.turns.finished(inbound.turn_id) == outbound
+    assert await sessions.turns.by_dedupe_key("k") is not None
 
 
-async def test_a_turn_that_ends_after_its_session_was_deleted_is_recorded_without_history(sessions: Sessions) -> None:
+async def test_a_turn_that_ends_after_its_session_was_deleted_is_recorded_without_history(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id)
     outbound = answered(inbound)
     await sessions.delete(OWNER, session.id)
-    await sessions.finish([inbound], outbound)
-    assert await sessions.finished(inbound.turn_id) == outbound
+    await sessions.turns.finish([inbound], outbound)
+    assert await sessions.turns.finished(inbound.turn_id) == outbound
     assert await sessions.context(session.id, limit=10) == []
 
 
@@ -441,7 +451,7 @@ METHODS: dict[str, ForOne] = {
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-async def test_somebody_elses_session_looks_like_none_at_all(sessions: Sessions, method: ForOne) -> None:
+async def test_somebody_elses_session_looks_like_none_at_all(sessions: Kept, method: ForOne) -> None:
     theirs = await talk(sessions, ANN)
     nowhere = IDS.next()
     with pytest.raises(NotFound) as foreign:
@@ -453,53 +463,53 @@ async def test_somebody_elses_session_looks_like_none_at_all(sessions: Sessions,
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-async def test_the_owner_reaches_every_session(sessions: Sessions, method: ForOne) -> None:
+async def test_the_owner_reaches_every_session(sessions: Kept, method: ForOne) -> None:
     await method(sessions, OWNER, await talk(sessions, ANN))
 
 
 # --- forgetting ---
 
 
-async def test_old_turns_are_forgotten_and_recent_ones_kept(sessions: Sessions, clock: FakeClock) -> None:
+async def test_old_turns_are_forgotten_and_recent_ones_kept(sessions: Kept, clock: FakeClock) -> None:
     session = await sessions.open(OWNER, None)
     old, recent = asked(session.id), asked(session.id)
-    await sessions.finish([old], answered(old))
+    await sessions.turns.finish([old], answered(old))
     clock.advance(TURNS_KEPT.total_seconds())
-    assert await sessions.purge_turns() == 0
-    await sessions.finish([recent], answered(recent))
+    assert await sessions.turns.purge() == 0
+    await sessions.turns.finish([recent], answered(recent))
     clock.advance(1)
-    assert await sessions.purge_turns() == 1
-    assert await sessions.finished(old.turn_id) is None
-    assert await sessions.finished(recent.turn_id) is not None
+    assert await sessions.turns.purge() == 1
+    assert await sessions.turns.finished(old.turn_id) is None
+    assert await sessions.turns.finished(recent.turn_id) is not None
     assert len(await sessions.history(OWNER, session.id)) == 4
 
 
-async def test_turns_cannot_be_forgotten_too_early(sessions: Sessions) -> None:
+async def test_turns_cannot_be_forgotten_too_early(sessions: Kept) -> None:
     with pytest.raises(ValueError):
-        await sessions.purge_turns(TURNS_KEPT - timedelta(seconds=1))
+        await sessions.turns.purge(TURNS_KEPT - timedelta(seconds=1))
 
 
 async def test_many_old_turns_are_forgotten_in_steps(
-    sessions: Sessions, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    sessions: Kept, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentd.storage.sessions.PURGED_AT_ONCE", 3)
+    monkeypatch.setattr("agentd.storage.turns.PURGED_AT_ONCE", 3)
     session = await sessions.open(OWNER, None)
     turns = [asked(session.id) for _ in range(7)]
-    await asyncio.gather(*(sessions.finish([turn], answered(turn)) for turn in turns))
+    await asyncio.gather(*(sessions.turns.finish([turn], answered(turn)) for turn in turns))
     clock.advance(TURNS_KEPT.total_seconds() + 1)
-    assert await sessions.purge_turns() == 7
+    assert await sessions.turns.purge() == 7
 
 
-async def test_a_finish_whose_caller_was_cancelled_is_whole(sessions: Sessions) -> None:
+async def test_a_finish_whose_caller_was_cancelled_is_whole(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id)
     outbound = answered(inbound)
-    task = asyncio.create_task(sessions.finish([inbound], outbound))
+    task = asyncio.create_task(sessions.turns.finish([inbound], outbound))
     for _ in range(3):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    await sessions.finish([inbound], outbound)
+    await sessions.turns.finish([inbound], outbound)
     assert len(await sessions.history(OWNER, session.id)) == 2
 
 
@@ -542,14 +552,14 @@ async def spoil(store: Store, statement: str, *values: object) -> None:
 
 @pytest.mark.parametrize("value", BAD_VALUES)
 async def test_an_answer_that_went_bad_is_told_to_who_asks_again(
-    store: Store, sessions: Sessions, value: object, caplog: pytest.LogCaptureFixture
+    store: Store, sessions: Kept, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = await sessions.open(OWNER, None)
     question = asked(session.id, key="k")
-    await sessions.finish([question], answered(question))
+    await sessions.turns.finish([question], answered(question))
     await spoil(store, "UPDATE turns SET outbound_json = ?", value)
-    assert await sessions.finished(question.turn_id) is None
-    found = await sessions.by_dedupe_key("k")
+    assert await sessions.turns.finished(question.turn_id) is None
+    found = await sessions.turns.by_dedupe_key("k")
     assert found is not None
     assert (found.outbound.outcome, found.outbound.answers) == ("error", (question.turn_id,))
     assert f"the answer of turn {question.turn_id} in agentd.db is damaged" in caplog.text
@@ -557,11 +567,11 @@ async def test_an_answer_that_went_bad_is_told_to_who_asks_again(
 
 @pytest.mark.parametrize("value", BAD_VALUES)
 async def test_a_session_and_a_message_that_went_bad_are_shown_as_far_as_they_can_be_read(
-    store: Store, sessions: Sessions, value: object
+    store: Store, sessions: Kept, value: object
 ) -> None:
     session = await sessions.open(OWNER, None)
     question = asked(session.id)
-    await sessions.finish([question], answered(question))
+    await sessions.turns.finish([question], answered(question))
     for table, columns in (
         ("messages", ("citations", "time", "text")),
         ("sessions", ("created", "updated", "title", "name", "principal_kind", "principal_id")),
@@ -573,7 +583,7 @@ async def test_a_session_and_a_message_that_went_bad_are_shown_as_far_as_they_ca
     assert not await sessions.list(ANN)
 
 
-async def test_an_id_that_went_bad_is_not_the_greatest(store: Store, sessions: Sessions) -> None:
+async def test_an_id_that_went_bad_is_not_the_greatest(store: Store, sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     for value in ("ffffffffffffffff-00000000", b"\xff", "zzz"):
         await spoil(

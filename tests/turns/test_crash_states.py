@@ -26,6 +26,7 @@ from agentd.pending.file import decode_file
 from agentd.ports.generation import Limits, Sampling
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import Turns
 from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
@@ -94,7 +95,7 @@ class House:
             bus=self.bus,
             pending=pending,
             conversations=self.conversations,
-            sessions=sessions,
+            ended=Turns(store, clock),
             turns=turns,
             clock=clock,
             concurrency=1,

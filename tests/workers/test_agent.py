@@ -62,7 +62,7 @@ class House:
             bus=self.bus,
             pending=self.pending,
             conversations=self.conversations,
-            sessions=self.turns,
+            ended=self.turns,
             turns=runner,
             clock=clock,
             concurrency=2,

@@ -14,31 +14,39 @@ from agentd.config import Settings
 from agentd.config.sections import DeliverySection
 from agentd.errors import StateError
 from agentd.pending import PendingDirectory
-from agentd.storage.sessions import TURNS_KEPT, Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import TURNS_KEPT, Turns
 from agentd.testing.clock import FakeClock
-from tests.builders import IDS, inbound, outbound
+from tests.builders import inbound, outbound
+from tests.fakes import MemoryTurns
 from tests.house import running, status_until
 from workers.housekeeping import Housekeeping
 
 DAY = 24 * 3600.0
 
 
-class Purges:
+class Purges(MemoryTurns):
     """Counts the sweeps; `faults` are raised, one each."""
 
     def __init__(self, *faults: Exception) -> None:
+        super().__init__()
         self.faults = list(faults)
         self.turns = 0
-        self.retentions: list[timedelta] = []
         self.swept = asyncio.Event()
 
-    async def purge_turns(self) -> int:
+    async def purge(self) -> int:
         self.turns += 1
         if self.faults:
             raise self.faults.pop(0)
         self.swept.set()
         return 1
+
+
+class Letters:
+    """Remembers with what age it was asked to purge."""
+
+    def __init__(self) -> None:
+        self.retentions: list[timedelta] = []
 
     async def purge(self, older_than: timedelta) -> int:
         self.retentions.append(older_than)
@@ -51,33 +59,33 @@ async def test_old_turns_and_old_dead_letters_go_and_young_ones_stay(tmp_path: P
         PendingDirectory(tmp_path / "s", clock=clock) as pending,
         Store(tmp_path / "s" / "agentd.db", load_migrations("agentd.storage")) as store,
     ):
-        sessions = Sessions(store, IDS, clock)
+        turns = Turns(store, clock)
         letters = []
         for _ in range(2):
             asked = inbound()
-            await sessions.finish([asked], outbound(asked))
+            await turns.finish([asked], outbound(asked))
             await pending.accept(asked)
             await pending.bury(asked.id, "no")
             letters.append(asked)
             clock.advance(TURNS_KEPT.total_seconds() - DAY)
-        sweeper = Housekeeping(sessions, pending, dead_retention_days=10)
+        sweeper = Housekeeping(turns, pending, dead_retention_days=10)
         assert await sweeper.sweep() == (1, 1)
         assert [letter.id for letter in await pending.dead()] == [letters[1].id]
-        assert await sessions.finished(letters[0].id) is None
-        assert await sessions.finished(letters[1].id) is not None
+        assert await turns.finished(letters[0].id) is None
+        assert await turns.finished(letters[1].id) is not None
 
 
 async def test_without_a_retention_every_dead_letter_waits_for_a_person() -> None:
-    purges = Purges()
-    assert await Housekeeping(purges, purges, dead_retention_days=0).sweep() == (1, 0)
-    assert purges.retentions == []
+    letters = Letters()
+    assert await Housekeeping(Purges(), letters, dead_retention_days=0).sweep() == (1, 0)
+    assert letters.retentions == []
 
 
 async def test_it_sweeps_after_the_start_and_again_and_again_whatever_the_disk_says(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     purges = Purges(StateError("the disk is full"), OSError("worse"))
-    keeper = Housekeeping(purges, purges, dead_retention_days=1, first=0, every=0)
+    keeper = Housekeeping(purges, Letters(), dead_retention_days=1, first=0, every=0)
     with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(keeper.run(), name="housekeeping")
         async with asyncio.timeout(10):

@@ -17,6 +17,7 @@ from agentd.ports.generation import Delta, Finish, Limits, ModelRequest, Restart
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
+from agentd.storage.turns import Turns
 from agentd.testing.clock import FakeClock
 from agentd.testing.model import ScriptedModel, says
 from tests.builders import inbound, outbound
@@ -26,7 +27,7 @@ from workers.summaries import LONGEST, SESSIONS, BackgroundSummaries
 class House:
     def __init__(self, store: Store, model: ScriptedModel, budget: int, limits: Limits) -> None:
         self.model = model
-        self.sessions = Sessions(store, IdSource(), FakeClock())
+        self.sessions, self.turns = Sessions(store, IdSource(), FakeClock()), Turns(store, FakeClock())
         self.summaries = BackgroundSummaries(
             Summaries(store, FakeClock()), self.sessions, model, budget=budget, limits=limits
         )
@@ -39,7 +40,7 @@ class House:
         turns = []
         for question in questions:
             asked: InboundEvent = inbound(question, session_id=session, address=Address(channel="t", chat=session))
-            await self.sessions.finish([asked], outbound(asked, f"answer to {question}"))
+            await self.turns.finish([asked], outbound(asked, f"answer to {question}"))
             turns.append(asked.turn_id)
         return session, turns
 
