@@ -53,7 +53,9 @@ from agentd.storage.turns import Turns
 from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
 from agentd.turns.preparation import Preparation
-from agentd.turns.turn import TurnRunner, TurnSettings
+from agentd.turns.runner import TurnRunner
+from agentd.turns.settings import TurnSettings
+from agentd.turns.window import Memory
 
 log = logging.getLogger(__name__)
 
@@ -298,13 +300,13 @@ class _House:
                 first_text=settings.model.first_text,
             ),
             model=lambda: self.model,
-            sessions=self.sessions,
+            memory=Memory(history=self.sessions, summaries=self.summaries),
+            progress=self.pending,
             bus=self.bus,
             ids=self.ids,
             clock=self.clock,
             settings=turn_settings(settings),
             tools=built_in(documents=self.search, clock=self.clock),
-            summaries=self.summaries,
             fallback=self.extractive if "extractive" in settings.model.order else None,
         )
         self.agent = named(AGENT_WORKER)(

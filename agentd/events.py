@@ -90,12 +90,14 @@ UNSTAMPED = datetime.min.replace(tzinfo=UTC)
 """The time of an event that the bus has not stamped yet; its id is "" then."""
 
 
-class _Happened(Record):
+class Happened(Record):
+    """What all events have."""
+
     id: str = ""
     time: datetime = UNSTAMPED
 
 
-class _OfTurn(_Happened):
+class _OfTurn(Happened):
     turn_id: str
     session_id: str
 
@@ -176,8 +178,11 @@ class TurnStarted(_OfTurn):
 
 
 class DocumentsRetrieved(_OfTurn):
+    """Passages that the answer may cite from now on; `question` is what was looked up before the model was asked."""
+
     type: Literal["documents_retrieved"] = "documents_retrieved"
     passages: Annotated[tuple[Passage, ...], FailFast()]
+    question: Text = ""
 
 
 class PromptReading(_OfTurn):
@@ -203,11 +208,38 @@ class GenerationChunk(_OfTurn):
     reasoning: bool = False
 
 
+class CalledTool(Record):
+    """A call as the model wrote it; `arguments` is meant to be JSON."""
+
+    call_id: Key
+    tool: Name
+    arguments: Key
+
+
+class ToolsCalled(_OfTurn):
+    """The model made these calls at once, after it had `said` something. They run in this order."""
+
+    type: Literal["tools_called"] = "tools_called"
+    said: Text
+    calls: Annotated[tuple[CalledTool, ...], FailFast()]
+
+
 class ToolCallRequested(_OfTurn):
+    """A call is looked at: it is refused, waits, or runs."""
+
     type: Literal["tool_call_requested"] = "tool_call_requested"
     call_id: Key
     tool: Name
     arguments: Annotated[dict[str, JsonValue], AfterValidator(plain_data)]
+
+
+class TurnWaiting(_OfTurn):
+    """The turn is left until somebody decides on this call, `until` then at most; `what` it waits for is for people."""
+
+    type: Literal["turn_waiting"] = "turn_waiting"
+    call_id: Key
+    what: Words
+    until: datetime
 
 
 class ToolCallApproved(_OfTurn):
@@ -223,6 +255,13 @@ class ToolCallDenied(_OfTurn):
     reason: Words
 
 
+class ToolCallStarted(_OfTurn):
+    """A call that changes or sends something runs from now on: it must never run again."""
+
+    type: Literal["tool_call_started"] = "tool_call_started"
+    call_id: Key
+
+
 class ToolCallSucceeded(_OfTurn):
     type: Literal["tool_call_succeeded"] = "tool_call_succeeded"
     call_id: Key
@@ -233,6 +272,8 @@ class ToolCallFailed(_OfTurn):
     type: Literal["tool_call_failed"] = "tool_call_failed"
     call_id: Key
     error: Words
+    code: str = "tool"
+    """The kind of the error: `unknown` if nobody knows whether the call took effect."""
 
 
 class TurnInterrupted(_OfTurn):
@@ -297,26 +338,26 @@ class Reopened(_OfTurn):
     outbound_id: str
 
 
-class ChannelStateChanged(_Happened):
+class ChannelStateChanged(Happened):
     type: Literal["channel_state_changed"] = "channel_state_changed"
     channel: str
     state: Literal["starting", "connected", "degraded", "down"]
     reason: Words = ""
 
 
-class ModelStateChanged(_Happened):
+class ModelStateChanged(Happened):
     type: Literal["model_state_changed"] = "model_state_changed"
     model: Name
     state: Literal["loading", "ready", "failed"]
     reason: Words = ""
 
 
-class ReindexRequested(_Happened):
+class ReindexRequested(Happened):
     type: Literal["reindex_requested"] = "reindex_requested"
     reason: Words
 
 
-class IndexSwapped(_Happened):
+class IndexSwapped(Happened):
     type: Literal["index_swapped"] = "index_swapped"
     generation: int
     chunks: int
@@ -332,9 +373,12 @@ TurnEvent = (
     | DocumentsRetrieved
     | PromptReading
     | GenerationChunk
+    | ToolsCalled
     | ToolCallRequested
+    | TurnWaiting
     | ToolCallApproved
     | ToolCallDenied
+    | ToolCallStarted
     | ToolCallSucceeded
     | ToolCallFailed
     | TurnInterrupted
@@ -347,6 +391,18 @@ TurnEvent = (
     | Reopened
 )
 """Every event that belongs to a turn, and so to a session."""
+
+StepEvent = (
+    DocumentsRetrieved
+    | ToolsCalled
+    | TurnWaiting
+    | ToolCallApproved
+    | ToolCallDenied
+    | ToolCallStarted
+    | ToolCallSucceeded
+    | ToolCallFailed
+)
+"""What the log of a turn keeps, so that a restart can go on with it."""
 
 Event = TurnEvent | ChannelStateChanged | ModelStateChanged | ReindexRequested | IndexSwapped
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentd.bus.bus import EventBus
 from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
 from agentd.ports.sessions import History, SessionInfo, StoredMessage
 from agentd.ports.turns import FinishedTurn
+from agentd.testing.clock import FakeClock
+from agentd.testing.pending import MemoryPending
+from agentd.tools.registry import Tools
+from agentd.tools.sources import Sources
+from agentd.turns.execution import Execution, ToolLimits
+from agentd.turns.journal import Journal
+from agentd.turns.news import News
 from agentd.turns.preparation import Preparation
-from tests.builders import TIME
+from agentd.turns.state import BEGUN
+from tests.builders import IDS, TIME
 
 
 class MemoryTurns:
@@ -87,3 +96,13 @@ class ListedDocuments:
 def prepared_from(documents: ListedDocuments, history: History) -> Preparation:
     """Looks up four of these documents at most."""
     return Preparation(documents, documents, history, limit=4, first_text=8.0)
+
+
+def execution_of(
+    event: InboundEvent, tools: Tools, limits: ToolLimits, sources: Sources, bus: EventBus, pending: MemoryPending
+) -> tuple[Execution, Journal]:
+    """What runs the calls of a turn, and the journal in which it notes them."""
+    journal = Journal(pending, bus, BEGUN)
+    news = News(bus, IDS, FakeClock(TIME), event, 1)
+    execution = Execution(tools=tools, limits=limits, inbound=event, sources=sources, journal=journal, news=news)
+    return execution, journal

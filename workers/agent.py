@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -15,20 +16,26 @@ from agentd.events import (
     Buried,
     InboundEvent,
     OutboundEvent,
+    ToolCallApproved,
+    ToolCallDenied,
     TurnFinished,
     TurnInterrupted,
     TurnQueued,
     TurnStarted,
+    TurnWaiting,
 )
 from agentd.ids import following
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Conversation
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Pending, Progress, WorkList
+from agentd.ports.work import Entry, Pending, Progress, WorkList
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import Ready
-from agentd.turns.turn import Turn, TurnRunner
+from agentd.turns.left import Decision, LeftTurns
+from agentd.turns.runner import TurnRunner
+from agentd.turns.state import BEGUN, TurnState, rebuilt
+from agentd.turns.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +49,8 @@ QUIET_SECONDS = 5.0
 If the daemon dies in the meantime, that turn was not to blame: kills and power cuts come at any time, but a poison
 message strikes when it runs.
 """
+LOOK_SECONDS = 30.0
+"""How often the time of day is looked at while turns wait: it may be set, and the machine may sleep."""
 STORE_WAITS = Backoff(first=1.0, longest=30.0)
 """Between attempts to store an answer on a disk that refuses it."""
 
@@ -53,12 +62,20 @@ class _Work(Pending, Progress, WorkList, Protocol):
 @dataclass(slots=True)
 class _Running:
     turn_id: str
-    work: asyncio.Task[OutboundEvent] | None = None
+    work: asyncio.Task[OutboundEvent | TurnWaiting] | None = None
     stopped: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether it is too late to stop it."""
+        work = self.work
+        return work is not None and work.done() and (work.cancelled() or not isinstance(work.result(), TurnWaiting))
 
 
 class AgentWorker:
     """Runs at most `concurrency` turns at once; principals take turns, and so do the sessions of each.
+
+    A turn that waits for a decision is left: it counts for none of them, and goes on when that has come.
 
     Messages that came over other `channels` than these are left to a process that runs those.
     """
@@ -85,6 +102,8 @@ class AgentWorker:
         self._channels = channels
         self._running: dict[str, _Running] = {}
         self._ready = Ready(concurrency)
+        self._left = LeftTurns()
+        self._left_changed = asyncio.Event()
         self._draining = False
         self._idle = asyncio.Event()
         self._recovered: set[str] = set()
@@ -93,7 +112,7 @@ class AgentWorker:
         self._alone = False
         self._turn_ended = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._events = bus.subscribe(InboundEvent, name="agent worker")
+        self._events = bus.subscribe(InboundEvent, ToolCallApproved, ToolCallDenied, name="agent worker")
 
     async def run(self) -> None:
         """Recover what was left unfinished, then answer what comes, until cancelled or drained."""
@@ -101,20 +120,27 @@ class AgentWorker:
             async with asyncio.TaskGroup() as self._group:
                 await self._recover()
                 held = self._group.create_task(self._run_held(), name="turns that wait to run alone")
+                waits = self._group.create_task(self._end_waits(), name="waits that are over")
                 async for event in self._events:
                     if isinstance(event, Gap):
                         self._rescan()
                     elif isinstance(event, InboundEvent):
                         await self._arrived(event)
+                    elif isinstance(event, Decision):
+                        self._decided(event)
                 held.cancel()
+                waits.cancel()
         finally:
             self._events.close()
             self._group = None
 
     async def stop(self, session_id: str) -> bool:
-        """End the running turn of a session and keep what it said; False when none runs. Implements Stoppable."""
-        running = self._running.get(session_id)
-        if running is None or running.stopped or (running.work is not None and running.work.done()):
+        """End the turn of a session, which runs or waits, and keep what it said; False when there is none.
+
+        Implements Stoppable.
+        """
+        running = self._running.get(session_id) or self._taken_to_stop(session_id)
+        if running is None or running.stopped or running.answered:
             return False
         running.stopped = True
         await self._bus.publish(
@@ -123,6 +149,11 @@ class AgentWorker:
         if running.work is not None:
             running.work.cancel()
         return True
+
+    def _taken_to_stop(self, session_id: str) -> _Running | None:
+        """A turn that was left only has to end, for which it needs no place."""
+        turn_id = None if self._group is None else self._left.stop(session_id)
+        return None if turn_id is None else self._start(session_id, turn_id)
 
     async def drain(self) -> None:
         """Start no further turn and wait for those that run; what waits stays pending for the next start."""
@@ -151,7 +182,8 @@ class AgentWorker:
             waiting.setdefault(entry.session_id, []).append(entry.id)
             self._recovered.add(entry.id)
         self._conversations.recover({session: tuple(turns) for session, turns in waiting.items()})
-        for suspect in filter(lambda entry: entry.running, unanswered):
+        suspects = await self._recover_left(unanswered)
+        for suspect in suspects:
             if self._draining:
                 return
             if 0 < suspect.starts_alone < MAX_ALONE:
@@ -161,6 +193,17 @@ class AgentWorker:
             self._running[suspect.session_id] = running = _Running(suspect.id)
             await self._take(suspect.session_id, running, alone=True)
         self._rescan()
+
+    async def _recover_left(self, unanswered: Sequence[Entry]) -> list[Entry]:
+        """Those that wait go on waiting; the rest of those that ran when the process died."""
+        suspects = []
+        for entry in unanswered:
+            if (waiting := (await self._state(entry)).waiting) is not None:
+                self._leave(waiting)
+                await self._bus.publish(waiting)
+            elif entry.running:
+                suspects.append(entry)
+        return suspects
 
     async def _run_held(self) -> None:
         """Each alone: nothing else runs meanwhile, and its session waits for it."""
@@ -197,7 +240,7 @@ class AgentWorker:
             await self._bus.publish(TurnQueued(**self._event(event.id, event.session_id), position=position))
 
     def _offer(self, session_id: str, state: Conversation) -> None:
-        busy = session_id in self._running or session_id in self._held
+        busy = session_id in self._running or session_id in self._held or session_id in self._left
         if state.waiting and not busy:
             self._ready.put(session_id, state.whose)
 
@@ -207,10 +250,23 @@ class AgentWorker:
             others = sum(self._conversations.of(session).whose != OWNER for session in self._running)
             if (session_id := self._ready.take(others)) is None:
                 return
-            turn_id = self._conversations.of(session_id).waiting[0]
-            self._running[session_id] = running = _Running(turn_id)
-            assert self._group is not None
-            self._group.create_task(self._take(session_id, running, alone=False), name=f"turn {turn_id}")
+            if (turn_id := self._next(session_id)) is not None:
+                self._start(session_id, turn_id)
+
+    def _next(self, session_id: str) -> str | None:
+        """The turn of a session that may run now; one that was stopped meanwhile may not."""
+        if session_id in self._running:
+            return None
+        if (turn_id := self._left.take(session_id)) is not None:
+            return turn_id
+        waiting = () if session_id in self._left else self._conversations.of(session_id).waiting
+        return next(iter(waiting), None)
+
+    def _start(self, session_id: str, turn_id: str) -> _Running:
+        self._running[session_id] = running = _Running(turn_id)
+        assert self._group is not None
+        self._group.create_task(self._take(session_id, running, alone=False), name=f"turn {turn_id}")
+        return running
 
     async def _take(self, session_id: str, running: _Running, *, alone: bool) -> None:
         try:
@@ -221,6 +277,71 @@ class AgentWorker:
             self._wake_if_idle()
         self._offer(session_id, self._conversations.of(session_id))
         self._start_ready()
+
+    # --- turns that are left ---
+
+    def _leave(self, waiting: TurnWaiting) -> None:
+        early = self._left.leave(waiting)
+        self._left_changed.set()
+        if early is not None:
+            self._decide(early)
+
+    def _decided(self, decision: Decision) -> None:
+        running = self._running.get(decision.session_id)
+        if running is not None and running.turn_id == decision.turn_id:
+            self._left.keep(decision)
+        else:
+            self._decide(decision)
+
+    def _decide(self, decision: Decision, *, tell: bool = False) -> None:
+        """A turn goes on if it waits for this decision."""
+        if self._left.decide(decision):
+            assert self._group is not None
+            self._group.create_task(self._go_on(decision, tell=tell), name=f"decision on {decision.turn_id}")
+
+    async def _go_on(self, decision: Decision, *, tell: bool) -> None:
+        """The decision is durable before anything comes of it."""
+        turn_id, session_id = decision.turn_id, decision.session_id
+        await self._insist(turn_id, lambda: self._pending.stepped(turn_id, [decision], durable=True))
+        if tell:
+            await self._bus.publish(decision)
+        if session_id in self._left:
+            self._ready.put(session_id, self._conversations.of(session_id).whose)
+            self._start_ready()
+
+    async def _end_waits(self) -> None:
+        """A decision that does not come in time is a denial."""
+        while True:
+            self._left_changed.clear()
+            for waiting in self._left.over(self._clock.now()):
+                self._decide(self._denied(waiting), tell=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_again()):
+                    await self._left_changed.wait()
+
+    def _denied(self, waiting: TurnWaiting) -> ToolCallDenied:
+        return self._bus.stamped(
+            ToolCallDenied(
+                **self._event(waiting.turn_id, waiting.session_id),
+                call_id=waiting.call_id,
+                by="agentd",
+                reason=f"Nobody decided on this call until {waiting.until.isoformat(timespec='seconds')}.",
+            )
+        )
+
+    def _look_again(self) -> float | None:
+        until = self._left.until()
+        if until is None:
+            return None
+        return min(LOOK_SECONDS, max(0.0, (until - self._clock.now()).total_seconds()))
+
+    async def _state(self, entry: Entry) -> TurnState:
+        """What earlier runs of a turn have done."""
+        if not entry.stepped:
+            return BEGUN
+        return rebuilt(await self._insist(entry.id, lambda: self._pending.steps(entry.id)))
+
+    # --- one turn ---
 
     async def _run_turn(self, session_id: str, running: _Running, *, alone: bool) -> None:
         turn_id = running.turn_id
@@ -241,15 +362,22 @@ class AgentWorker:
             return
         started = await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
         await self._bus.publish(TurnStarted(**self._event(turn_id, session_id), attempt=started.starts))
-        turn = self._turns.begin(inbound, started.starts)
+        turn = self._turns.begin(inbound, started.starts, await self._state(started))
         try:
-            outbound = await self._answer(turn, running)
+            outcome = await self._answer(turn, running)
         except asyncio.CancelledError:
             await self._park(turn_id)
             raise
-        await self._end(inbound, outbound)
+        if isinstance(outcome, TurnWaiting):
+            await self._park(turn_id)
+            if not running.stopped:
+                self._leave(outcome)
+                return
+            outcome = turn.interrupted()
+        self._left.forget(turn_id)
+        await self._end(inbound, outcome)
 
-    async def _answer(self, turn: Turn, running: _Running) -> OutboundEvent:
+    async def _answer(self, turn: Turn, running: _Running) -> OutboundEvent | TurnWaiting:
         running.work = asyncio.create_task(turn.run(), name=f"answer {running.turn_id}")
         if running.stopped:
             running.work.cancel()

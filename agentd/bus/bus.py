@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from agentd.clock import SystemClock
 from agentd.events import Event, GenerationChunk, InboundEvent, OutboundEvent
 from agentd.ids import IdSource
-from agentd.ports.bus import Gap
+from agentd.ports.bus import Gap, Stamped
 from agentd.ports.clock import Clock
 from agentd.ports.work import Pending
 
@@ -161,10 +161,15 @@ class EventBus:
         if not waiting:
             self._publications.pop(session_id, None)
 
+    def stamped(self, event: Stamped) -> Stamped:
+        """The event with an id and a time; one that has them stays as it is."""
+        if event.id:
+            return event
+        return event.model_copy(update={"id": self._ids.next(), "time": self._clock.now()})
+
     def announce(self, event: Event) -> None:
         """Hand on at once what need not be durable, or already is; for callers that cannot wait."""
-        if not event.id:
-            event = event.model_copy(update={"id": self._ids.next(), "time": self._clock.now()})
+        event = self.stamped(event)
         for reducer in self._reducers:
             try:
                 reducer(event)

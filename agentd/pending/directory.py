@@ -19,7 +19,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotAccepted, NotFound, StateError, Unreadable
-from agentd.events import InboundEvent, OutboundEvent
+from agentd.events import InboundEvent, OutboundEvent, StepEvent
 from agentd.host.files import Files, OsFiles, explain
 from agentd.ids import NO_ID, is_id
 from agentd.pending import log as pending_log
@@ -347,6 +347,12 @@ class PendingDirectory:
 
     async def part_done(self, turn_id: str, n: int) -> Entry:
         return await self._note("part", turn_id, partial(pending_log.part, n=n))
+
+    async def stepped(self, turn_id: str, steps: Sequence[StepEvent], *, durable: bool) -> None:
+        await self._note("stepped", turn_id, partial(pending_log.steps, events=steps), durable=durable)
+
+    async def steps(self, turn_id: str) -> Sequence[StepEvent]:
+        return pending_log.steps_of(await self.noted(turn_id))
 
     async def _note(
         self, what: str, turn_id: str, line_for: Callable[[Entry], Line | None], *, durable: bool = True

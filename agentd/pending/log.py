@@ -7,12 +7,14 @@ before it cannot swallow it; what is not a sealed line of ours is ignored.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
+from agentd.events import StepEvent, decode
 from agentd.pending.file import seal, unseal
 from agentd.ports.work import Entry
 
@@ -53,6 +55,35 @@ def parked(entry: Entry) -> Line:
 
 def held(entry: Entry) -> Line:
     return {"of": event_id_of(entry), "line": "held"}
+
+
+def steps(entry: Entry, events: Sequence[StepEvent]) -> Line:
+    """What the turn has done, in one line, so that all of it is there or nothing."""
+    return {"of": event_id_of(entry), "line": "steps", "events": [event.model_dump(mode="json") for event in events]}
+
+
+def steps_of(lines: Iterable[Line]) -> list[StepEvent]:
+    """The steps in these lines, each once; one that this agentd does not know is logged and left out."""
+    found: dict[str, StepEvent] = {}
+    for line in lines:
+        for fields in line["events"] if line["line"] == "steps" else ():
+            if (event := _step_of(line["of"], fields)) is not None:
+                found.setdefault(event.id, event)
+    return list(found.values())
+
+
+def kept(lines: Iterable[Line]) -> list[Line]:
+    """Those of the lines that stay when a log is written anew: what the turn has done."""
+    return [{key: value for key, value in line.items() if key != "sum"} for line in lines if line["line"] == "steps"]
+
+
+def _step_of(event_id: str, fields: Any) -> StepEvent | None:
+    try:
+        event = decode(json.dumps(fields).encode())
+    except ValueError as error:
+        log.error("a step of %s is not one that this agentd knows: %s", event_id, str(error).splitlines()[0])
+        return None
+    return event if isinstance(event, get_args(StepEvent)) else None
 
 
 def sending(entry: Entry, parts: Sequence[str] | None) -> Line:
@@ -135,6 +166,8 @@ def _apply(entry: Entry, changes: dict[str, Any], line: Line) -> None:
                 attempts=line["attempt"],
                 last_error=line["error"],
             )
+        case "steps":
+            changes["stepped"] = True
         case "state":
             changes.update(_state(line))
 
@@ -188,6 +221,10 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
 def _or(absent: object, form: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is absent or form(value)
 
@@ -204,6 +241,7 @@ _FORMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "error": _is_text,
         "uncertain": _or(_ABSENT, _is_flag),
     },
+    "steps": {"events": _is_list},
     "buried": {"reason": _is_text, "time": _is_time},
     "state": {
         "starts": _is_count,

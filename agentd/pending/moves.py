@@ -18,7 +18,7 @@ from agentd.host.files import Files, synced_directory, write_all
 from agentd.pending.aside import remove, set_aside
 from agentd.pending.disk import Disk
 from agentd.pending.file import decode_file, encode_file, header_of
-from agentd.pending.log import Line, buried, encode_line, lines_of, state
+from agentd.pending.log import Line, buried, encode_line, event_id_of, kept, lines_of, state
 from agentd.ports.work import Entry
 
 
@@ -64,10 +64,17 @@ class Moves:
 
     def lines(self, name: str, event_id: str) -> list[Line]:
         """What the log says about one event; a log that is not there says nothing."""
+        return list(lines_of(self._log(name), event_id))
+
+    def _log(self, name: str) -> bytes:
         try:
-            return list(lines_of(self._files.read(self._at.log(name)), event_id))
+            return self._files.read(self._at.log(name))
         except FileNotFoundError:
-            return []
+            return b""
+
+    def _kept(self, entry: Entry, log: bytes) -> bytes:
+        """What a log that is written anew begins with: the state of the entry, and what the turn has done."""
+        return b"".join(map(encode_line, (state(entry), *kept(lines_of(log, event_id_of(entry))))))
 
     def accept(self, event: InboundEvent | OutboundEvent) -> None:
         """2 syncs. FileExistsError where the name is taken, `NotAccepted` where a message is not welcome."""
@@ -100,7 +107,10 @@ class Moves:
             self._disk.insist(lambda: self._remove(others))
 
     def append(self, entry: Entry, line: Line, *, durable: bool) -> None:
-        """1 sync if it is to be durable, 2 for the first line of a log; a log that took a write badly is replaced."""
+        """1 sync if it is to be durable, 2 for the first line of a log; a log that took a write badly is replaced.
+
+        What the turn has done stays in the log that replaces it.
+        """
         data, name = encode_line(line), entry.id
         if name not in self._ragged:
             try:
@@ -109,7 +119,8 @@ class Moves:
             except OSError as error:
                 self._ragged.add(name)
                 self._disk.make_room(error)
-        self._disk.attempt(lambda: self._renew_log(name, encode_line(state(entry)) + data))
+        kept = self._kept(entry, self._log(name))
+        self._disk.attempt(lambda: self._renew_log(name, kept + data))
         self._ragged.discard(name)
 
     def ack(self, name: str) -> None:
@@ -236,9 +247,13 @@ class Moves:
                     raise
 
     def _link_back(self, dead_id: str, entry: Entry) -> None:
+        try:
+            log = self._files.read(self._at.dead_log(dead_id))
+        except FileNotFoundError:
+            log = b""
         with synced_directory(self._files, self._at.pending):
             remove(self._files, self._at.log(entry.id))
-            self._disk.write(self._at.log(entry.id), encode_line(state(entry)))
+            self._disk.write(self._at.log(entry.id), self._kept(entry, log))
             with suppress(FileExistsError):
                 self._files.link(self._at.dead_event(dead_id), self._at.event(entry.id))
         self._logs[entry.id] = True

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from agentd.events import Event
+from agentd.events import Event, Happened
 
 Item = TypeVar("Item", covariant=True)
+Stamped = TypeVar("Stamped", bound=Happened)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,10 @@ class Subscription(Protocol[Item]):
 class Bus(Protocol):
     async def publish(self, event: Event) -> None:
         """Make a durable event durable first, then hand it to every subscriber. An event without an id gets one."""
+        ...
+
+    def stamped(self, event: Stamped) -> Stamped:
+        """The event with an id and a time, for who must write it before it is published."""
         ...
 
     def announce(self, event: Event) -> None:

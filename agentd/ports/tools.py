@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -54,4 +55,21 @@ class Tool(Protocol[Arguments]):
 
     async def run(self, arguments: Arguments, context: ToolContext) -> str:
         """The result as text; an `AgentdError` is told to the model. Cancelled when its time is over."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A call may not run yet: it needs `what`, and is denied if that has not come `until` then."""
+
+    what: str
+    until: datetime
+
+
+@runtime_checkable
+class Hesitant(Protocol):
+    """A tool whose calls wait for a decision before they run; one that is not `Hesitant` runs at once."""
+
+    def waits(self, arguments: Any, context: ToolContext) -> Waiting | None:
+        """For what this call waits; None if it may run. Asked again after a restart, never after it was approved."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from agentd.events import Address, InboundEvent, OutboundEvent
+from agentd.events import Address, InboundEvent, OutboundEvent, StepEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +28,8 @@ class Entry:
     outbound_id: str = ""
     starts: int = 0
     running: bool = False
+    stepped: bool = False
+    """Whether the log has steps of the turn."""
     starts_alone: int = 0
     sending: bool = False
     parts: tuple[str, ...] = ()
@@ -101,6 +103,14 @@ class Progress(Protocol):
         ...
 
     async def part_done(self, turn_id: str, n: int) -> Entry: ...
+
+    async def stepped(self, turn_id: str, steps: Sequence[StepEvent], *, durable: bool) -> None:
+        """What the turn has done. Steps that are not `durable` are lost if the power fails before the next that are."""
+        ...
+
+    async def steps(self, turn_id: str) -> Sequence[StepEvent]:
+        """What the turn has done, in the order in which it was written, each step once."""
+        ...
 
 
 class WorkList(Protocol):

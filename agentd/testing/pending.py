@@ -9,12 +9,24 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agentd.errors import NotAccepted, StateError
-from agentd.events import InboundEvent, OutboundEvent
+from agentd.events import InboundEvent, OutboundEvent, StepEvent
 from agentd.pending.aside import notice
 from agentd.ports.work import Counts, Ended, Entry
 
 Move = Literal[
-    "accept", "answer", "ack", "defer", "bury", "set_aside", "started", "held", "parked", "sending", "part_done", "load"
+    "accept",
+    "answer",
+    "ack",
+    "defer",
+    "bury",
+    "set_aside",
+    "started",
+    "held",
+    "parked",
+    "sending",
+    "part_done",
+    "stepped",
+    "load",
 ]
 
 
@@ -37,6 +49,7 @@ class MemoryPending:
         self.corrupt: dict[str, DeadLetter] = {}
         self._entries: dict[str, Entry] = {}
         self._events: dict[str, InboundEvent | OutboundEvent] = {}
+        self._steps: dict[str, tuple[StepEvent, ...]] = {}
         self._faults: dict[Move, deque[Exception]] = {}
 
     def fail(self, move: Move, *errors: Exception) -> None:
@@ -48,6 +61,7 @@ class MemoryPending:
         found = MemoryPending()
         found._entries = dict(sorted(self._entries.items()))
         found._events = dict(self._events)
+        found._steps = dict(self._steps)
         found.dead = dict(self.dead)
         return found
 
@@ -167,6 +181,13 @@ class MemoryPending:
     def _of(self, channels: Collection[str] | None) -> list[Entry]:
         return [entry for entry in self._entries.values() if channels is None or entry.address.channel in channels]
 
+    async def stepped(self, turn_id: str, steps: Sequence[StepEvent], *, durable: bool) -> None:
+        self._note("stepped", turn_id, stepped=True)
+        self._steps[turn_id] = (*self._steps.get(turn_id, ()), *steps)
+
+    async def steps(self, turn_id: str) -> Sequence[StepEvent]:
+        return self._steps.get(turn_id, ())
+
     def _called(self, move: Move, turn_id: str) -> None:
         self.moves.append((move, turn_id))
         if faults := self._faults.get(move):
@@ -195,3 +216,4 @@ class MemoryPending:
     def _remove(self, name: str) -> None:
         self._entries.pop(name, None)
         self._events.pop(name, None)
+        self._steps.pop(name, None)

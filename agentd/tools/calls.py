@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from agentd.evidence.call_forms import defines_tool
 from agentd.ports.generation import ToolCallDelta, ToolCallPart
@@ -12,6 +12,8 @@ from agentd.text.plain import plain_line
 
 log = logging.getLogger(__name__)
 
+FAILED = "Error: "
+"""A result that begins so says why there is none."""
 LONGEST_NAME = 100
 LONGEST_ARGUMENTS = 65_536
 """Characters; more is cut off, and then is no JSON that anybody could take."""
@@ -41,12 +43,15 @@ class _Call:
 
 
 class CallAssembler:
-    """Feed it the pieces of one turn; `take` gives the calls that are whole at the end of each stream."""
+    """Feed it the pieces of one turn; `take` gives the calls that are whole at the end of each stream.
 
-    def __init__(self, *, most: int) -> None:
+    `taken` are the ids of calls that the turn has made before.
+    """
+
+    def __init__(self, *, most: int, taken: Iterable[str] = ()) -> None:
         self._most = most
         self._open: dict[int, _Call] = {}
-        self._ids: set[str] = set()
+        self._ids: set[str] = set(taken)
         self._dropping = False
 
     def add(self, delta: ToolCallDelta) -> None:

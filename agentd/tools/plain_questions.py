@@ -15,7 +15,7 @@ from typing import Literal
 from agentd.errors import ToolError
 from agentd.ports.generation import ToolCallPart
 from agentd.tools.arithmetic import NoValue, evaluate
-from agentd.tools.execution import FAILED
+from agentd.tools.calls import FAILED
 from agentd.tools.sums import sum_of
 
 CALL_ID = "plain-1"

@@ -25,6 +25,15 @@ class Sources:
         """The passages with their numbers: the known one's for the same place of a document, else the next ones."""
         return tuple(self._numbered(passage) for passage in passages)
 
+    def restore(self, passages: Sequence[Passage]) -> None:
+        """These have their numbers from before."""
+        self._passages = {passage.n: passage for passage in passages}
+        self._last = max(self._passages, default=0)
+
+    def clear(self) -> None:
+        """Nothing can be cited any more, and the numbers begin with 1 again."""
+        self.restore(())
+
     def withdraw(self, numbers: Iterable[int]) -> None:
         """The model was not shown these after all."""
         for n in numbers:

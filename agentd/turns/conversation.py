@@ -13,6 +13,7 @@ from agentd.events import (
     OutboundEvent,
     TurnInterrupted,
     TurnStarted,
+    TurnWaiting,
 )
 from agentd.ports.conversation import IDLE, Conversation
 
@@ -27,6 +28,9 @@ def reduce(state: Conversation, event: Event) -> Conversation:
             return Conversation(running=event.turn_id, attempt=event.attempt, waiting=waiting, whose=state.whose)
         case GenerationChunk(reasoning=False) if event.turn_id == state.running and event.attempt == state.attempt:
             return replace(state, said=state.said.put(event.n, event.text))
+        case TurnWaiting() if event.turn_id != state.running:
+            waiting = tuple(turn for turn in state.waiting if turn != event.turn_id)
+            return Conversation(running=event.turn_id, waiting=waiting, whose=state.whose)
         case TurnInterrupted() if event.turn_id == state.running:
             return replace(state, stopping=True)
         case OutboundEvent():

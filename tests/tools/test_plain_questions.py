@@ -7,12 +7,12 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
-from agentd.tools.execution import Execution, ToolLimits
 from agentd.tools.plain_questions import call_for, plain_answer
 from agentd.tools.registry import built_in
 from agentd.tools.sources import Sources
+from agentd.turns.execution import Execution, ToolLimits
 from tests.builders import inbound
-from tests.fakes import ListedDocuments
+from tests.fakes import ListedDocuments, execution_of
 from tests.tools.test_sums import NO_SUMS, SUMS
 
 QUESTIONS = {
@@ -52,13 +52,9 @@ NO_MOMENTS = [
 
 def execution() -> Execution:
     event = inbound()
-    return Execution(
-        tools=built_in(documents=ListedDocuments(), clock=FakeClock()),
-        limits=ToolLimits(),
-        inbound=event,
-        sources=Sources(),
-        bus=EventBus(MemoryPending(), []),
-    )
+    tools, pending = built_in(documents=ListedDocuments(), clock=FakeClock()), MemoryPending()
+    made, _ = execution_of(event, tools, ToolLimits(), Sources(), EventBus(pending), pending)
+    return made
 
 
 @pytest.mark.parametrize(("message", "told"), MOMENTS.items())

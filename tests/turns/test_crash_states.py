@@ -30,7 +30,9 @@ from agentd.storage.turns import Turns
 from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
-from agentd.turns.turn import TurnRunner, TurnSettings
+from agentd.turns.runner import TurnRunner
+from agentd.turns.settings import TurnSettings
+from agentd.turns.window import Memory
 from tests.builders import inbound
 from tests.fakes import ListedDocuments, prepared_from
 from tests.pending_script import ASIDE, start_up
@@ -85,7 +87,8 @@ class House:
         turns = TurnRunner(
             preparation=prepared_from(ListedDocuments(), sessions),
             model=lambda: model,
-            sessions=sessions,
+            memory=Memory(history=sessions),
+            progress=pending,
             bus=self.bus,
             ids=ids,
             clock=clock,

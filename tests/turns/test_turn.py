@@ -20,6 +20,7 @@ from agentd.events import (
     ToolCallFailed,
     ToolCallRequested,
     ToolCallSucceeded,
+    ToolsCalled,
     TurnHandedOver,
     TurnStarted,
 )
@@ -42,9 +43,12 @@ from agentd.ports.generation import (
 )
 from agentd.testing.model import ScriptedModel, calls, failing, in_turn, question_of, results_of, says
 from agentd.testing.pending import MemoryPending
-from agentd.tools.execution import ToolLimits
 from agentd.tools.registry import built_in
-from agentd.turns.turn import TurnRunner, TurnSettings
+from agentd.turns.execution import ToolLimits
+from agentd.turns.runner import TurnRunner
+from agentd.turns.settings import TurnSettings
+from agentd.turns.turn import Turn
+from agentd.turns.window import Memory
 from tests.builders import inbound, passage
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 
@@ -63,6 +67,7 @@ class House:
         self.events: list[Event] = []
         self.spoke = asyncio.Event()
         self.turns = MemoryTurns()
+        self.pending = MemoryPending()
         settings = TurnSettings(
             prompt_tokens=2000,
             sampling=Sampling(),
@@ -74,8 +79,9 @@ class House:
         self.runner = TurnRunner(
             preparation=prepared_from(documents, self.turns),
             model=lambda: model,
-            sessions=self.turns,
-            bus=EventBus(MemoryPending(), [self._saw]),
+            memory=Memory(history=self.turns),
+            progress=self.pending,
+            bus=EventBus(self.pending, [self._saw]),
             ids=IdSource(),
             clock=SystemClock(),
             settings=settings,
@@ -89,7 +95,13 @@ class House:
             self.spoke.set()
 
     async def run(self, event: InboundEvent | None = None) -> OutboundEvent:
-        return await self.runner.begin(event or inbound("one two"), 1).run()
+        answer = await (await self.begin(event or inbound("one two"))).run()
+        assert isinstance(answer, OutboundEvent)
+        return answer
+
+    async def begin(self, event: InboundEvent) -> Turn:
+        await self.pending.accept(event)
+        return self.runner.begin(event, 1)
 
     def chunks(self) -> list[tuple[int, int, str]]:
         return [(e.attempt, e.n, e.text) for e in self.events if isinstance(e, GenerationChunk)]
@@ -240,7 +252,7 @@ async def test_a_turn_that_takes_too_long_ends() -> None:
 async def test_a_cancelled_turn_keeps_what_it_said() -> None:
     model = ScriptedModel(lambda request: (TextDelta(text=f"one {n} ") for n in range(100_000)))
     house = House(model)
-    turn = house.runner.begin(inbound(), 1)
+    turn = await house.begin(inbound())
     task = asyncio.create_task(turn.run(), name="turn")
     async with asyncio.timeout(5):
         await house.spoke.wait()
@@ -276,6 +288,7 @@ async def test_a_call_is_run_and_its_result_is_answered_from(piece: int) -> None
     assert results_of(second) == ["42"]
     assert [type(e) for e in house.events] == [
         DocumentsRetrieved,
+        ToolsCalled,
         ToolCallRequested,
         ToolCallSucceeded,
         GenerationChunk,
@@ -395,7 +408,7 @@ async def test_a_turn_that_is_stopped_in_a_tool_keeps_what_it_said() -> None:
 
     model = tool_user([TextDelta(text="Wait."), *calls(("search_documents", '{"query": "x"}'))])
     house = House(model, Slow())
-    turn = house.runner.begin(inbound("one two"), 1)
+    turn = await house.begin(inbound("one two"))
     task = asyncio.create_task(turn.run(), name="turn")
     async with asyncio.timeout(5):
         while not any(isinstance(e, ToolCallRequested) for e in house.events):

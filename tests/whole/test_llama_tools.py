@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.events import Event, GenerationChunk, ToolCallFailed, ToolCallRequested, ToolCallSucceeded
+from agentd.events import Event, GenerationChunk, OutboundEvent, ToolCallFailed, ToolCallRequested, ToolCallSucceeded
 from agentd.ids import IdSource
 from agentd.models.llama.model import LlamaModel
 from agentd.ports.generation import Delta, Limits, ModelRequest, Sampling, TextPart
@@ -17,7 +17,9 @@ from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
-from agentd.turns.turn import TurnRunner, TurnSettings
+from agentd.turns.runner import TurnRunner
+from agentd.turns.settings import TurnSettings
+from agentd.turns.window import Memory
 from tests.builders import inbound
 from tests.daemons import DEADLINE, DaemonProcess
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
@@ -86,22 +88,31 @@ class House:
     def __init__(self, model: LlamaModel) -> None:
         self.events: list[Event] = []
         documents = ListedDocuments()
+        self.pending = MemoryPending()
         self.turns = TurnRunner(
             preparation=prepared_from(documents, MemoryTurns()),
             model=lambda: model,
-            sessions=MemoryTurns(),
-            bus=EventBus(MemoryPending(), [self.events.append]),
+            memory=Memory(history=MemoryTurns()),
+            progress=self.pending,
+            bus=EventBus(self.pending, [self.events.append]),
             ids=IdSource(),
             clock=SystemClock(),
             settings=TurnSettings(prompt_tokens=1, sampling=Sampling(temperature=0, max_tokens=200), limits=Limits()),
             tools=built_in(documents=documents, clock=SystemClock()),
         )
 
+    async def run(self, question: str) -> OutboundEvent:
+        event = inbound(question)
+        await self.pending.accept(event)
+        answer = await self.turns.begin(event, 1).run()
+        assert isinstance(answer, OutboundEvent)
+        return answer
+
 
 async def test_each_step_of_a_call_is_an_event_and_the_tools_are_part_of_the_count(tmp_path: Path) -> None:
     async with asyncio.timeout(DEADLINE), Watched(write_caller(tmp_path / "m.gguf"), context=CONTEXT) as model:
         house = House(model)
-        answer = await house.turns.begin(inbound("Six rows of seven eggs, how many are that?"), 1).run()
+        answer = await house.run("Six rows of seven eggs, how many are that?")
         assert answer.text == "Let me see.\n\nis the answer."
         told = [event for event in house.events if isinstance(event, ToolCallRequested | ToolCallSucceeded)]
         requested, succeeded = told
@@ -119,7 +130,7 @@ async def test_each_step_of_a_call_is_an_event_and_the_tools_are_part_of_the_cou
 async def test_a_model_that_is_not_loaded_yet_is_not_told_of_tools_that_it_cannot_call(tmp_path: Path) -> None:
     path = write_caller(tmp_path / "m.gguf", template=CHATML)
     async with asyncio.timeout(DEADLINE), Watched(path, context=CONTEXT) as model:
-        await House(model).turns.begin(inbound("Six rows of seven eggs, how many are that?"), 1).run()
+        await House(model).run("Six rows of seven eggs, how many are that?")
         (request,) = model.requests
         assert request.tools == ()
         assert not any("tools" in part.text for part in request.messages[0].parts if isinstance(part, TextPart))

@@ -28,7 +28,9 @@ from agentd.ports.generation import Limits, Sampling, TextDelta
 from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.turns.conversation import Conversations
-from agentd.turns.turn import TurnRunner, TurnSettings
+from agentd.turns.runner import TurnRunner
+from agentd.turns.settings import TurnSettings
+from agentd.turns.window import Memory
 from tests.builders import SESSION, address, inbound, outbound
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from tests.unfinished import unfinished
@@ -52,7 +54,8 @@ class House:
         runner = TurnRunner(
             preparation=prepared_from(ListedDocuments(), self.turns),
             model=lambda: self.model,
-            sessions=self.turns,
+            memory=Memory(history=self.turns),
+            progress=self.pending,
             bus=self.bus,
             ids=ids,
             clock=clock,

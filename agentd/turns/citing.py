@@ -1,0 +1,54 @@
+"""The sources of an answer that a model wrote without citing: found, numbered by their use, and quoted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from agentd.events import DocumentsRetrieved
+from agentd.evidence.attribution import arrange, likely, rests_on, support
+from agentd.turns.citations import quoted, without_marks
+from agentd.turns.ongoing import Ongoing
+
+
+class Citing:
+    """Marks the answer to `question` while it is told, and quotes what stands behind it when it has been."""
+
+    def __init__(self, ongoing: Ongoing, question: str) -> None:
+        self._telling = ongoing.telling
+        self._sources = ongoing.sources
+        self._news = ongoing.news
+        self._question = question
+
+    async def begin(self) -> None:
+        """From here on agentd marks the sources."""
+        self._telling.mark(lambda sentence: rests_on(sentence, self._sources.passages, self._question))
+        await self.arrange()
+
+    async def arrange(self) -> None:
+        """Read the passages that there are now, which takes too long for the loop."""
+        await asyncio.to_thread(arrange, self._sources.passages, self._question)
+
+    async def finish(self) -> None:
+        """Number the passages by their use, and quote what stands behind the answer.
+
+        That is the sentence on which it rests, and what the extractive model would say if the likeliest of its
+        sentences is another: small models answer from the wrong sentence, and refuse, too often.
+        """
+        telling, passages = self._telling, self._sources.passages
+        if found := await asyncio.to_thread(support, telling.raw, passages, self._question):
+            await self._quote(found.passage, [found.text])
+        passage, sentences = await asyncio.to_thread(likely, passages, self._question)
+        if sentences and not self._says(sentences[0]):
+            await self._quote(passage, sentences)
+        cited = self._sources.renumber(telling.used)
+        await self._news.publish(DocumentsRetrieved(**self._news.turn, passages=cited))
+
+    async def _quote(self, passage: int, sentences: Sequence[str]) -> None:
+        """Those of the sentences that the answer does not say already."""
+        if new := [sentence for sentence in sentences if not self._says(sentence)]:
+            await self._telling.add(quoted(" ".join(new), f"[{self._telling.number(passage)}]"))
+
+    def _says(self, sentence: str) -> bool:
+        said = without_marks(self._telling.text)
+        return " ".join(without_marks(sentence).split()) in " ".join(said.split())

@@ -1,0 +1,251 @@
+"""The exchange with a model: stream, run the tools that it calls, and stream again, until it calls none any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from agentd.errors import ModelError, PromptTooLong
+from agentd.events import CalledTool, DocumentsRetrieved, ToolsCalled
+from agentd.evidence.replies import FLAWS, Flaw
+from agentd.evidence.smalltalk import is_small_talk
+from agentd.ports.generation import (
+    Finish,
+    HandedOver,
+    Message,
+    ModelRequest,
+    Part,
+    Reading,
+    ReasoningDelta,
+    Renumbered,
+    Restarted,
+    TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+from agentd.ports.models import Bounded, ChatModel, Citer, ToolUser, Writer
+from agentd.text.plain import plain
+from agentd.tools.calls import FAILED, CallAssembler, foreign
+from agentd.tools.registry import Tools, specs
+from agentd.turns import prompt
+from agentd.turns.citing import Citing
+from agentd.turns.execution import Execution
+from agentd.turns.ongoing import Ongoing
+from agentd.turns.preparation import Prepared
+from agentd.turns.settings import TurnSettings
+from agentd.turns.state import Round
+from agentd.turns.window import NO_MEMORY, Memory, Window
+
+log = logging.getLogger(__name__)
+
+DOCUMENT_TEMPERATURE = 0.0
+"""How answers from documents are sampled unless the settings say otherwise: what is written there is not a matter of
+chance.
+"""
+
+
+class NoAnswer(Exception):
+    """What the model said is not an answer."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(FLAWS[flaw])
+
+
+class Exchange:
+    """The exchange of one turn with whichever model answers. `tools` are offered to models that can call them.
+
+    What the model has called is in the turn's state, so that a turn that was left goes on where it was.
+    """
+
+    def __init__(self, ongoing: Ongoing, *, memory: Memory, settings: TurnSettings, tools: Tools) -> None:
+        self._ongoing = ongoing
+        self._memory = memory
+        self._settings = settings
+        self.tools = tools
+        self.execution = Execution(
+            tools=tools,
+            limits=settings.tools,
+            inbound=ongoing.inbound,
+            sources=ongoing.sources,
+            journal=ongoing.journal,
+            news=ongoing.news,
+        )
+
+    async def run(
+        self, model: ChatModel, prepared: Prepared, *, plain: bool = False, citing: Citing | None = None
+    ) -> Finish:
+        """How the last stream ended; what was said is in the telling. `NoAnswer`, `ModelError`, and what tools raise.
+
+        A `plain` request has no tools and nothing of the conversation, but tells of the calls that changed something.
+        """
+        ongoing, state = self._ongoing, self._ongoing.journal.state
+        window, request = await self._open(model, prepared, plain=plain)
+        ongoing.sources.withdraw(window.left_out)
+        earlier = [each for each in state.rounds if each.changed or not plain]
+        taken = [call.call_id for each in state.rounds for call in each.calls]
+        calls = CallAssembler(most=self._settings.tools.calls, taken=taken)
+        for each in earlier:
+            await ongoing.telling.say(each.said)
+            await ongoing.telling.finish()
+            request = await self._follow(window, each, prepared, citing)
+        while True:
+            finish, request = await self._ask(model, window, request, calls)
+            if not (called := calls.take()):
+                return finish
+            self._check_offered(model, request, called)
+            await ongoing.telling.finish()
+            request = await self._follow(window, await self._called(called, prepared), prepared, citing)
+
+    # --- the first request ---
+
+    async def _open(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> tuple[Window, ModelRequest]:
+        """Without tools if there is no room for them beside the question."""
+        inbound = self._ongoing.inbound
+        context = await model.context(self._settings.limits) if isinstance(model, Bounded) else None
+        # Who is greeted needs no tool, and small models call one all the same.
+        useful = not plain and not is_small_talk(inbound.text)
+        offered = self.tools if useful and isinstance(model, ToolUser) and model.tools else {}
+        try:
+            return await self._open_with(model, context, prepared, offered, plain=plain)
+        except PromptTooLong as error:
+            if not offered:
+                raise
+            log.warning("turn %s: %s Offering no tools.", inbound.turn_id, error)
+            return await self._open_with(model, context, prepared, {}, plain=plain)
+
+    async def _open_with(
+        self, model: ChatModel, context: int | None, prepared: Prepared, offered: Tools, *, plain: bool
+    ) -> tuple[Window, ModelRequest]:
+        inbound, settings = self._ongoing.inbound, self._settings
+        sampling = settings.sampling
+        if prepared.passages and sampling.temperature is None:
+            sampling = replace(sampling, temperature=DOCUMENT_TEMPERATURE)
+        request = ModelRequest(
+            messages=(),
+            session_id=inbound.session_id,
+            turn_id=inbound.turn_id,
+            tools=specs(offered),
+            sampling=sampling,
+            limits=settings.limits,
+            principal=inbound.principal,
+        )
+        memory = NO_MEMORY if plain else self._memory
+        window = Window(model, memory, request, budget=settings.prompt_tokens, context=context)
+        draft = prompt.Draft(
+            question=prepared.question if plain else inbound.text,
+            passages=prepared.passages,
+            instructions="" if plain else settings.instructions,
+            tools=bool(offered),
+            cites=not plain and isinstance(model, Citer) and model.cites,
+        )
+        return window, await window.open(draft)
+
+    # --- a round of calls ---
+
+    async def _called(self, called: Sequence[ToolCallPart], prepared: Prepared) -> Round:
+        """The round as the state has it from now on."""
+        ongoing, state = self._ongoing, self._ongoing.journal.state
+        turn = ongoing.news.turn
+        if not state.rounds and prepared.question:
+            ongoing.journal.keep(
+                DocumentsRetrieved(**turn, question=prepared.question, passages=ongoing.sources.passages)
+            )
+        calls = tuple(CalledTool(call_id=call.call_id, tool=call.tool, arguments=call.arguments) for call in called)
+        await ongoing.journal.tell(ToolsCalled(**turn, said=ongoing.telling.raw, calls=calls))
+        return ongoing.journal.state.rounds[-1]
+
+    async def _follow(self, window: Window, each: Round, prepared: Prepared, citing: Citing | None) -> ModelRequest:
+        """The next request: with what came of the calls of this round."""
+        ongoing, limits = self._ongoing, self._settings.tools
+        calls = [ToolCallPart(call_id=c.call_id, tool=c.tool, arguments=c.arguments) for c in each.calls]
+        spoken: tuple[Part, ...] = (TextPart(text=each.said),) if each.said.strip() else ()
+        results = await self.execution.run(calls)
+        self._check_understood()
+        request = await window.extend(Message(role="assistant", parts=(*spoken, *calls)), results)
+        self._withdraw_unseen(request, prepared)
+        if citing is not None and ongoing.telling.marks:
+            await citing.arrange()
+        ongoing.telling.next_round()
+        if (rounds := len(ongoing.journal.state.rounds)) >= limits.rounds:
+            log.warning("turn %s called tools %d times; now it must answer", request.turn_id, rounds)
+            request = replace(request, tools=())
+        return request
+
+    def _check_offered(self, model: ChatModel, request: ModelRequest, called: Sequence[ToolCallPart]) -> None:
+        """A call of a tool that was not offered is not an answer."""
+        offered = {tool.name for tool in request.tools}
+        if not foreign(called, offered):
+            return
+        if isinstance(model, Writer) and model.writes:
+            raise NoAnswer("call")
+        if not offered:
+            raise ModelError(f"{model.name} called a tool where there was none to call; ask again in other words.")
+
+    def _check_understood(self) -> None:
+        """A model may call wrongly once: it reads what was wrong. A person is told if it does so again at once."""
+        *_, before, last = (None, None, *self._ongoing.journal.state.rounds)
+        if before and last and before.misunderstood and (wrong := last.misunderstood):
+            reason = plain(f"{wrong.tool}: {(wrong.result or '').removeprefix(FAILED)}")
+            raise ModelError(f"The model called a tool wrongly, was told so, and did it again. {reason}")
+
+    def _withdraw_unseen(self, request: ModelRequest, prepared: Prepared) -> None:
+        """A passage whose result was cut before it cannot be cited."""
+        shown = "".join(
+            part.text for message in request.messages for part in message.parts if isinstance(part, ToolResultPart)
+        )
+        sources = self._ongoing.sources
+        found = {passage.n for passage in sources.passages} - {passage.n for passage in prepared.passages}
+        sources.withdraw(n for n in found if f"[{n}] " not in shown)
+
+    # --- a stream ---
+
+    async def _ask(
+        self, model: ChatModel, window: Window, request: ModelRequest, calls: CallAssembler
+    ) -> tuple[Finish, ModelRequest]:
+        """How the stream ended, and the request, which is made shorter if the model finds it too long."""
+        try:
+            return await self._stream(model, request, calls), request
+        except PromptTooLong as error:
+            log.warning("turn %s: %s Making the prompt shorter.", request.turn_id, error)
+            request = replace(await window.narrow(error), tools=request.tools, priority=request.priority)
+            self._ongoing.sources.withdraw(window.left_out)
+            return await self._stream(model, request, calls), request
+
+    async def _stream(self, model: ChatModel, request: ModelRequest, calls: CallAssembler) -> Finish:
+        telling, news = self._ongoing.telling, self._ongoing.news
+        async with aclosing(model.stream(request)) as deltas:
+            async for delta in deltas:
+                match delta:
+                    case TextDelta():
+                        if not await telling.say(delta.text):
+                            return Finish(reason="length" if telling.too_long else "stop")
+                    case ReasoningDelta():
+                        await telling.reason(delta.text)
+                    case ToolCallDelta():
+                        calls.add(delta)
+                    case Reading():
+                        await news.reading(delta)
+                    case Restarted():
+                        calls.clear()
+                        await self._ongoing.start_again(delta.reason, everything=False)
+                    case HandedOver():
+                        await news.handed_over(delta)
+                    case Renumbered():
+                        await self._renumber(delta)
+                    case Usage():
+                        news.account.add(delta)
+                    case Finish():
+                        return delta
+        raise ModelError(f"{model.name} stopped in the middle of its answer; ask again.")
+
+    async def _renumber(self, delta: Renumbered) -> None:
+        """The model marks its sources itself."""
+        news = self._ongoing.news
+        self._ongoing.telling.unmark()
+        cited = self._ongoing.sources.renumber(delta.passages)
+        await news.publish(DocumentsRetrieved(**news.turn, passages=cited))

@@ -1,0 +1,65 @@
+"""Turns that were left because they wait for a decision: who waits for what, and who may go on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agentd.events import ToolCallApproved, ToolCallDenied, TurnWaiting
+
+Decision = ToolCallApproved | ToolCallDenied
+
+
+class LeftTurns:
+    """At most one turn of a session. A decision counts once: the first one for the call that the turn waits for.
+
+    A turn that was decided on is still left until it is taken.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, TurnWaiting] = {}
+        self._decided: dict[str, str] = {}
+        """Session -> the turn that may go on."""
+        self._early: dict[tuple[str, str], Decision] = {}
+        """Decisions on calls of turns that are about to be left."""
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._waiting or session_id in self._decided
+
+    def leave(self, waiting: TurnWaiting) -> Decision | None:
+        """The turn is left; the decision if it came sooner."""
+        self._waiting[waiting.session_id] = waiting
+        return self._early.pop((waiting.turn_id, waiting.call_id), None)
+
+    def keep(self, decision: Decision) -> None:
+        """The turn that it is for still runs."""
+        self._early.setdefault((decision.turn_id, decision.call_id), decision)
+
+    def forget(self, turn_id: str) -> None:
+        """The turn has ended: nobody needs the decisions that came for it."""
+        self._early = {key: decision for key, decision in self._early.items() if key[0] != turn_id}
+
+    def decide(self, decision: Decision) -> bool:
+        """Whether this is the decision that a turn waits for; it does not wait for another one then."""
+        waiting = self._waiting.get(decision.session_id)
+        if waiting is None or (waiting.turn_id, waiting.call_id) != (decision.turn_id, decision.call_id):
+            return False
+        del self._waiting[decision.session_id]
+        self._decided[decision.session_id] = decision.turn_id
+        return True
+
+    def take(self, session_id: str) -> str | None:
+        """The session's turn that may go on, which is no longer left."""
+        return self._decided.pop(session_id, None)
+
+    def stop(self, session_id: str) -> str | None:
+        """The session's turn, whether it waits or may go on; it is no longer left."""
+        waiting = self._waiting.pop(session_id, None)
+        return waiting.turn_id if waiting else self.take(session_id)
+
+    def until(self) -> datetime | None:
+        """When the first wait is over."""
+        return min((waiting.until for waiting in self._waiting.values()), default=None)
+
+    def over(self, now: datetime) -> list[TurnWaiting]:
+        """Those whose time is over."""
+        return [waiting for waiting in self._waiting.values() if waiting.until <= now]
