@@ -12,9 +12,9 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 
-import agentd.daemon
 from agentd.bus.bus import EventBus
 from agentd.cli import main
+from agentd.daemon import floors
 from agentd.events import Event, OutboundEvent
 from agentd.ports.generation import Delta, Finish, ModelRequest, TextDelta
 from agentd.testing.model import question_of
@@ -55,5 +55,5 @@ class DyingBus(EventBus):
 
 
 if __name__ == "__main__":
-    vars(agentd.daemon).update(ExtractiveModel=CountingModel, EventBus=DyingBus)
+    vars(floors).update(ExtractiveModel=CountingModel, EventBus=DyingBus)
     sys.exit(main(sys.argv[1:]))

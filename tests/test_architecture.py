@@ -69,7 +69,7 @@ TESTING = "agentd.testing"
 """The fakes: they may import everything below the daemon, and no product code imports them."""
 BELOW_DAEMON = LAYERS[LAYERS.index(frozenset({"agentd.daemon"})) + 1 :]
 COMPOSITION_ROOT = "agentd.daemon"
-"""The one module that names channels and workers, and it does so by import strings."""
+"""The one room that names channels and workers, and it does so by import strings."""
 IMPORT_STRING = re.compile(r"(channels|workers)(\.\w+)+(:\w+)?")
 
 
@@ -171,7 +171,7 @@ def stray_import_strings(root: Path) -> list[str]:
     return [
         f"{source.path}:{node.lineno}: names {node.value}; only {COMPOSITION_ROOT} names channels and workers"
         for source in sources(root)
-        if source.module.startswith("agentd") and source.module != COMPOSITION_ROOT
+        if source.module.startswith("agentd") and room(source.module) != COMPOSITION_ROOT
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and IMPORT_STRING.fullmatch(node.value)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentd.events import InboundEvent
@@ -29,14 +28,14 @@ from agentd.turns.window import Memory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnRunner:
-    """`model` gives the model that is chosen at the moment; `progress` keeps what turns have done.
+    """`model` may give its place to another one at any moment; `progress` keeps what turns have done.
 
     `tools` are offered to models that can call them. `fallback` answers if a language model gives what is not an
     answer, twice.
     """
 
     preparation: Preparation
-    model: Callable[[], ChatModel]
+    model: ChatModel
     memory: Memory
     progress: Progress
     bus: Bus
@@ -46,7 +45,7 @@ class TurnRunner:
     tools: Tools = field(default_factory=dict)
     fallback: ChatModel | None = None
 
-    def constant(self, *, tools: bool) -> ModelRequest:
+    def constant(self, tools: bool) -> ModelRequest:
         """What every prompt begins with, so that a model can read it before anybody asks."""
         system = prompt.system_message(instructions=self.settings.instructions, tools=tools)
         offered = specs(self.tools) if tools else ()
@@ -63,4 +62,4 @@ class TurnRunner:
             journal=Journal(self.progress, self.bus, state),
         )
         exchange = Exchange(ongoing, memory=self.memory, settings=self.settings, tools=self.tools)
-        return Turn(ongoing, exchange, self.preparation, self.model(), self.fallback, self.settings)
+        return Turn(ongoing, exchange, self.preparation, self.model, self.fallback, self.settings)

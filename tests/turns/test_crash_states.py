@@ -86,7 +86,7 @@ class House:
         sessions, model = Sessions(store, ids, clock), ScriptedModel()
         turns = TurnRunner(
             preparation=prepared_from(ListedDocuments(), sessions),
-            model=lambda: model,
+            model=model,
             memory=Memory(history=sessions),
             progress=pending,
             bus=self.bus,

@@ -78,7 +78,7 @@ class House:
         documents = documents or ListedDocuments()
         self.runner = TurnRunner(
             preparation=prepared_from(documents, self.turns),
-            model=lambda: model,
+            model=model,
             memory=Memory(history=self.turns),
             progress=self.pending,
             bus=EventBus(self.pending, [self._saw]),

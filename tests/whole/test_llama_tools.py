@@ -91,7 +91,7 @@ class House:
         self.pending = MemoryPending()
         self.turns = TurnRunner(
             preparation=prepared_from(documents, MemoryTurns()),
-            model=lambda: model,
+            model=model,
             memory=Memory(history=MemoryTurns()),
             progress=self.pending,
             bus=EventBus(self.pending, [self.events.append]),

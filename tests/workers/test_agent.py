@@ -53,7 +53,7 @@ class House:
         ids, clock = IdSource(), SystemClock()
         runner = TurnRunner(
             preparation=prepared_from(ListedDocuments(), self.turns),
-            model=lambda: self.model,
+            model=self.model,
             memory=Memory(history=self.turns),
             progress=self.pending,
             bus=self.bus,

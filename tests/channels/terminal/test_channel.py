@@ -162,7 +162,7 @@ async def test_a_second_request_to_stop_waits_for_nothing(tmp_path: Path) -> Non
 async def test_silent_connections_give_way_to_who_comes_and_are_told_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentd.daemon.Budgets", lambda: Budgets(replace(OWNER, connections=2)))
+    monkeypatch.setattr("agentd.daemon.floors.Budgets", lambda: Budgets(replace(OWNER, connections=2)))
     async with running(tmp_path / "s") as house, house.raw() as (reader, _), house.client() as one:
         await one.open()
         async with house.client() as two:

@@ -9,13 +9,8 @@ from typing import Any
 import pytest
 
 from agentd.config import Settings
-from agentd.daemon import (
-    Daemon,
-    delivery_policy,
-    end,
-    turn_settings,
-    until_stopped,
-)
+from agentd.daemon import Daemon
+from agentd.daemon.floors import delivery_policy, turn_settings
 from agentd.delivery import Policy
 from agentd.errors import ConfigError, StateInUse
 from agentd.events import Address
@@ -37,38 +32,6 @@ async def test_a_state_directory_in_use_is_refused(tmp_path: Path) -> None:
     with StateLock(tmp_path / "s"), pytest.raises(StateInUse):
         async with running(tmp_path / "s"):
             pass
-
-
-async def test_a_core_worker_that_crashes_ends_the_daemon_loudly() -> None:
-    async def crash() -> None:
-        raise OSError("the disk is gone")
-
-    async def steady() -> None:
-        await asyncio.get_running_loop().create_future()
-
-    tasks = [asyncio.create_task(crash(), name="crash"), asyncio.create_task(steady(), name="steady")]
-    with pytest.raises(OSError, match="the disk is gone"):
-        await until_stopped(asyncio.Event(), tasks)
-    await end(tasks, 1)
-    assert all(task.done() for task in tasks)
-
-
-async def test_what_does_not_end_in_time_is_named_and_left(caplog: pytest.LogCaptureFixture) -> None:
-    release = asyncio.Event()
-
-    async def stubborn() -> None:
-        while not release.is_set():
-            try:
-                await release.wait()
-            except asyncio.CancelledError:
-                continue
-
-    task = asyncio.create_task(stubborn(), name="stubborn worker")
-    await asyncio.sleep(0)
-    await end([task], 0.05)
-    assert "stubborn worker did not end within 0.05 s" in caplog.text
-    release.set()
-    await task
 
 
 async def test_a_daemon_that_runs_is_well(tmp_path: Path) -> None:

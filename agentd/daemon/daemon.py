@@ -1,0 +1,216 @@
+"""One daemon: has the house built, starts it, and stops it within two deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pwd
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentd import __version__
+from agentd.bus.bus import EventBus
+from agentd.config import Settings, with_secrets
+from agentd.config.channels import channel_builders, check_channels
+from agentd.daemon.floors import (
+    CHANNEL_SUPERVISOR,
+    CHANNELS,
+    CLOCK,
+    Desk,
+    Hub,
+    Library,
+    Plan,
+    Workers,
+    build_channels,
+    connect,
+    employ,
+    furnish,
+    open_disk,
+    open_library,
+)
+from agentd.errors import AgentdError
+from agentd.host.imports import named
+from agentd.host.lock import StateLock
+from agentd.host.peers import Peer, peer
+from agentd.host.tasks import end, until_stopped
+from agentd.host.threads import share
+from agentd.pending import PendingDirectory
+from agentd.ports.channels import Channel, Draining, Listening
+from agentd.ports.models import ChatModel
+from agentd.serving.door import Door, Inside
+from agentd.status.running import DaemonStatus
+from agentd.storage.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+HEALTH_SECONDS = 10.0
+CLOSING_SHARE = 0.2
+"""Of the hard limit: kept for closing the files when everything else has ended, or was left behind."""
+
+
+class Daemon:
+    """One daemon on one state directory. `channels` None runs all that the settings name, else only these.
+
+    With `channels` given, what other channels have pending is left to a daemon that runs them. `model` answers
+    instead of the one that the settings name, and `peer` tells who connects instead of the kernel.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        state_dir: Path,
+        *,
+        sockets: Sequence[tuple[Path, int]],
+        channels: Sequence[str] | None = None,
+        model: ChatModel | None = None,
+        peer: Callable[[socket.socket], Peer] = peer,
+    ) -> None:
+        builders = channel_builders(settings, CHANNELS)
+        check_channels(settings, builders, channels)
+        self._plan = Plan(
+            settings=with_secrets(settings),
+            state_dir=state_dir,
+            builders={name: builders[name] for name in channels or builders},
+            in_process=channels is not None,
+            model=model,
+        )
+        self._peer = peer
+        self._sockets = sockets
+        self._health: Health | None = None
+
+    async def is_well(self) -> bool:
+        """The event loop runs, the database answers and the disk takes what must be durable."""
+        return self._health is None or await self._health.is_well()
+
+    async def refusals(self) -> list[str]:
+        """Why no message is taken, or none can be answered; empty if all is well, or before it runs."""
+        return [] if self._health is None else await self._health.status.refusals()
+
+    async def run(self, *, stop: asyncio.Event, ready: Callable[[], None], fast: asyncio.Event | None = None) -> None:
+        """Returns after `stop` was set and everything ended: running turns and deliveries first, for the grace period
+        (or until `fast` is set), then by cancellation.
+
+        Raises what keeps it from starting (`StateInUse`, `StateError`, `NewerVersion`, `ConfigError`), and whatever a
+        core worker crashed with.
+        """
+        share()
+        plan, limits = self._plan, self._plan.settings.daemon
+        async with AsyncExitStack() as stack:
+            stack.enter_context(StateLock(plan.state_dir))
+            disk = await open_disk(stack, plan)
+            hub = connect(disk)
+            library = open_library(stack, plan, disk, hub)
+            channels: dict[str, Channel] = {}
+            workers = employ(plan, disk, hub, library, channels)
+            desk = furnish(plan, disk, hub, library, workers)
+            self._health = Health(disk.pending, library.sessions, desk.status)
+            doors = self._open_doors(hub, library, workers, desk, self._hand_over(stop))
+            channels |= build_channels(plan.settings, plan.builders, doors, hub.budgets, self._sockets)
+            listen(stack, channels)
+            tasks = start(workers, hub.bus, channels, doors)
+            log.info("agentd %s runs on %s", __version__, plan.state_dir)
+            ready()
+            try:
+                await until_stopped(stop, tasks)
+                log.info("stopping: %d sessions are busy", len(hub.conversations.busy()))
+                desk.inbox.close("it was asked to stop")
+                await drain(workers, channels, limits.grace, fast or asyncio.Event())
+            finally:
+                await end(tasks, (1 - CLOSING_SHARE) * limits.hard_limit)
+        log.info("stopped")
+
+    def _open_doors(
+        self, hub: Hub, library: Library, workers: Workers, desk: Desk, hand_over: Callable[[], float] | None
+    ) -> dict[str, Door]:
+        """One for each channel; what is behind them is the same."""
+        inside = Inside(
+            owners=[pwd.getpwnam(name).pw_uid for name in self._plan.settings.daemon.owners],
+            peer=self._peer,
+            inbox=desk.inbox,
+            sessions=library.sessions,
+            documents=library.documents,
+            feed=hub.feed,
+            conversations=hub.conversations,
+            deliveries=workers.delivery,
+            status=desk.status,
+            control=desk.control,
+            letters=desk.letters,
+            hand_over=hand_over,
+        )
+        return {name: Door(name, inside) for name in self._plan.builders}
+
+    def _hand_over(self, stop: asyncio.Event) -> Callable[[], float] | None:
+        """What ends a daemon inside a command for one of its own; None for that one."""
+        if not self._plan.in_process:
+            return None
+        limits = self._plan.settings.daemon
+
+        def hand_over() -> float:
+            stop.set()
+            return limits.grace + limits.hard_limit
+
+        return hand_over
+
+
+def listen(stack: AsyncExitStack, channels: Mapping[str, Channel]) -> None:
+    """What channels bind, they bind before anybody is told that the daemon runs."""
+    for channel in channels.values():
+        if isinstance(channel, Listening):
+            stack.callback(channel.close)
+            channel.listen()
+
+
+def start(
+    workers: Workers, bus: EventBus, channels: Mapping[str, Channel], doors: Mapping[str, Door]
+) -> list[asyncio.Task[None]]:
+    """Workers first, then channels, so that nobody takes in what nobody answers."""
+    supervisor = named(CHANNEL_SUPERVISOR)(bus, CLOCK)
+    running = {
+        "delivery worker": workers.delivery.run(),
+        "agent worker": workers.agent.run(),
+        **{name: worker.run() for name, worker in workers.background.items()},
+        **{f"channel {name}": supervisor.run(channel, doors[name]) for name, channel in channels.items()},
+    }
+    return [asyncio.create_task(run, name=name) for name, run in running.items()]
+
+
+async def drain(workers: Workers, channels: Mapping[str, Channel], grace: float, fast: asyncio.Event) -> None:
+    """Let what runs end, for `grace` seconds or until `fast`."""
+    work = asyncio.create_task(_finish(workers, channels, grace), name="drain")
+    hurry = asyncio.create_task(fast.wait(), name="fast stop")
+    try:
+        await asyncio.wait([work, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (work, hurry):
+            task.cancel()
+        await asyncio.wait([work, hurry])
+
+
+async def _finish(workers: Workers, channels: Mapping[str, Channel], grace: float) -> None:
+    for channel in channels.values():
+        if isinstance(channel, Draining):
+            await channel.stop_receiving()
+    await workers.agent.drain()
+    await workers.delivery.drain(grace)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What says whether the daemon is well."""
+
+    pending: PendingDirectory
+    sessions: Sessions
+    status: DaemonStatus
+
+    async def is_well(self) -> bool:
+        """See `Daemon.is_well`."""
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self.sessions.last_id()
+        except (TimeoutError, AgentdError):
+            return False
+        # Nothing that runs gets better by a restart when the disk is only full.
+        return self.pending.healthy or self.pending.lacks_room

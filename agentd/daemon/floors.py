@@ -1,0 +1,342 @@
+"""The floors of the house, from the ground up: each is built on the ones below it.
+
+disk      the pending directory and the databases, with the ids that go on after theirs
+hub       the bus, and what is told of every event before anybody else
+library   what there is to answer from, and what answers
+workers   who answers, delivers, and works in the background
+desk      what clients ask for
+channels  each with what its door lets through
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentd import __version__
+from agentd.bus.bus import EventBus
+from agentd.bus.feed import LiveFeed
+from agentd.clock import SystemClock
+from agentd.config import Settings, channel_table
+from agentd.config.channels import channel_builder, channel_model
+from agentd.delivery import Policy
+from agentd.events import ModelStateChanged
+from agentd.host.imports import named
+from agentd.ids import IdSource
+from agentd.models.assembly import assemble, only
+from agentd.models.choice import State as ModelState
+from agentd.models.extractive import ExtractiveModel
+from agentd.models.failover import FailoverModel
+from agentd.models.library.shelf import Shelf
+from agentd.pending import PendingDirectory
+from agentd.ports import sessions as ports
+from agentd.ports.channels import Channel
+from agentd.ports.generation import Limits, Sampling
+from agentd.ports.models import ChatModel
+from agentd.retrieval.ingest import DocumentIngest
+from agentd.retrieval.search import KeywordSearch
+from agentd.serving.budget import Budgets
+from agentd.serving.control import DaemonControl
+from agentd.serving.door import LOCAL, Door
+from agentd.serving.inbox import DurableInbox
+from agentd.serving.letters import Letters
+from agentd.serving.offers import Offers
+from agentd.status.channels import ChannelStates
+from agentd.status.running import DaemonStatus
+from agentd.status.usage import UsageTotals
+from agentd.storage.marks import Marks
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
+from agentd.storage.summaries import Summaries
+from agentd.storage.turns import Turns
+from agentd.tools.registry import built_in
+from agentd.turns.conversation import Conversations
+from agentd.turns.preparation import Preparation
+from agentd.turns.runner import TurnRunner
+from agentd.turns.settings import TurnSettings
+from agentd.turns.window import Memory
+
+CHANNELS = {"terminal": "channels.terminal.channel:build"}
+"""Channel name -> what builds it. A third party's channel names its own as `build` under `[channels.NAME]`."""
+AGENT_WORKER = "workers.agent:AgentWorker"
+DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
+WARMER = "workers.warm:Warmer"
+CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
+HOUSEKEEPING = "workers.housekeeping:Housekeeping"
+SUMMARIES = "workers.summaries:BackgroundSummaries"
+UNREAD = "workers.unread:UnreadMarks"
+
+CLOCK = SystemClock()
+PROMPT_RESERVE = 64
+"""Tokens of the context that neither the prompt nor the answer may take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What is to be built: `builders` by the channel's name, and `model`, if any, answers instead of the settings'."""
+
+    settings: Settings
+    state_dir: Path
+    builders: Mapping[str, str]
+    in_process: bool
+    model: ChatModel | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    pending: PendingDirectory
+    agentd: Store
+    documents: Store
+    ids: IdSource
+
+
+async def open_disk(stack: AsyncExitStack, plan: Plan) -> Disk:
+    """Open what is stored and recover what an earlier process left; `stack` closes it."""
+    options = plan.settings.pending
+    pending = await stack.enter_async_context(
+        PendingDirectory(
+            plan.state_dir,
+            clock=CLOCK,
+            threads=options.threads,
+            min_free_bytes=options.min_free_bytes,
+            allow_network_fs=options.allow_network_fs,
+        )
+    )
+    await pending.tell_lost()
+    agentd = await stack.enter_async_context(Store(plan.state_dir / "agentd.db", load_migrations("agentd.storage")))
+    documents = await stack.enter_async_context(
+        Store(plan.state_dir / "documents.db", load_migrations("agentd.retrieval"))
+    )
+    ids = IdSource()
+    ids.seen(pending.last_id)
+    ids.seen(await Sessions(agentd, ids, CLOCK).last_id())
+    return Disk(pending=pending, agentd=agentd, documents=documents, ids=ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hub:
+    bus: EventBus
+    conversations: Conversations
+    feed: LiveFeed
+    usage: UsageTotals
+    budgets: Budgets
+    channels: ChannelStates
+
+
+def connect(disk: Disk) -> Hub:
+    """The bus, and what is told first."""
+    first = Conversations(), LiveFeed(), UsageTotals(), Budgets(), ChannelStates()
+    bus = EventBus(disk.pending, [part.apply for part in first], ids=disk.ids, clock=CLOCK)
+    conversations, feed, usage, budgets, channels = first
+    return Hub(bus=bus, conversations=conversations, feed=feed, usage=usage, budgets=budgets, channels=channels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Library:
+    sessions: Sessions
+    ended: Turns
+    search: KeywordSearch
+    documents: DocumentIngest
+    model: FailoverModel
+    extractive: ExtractiveModel
+
+
+def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Library:
+    """Conversations and documents, and the models, of which the preferred one begins to load; `stack` closes them."""
+    settings, shelf = plan.settings, Shelf(plan.state_dir)
+    documents = DocumentIngest(disk.documents, CLOCK, max_bytes=settings.retrieval.max_file_bytes)
+
+    def tell(name: str, state: ModelState, reason: str) -> None:
+        hub.bus.announce(ModelStateChanged(model=name, state=state, reason=reason))
+
+    def alone() -> bool:
+        return model.name == ExtractiveModel.name
+
+    extractive = ExtractiveModel(documents, alone=alone)
+    if plan.model is not None:
+        model = only(plan.model, settings.model, shelf, tell)
+    else:
+        model = assemble(settings.model, shelf, extractive, tell)
+    stack.push_async_callback(model.close)
+    return Library(
+        sessions=Sessions(
+            disk.agentd, disk.ids, CLOCK, unanswered=hub.conversations.newest, followed=hub.budgets.followed
+        ),
+        ended=Turns(disk.agentd, CLOCK),
+        search=KeywordSearch(disk.documents),
+        documents=documents,
+        model=model,
+        extractive=extractive,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workers:
+    """`background` by what each is called."""
+
+    agent: Any
+    delivery: Any
+    background: Mapping[str, Any]
+
+
+def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, channels: Mapping[str, Channel]) -> Workers:
+    """Who works as long as the daemon runs. `channels` is filled before they start."""
+    settings, bus, turn = plan.settings, hub.bus, turn_settings(plan.settings)
+    summaries = named(SUMMARIES)(
+        Summaries(disk.agentd, CLOCK), library.sessions, library.model, budget=turn.prompt_tokens, limits=turn.limits
+    )
+    turns = run_turns(plan, disk, hub, library, summaries)
+    agent = named(AGENT_WORKER)(
+        bus=bus,
+        pending=disk.pending,
+        conversations=hub.conversations,
+        ended=library.ended,
+        turns=turns,
+        clock=CLOCK,
+        concurrency=settings.agent.concurrency,
+        channels=frozenset(plan.builders),
+    )
+    delivery = named(DELIVERY_WORKER)(
+        disk.pending,
+        bus,
+        channels,
+        clock=CLOCK,
+        policy=delivery_policy(settings),
+        leave_others=plan.in_process,
+    )
+    days = settings.delivery.dead_retention_days
+    background = {
+        "marker of unread answers": named(UNREAD)(bus, library.sessions),
+        "housekeeping": named(HOUSEKEEPING)(library.ended, disk.pending, dead_retention_days=days),
+        "summaries": summaries,
+        "warm beginnings": named(WARMER)(bus, library.model, turns.constant),
+    }
+    return Workers(agent=agent, delivery=delivery, background=background)
+
+
+def run_turns(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: ports.Summaries) -> TurnRunner:
+    """What every turn uses."""
+    settings = plan.settings
+    return TurnRunner(
+        preparation=Preparation(
+            library.search,
+            library.documents,
+            library.sessions,
+            limit=settings.retrieval.limit,
+            first_text=settings.model.first_text,
+        ),
+        model=library.model,
+        memory=Memory(history=library.sessions, summaries=summaries),
+        progress=disk.pending,
+        bus=hub.bus,
+        ids=disk.ids,
+        clock=CLOCK,
+        settings=turn_settings(settings),
+        tools=built_in(documents=library.search, clock=CLOCK),
+        fallback=library.extractive if "extractive" in settings.model.order else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    inbox: DurableInbox
+    status: DaemonStatus
+    control: DaemonControl
+    letters: Letters
+
+
+def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers) -> Desk:
+    """What clients ask for."""
+    inbox = DurableInbox(
+        bus=hub.bus,
+        pending=disk.pending,
+        turns=library.ended,
+        sessions=library.sessions,
+        conversations=hub.conversations,
+        agent=workers.agent,
+        ids=disk.ids,
+        clock=CLOCK,
+        queue_limit=plan.settings.agent.queue_limit,
+        budgets=hub.budgets,
+    )
+    status = DaemonStatus(
+        state_dir=plan.state_dir,
+        in_process=plan.in_process,
+        pending=disk.pending,
+        conversations=hub.conversations,
+        documents=library.documents,
+        model=library.model,
+        channels=hub.channels,
+        delivery=workers.delivery,
+        usage=hub.usage,
+        stores=(disk.agentd, disk.documents),
+    )
+    control = DaemonControl(
+        sessions=library.sessions,
+        turns=library.ended,
+        marks=Marks(disk.agentd, CLOCK),
+        inbox=inbox,
+        documents=library.documents,
+        status=status,
+        clock=CLOCK,
+        models=library.model,
+    )
+    letters = Letters(
+        disk.pending,
+        library.ended,
+        bus=hub.bus,
+        clock=CLOCK,
+        holding=inbox.holding,
+        channels=frozenset(plan.builders),
+    )
+    return Desk(inbox=inbox, status=status, control=control, letters=letters)
+
+
+def build_channels(
+    settings: Settings,
+    builders: Mapping[str, str],
+    doors: Mapping[str, Door],
+    budgets: Budgets,
+    sockets: Sequence[tuple[Path, int]],
+) -> dict[str, Channel]:
+    """Each with what its door offers; only the local one gets the sockets."""
+
+    def offers(name: str, builder: str, door: Door) -> Offers:
+        return Offers(
+            version=__version__,
+            settings=channel_table(settings, name, channel_model(name, builder)),
+            sockets=sockets if name == LOCAL else (),
+            principals=door,
+            sessions=door,
+            documents=door,
+            feed=door,
+            deliveries=door,
+            status=door,
+            control=door,
+            letters=door,
+            budgets=budgets,
+            hand_over=door.hand_over,
+        )
+
+    return {
+        name: channel_builder(name, builder)(offers(name, builder, doors[name])) for name, builder in builders.items()
+    }
+
+
+def turn_settings(settings: Settings) -> TurnSettings:
+    """How turns are run, as the settings say it."""
+    sampling = Sampling(**settings.model.sampling.model_dump())
+    return TurnSettings(
+        prompt_tokens=max(0, settings.model.context - sampling.max_tokens - PROMPT_RESERVE),
+        sampling=sampling,
+        limits=Limits(**settings.model.limits.model_dump()),
+        instructions=settings.model.instructions.strip(),
+    )
+
+
+def delivery_policy(settings: Settings) -> Policy:
+    """How hard to try, as the settings say it."""
+    return Policy(**settings.delivery.model_dump(exclude={"dead_retention_days"}))
