@@ -338,6 +338,13 @@ class Reopened(_OfTurn):
     outbound_id: str
 
 
+class SessionDeleted(Happened):
+    """A conversation is gone, with everything that was said in it."""
+
+    type: Literal["session_deleted"] = "session_deleted"
+    session_id: str
+
+
 class ChannelStateChanged(Happened):
     type: Literal["channel_state_changed"] = "channel_state_changed"
     channel: str
@@ -404,7 +411,7 @@ StepEvent = (
 )
 """What the log of a turn keeps, so that a restart can go on with it."""
 
-Event = TurnEvent | ChannelStateChanged | ModelStateChanged | ReindexRequested | IndexSwapped
+Event = TurnEvent | SessionDeleted | ChannelStateChanged | ModelStateChanged | ReindexRequested | IndexSwapped
 
 _codec: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

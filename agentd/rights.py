@@ -13,16 +13,15 @@ from typing import Literal
 from agentd.errors import UsageError
 from agentd.events import OWNER, Principal
 
-Action = Literal["see", "accept", "ingest", "administer", "letters", "hand_over"]
-"""see: open, read, list, follow, stop, recall or search what is there. accept: ask a session something. ingest: read
-documents from paths. administer: choose the model, see how the whole house is. letters: decide about deliveries.
-hand_over: end a daemon for another one.
+Action = Literal["see", "accept", "upload", "ingest", "administer", "letters", "hand_over"]
+"""see: open, read, list, follow, stop, recall, search, export, rename or delete what is there. accept: ask a session
+something. upload: read documents of one's own from their bytes. ingest: read documents from paths. administer: choose
+the model, see how the whole house is. letters: decide about deliveries. hand_over: end a daemon for another one.
 """
 
 FOR_THE_OWNER: Mapping[Action, str] = {
     "ingest": (
-        "only the owner of this agentd may read documents from paths; uploading documents of your own comes with a "
-        "later version."
+        "only the owner of this agentd may have files read by their paths; `agentd ingest --upload FILE` sends yours."
     ),
     "administer": "that is for the owner of this agentd alone.",
     "letters": "the deliveries are the business of the owner of this agentd alone.",

@@ -63,7 +63,7 @@ async def start(state: Path) -> Start:
         if b"ready" not in line:
             raise RuntimeError(f"the daemon on {state} did not start; `agentd run --state-dir {state}` says why")
         async with await Client.connect(state / "agentd.sock", name="bench") as client:
-            await client.get("status")
+            await client.status()
         return Start(seconds=seconds, memory=_memory(daemon.pid))
     finally:
         daemon.send_signal(signal.SIGKILL)

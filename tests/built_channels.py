@@ -9,6 +9,7 @@ from agentd.events import Address
 from agentd.ports.channels import Receipt
 from agentd.serving.offers import Offers
 from agentd.testing.channel import FakeChannel
+from agentd.testing.clients import MemoryChannel
 from tests.builders import offer
 
 HELD: dict[str, FakeChannel] = {}
@@ -36,4 +37,20 @@ def configured(*channels: FakeChannel) -> Settings:
     """Settings of a daemon that runs these channels besides its own."""
     HELD.update({channel.name: channel for channel in channels})
     tables = {channel.name: {"build": "tests.built_channels:build", "name": channel.name} for channel in channels}
+    return Settings(channels=tables)
+
+
+MEMORY: dict[str, MemoryChannel] = {}
+
+
+def build_memory(offers: Offers) -> MemoryChannel:
+    return MEMORY[str(offers.settings["name"])].build(offers)
+
+
+def in_memory(*channels: MemoryChannel) -> Settings:
+    """Settings of a daemon with these channels; one that is called `terminal` takes the place of the sockets."""
+    MEMORY.update({channel.name: channel for channel in channels})
+    tables = {
+        channel.name: {"build": "tests.built_channels:build_memory", "name": channel.name} for channel in channels
+    }
     return Settings(channels=tables)

@@ -130,4 +130,4 @@ async def status_until(client: Client, group: str, **figures: int) -> None:
     async with asyncio.timeout(DEADLINE):
         shown: dict[str, int] = {}
         while any(shown.get(name) != value for name, value in figures.items()):
-            shown = (await client.get("status"))[group]
+            shown = (await client.status()).as_json()[group]

@@ -31,14 +31,14 @@ async def asks(path: Path, note: Path) -> dict[str, Any]:
     """What the daemon lets this user see and do."""
     told: dict[str, Any] = {}
     async with await Client.connect(path, name="another user") as client:
-        told["sessions"] = (await client.get("sessions"))["sessions"]
+        told["sessions"] = (await client.sessions()).as_json()["sessions"]
         opened = await client.open("diary", history=10)
         told["history"] = [line.text for line in opened.history]
-        told["status"] = sorted(await client.get("status"))
+        told["status"] = sorted((await client.status()).as_json())
         told["ingest"] = await refusal(client, note)
         for name, attempt in (
             ("model", client.command("/model none")),
-            ("letters", client.delivery("list")),
+            ("letters", client.letters()),
             ("hand_over", client.hand_over()),
         ):
             try:

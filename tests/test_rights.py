@@ -32,7 +32,7 @@ def test_whoever_is_refused_is_told_why_and_what_to_do_instead() -> None:
         require(OWNER, action)
         with pytest.raises(UsageError, match="owner"):
             require(ANN, action)
-    with pytest.raises(UsageError, match="uploading documents of your own comes with a later version"):
+    with pytest.raises(UsageError, match="--upload"):
         require(ANN, "ingest")
 
 

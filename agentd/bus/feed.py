@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict, deque
 
 from agentd.bus.bus import Reader, merge_chunks
-from agentd.events import Buried, Event, GenerationChunk, InboundEvent, OutboundEvent
+from agentd.events import Buried, Event, GenerationChunk, InboundEvent, OutboundEvent, SessionDeleted
 from agentd.ports.feed import Numbered
 
 REPLAY_EVENTS = 512
@@ -85,6 +85,8 @@ class LiveFeed:
             session.ask(Numbered(n=self._n, event=question), question)
         else:
             session.add(Numbered(n=self._n, event=event))
+        if isinstance(event, SessionDeleted):
+            self._forget(session_id, session)
 
     def questions(self, session_id: str) -> tuple[InboundEvent, ...]:
         """The questions of a session that are not answered yet, oldest first: those that came or began in this life."""
@@ -104,10 +106,13 @@ class LiveFeed:
     def _forget_one(self) -> None:
         for session_id, session in self._sessions.items():
             if not session.readers:
-                last = session.replay[-1].n if session.replay else session.forgotten
-                self._forgotten = max(self._forgotten, last)
-                del self._sessions[session_id]
+                self._forget(session_id, session)
                 return
+
+    def _forget(self, session_id: str, session: _Session) -> None:
+        last = session.replay[-1].n if session.replay else session.forgotten
+        self._forgotten = max(self._forgotten, last)
+        del self._sessions[session_id]
 
     def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Reader[Numbered]:
         """Events of one session as they happen; first those after `(epoch, n)`, or a `Gap` where some are gone."""

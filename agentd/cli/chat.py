@@ -94,8 +94,8 @@ async def offer_documents(client: Client, declined: Path) -> None:
     pages = own_documents()
     if not pages or not may_offer(declined):
         return
-    documents = (await client.get("status")).get("documents")
-    if documents is None or documents["documents"]:  # None is for others than the owner, who may add none
+    documents = (await client.status()).documents
+    if documents is None or documents.documents:  # None is for others than the owner, who may add none
         return
     say("There are no documents yet. No language model is needed to try agentd on some.")
     say(f"Its own documentation lies in {pages[0].parent}")

@@ -66,7 +66,7 @@ async def _who_answers(settings: Settings, state_dir: Path) -> str:
 
             return answers_line(await status_at_rest(settings, state_dir))
         async with client:
-            return answers_line(await client.get("status"))
+            return answers_line(await client.status())
     except AgentdError as error:
         return f"which model answers is not known: {' '.join(str(error).split())}"
 

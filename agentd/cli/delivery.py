@@ -6,8 +6,9 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,8 +18,8 @@ from agentd.cli.say import say, say_json
 from agentd.config import Settings
 from agentd.delivery.decisions import duration
 from agentd.errors import UsageError
-from agentd.events import OWNER
-from agentd.serving.client import Client
+from agentd.events import Address
+from agentd.serving.protocol import Decided, Letter, LetterList, LetterShown
 
 IDS_AT_ONCE = 500
 MOST_LISTED = 5000
@@ -26,10 +27,11 @@ _KINDS = {"inbound": "question", "outbound": "answer"}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
-class _Ask(Protocol):
-    async def __call__(
-        self, what: Any, ids: Sequence[str] = (), *, older_than: float | None = None, limit: int = 200
-    ) -> Mapping[str, Any]: ...
+class _Desk(Protocol):
+    async def letters(self, *, limit: int = 200) -> LetterList: ...
+    async def letter(self, wanted: str) -> LetterShown: ...
+    async def retry(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided: ...
+    async def drop(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided: ...
 
 
 def run(options: argparse.Namespace) -> int:
@@ -92,49 +94,55 @@ def _check(options: argparse.Namespace) -> None:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    async with _desk(options) as ask:
+    async with _desk(options) as desk:
         match options.action:
             case "list":
-                found = await ask("list", limit=options.limit)
-                _print(options, found, partial(listed, found))
+                letters = await desk.letters(limit=options.limit)
+                _print(options, letters.as_json(), partial(listed, letters))
             case "show":
-                found = await ask("show", options.ids)
-                _print(options, found, partial(shown, found))
-            case action:
-                found = await _decide(ask, options)
-                _print(options, found, partial(decided, found, "pending again" if action == "retry" else "dropped"))
-                return 1 if found["failed"] else 0
+                letter = await desk.letter(*options.ids)
+                _print(options, letter.as_json(), partial(shown, letter))
+            case "retry":
+                return _tell(options, await _decide(desk.retry, options), "pending again")
+            case "drop":
+                return _tell(options, await _decide(desk.drop, options), "dropped")
     return 0
 
 
-async def _decide(ask: _Ask, options: argparse.Namespace) -> Mapping[str, Any]:
+def _tell(options: argparse.Namespace, found: Decided, done: str) -> int:
+    """What was decided; the exit code."""
+    _print(options, {"done": list(found.done), "failed": dict(found.failed)}, partial(decided, found, done))
+    return 1 if found.failed else 0
+
+
+async def _decide(decide: Callable[..., Awaitable[Decided]], options: argparse.Namespace) -> Decided:
     """Retry or drop in steps that end soon; what failed once is not tried twice."""
     done: list[str] = []
     failed: dict[str, str] = {}
     if options.all:
         while True:
-            step = await ask(options.action, older_than=options.older_than or 0.0)
-            done += step["done"]
-            failed |= step["failed"]
-            if not step["more"] or not step["done"]:
+            step = await decide(older_than=options.older_than or 0.0)
+            done += step.done
+            failed |= step.failed
+            if not step.more or not step.done:
                 break
     for start in range(0, len(options.ids), IDS_AT_ONCE):
-        step = await ask(options.action, options.ids[start : start + IDS_AT_ONCE])
-        done += step["done"]
-        failed |= step["failed"]
-    return {"done": done, "failed": failed}
+        step = await decide(options.ids[start : start + IDS_AT_ONCE])
+        done += step.done
+        failed |= step.failed
+    return Decided(done=tuple(done), failed=failed)
 
 
 @asynccontextmanager
-async def _desk(options: argparse.Namespace) -> AsyncIterator[_Ask]:
-    """The running daemon; where none runs, its state directory, in which nothing moves meanwhile."""
-    from agentd.serving.letters import Letters, letters_at_rest
+async def _desk(options: argparse.Namespace) -> AsyncIterator[_Desk]:
+    """The running daemon; if none runs, its state directory, in which nothing moves meanwhile."""
+    from agentd.serving.letters import OwnersLetters, letters_at_rest
 
-    def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[Letters]:
+    def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[OwnersLetters]:
         return letters_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs)
 
     async with running_or(options, at_rest, name="agentd delivery") as found:
-        yield found.delivery if isinstance(found, Client) else partial(found.tell, OWNER)
+        yield found
 
 
 # --- what a person reads ---------------------------------------------------------------------------------------------
@@ -147,15 +155,15 @@ def _print(options: argparse.Namespace, found: Mapping[str, Any], lines: Callabl
         say("\n".join(lines()))
 
 
-def listed(found: Mapping[str, Any]) -> list[str]:
+def listed(found: LetterList) -> list[str]:
     """A table of what is pending and one of what is dead, the oldest first."""
     lines: list[str] = []
-    for state, age_of in (("pending", "age"), ("dead", "dead_age")):
-        letters, count = found[state], found["counts"][state]
+    kinds = (("pending", found.pending, found.counts.pending), ("dead", found.dead, found.counts.dead))
+    for state, letters, count in kinds:
         if not letters:
             continue
         shown = "" if count == len(letters) else f", the oldest {len(letters)} are shown"
-        rows = [_HEAD[state], *(_row(letter, age_of) for letter in letters)]
+        rows = [_HEAD[state], *map(_row, letters)]
         lines += [*([""] if lines else []), f"{count} {state}{shown}", *_table(rows)]
     return lines or ["nothing is pending and nothing is dead"]
 
@@ -166,44 +174,44 @@ _HEAD = {
 }
 
 
-def _row(letter: Mapping[str, Any], age_of: str) -> tuple[str, ...]:
-    seconds = letter[age_of]
+def _row(letter: Letter) -> tuple[str, ...]:
+    seconds = letter.age if letter.state == "pending" else letter.dead_age
     return (
-        letter["id"],
-        _KINDS[letter["kind"]],
-        _where(letter["address"]),
+        letter.id,
+        _KINDS[letter.kind],
+        _where(letter.address),
         "?" if seconds is None else duration(seconds),
-        str(letter["attempts"]),
-        _clock_time(letter["next_try"]),
-        _one_line(letter["error"]),
+        str(letter.attempts),
+        _clock_time(letter.next_try),
+        _one_line(letter.error),
     )
 
 
-def shown(found: Mapping[str, Any]) -> list[str]:
+def shown(found: LetterShown) -> list[str]:
     """One event with all that was noted of it."""
-    letter, event = found["letter"], found["event"]
+    letter = found.letter
     rows = [
-        ("id", letter["id"]),
-        ("what", f"{_KINDS[letter['kind']]}, {letter['state']}"),
-        ("turn", letter["turn"]),
-        ("session", letter["session"]),
-        ("where", _where(letter["address"])),
-        ("age", duration(letter["age"])),
-        ("tries", str(letter["attempts"])),
+        ("id", letter.id),
+        ("what", f"{_KINDS[letter.kind]}, {letter.state}"),
+        ("turn", letter.turn),
+        ("session", letter.session),
+        ("where", _where(letter.address)),
+        ("age", duration(letter.age)),
+        ("tries", str(letter.attempts)),
     ]
-    if letter["next_try"]:
-        rows.append(("next try", letter["next_try"]))
-    if letter["error"]:
-        rows.append(("reason" if letter["state"] == "dead" else "last error", letter["error"]))
-    log = [f"  {_noted(line)}" for line in found["log"]]
-    text = [f"  {line}" for line in event["text"].splitlines()]
+    if letter.next_try:
+        rows.append(("next try", _clock_time(letter.next_try)))
+    if letter.error:
+        rows.append(("reason" if letter.state == "dead" else "last error", letter.error))
+    log = [f"  {_noted(line)}" for line in found.log]
+    text = [f"  {line}" for line in found.text.splitlines()]
     return [*_table(rows), "", "text", *text, *(["", "log", *log] if log else [])]
 
 
-def decided(found: Mapping[str, Any], done: str) -> list[str]:
+def decided(found: Decided, done: str) -> list[str]:
     """What was done, and what could not be done and why."""
-    failed = [f"{dead_id}: {why}" for dead_id, why in found["failed"].items()]
-    return [f"{len(found['done'])} {done}", *failed]
+    failed = [f"{dead_id}: {why}" for dead_id, why in found.failed.items()]
+    return [f"{len(found.done)} {done}", *failed]
 
 
 def _noted(line: Mapping[str, Any]) -> str:
@@ -212,13 +220,13 @@ def _noted(line: Mapping[str, Any]) -> str:
     return " ".join([str(line["line"]), *(text for text in details if not text.startswith("line="))])
 
 
-def _where(address: Mapping[str, str]) -> str:
+def _where(address: Address) -> str:
     """The channel, then where on it; the account only where there is nothing else to tell it by."""
-    return " ".join(part for part in (address["channel"], address["chat"], address["thread"]) if part)
+    return " ".join(part for part in (address.channel, address.chat, address.thread) if part)
 
 
-def _clock_time(time_text: str | None) -> str:
-    return "" if time_text is None else time_text[:19].replace("T", " ") + "Z"
+def _clock_time(time: datetime | None) -> str:
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _one_line(text: str) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from agentd.cli.attach import served
 from agentd.cli.say import say, warn
 from agentd.errors import UsageError
 from agentd.host.paths import absolute
-from agentd.serving.protocol import IngestState
+from agentd.serving.client import Client
+from agentd.serving.protocol import MAX_UPLOAD_BYTES, IngestState
 from agentd.text.characters import whole
 from agentd.text.plain import plain
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="text and Markdown files, or folders")
+    parser.add_argument(
+        "--upload",
+        action="store_true",
+        help="send the bytes of these files; so can whoever may not have the daemon read paths",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,12 +32,40 @@ def run(options: argparse.Namespace) -> int:
 
 async def _ingest(options: argparse.Namespace) -> int:
     paths = [_nameable(absolute(path)) for path in options.paths]
-    result = await served(options, lambda client: show_progress(client.ingest(paths)), name="agentd ingest")
+
+    async def read(client: Client) -> IngestState:
+        return await (_upload(client, paths) if options.upload else show_progress(client.ingest(paths)))
+
+    result = await served(options, read, name="agentd ingest")
     for name, reason in result.skipped:
         warn(f"skipped {name}: {reason}")
     if told := summary(result):
         say(told)
     return 1 if result.skipped else 0
+
+
+async def _upload(client: Client, paths: Sequence[Path]) -> IngestState:
+    """Files one after the other, each under its own name."""
+    states = []
+    for path in paths:
+        data = await asyncio.to_thread(_bytes, path)
+        states.append(await show_progress(client.upload(path.name, data)))
+    counted = ("found", "done", "added", "changed", "unchanged", "removed", "chunks")
+    total = {name: sum(getattr(state, name) for state in states) for name in counted}
+    skipped = tuple(pair for state in states for pair in state.skipped)
+    return IngestState(re="", **total, skipped=skipped, finished=True)
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds; of one that is too long not more than says so."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_UPLOAD_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; --upload takes files that you may read.") from None
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise UsageError(f"{path} has more than {MAX_UPLOAD_BYTES:,} bytes; split it.")
+    return data
 
 
 def _nameable(path: Path) -> Path:

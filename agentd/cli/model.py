@@ -196,4 +196,4 @@ async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
         if path is not None:
             warn(f"loading {path.stem} ...")
         await client.command(f"/model {path or NO_MODEL}")
-        return str((await client.get("status"))["model"]["name"])
+        return (await client.status()).model.name

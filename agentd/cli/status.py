@@ -10,13 +10,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from agentd.cli.advice import as_typed
 from agentd.cli.attach import repeated, running_or
 from agentd.cli.say import say, say_json
 from agentd.config import Settings
 from agentd.serving.client import Client
+from agentd.serving.protocol import StatusReport
 from agentd.status.text import status_lines
 
 
@@ -27,26 +27,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     status = asyncio.run(_status(options))
     if options.json:
-        say_json(status)
+        say_json(status.as_json())
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         say("\n".join(as_typed(line) for line in status_lines(status, columns=columns)))
-    return 0 if status.get("pending", {}).get("accepts", True) else 1
+    return 0 if status.pending is None or status.pending.accepts else 1
 
 
-async def _status(options: argparse.Namespace) -> dict[str, Any]:
+async def _status(options: argparse.Namespace) -> StatusReport:
     """Of the daemon that runs, else of the state directory; asked again where the daemon stopped in the middle."""
 
-    async def figures(found: Client | dict[str, Any]) -> dict[str, Any]:
-        return await found.get("status") if isinstance(found, Client) else found
+    async def figures(found: Client | StatusReport) -> StatusReport:
+        return await found.status() if isinstance(found, Client) else found
 
     return await repeated(lambda: running_or(options, _at_rest, name="agentd status"), figures)
 
 
 @asynccontextmanager
-async def _at_rest(settings: Settings, state_dir: Path) -> AsyncIterator[dict[str, Any]]:
+async def _at_rest(settings: Settings, state_dir: Path) -> AsyncIterator[StatusReport]:
     from agentd.status.at_rest import status_at_rest
 
     # What is wrong is among the figures; the log would say it a second time.
     logging.getLogger("agentd").addHandler(logging.NullHandler())
-    yield dict(await status_at_rest(settings, state_dir))
+    yield await status_at_rest(settings, state_dir)

@@ -40,6 +40,8 @@ from agentd.host.threads import share
 from agentd.pending import PendingDirectory
 from agentd.ports.channels import Channel, Draining, Listening
 from agentd.ports.models import ChatModel
+from agentd.serving.audience import Audience
+from agentd.serving.deletions import Deletions
 from agentd.serving.door import Door, Inside
 from agentd.status.running import DaemonStatus
 from agentd.storage.sessions import Sessions
@@ -108,7 +110,8 @@ class Daemon:
             desk = furnish(plan, disk, hub, library, workers)
             self._health = Health(disk.pending, library.sessions, desk.status)
             doors = self._open_doors(hub, library, workers, desk, self._hand_over(stop))
-            channels |= build_channels(plan.settings, plan.builders, doors, hub.budgets, self._sockets)
+            audience = Audience(hub.feed.epoch, workers.delivery)
+            channels |= build_channels(plan, doors, hub.budgets, audience, self._sockets)
             listen(stack, channels)
             tasks = start(workers, hub.bus, channels, doors)
             log.info("agentd %s runs on %s", __version__, plan.state_dir)
@@ -131,7 +134,9 @@ class Daemon:
             peer=self._peer,
             inbox=desk.inbox,
             sessions=library.sessions,
+            deletions=Deletions(library.sessions, hub.conversations, hub.bus),
             documents=library.documents,
+            budgets=hub.budgets,
             feed=hub.feed,
             conversations=hub.conversations,
             deliveries=workers.delivery,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ from agentd.ports.generation import Limits, Sampling
 from agentd.ports.models import ChatModel
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
+from agentd.serving.audience import Audience
 from agentd.serving.budget import Budgets
+from agentd.serving.clients import Clients
 from agentd.serving.control import DaemonControl
 from agentd.serving.door import LOCAL, Door
 from agentd.serving.inbox import DurableInbox
@@ -296,10 +299,10 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
 
 
 def build_channels(
-    settings: Settings,
-    builders: Mapping[str, str],
+    plan: Plan,
     doors: Mapping[str, Door],
     budgets: Budgets,
+    audience: Audience,
     sockets: Sequence[tuple[Path, int]],
 ) -> dict[str, Channel]:
     """Each with what its door offers; only the local one gets the sockets."""
@@ -307,7 +310,7 @@ def build_channels(
     def offers(name: str, builder: str, door: Door) -> Offers:
         return Offers(
             version=__version__,
-            settings=channel_table(settings, name, channel_model(name, builder)),
+            settings=channel_table(plan.settings, name, channel_model(name, builder)),
             sockets=sockets if name == LOCAL else (),
             principals=door,
             sessions=door,
@@ -317,12 +320,14 @@ def build_channels(
             status=door,
             control=door,
             letters=door,
+            clients=partial(Clients, door, audience, budgets, __version__),
             budgets=budgets,
             hand_over=door.hand_over,
         )
 
     return {
-        name: channel_builder(name, builder)(offers(name, builder, doors[name])) for name, builder in builders.items()
+        name: channel_builder(name, builder)(offers(name, builder, doors[name]))
+        for name, builder in plan.builders.items()
     }
 
 

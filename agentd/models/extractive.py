@@ -56,8 +56,8 @@ STANDING_IN = (
     "The language model cannot answer now; until it can, questions are answered with sentences from your documents."
 )
 NOT_YOURS = (
-    "The documents of this agentd are its owner's, and nobody else is answered from them. Adding documents of your own "
-    "comes with a later version; what you put into a message is read. " + _WITHOUT
+    "There are no documents of yours yet, and nobody is answered from those of somebody else. In a shell, "
+    "`agentd ingest --upload FILE` sends some; what you put into a message is read, too. " + _WITHOUT
 )
 GIVEN = "(the text given)"
 """Cites what came with the question."""

@@ -48,12 +48,19 @@ class Reading:
 
     async def document(self, found: Found, known: str) -> Document | None:
         """What a file says; None if its hash is the `known` one. `Unreadable` says why there is no such thing."""
+        return await self._document({"path": found.path, "root": found.root, "known": known})
+
+    async def uploaded(self, name: str, data: bytes, known: str) -> Document | None:
+        """The same of what was uploaded under a name."""
+        return await self._document({"name": name, "size": len(data), "known": known}, data)
+
+    async def _document(self, request: dict[str, Any], data: bytes = b"") -> Document | None:
         if self._files >= FILES:
             await self._end()
         child = self._child or await self._start()
         self._files += 1
         try:
-            return await self._ask(child, found, known)
+            return await self._ask(child, request, data)
         except TimeoutError:
             await self._end()
             raise Unreadable("it takes too long to read; split it, or leave it out") from None
@@ -69,11 +76,10 @@ class Reading:
         self._words = asyncio.create_task(last_words(child), name="words of the child that reads files")
         return child
 
-    async def _ask(self, child: asyncio.subprocess.Process, found: Found, known: str) -> Document | None:
-        request = {"path": found.path, "root": found.root, "limit": self._max_bytes, "known": known}
-        data = json.dumps(request).encode()
+    async def _ask(self, child: asyncio.subprocess.Process, request: dict[str, Any], data: bytes) -> Document | None:
+        head = json.dumps({**request, "limit": self._max_bytes}).encode()
         assert child.stdin is not None
-        child.stdin.write(LENGTH.pack(len(data)) + data)
+        child.stdin.write(LENGTH.pack(len(head)) + head + data)
         async with asyncio.timeout(READ_SECONDS if self._files > 1 else START_SECONDS + READ_SECONDS):
             await child.stdin.drain()
             read = await _answer(child)

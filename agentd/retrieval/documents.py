@@ -146,6 +146,16 @@ def counts(db: sqlite3.Connection, principal: Principal) -> tuple[int, int]:
     return documents, chunks
 
 
+def held(db: sqlite3.Connection, principal: Principal, besides: str) -> tuple[int, int]:
+    """How many documents of their own a principal has, and bytes of them, not counting the one of this source."""
+    documents, size = db.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM documents"
+        " WHERE principal_kind = ? AND principal_id = ? AND source != ?",
+        (principal.kind, principal.id, besides),
+    ).fetchone()
+    return documents, size
+
+
 def text_between(db: sqlite3.Connection, document_id: int, start: int, end: int) -> str:
     """Characters `start` to `end` of a document's text."""
     (text,) = db.execute(

@@ -16,13 +16,14 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
+from agentd.errors import UsageError
 from agentd.events import Citation, Principal
 from agentd.ports.clock import Clock
 from agentd.ports.documents import IngestProgress
 from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document
-from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, path_of, shown, source_of
+from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, path_of, shown, source_of, uploaded
 from agentd.retrieval.walk import Found, vanished, walk
 from agentd.storage.store import Store
 
@@ -47,6 +48,15 @@ class _Batch:
     files: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     until: float = field(default_factory=lambda: time.monotonic() + STEP_SECONDS)
+
+    def take(self, document: Document | None, known: str) -> None:
+        """What was read of one file; None if it is as it was `known`."""
+        if document is None:
+            self.unchanged += 1
+            return
+        self.new.append(document)
+        self.bytes += document.bytes
+        self.changed += bool(known)
 
     @property
     def full(self) -> bool:
@@ -124,6 +134,26 @@ class DocumentIngest:
                     yield tally.progress()
         tally.current, tally.found = "", tally.done  # while it was read, the folder may have changed
         yield tally.progress(finished=True)
+
+    async def upload(self, name: str, data: bytes, principal: Principal) -> AsyncIterator[IngestProgress]:
+        """Read a document from its bytes, in place of an earlier one of the same name; see `ports.DocumentView`."""
+        _check_name(name)
+        tally = _Tally(found=1, current=name)
+        yield tally.progress()
+        source, batch = uploaded(name), _Batch(files=1)
+        async with self._room, Reading(self._max_bytes) as reading:
+            known = (await self._store.read(lambda db: documents.hashes(db, principal, [source]))).get(source, "")
+            try:
+                batch.take(await reading.uploaded(name, data, known), known)
+            except Unreadable as error:
+                batch.skipped.append((name, str(error)))
+            await self._store_batch(batch, principal, tally)
+        tally.current = ""
+        yield tally.progress(finished=True)
+
+    async def held(self, principal: Principal, besides: str = "") -> tuple[int, int]:
+        """How many documents of their own a principal has, and bytes of them, without the one uploaded as `besides`."""
+        return await self._store.read(lambda db: documents.held(db, principal, uploaded(besides)))
 
     # --- what is there ---
 
@@ -231,9 +261,9 @@ async def _read(found: Found, known: str, reading: Reading, batch: _Batch) -> No
         if error.gone:
             batch.gone.append(source_of(found.path))
         return
-    if document is None:
-        batch.unchanged += 1
-        return
-    batch.new.append(document)
-    batch.bytes += document.bytes
-    batch.changed += bool(known)
+    batch.take(document, known)
+
+
+def _check_name(name: str) -> None:
+    if name != name.strip() or not name.isprintable() or "/" in name or name in (".", ".."):
+        raise UsageError("a document's name is that of a file, without a folder and with visible characters only.")

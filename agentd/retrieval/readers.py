@@ -60,13 +60,24 @@ def read(path: str, limit: int = MAX_BYTES, *, root: str = "") -> Source:
     A file that a link leads to must lie below `root`, unless that is empty.
     """
     data, status = _bytes(path, limit, root)
+    return _source(source_of(path), path, data, _time(status.st_mtime))
+
+
+def read_bytes(name: str, data: bytes, limit: int = MAX_BYTES) -> Source:
+    """The same of what was uploaded under a name."""
+    if len(data) > limit:
+        raise _too_large(len(data), limit)
+    return _source(uploaded(name), name, data, datetime.now(UTC))
+
+
+def _source(source: str, path: str, data: bytes, modified: datetime) -> Source:
     return Source(
-        source=source_of(path),
+        source=source,
         name=shown(os.path.splitext(os.path.basename(path))[0]),
         text=_IMAGE.sub(r"\1…", _text(data)),
         content_hash=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
-        modified=_time(status.st_mtime),
+        modified=modified,
         markdown=os.path.splitext(path.lower())[1] in MARKDOWN,
     )
 
@@ -92,10 +103,12 @@ def _bytes(path: str, limit: int, root: str) -> tuple[bytes, os.stat_result]:
     except (OSError, ValueError) as error:
         raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if status.st_size > limit:
-        raise Unreadable(
-            f"too large: {status.st_size / 2**20:.1f} MiB, the limit is {limit / 2**20:g} MiB; split it", gone=True
-        )
+        raise _too_large(status.st_size, limit)
     return data, status
+
+
+def _too_large(size: int, limit: int) -> Unreadable:
+    return Unreadable(f"too large: {size / 2**20:.1f} MiB, the limit is {limit / 2**20:g} MiB; split it", gone=True)
 
 
 MADE_BY_KERNEL = "made by the kernel while it is read, so not a document"
@@ -143,6 +156,11 @@ def _time(seconds: float) -> datetime:
 def source_of(path: str) -> str:
     """The absolute path itself, or as a file: URI (RFC 8089) where it has bytes that cannot be shown."""
     return path if path.isprintable() else f"file://{quote_from_bytes(os.fsencode(path))}"
+
+
+def uploaded(name: str) -> str:
+    """The source of what was uploaded under this name: no path is the same."""
+    return f"upload:{name}"
 
 
 def path_of(source: str) -> str:

@@ -1,6 +1,7 @@
 """The child that reads files, asked on its standard input by `agentd.retrieval.apart`.
 
-A request and an answer are JSON with their length before them. An answer about a document is followed by its text.
+A request and an answer are JSON with their length before them. A request about something that was uploaded is followed
+by its bytes, an answer about a document by its text.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from typing import Any, BinaryIO
 
 from agentd.retrieval.chunks import split
-from agentd.retrieval.readers import Source, Unreadable, read
+from agentd.retrieval.readers import Source, Unreadable, read, read_bytes
 
 LENGTH = struct.Struct(">Q")
 
@@ -20,8 +21,9 @@ def main() -> None:
     asked, told = sys.stdin.buffer, sys.stdout.buffer
     while size := asked.read(LENGTH.size):
         request = json.loads(asked.read(LENGTH.unpack(size)[0]))
+        data = asked.read(request.get("size", 0))
         try:
-            _answer(told, request)
+            _answer(told, request, data)
         except Unreadable as error:
             send(told, {"unreadable": str(error), "gone": error.gone})
 
@@ -32,9 +34,12 @@ def send(told: BinaryIO, message: dict[str, Any], text: bytes = b"") -> None:
     told.flush()
 
 
-def _answer(told: BinaryIO, request: dict[str, Any]) -> None:
+def _answer(told: BinaryIO, request: dict[str, Any], data: bytes) -> None:
     """First how long the file is, which says how long the rest may take."""
-    source = read(request["path"], request["limit"], root=request["root"])
+    if "name" in request:
+        source = read_bytes(request["name"], data, request["limit"])
+    else:
+        source = read(request["path"], request["limit"], root=request["root"])
     same = source.content_hash == request["known"]
     send(told, {"bytes": source.bytes, "same": same})
     if not same:

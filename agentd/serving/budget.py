@@ -31,7 +31,8 @@ TELL_SECONDS = 60.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allowance:
     """What one principal may have at a time: `requests` are worked on beside others, `arriving` are bytes of messages
-    that are not done with, `questions` have no answer yet and `question_bytes` of text.
+    that are not done with, `questions` have no answer yet and `question_bytes` of text; `documents` were uploaded, and
+    have `document_bytes`.
     """
 
     connections: int
@@ -40,6 +41,8 @@ class Allowance:
     followed: int
     questions: int
     question_bytes: int
+    documents: int
+    document_bytes: int
 
 
 OWNER = Allowance(
@@ -49,6 +52,8 @@ OWNER = Allowance(
     followed=2048,
     questions=10_000,
     question_bytes=1024 * MIB,
+    documents=1_000_000,
+    document_bytes=64 * 1024 * MIB,
 )
 OTHER = Allowance(
     connections=16,
@@ -57,6 +62,8 @@ OTHER = Allowance(
     followed=128,
     questions=200,
     question_bytes=32 * MIB,
+    documents=1000,
+    document_bytes=64 * MIB,
 )
 
 
@@ -114,11 +121,19 @@ class Place:
         if session_id in self.followed:
             return
         if len(self.followed) >= FOLLOWED:
-            raise Busy(f"one connection may follow {FOLLOWED} sessions; open another connection.")
+            raise Busy(f"one connection may follow {FOLLOWED} sessions; close one, or open another connection.")
         most = self._budgets.allowance(self.principal).followed
         if sum(len(place.followed) for place in self._budgets.of(self.principal)) >= most:
             raise Busy(f"your connections follow {most} sessions already; close some of them.")
         self.followed.add(session_id)
+
+    def unfollow(self, session_id: str) -> None:
+        """Harmless if it was not followed."""
+        self.followed.discard(session_id)
+
+    def tell(self, what: str) -> None:
+        """Note in the log what became of this client."""
+        self._budgets.tell(what, self.principal)
 
     def give_way(self, reason: str) -> None:
         """End the connection, so that somebody else finds room."""
@@ -208,6 +223,17 @@ class Budgets:
         if len(waiting) >= most.questions or sum(waiting.values()) + size > most.question_bytes:
             self.tell("a question was refused", principal)
             raise Busy(f"{len(waiting):,} questions of yours have no answer yet; wait for some of the answers.")
+
+    def check_document(self, principal: Principal, held: tuple[int, int], size: int) -> None:
+        """`Busy` if one more document of so many bytes has no room beside those that this principal has."""
+        documents, taken = held
+        most = self.allowance(principal)
+        if documents >= most.documents or taken + size > most.document_bytes:
+            self.tell("a document was refused", principal)
+            raise Busy(
+                f"you have {documents:,} documents ({taken / MIB:.1f} MiB); {most.documents:,} and "
+                f"{most.document_bytes // MIB:,} MiB are the limits. Upload shorter ones under the same names."
+            )
 
     def apply(self, event: Event) -> None:
         match event:

@@ -12,6 +12,7 @@ async with await Client.connect(path) as client:
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import uuid
 from collections import deque
@@ -19,7 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from agentd.errors import (
     AgentdError,
@@ -54,6 +55,13 @@ _ERRORS: dict[str, type[AgentdError]] = {
 
 _Request = (
     protocol.Open
+    | protocol.Close
+    | protocol.Search
+    | protocol.Rename
+    | protocol.Delete
+    | protocol.Export
+    | protocol.Ingest
+    | protocol.Upload
     | protocol.Post
     | protocol.Stop
     | protocol.Get
@@ -62,6 +70,7 @@ _Request = (
     | protocol.HandOver
 )
 Reply = TypeVar("Reply", bound=protocol.ServerMessage)
+Told = TypeVar("Told", bound=protocol.ToldData)
 
 
 class Disconnected(Unreachable):
@@ -154,41 +163,100 @@ class Client:
             post = protocol.Post(id=message_id, session=session, text=text, reply=reply, documents=documents)
         return await self._ask(post, protocol.Accepted)
 
+    async def close_session(self, session: str) -> None:
+        """Follow a session no more."""
+        with protocol.explained():
+            request = protocol.Close(id=self._next_id(), session=session)
+        await self._ask(request, protocol.Closed)
+
     async def stop(self, session: str) -> bool:
         """End the running turn; False when none runs."""
         return (await self._ask(protocol.Stop(id=self._next_id(), session=session), protocol.Stopped)).running
 
-    async def get(
-        self, what: Literal["status", "sessions", "history"], *, session: str = "", limit: int = 50
-    ) -> dict[str, Any]:
+    async def status(self) -> protocol.StatusReport:
+        """How the daemon is; for others than the owner only who answers, and whether all is well."""
+        return await self._told(protocol.Get(id=self._next_id(), what="status"), protocol.StatusReport)
+
+    async def sessions(self, *, limit: int = 50) -> protocol.SessionList:
+        """The sessions that there are, newest first."""
         with protocol.explained():
-            request = protocol.Get(id=self._next_id(), what=what, session=session, limit=limit)
-        return (await self._ask(request, protocol.Told)).data
+            request = protocol.Get(id=self._next_id(), what="sessions", limit=limit)
+        return await self._told(request, protocol.SessionList)
+
+    async def history(self, session: str, *, limit: int = 50) -> protocol.History:
+        """The newest messages of a session, the newest last."""
+        with protocol.explained():
+            request = protocol.Get(id=self._next_id(), what="history", session=session, limit=limit)
+        return await self._told(request, protocol.History)
+
+    async def search(self, text: str, *, limit: int = 20) -> protocol.SessionsFound:
+        """Sessions that have all words of a text in one message, or in their name and title."""
+        with protocol.explained():
+            request = protocol.Search(id=self._next_id(), text=text, limit=limit)
+        return await self._told(request, protocol.SessionsFound)
+
+    async def rename(self, session: str, name: str) -> protocol.SessionEntry:
+        """Give a session a name, or none ("")."""
+        with protocol.explained():
+            request = protocol.Rename(id=self._next_id(), session=session, name=name)
+        return await self._told(request, protocol.SessionEntry)
+
+    async def delete(self, session: str) -> protocol.SessionEntry:
+        """Delete a session with all that was said in it; as it was."""
+        with protocol.explained():
+            request = protocol.Delete(id=self._next_id(), session=session)
+        return await self._told(request, protocol.SessionEntry)
+
+    async def export(
+        self, session: str, form: Literal["markdown", "json"] = "markdown"
+    ) -> AsyncIterator[protocol.Exported]:
+        """All that was said in a session, as the pieces of a file; the last one has `finished`."""
+        with protocol.explained():
+            request = protocol.Export(id=self._next_id(), session=session, format=form)
+        n = 0
+        async for piece in self._each(request, protocol.Exported):
+            if piece.n != n:
+                raise Busy("the export came faster than it was read; ask for it again.")
+            n += len(piece.text)
+            yield piece
+            if piece.finished:
+                return
 
     async def command(self, text: str, *, session: str = "") -> protocol.CommandReply:
         """Run a slash command."""
         request = protocol.Command(id=self._next_id(), session=session, text=text)
-        data = (await self._ask(request, protocol.Told, COMMAND_SECONDS)).data
-        return protocol.CommandReply.model_validate(data)
+        return await self._told(request, protocol.CommandReply, COMMAND_SECONDS)
 
-    async def delivery(
+    async def letters(self, *, limit: int = 200) -> protocol.LetterList:
+        """What is pending and what is dead, the oldest first."""
+        return await self._told(self._delivery("list", limit=limit), protocol.LetterList)
+
+    async def letter(self, wanted: str) -> protocol.LetterShown:
+        """One of them, by the id of the event or of its turn."""
+        return await self._told(self._delivery("show", (wanted,)), protocol.LetterShown)
+
+    async def retry(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> protocol.Decided:
+        """Make dead letters pending again; see `protocol.Delivery`."""
+        return await self._told(self._delivery("retry", ids, older_than=older_than), protocol.Decided)
+
+    async def drop(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> protocol.Decided:
+        """Delete dead letters for good; see `protocol.Delivery`."""
+        return await self._told(self._delivery("drop", ids, older_than=older_than), protocol.Decided)
+
+    def _delivery(
         self,
         what: Literal["list", "show", "retry", "drop"],
         ids: Sequence[str] = (),
         *,
         older_than: float | None = None,
         limit: int = 200,
-    ) -> dict[str, Any]:
-        """Look after what is pending and what is dead; see `protocol.Delivery`."""
+    ) -> protocol.Delivery:
         with protocol.explained():
-            request = protocol.Delivery(
-                id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit
-            )
-        return (await self._ask(request, protocol.Told)).data
+            return protocol.Delivery(id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit)
 
     async def hand_over(self) -> float:
         """Ask a daemon inside a command to end: the seconds that takes at most. `UsageError` from any other daemon."""
-        return float((await self._ask(protocol.HandOver(id=self._next_id()), protocol.Told)).data["seconds"])
+        return (await self._told(protocol.HandOver(id=self._next_id()), protocol.HandingOver)).seconds
 
     async def ack(self, *outbound_ids: str) -> None:
         """Tell the daemon that these answers are safe here."""
@@ -198,16 +266,20 @@ class Client:
         """Bring documents up to date, with the progress; the last item has `finished`."""
         with protocol.explained():
             request = protocol.Ingest(id=self._next_id(), paths=tuple(map(str, paths)))
-        replies = self._replies[request.id] = asyncio.Queue(MAX_REPLIES)
-        try:
-            await self._send(request)
-            while True:
-                state = _expect(await replies.get(), protocol.IngestState)
-                yield state
-                if state.finished:
-                    return
-        finally:
-            del self._replies[request.id]
+        async for state in self._each(request, protocol.IngestState):
+            yield state
+            if state.finished:
+                return
+
+    async def upload(self, name: str, data: bytes) -> AsyncIterator[protocol.IngestState]:
+        """Read a document of one's own from its bytes, with the progress; the last item has `finished`."""
+        with protocol.explained():
+            encoded = base64.b64encode(data).decode()
+            request = protocol.Upload(id=self._next_id(), name=name, data=encoded)
+        async for state in self._each(request, protocol.IngestState):
+            yield state
+            if state.finished:
+                return
 
     async def messages(self) -> AsyncIterator[protocol.ServerMessage]:
         """Everything that is not the reply to a request, as it comes; raises `Disconnected` at the end."""
@@ -243,6 +315,21 @@ class Client:
             raise Disconnected(f"the daemon did not reply within {seconds:g} s.") from None
         finally:
             del self._replies[request.id]
+
+    async def _each(self, request: _Request, kind: type[Reply]) -> AsyncIterator[Reply]:
+        """Every reply to a request, for as long as the caller wants more."""
+        replies = self._replies[request.id] = asyncio.Queue(MAX_REPLIES)
+        try:
+            await self._send(request)
+            while True:
+                yield _expect(await replies.get(), kind)
+        finally:
+            del self._replies[request.id]
+
+    async def _told(self, request: _Request, kind: type[Told], seconds: float | None = None) -> Told:
+        data = (await self._ask(request, protocol.Told, seconds)).data
+        with protocol.explained():
+            return kind.model_validate(data)
 
     async def _send(self, message: protocol.ClientMessage) -> None:
         if self._ended:

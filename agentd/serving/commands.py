@@ -14,8 +14,8 @@ from typing import Literal
 
 from agentd.errors import UsageError
 
-Completes = Literal["nothing", "command", "session", "model", "documents", "switch"]
-"""What an argument is completed with: a command's name, a session, a .gguf file, `add` and a path, or on and off."""
+Completes = Literal["nothing", "command", "session", "model", "documents", "file", "switch"]
+"""What completes an argument: a command's name, a session, a .gguf file, `add` and a path, a file, or on and off."""
 NO_MODEL = "none"
 """Instead of a file, takes /model back to no language model of this machine."""
 QUESTIONS, MOST_QUESTIONS = 5, 50
@@ -76,7 +76,20 @@ COMMANDS = (
         arguments="[add PATH|none|all|N]",
         summary="count the documents; add PATH reads more; none, all or N: how many passages to answer from",
         completes="documents",
-        audience="owner",
+    ),
+    Command(
+        name="export",
+        arguments="[FILE]",
+        summary="write this conversation to a file, as Markdown or, if its name ends in .json, as JSON",
+        completes="file",
+        audience="terminal",
+    ),
+    Command(
+        name="delete",
+        arguments="[NAME|ID|NUMBER]",
+        summary="delete this conversation or another one, after a question",
+        completes="session",
+        audience="terminal",
     ),
     Command(name="good", arguments="[NOTE]", summary="mark the last answer as good"),
     Command(name="bad", arguments="[NOTE]", summary="mark the last answer as bad"),

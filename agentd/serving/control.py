@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from agentd.errors import ModelError, NotFound, UsageError
+from agentd.errors import ModelError, UsageError
 from agentd.events import Principal
 from agentd.ports.clock import Clock
 from agentd.ports.documents import DocumentView
-from agentd.ports.house import CommandReply, Status
+from agentd.ports.house import CommandReply
 from agentd.ports.models import ModelChoice
 from agentd.ports.sessions import SessionInfo, SessionView
+from agentd.ports.status import Status
 from agentd.ports.turns import EndedTurns
 from agentd.rights import may
+from agentd.serving.choosing import choose, label
 from agentd.serving.commands import NO_MODEL, Audience, Invocation, help_text, parse
 from agentd.serving.recall import COLUMNS, Recall
 from agentd.status.text import status_lines
@@ -124,20 +125,8 @@ class DaemonControl:
     async def _resume(self, request: _Request) -> CommandReply:
         if not request.argument:
             raise UsageError("/resume needs the name, the id or the number of a conversation; /sessions lists them.")
-        session = await self._resolve(request)
-        return CommandReply(text=f"going on with {_label(session)}", session=session.id)
-
-    async def _resolve(self, request: _Request) -> SessionInfo:
-        wanted = request.argument
-        sessions = await self._sessions.list(request.principal, limit=LISTED)
-        for session in sessions:
-            if wanted in (session.name, session.id):
-                return session
-        if wanted.isdecimal() and 1 <= int(wanted) <= len(sessions):
-            return sessions[int(wanted) - 1]
-        close = difflib.get_close_matches(wanted, [session.name for session in sessions if session.name], n=1)
-        hint = f"did you mean {close[0]}?" if close else "/sessions lists those that there are."
-        raise NotFound(f"there is no conversation {wanted!r}; {hint}")
+        session = choose(await self._sessions.list(request.principal, limit=LISTED), request.argument)
+        return CommandReply(text=f"going on with {label(session, TITLE_WIDTH)}", session=session.id)
 
     async def _by_name(self, request: _Request, name: str) -> SessionInfo | None:
         sessions = await self._sessions.list(request.principal, limit=LISTED)
@@ -176,9 +165,9 @@ class DaemonControl:
         if request.argument:
             chosen = None if request.argument == NO_MODEL else Path(request.argument)
             return CommandReply(text=await self._choose_model(chosen))
-        model = (await self._status.snapshot(request.principal))["model"]
+        model = (await self._status.snapshot(request.principal)).model
         return CommandReply(
-            text=f"{model['name']} answers: {model['note']}\n"
+            text=f"{model.name} answers: {model.note}\n"
             "To choose another one: in a shell, `agentd model list` shows some, `agentd model use NAME` chooses one"
             " for good; /model PATH.gguf uses one until agentd ends, /model none uses none."
         )
@@ -199,23 +188,18 @@ class DaemonControl:
         if request.argument:
             raise UsageError("that is for `agentd chat`; in a shell, `agentd ingest PATH` adds documents.")
         documents, passages = await self._documents.counts(request.principal)
+        reads = "/docs add PATH reads"
+        if not may(request.principal, "ingest"):
+            reads = "in a shell, `agentd ingest --upload FILE` sends"
         if not documents:
-            return CommandReply(text="there are no documents yet; /docs add PATH reads some.")
-        return CommandReply(text=f"{documents:,} documents ({passages:,} passages); /docs add PATH reads more.")
+            return CommandReply(text=f"there are no documents yet; {reads} some.")
+        return CommandReply(text=f"{documents:,} documents ({passages:,} passages); {reads} more.")
 
 
 def _row(n: int, session: SessionInfo, current: str, now: datetime) -> tuple[str, ...]:
     count = f"{session.messages} messages" + (f", {session.unread} unread" if session.unread else "")
     mark = "*" if session.id == current else " "
-    return f"{mark}{n:>2}", _label(session), count, _ago((now - session.updated).total_seconds())
-
-
-def _label(session: SessionInfo) -> str:
-    if session.name and session.title:
-        label = f"{session.name}: {session.title}"
-    else:
-        label = session.name or session.title or session.id
-    return label if len(label) <= TITLE_WIDTH else label[: TITLE_WIDTH - 1] + "…"
+    return f"{mark}{n:>2}", label(session, TITLE_WIDTH), count, _ago((now - session.updated).total_seconds())
 
 
 def _ago(seconds: float) -> str:

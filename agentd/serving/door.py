@@ -8,30 +8,38 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from agentd.errors import UsageError
 from agentd.events import Address, Citation, InboundEvent, Principal, Sender
 from agentd.host.peers import Peer
 from agentd.ports.bus import Subscription
 from agentd.ports.channels import Caller, Deliveries, Inbox, Offer, Receipt
-from agentd.ports.documents import DocumentView, IngestProgress
+from agentd.ports.documents import DocumentIntake, IngestProgress
 from agentd.ports.feed import Followed, Numbered
-from agentd.ports.house import CommandReply, Control, Decision, DeliveryDesk, Status
-from agentd.ports.sessions import SessionInfo, SessionView, StoredMessage
+from agentd.ports.house import CommandReply, Control
+from agentd.ports.letters import Decided, DeliveryDesk, LetterList, LetterShown
+from agentd.ports.sessions import SessionDesk, SessionHit, SessionInfo, StoredMessage
+from agentd.ports.status import Status, StatusReport
 from agentd.rights import local_principal, require
+from agentd.serving.budget import Budgets
+from agentd.serving.deletions import Deletions
 from agentd.turns.conversation import Conversations
 
 LOCAL = "terminal"
 """The channel that serves the sockets of this machine, and so may speak for its users."""
 
 
-class _Sessions(SessionView, Protocol):
+class _Sessions(SessionDesk, Protocol):
     async def whose(self, principal: Principal, session_id: str) -> Principal: ...
+
+
+class _Documents(DocumentIntake, Protocol):
+    async def held(self, principal: Principal, besides: str = "") -> tuple[int, int]: ...
 
 
 class _Feed(Protocol):
@@ -51,7 +59,9 @@ class Inside:
     peer: Callable[[socket.socket], Peer]
     inbox: Inbox
     sessions: _Sessions
-    documents: DocumentView
+    deletions: Deletions
+    documents: _Documents
+    budgets: Budgets
     feed: _Feed
     conversations: Conversations
     deliveries: Deliveries
@@ -67,6 +77,11 @@ class Door:
     def __init__(self, channel: str, inside: Inside) -> None:
         self._channel = channel
         self._inside = inside
+
+    @property
+    def channel(self) -> str:
+        """The name of the channel whose door this is."""
+        return self._channel
 
     # --- who ---
 
@@ -106,8 +121,10 @@ class Door:
 
     async def accept(self, offer: Offer) -> Receipt:
         self._own(offer.address)
-        whose = await self._inside.sessions.whose(self._known(offer.principal), offer.session_id)
-        return await self._inside.inbox.accept(replace(offer, principal=whose))
+        who = self._known(offer.principal)
+        with self._inside.deletions.asking(offer.session_id):
+            whose = await self._inside.sessions.whose(who, offer.session_id)
+            return await self._inside.inbox.accept(replace(offer, principal=whose))
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         return await self._inside.inbox.stop(session_id, self._known(principal))
@@ -123,6 +140,21 @@ class Door:
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         await self._inside.sessions.mark_read(self._known(principal), session_id)
+
+    async def session(self, principal: Principal, session_id: str) -> SessionInfo:
+        return await self._inside.sessions.session(self._known(principal), session_id)
+
+    def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
+        return self._inside.sessions.pages(self._known(principal), session_id)
+
+    async def search(self, principal: Principal, text: str, *, limit: int = 20) -> Sequence[SessionHit]:
+        return await self._inside.sessions.search(self._known(principal), text, limit=limit)
+
+    async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
+        return await self._inside.sessions.rename(self._known(principal), session_id, name)
+
+    async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
+        return await self._inside.deletions.delete(self._known(principal), session_id)
 
     @property
     def epoch(self) -> str:
@@ -149,29 +181,36 @@ class Door:
         require(self._known(principal), "ingest")
         return self._inside.documents.ingest(paths, principal)
 
+    async def upload(self, name: str, data: bytes, principal: Principal) -> AsyncIterator[IngestProgress]:
+        require(self._known(principal), "upload")
+        held = await self._inside.documents.held(principal, besides=name)
+        self._inside.budgets.check_document(principal, held, len(data))
+        async for progress in self._inside.documents.upload(name, data, principal):
+            yield progress
+
     # --- the house ---
 
     def reachable(self, address: Address) -> None:
         self._own(address)
         self._inside.deliveries.reachable(address)
 
-    async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
+    async def snapshot(self, principal: Principal) -> StatusReport:
         return await self._inside.status.snapshot(self._known(principal))
 
     async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
         return await self._inside.control.run(text, self._known(principal), session_id)
 
-    async def tell(
-        self,
-        principal: Principal,
-        what: Decision,
-        ids: Sequence[str] = (),
-        *,
-        older_than: float | None = None,
-        limit: int = 200,
-    ) -> Mapping[str, Any]:
-        desk = self._inside.letters
-        return await desk.tell(self._known(principal), what, ids, older_than=older_than, limit=limit)
+    async def letters(self, principal: Principal, *, limit: int = 200) -> LetterList:
+        return await self._inside.letters.letters(self._known(principal), limit=limit)
+
+    async def letter(self, principal: Principal, wanted: str) -> LetterShown:
+        return await self._inside.letters.letter(self._known(principal), wanted)
+
+    async def retry(self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
+        return await self._inside.letters.retry(self._known(principal), ids, older_than=older_than)
+
+    async def drop(self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
+        return await self._inside.letters.drop(self._known(principal), ids, older_than=older_than)
 
     def hand_over(self, principal: Principal) -> float:
         require(self._known(principal), "hand_over")

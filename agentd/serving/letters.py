@@ -1,7 +1,4 @@
-"""What is pending and what is dead, as the person sees it who looks after the deliveries, and what that person decides.
-
-A letter is a durable event that is not done with: a question without an answer, or an answer that was not taken.
-"""
+"""What is pending and what is dead, as whoever looks after the deliveries sees it, and what that person decides."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ from typing import Any, Literal, Protocol
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotFound, UsageError
-from agentd.events import Address, InboundEvent, OutboundEvent, Principal, Record, Reopened
+from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Principal, Reopened
 from agentd.host.lock import StateLock
 from agentd.ids import time_of
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
-from agentd.ports.house import Decision
+from agentd.ports.letters import Decided, DeliveryDesk, Letter, LetterCounts, LetterList, LetterShown
 from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Counts, Entry
 from agentd.rights import require
@@ -35,27 +32,6 @@ MOST = 1000
 """Dead letters that one request retries or drops; it says whether there are more."""
 
 NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list` shows what there is."
-
-
-class Letter(Record):
-    """One event that is not done with; ages are in seconds.
-
-    `age` counts from when it came to be, or from when it was taken back out of the dead letters. `attempts` are sends
-    that count, for a question the starts of its turn. `next_try` None: now, or when somebody is there. `error` is the
-    last one, or why it was given up, and `dead_age` is how long ago that was, None where that is not known.
-    """
-
-    id: str
-    state: Literal["pending", "dead"]
-    kind: Literal["inbound", "outbound"]
-    turn: str
-    session: str
-    address: Address
-    age: float
-    attempts: int
-    next_try: datetime | None = None
-    error: str = ""
-    dead_age: float | None = None
 
 
 class _DeadLetter(Protocol):
@@ -91,7 +67,7 @@ class _Pending(Protocol):
 
 
 class Letters:
-    """Implements `ports.DeliveryDesk`. What is pending again is told on the bus.
+    """Implements `ports.letters.DeliveryDesk`. What is pending again is told on the bus.
 
     A question that came over other `channels` than these is left to a process that runs those. `holding` is that of
     the inbox, so that a message is not offered anew while its question is taken back.
@@ -114,42 +90,23 @@ class Letters:
         self._holding = holding
         self._channels = channels
 
-    async def tell(
-        self,
-        principal: Principal,
-        what: Decision,
-        ids: Sequence[str] = (),
-        *,
-        older_than: float | None = None,
-        limit: int = 200,
-    ) -> Mapping[str, Any]:
-        """See `ports.DeliveryDesk`."""
-        require(principal, "letters")
-        match what:
-            case "list":
-                return await self._list(limit)
-            case "show":
-                return await self._show(_one(ids))
-            case "retry":
-                return await self._each(self._retry, ids, older_than)
-            case "drop":
-                return await self._each(self._pending.drop, ids, older_than)
-
     # --- looking ---
 
-    async def _list(self, limit: int) -> Mapping[str, Any]:
+    async def letters(self, principal: Principal, *, limit: int = 200) -> LetterList:
+        require(principal, "letters")
         first, counts, dead = (
             await self._pending.oldest(limit),
             await self._pending.counts(),
             await self._pending.dead(),
         )
-        return {
-            "pending": [self._waiting(entry).model_dump(mode="json") for entry in first],
-            "dead": [self._dead(letter).model_dump(mode="json") for letter in dead[:limit]],
-            "counts": {"pending": counts.unanswered + counts.undelivered, "dead": len(dead)},
-        }
+        return LetterList(
+            pending=tuple(map(self._waiting, first)),
+            dead=tuple(map(self._dead, dead[:limit])),
+            counts=LetterCounts(pending=counts.unanswered + counts.undelivered, dead=len(dead)),
+        )
 
-    async def _show(self, wanted: str) -> Mapping[str, Any]:
+    async def letter(self, principal: Principal, wanted: str) -> LetterShown:
+        require(principal, "letters")
         entry = await self._pending.find(wanted)
         if entry is not None:
             return await self._shown(self._waiting(entry), entry.id, await self._pending.load(entry.id))
@@ -158,10 +115,10 @@ class Letters:
                 return await self._shown(self._dead(letter), letter.id, await self._pending.dead_event(letter.id))
         raise NotFound(NO_SUCH.format(wanted))
 
-    async def _shown(self, letter: Letter, name: str, event: InboundEvent | OutboundEvent) -> Mapping[str, Any]:
+    async def _shown(self, letter: Letter, name: str, event: InboundEvent | OutboundEvent) -> LetterShown:
         noted = await self._pending.noted(name)
-        log = [{key: value for key, value in line.items() if key not in ("of", "sum")} for line in noted]
-        return {"letter": letter.model_dump(mode="json"), "event": event.model_dump(mode="json"), "log": log}
+        log = tuple({key: value for key, value in line.items() if key not in ("of", "sum")} for line in noted)
+        return LetterShown(letter=letter, event=event.model_dump(mode="json"), log=log)
 
     def _waiting(self, entry: Entry) -> Letter:
         event_id = entry.outbound_id or entry.id
@@ -198,9 +155,17 @@ class Letters:
 
     # --- deciding ---
 
+    async def retry(self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
+        require(principal, "letters")
+        return await self._each(self._retry, ids, older_than)
+
+    async def drop(self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
+        require(principal, "letters")
+        return await self._each(self._pending.drop, ids, older_than)
+
     async def _each(
         self, act: Callable[[str], Awaitable[None]], ids: Sequence[str], older_than: float | None
-    ) -> Mapping[str, Any]:
+    ) -> Decided:
         if not ids and older_than is None:
             raise UsageError("name the dead letters by their ids, or say how old those are that you mean.")
         wanted = list(dict.fromkeys(ids)) or await self._given_up_before(older_than or 0.0)
@@ -216,7 +181,7 @@ class Letters:
 
         for start in range(0, min(len(wanted), MOST), AT_ONCE):
             await asyncio.gather(*map(one, wanted[start : min(start + AT_ONCE, MOST)]))
-        return {"done": sorted(done), "failed": failed, "more": len(wanted) > MOST}
+        return Decided(done=tuple(sorted(done)), failed=failed, more=len(wanted) > MOST)
 
     async def _given_up_before(self, age: float) -> list[str]:
         """Dead letters that were given up so long ago; where that is not known, their own age stands for it."""
@@ -247,14 +212,27 @@ class Letters:
             raise UsageError(f"the same message came again and is pending as {entry.id}; drop this one.")
 
 
-def _one(ids: Sequence[str]) -> str:
-    if len(ids) != 1:
-        raise UsageError("one event is shown at a time; give its id.")
-    return ids[0]
+class OwnersLetters:
+    """The letters as whoever may open the state directory asks: that is its owner."""
+
+    def __init__(self, desk: DeliveryDesk) -> None:
+        self._desk = desk
+
+    async def letters(self, *, limit: int = 200) -> LetterList:
+        return await self._desk.letters(OWNER, limit=limit)
+
+    async def letter(self, wanted: str) -> LetterShown:
+        return await self._desk.letter(OWNER, wanted)
+
+    async def retry(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
+        return await self._desk.retry(OWNER, ids, older_than=older_than)
+
+    async def drop(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
+        return await self._desk.drop(OWNER, ids, older_than=older_than)
 
 
 @asynccontextmanager
-async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) -> AsyncIterator[Letters]:
+async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) -> AsyncIterator[OwnersLetters]:
     """The letters of a state directory that no daemon uses. Nothing is answered and nothing delivered meanwhile.
 
     Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
@@ -267,4 +245,5 @@ async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) ->
         ):
             await pending.tell_lost()
             turns, nobody = Turns(store, clock), EventBus(pending)
-            yield Letters(pending, turns, bus=nobody, clock=clock, holding=Holding(), channels=())
+            letters = Letters(pending, turns, bus=nobody, clock=clock, holding=Holding(), channels=())
+            yield OwnersLetters(letters)

@@ -9,11 +9,14 @@ from typing import Any
 
 from agentd.events import Principal
 from agentd.ports.channels import Deliveries, Principals
-from agentd.ports.documents import DocumentView
+from agentd.ports.documents import DocumentIntake
 from agentd.ports.feed import Feed
-from agentd.ports.house import Control, DeliveryDesk, Status
-from agentd.ports.sessions import SessionView
+from agentd.ports.house import Control
+from agentd.ports.letters import DeliveryDesk
+from agentd.ports.sessions import SessionDesk
+from agentd.ports.status import Status
 from agentd.serving.budget import Budgets
+from agentd.serving.clients import Clients
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +25,8 @@ class Offers:
 
     `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes.
     `principals` says for whom the channel may ask; every other part looks whether they may do what is asked.
+    `clients`, called once, makes what serves the channel's clients and delivers its answers to all who follow their
+    sessions, over whatever channel: the one audience.
     `budgets` gives each connection its place, and says what a principal may have at a time.
     `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; `UsageError`
     for anybody but the owner, and from a daemon of its own.
@@ -31,12 +36,13 @@ class Offers:
     settings: Mapping[str, Any]
     sockets: Sequence[tuple[Path, int]]
     principals: Principals
-    sessions: SessionView
-    documents: DocumentView
+    sessions: SessionDesk
+    documents: DocumentIntake
     feed: Feed
     deliveries: Deliveries
     status: Status
     control: Control
     letters: DeliveryDesk
+    clients: Callable[[], Clients]
     budgets: Budgets
     hand_over: Callable[[Principal], float]

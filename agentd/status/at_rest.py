@@ -22,6 +22,7 @@ from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, standing, verdict
 from agentd.models.llama.checks import Checks
 from agentd.pending import PendingDirectory
+from agentd.ports.status import StatusReport
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.status.channels import ChannelStates
 from agentd.status.running import DaemonStatus
@@ -53,8 +54,8 @@ class _Delivery:
         return self
 
 
-async def status_at_rest(settings: Settings, state_dir: Path) -> Mapping[str, Any]:
-    """What `ports.Status` tells, with `daemon.pid` None. Nothing moves meanwhile.
+async def status_at_rest(settings: Settings, state_dir: Path) -> StatusReport:
+    """What `ports.status.Status` tells, with `daemon.pid` None. Nothing moves meanwhile.
 
     A directory that is not there yet is not made: it has the figures of an empty one, with `daemon.free_mb` None.
     Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
@@ -63,7 +64,11 @@ async def status_at_rest(settings: Settings, state_dir: Path) -> Mapping[str, An
         return await _figures(settings, state_dir, state_dir)
     with TemporaryDirectory() as empty:
         figures = await _figures(settings, Path(empty), state_dir)
-    return {**figures, "daemon": {**figures["daemon"], "state_dir": str(state_dir), "free_mb": None}}
+    return _of_daemon(figures, state_dir=str(state_dir), free_mb=None)
+
+
+def _of_daemon(figures: StatusReport, **changes: Any) -> StatusReport:
+    return figures.model_copy(update={"daemon": figures.daemon.model_copy(update=changes)})
 
 
 def _is_missing(path: Path) -> bool:
@@ -76,7 +81,7 @@ def _is_missing(path: Path) -> bool:
     return False
 
 
-async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict[str, Any]:
+async def _figures(settings: Settings, directory: Path, state_dir: Path) -> StatusReport:
     """The figures of what is in `directory`, with the model that `state_dir` names."""
     clock = SystemClock()
     with StateLock(directory):
@@ -103,8 +108,8 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> dict
                 channels=ChannelStates(),
                 delivery=_Delivery(deferred=len(deferred)),
             )
-            figures = dict(await status.snapshot(OWNER))
-    return {**figures, "daemon": {**figures["daemon"], "pid": None}}
+            figures = await status.snapshot(OWNER)
+    return _of_daemon(figures, pid=None)
 
 
 def _model(options: ModelSection, shelf: Shelf) -> _Model:

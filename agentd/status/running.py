@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from agentd import __version__
 from agentd.delivery import ChannelLanes
@@ -18,6 +18,17 @@ from agentd.events import OWNER, Principal
 from agentd.ids import time_of
 from agentd.ports.documents import DocumentView
 from agentd.ports.models import Paced
+from agentd.ports.status import (
+    ChannelFigures,
+    DaemonFigures,
+    DeliveryFigures,
+    DocumentFigures,
+    ModelFigures,
+    PendingFigures,
+    StatusReport,
+    TurnFigures,
+    UsageFigures,
+)
 from agentd.ports.work import Counts, Entry
 from agentd.rights import may
 from agentd.status.channels import ChannelStates
@@ -100,7 +111,7 @@ class _Model(Protocol):
 
 
 class DaemonStatus:
-    """Implements `ports.Status`."""
+    """Implements `ports.status.Status`."""
 
     def __init__(
         self,
@@ -127,58 +138,74 @@ class DaemonStatus:
         self._usage = usage or UsageTotals()
         self._stores = stores
 
-    async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
-        """See `ports.Status`."""
-        return await self._whole() if may(principal, "administer") else await self._public()
+    async def snapshot(self, principal: Principal) -> StatusReport:
+        """See `ports.status.Status`."""
+        return await self._whole() if may(principal, "administer") else await self._public(principal)
 
-    async def _public(self) -> Mapping[str, Any]:
+    async def _public(self, principal: Principal) -> StatusReport:
         """What somebody else than the owner may know."""
         dead, corrupt = len(await self._pending.dead()), len(await self._pending.corrupt())
         problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
         note = "no language model is configured" if self._model.name == "extractive" else self._model.state
-        return {
-            "daemon": {"version": __version__, "pid": os.getpid(), "in_process": self._in_process},
-            "model": {"name": self._model.name, "note": note},
-            "problems": ["some things need the owner's attention"] if problems else [],
-        }
+        return StatusReport(
+            daemon=DaemonFigures(version=__version__, pid=os.getpid(), in_process=self._in_process),
+            model=ModelFigures(name=self._model.name, note=note),
+            yours=await self._documents_of(principal),
+            problems=("some things need the owner's attention",) if problems else (),
+        )
 
-    async def _whole(self) -> Mapping[str, Any]:
+    async def _documents_of(self, principal: Principal) -> DocumentFigures:
+        documents, chunks = await self._documents.counts(principal)
+        return DocumentFigures(documents=documents, chunks=chunks)
+
+    async def _whole(self) -> StatusReport:
         refusals = await self.refusals()
-        documents, chunks = await self._documents.counts(OWNER)
+        documents = await self._documents_of(OWNER)
         free, dead, corrupt = (0, Counter[str](), 0) if self._pending.silent else await self._lying_there()
         counts, oldest, stats = await self._pending.counts(), await self._pending.oldest(1), self._delivery.stats()
-        busy = self._conversations.busy().values()
-        return {
-            "daemon": {
-                "version": __version__,
-                "pid": os.getpid(),
-                "in_process": self._in_process,
-                "state_dir": str(self._state_dir),
-                "free_mb": free // 1_000_000,
-            },
-            "model": {"name": self._model.name, "note": self._model_note(), **_speeds(self._model)},
-            "documents": {"documents": documents, "chunks": chunks},
-            "turns": {
-                "running": sum(bool(state.running) for state in busy),
-                "waiting": sum(len(state.waiting) for state in busy),
-            },
-            "usage": {"answers": self._usage.answers, **self._usage.total.model_dump()},
-            "pending": {
-                "accepts": not refusals,
-                "unanswered": counts.unanswered,
-                "undelivered": counts.undelivered,
-                "deferred": stats.deferred,
-                "oldest_age": max(0.0, time.time() - time_of(oldest[0].id)) if oldest else None,
-                "dead": dead.total(),
-                "corrupt": corrupt,
-                "dead_by_reason": dict(dead.most_common(REASONS)),
-            },
-            "channels": [
-                {"name": name, "state": state.state, "reason": state.reason, "delivery": _figures(stats, name)}
+        return StatusReport(
+            daemon=DaemonFigures(
+                version=__version__,
+                pid=os.getpid(),
+                in_process=self._in_process,
+                state_dir=str(self._state_dir),
+                free_mb=free // 1_000_000,
+            ),
+            model=self._model_figures(),
+            documents=documents,
+            turns=self._turns(),
+            usage=UsageFigures(answers=self._usage.answers, **self._usage.total.model_dump()),
+            pending=PendingFigures(
+                accepts=not refusals,
+                unanswered=counts.unanswered,
+                undelivered=counts.undelivered,
+                deferred=stats.deferred,
+                oldest_age=max(0.0, time.time() - time_of(oldest[0].id)) if oldest else None,
+                dead=dead.total(),
+                corrupt=corrupt,
+                dead_by_reason=dict(dead.most_common(REASONS)),
+            ),
+            channels=tuple(
+                ChannelFigures(name=name, state=state.state, reason=state.reason, delivery=_figures(stats, name))
                 for name, state in sorted(self._channels.latest.items())
-            ],
-            "problems": [*refusals, *self._problems(stats, dead.total(), corrupt)],
-        }
+            ),
+            problems=(*refusals, *self._problems(stats, dead.total(), corrupt)),
+        )
+
+    def _turns(self) -> TurnFigures:
+        busy = self._conversations.busy().values()
+        running, waiting = sum(bool(state.running) for state in busy), sum(len(state.waiting) for state in busy)
+        return TurnFigures(running=running, waiting=waiting)
+
+    def _model_figures(self) -> ModelFigures:
+        """Tokens per second are None as long as they are not known."""
+        pace = self._model.pace if isinstance(self._model, Paced) else None
+        return ModelFigures(
+            name=self._model.name,
+            note=self._model_note(),
+            read_tps=pace.read or None if pace else None,
+            write_tps=pace.write or None if pace else None,
+        )
 
     async def _lying_there(self) -> tuple[int, Counter[str], int]:
         """Free bytes, dead letters by reason, and how many files were set aside."""
@@ -221,29 +248,20 @@ class DaemonStatus:
         return problems
 
 
-def _speeds(model: _Model) -> dict[str, float | None]:
-    """Tokens per second, None as long as they are not known."""
-    pace = model.pace if isinstance(model, Paced) else None
-    return {
-        "read_tps": pace.read or None if pace else None,
-        "write_tps": pace.write or None if pace else None,
-    }
-
-
-def _figures(stats: _Stats, channel: str) -> dict[str, Any]:
-    """What is owed over one channel and how it went last; times in ISO 8601."""
+def _figures(stats: _Stats, channel: str) -> DeliveryFigures:
+    """What is owed over one channel and how it went last."""
     lanes, last = stats.channels.get(channel), stats.last.get(channel)
-    return {
-        "waiting": lanes.waiting if lanes else 0,
-        "in_flight": lanes.in_flight if lanes else 0,
-        "unconfirmed": lanes.unconfirmed if lanes else 0,
-        "deferred": lanes.deferred if lanes else 0,
-        "oldest_age": lanes.oldest_age if lanes else None,
-        "breaker_open": lanes.breaker_open if lanes else False,
-        "last_delivered": last.delivered.isoformat() if last and last.delivered else None,
-        "last_failed": last.failed.isoformat() if last and last.failed else None,
-        "last_error": last.error if last else "",
-    }
+    return DeliveryFigures(
+        waiting=lanes.waiting if lanes else 0,
+        in_flight=lanes.in_flight if lanes else 0,
+        unconfirmed=lanes.unconfirmed if lanes else 0,
+        deferred=lanes.deferred if lanes else 0,
+        oldest_age=lanes.oldest_age if lanes else None,
+        breaker_open=lanes.breaker_open if lanes else False,
+        last_delivered=last.delivered if last else None,
+        last_failed=last.failed if last else None,
+        last_error=last.error if last else "",
+    )
 
 
 def _kind(reason: str) -> str:

@@ -1,24 +1,22 @@
-"""The figures of `ports.Status` as a person reads them."""
+"""The figures of `ports.status` as a person reads them."""
 
 from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from agentd.delivery.decisions import duration
-from agentd.events import TurnUsage
+from agentd.ports.status import ChannelFigures, ModelFigures, PendingFigures, StatusReport, UsageFigures
 from agentd.status.usage import tokens_told
 from agentd.text.plain import ENDLESS, plain_line
 
 EXTRACTIVE = "extractive"
 """The name of the model that answers without any weights."""
-NOT_YOURS = "its documents are its owner's, and nobody else is answered from them"
 
 
-def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> list[str]:
+def status_lines(status: StatusReport, *, columns: int | None = None) -> list[str]:
     """One line for each thing that can be well or not, the verdict last.
 
     What is longer than `columns` goes on below its own beginning; a word, a path for one, is never broken.
@@ -29,18 +27,19 @@ def status_lines(status: Mapping[str, Any], *, columns: int | None = None) -> li
     return list(lines) if columns is None else [part for line in lines for part in _wrapped(line, columns, width + 2)]
 
 
-def answers_line(status: Mapping[str, Any]) -> str:
+def answers_line(status: StatusReport) -> str:
     """Which model answers, and from how many documents."""
-    if "documents" not in status:
-        return f"{status['model']['name']} answers ({status['model']['note']}); {NOT_YOURS}"
-    model, count = status["model"], status["documents"]["documents"]
+    model, found = status.model, status.documents or status.yours
+    if found is None:
+        return f"{model.name} answers ({model.note})"
+    count = found.documents
     documents = "1 document" if count == 1 else f"{count:,} documents"
-    if model["name"] == EXTRACTIVE:
+    if model.name == EXTRACTIVE:
         words = "no language model is chosen: answers are sentences of"
         return f"{words} {documents}" if count else f"{words} your documents, and there are none yet"
-    if any(problem.startswith(f"model {model['name']}: ") for problem in status["problems"]):
-        return f"{model['name']} cannot answer: {model['note']}"
-    return f"{model['name']} answers ({model['note']}), " + (f"from {documents}" if count else "no documents")
+    if any(problem.startswith(f"model {model.name}: ") for problem in status.problems):
+        return f"{model.name} cannot answer: {model.note}"
+    return f"{model.name} answers ({model.note}), " + (f"from {documents}" if count else "no documents")
 
 
 def _wrapped(line: str, columns: int, indent: int) -> list[str]:
@@ -52,71 +51,69 @@ def _wrapped(line: str, columns: int, indent: int) -> list[str]:
     return [name + parts[0], *(" " * indent + part for part in parts[1:])]
 
 
-def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    daemon, model = status["daemon"], status["model"]
-    where = "no daemon runs" if daemon["pid"] is None else f"pid {daemon['pid']}"
-    if daemon["in_process"]:
-        here = daemon["pid"] == os.getpid()
+def _rows(status: StatusReport) -> Iterator[tuple[str, str]]:
+    daemon, model = status.daemon, status.model
+    where = "no daemon runs" if daemon.pid is None else f"pid {daemon.pid}"
+    if daemon.in_process:
+        here = daemon.pid == os.getpid()
         where = "in this process; no daemon runs" if here else f"in a chat or another command, {where}"
-    yield "agentd", f"{daemon['version']}, {where}"
-    if "state_dir" in daemon:
-        room = "nothing is there yet" if daemon["free_mb"] is None else f"{daemon['free_mb']:,} MB free"
-        yield "state", f"{daemon['state_dir']}, {room}"
-    yield "model", f"{model['name']}: {', '.join((model['note'], *_speeds(model)))}"
-    if "documents" in status:
-        yield from _work(status)
-    else:
-        yield "documents", NOT_YOURS
-    yield "health", "; ".join(status["problems"]) or "well"
+    yield "agentd", f"{daemon.version}, {where}"
+    if daemon.state_dir:
+        room = "nothing is there yet" if daemon.free_mb is None else f"{daemon.free_mb:,} MB free"
+        yield "state", f"{daemon.state_dir}, {room}"
+    yield "model", f"{model.name}: {', '.join((model.note, *_speeds(model)))}"
+    if (documents := status.documents or status.yours) is not None:
+        yield "documents", f"{documents.documents:,} ({documents.chunks:,} passages)"
+    yield from _work(status)
+    yield "health", "; ".join(status.problems) or "well"
 
 
-def _work(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _work(status: StatusReport) -> Iterator[tuple[str, str]]:
     """What the owner alone is told."""
-    documents, turns = status["documents"], status["turns"]
-    yield "documents", f"{documents['documents']:,} ({documents['chunks']:,} passages)"
-    yield "turns", f"{turns['running']} running, {turns['waiting']} waiting"
-    if status["usage"]["answers"]:
-        yield "tokens", _usage(status["usage"])
-    yield "pending", _pending(status["pending"])
-    for reason, count in status["pending"]["dead_by_reason"].items():
-        yield "", f"{count} dead: {reason}"
-    for channel in status["channels"]:
-        yield f"channel {channel['name']}", _channel(channel)
+    if status.turns is not None:
+        yield "turns", f"{status.turns.running} running, {status.turns.waiting} waiting"
+    if status.usage is not None and status.usage.answers:
+        yield "tokens", _usage(status.usage)
+    if status.pending is not None:
+        yield "pending", _pending(status.pending)
+        for reason, count in status.pending.dead_by_reason.items():
+            yield "", f"{count} dead: {reason}"
+    for channel in status.channels:
+        yield f"channel {channel.name}", _channel(channel)
 
 
-def _usage(usage: Mapping[str, Any]) -> str:
-    total = TurnUsage(**{name: usage[name] for name in TurnUsage.model_fields})
-    answers = "1 answer" if usage["answers"] == 1 else f"{usage['answers']:,} answers"
-    return f"{', '.join(tokens_told(total))}, in {answers} since the start"
+def _usage(usage: UsageFigures) -> str:
+    answers = "1 answer" if usage.answers == 1 else f"{usage.answers:,} answers"
+    return f"{', '.join(tokens_told(usage))}, in {answers} since the start"
 
 
-def _speeds(model: Mapping[str, Any]) -> Iterator[str]:
-    for what, key in (("reads", "read_tps"), ("writes", "write_tps")):
-        if speed := model.get(key):
+def _speeds(model: ModelFigures) -> Iterator[str]:
+    for what, speed in (("reads", model.read_tps), ("writes", model.write_tps)):
+        if speed:
             yield f"{what} {speed:,.0f} tokens/s" if speed >= 10 else f"{what} {speed:.1f} tokens/s"
 
 
-def _pending(pending: Mapping[str, Any]) -> str:
-    told = [f"{pending['unanswered']} unanswered", f"{pending['undelivered']} undelivered"]
-    if pending["deferred"]:
-        told.append(f"{pending['deferred']} of them deferred")
-    if pending["oldest_age"] is not None:
-        told.append(f"the oldest for {duration(pending['oldest_age'])}")
-    return ", ".join([*told, f"{pending['dead']} dead"])
+def _pending(pending: PendingFigures) -> str:
+    told = [f"{pending.unanswered} unanswered", f"{pending.undelivered} undelivered"]
+    if pending.deferred:
+        told.append(f"{pending.deferred} of them deferred")
+    if pending.oldest_age is not None:
+        told.append(f"the oldest for {duration(pending.oldest_age)}")
+    return ", ".join([*told, f"{pending.dead} dead"])
 
 
-def _channel(channel: Mapping[str, Any]) -> str:
-    told = [": ".join(filter(None, (channel["state"], channel["reason"])))]
-    figures = channel["delivery"]
-    owed = figures["waiting"] + figures["in_flight"] + figures["unconfirmed"]
+def _channel(channel: ChannelFigures) -> str:
+    told = [": ".join(filter(None, (channel.state, channel.reason)))]
+    figures = channel.delivery
+    owed = figures.waiting + figures.in_flight + figures.unconfirmed
     if owed:
-        told.append(f"{owed} undelivered for up to {duration(figures['oldest_age'] or 0.0)}")
-    if figures["last_delivered"]:
-        told.append(f"last delivered {_ago(figures['last_delivered'])}")
-    if figures["last_failed"]:
-        told.append(f"last failed {_ago(figures['last_failed'])}: {figures['last_error']}")
+        told.append(f"{owed} undelivered for up to {duration(figures.oldest_age or 0.0)}")
+    if figures.last_delivered:
+        told.append(f"last delivered {_ago(figures.last_delivered)}")
+    if figures.last_failed:
+        told.append(f"last failed {_ago(figures.last_failed)}: {figures.last_error}")
     return ", ".join(told)
 
 
-def _ago(time: str) -> str:
-    return f"{duration(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()))} ago"
+def _ago(time: datetime) -> str:
+    return f"{duration(max(0.0, (datetime.now(UTC) - time).total_seconds()))} ago"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,8 +15,10 @@ from agentd.errors import Busy, NotFound, UsageError
 from agentd.events import Citation, InboundEvent, OutboundEvent, Principal
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
-from agentd.ports.sessions import SessionInfo, StoredMessage
+from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.storage import searching
 from agentd.storage.store import Store, as_principal, as_stored, as_text, as_time
+from agentd.text.plain import plain
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ LONGEST_NAME = 8 * NAME_LENGTH
 """The same before its letters and their marks are joined."""
 LOOKED_AT = 4096
 """Characters of a question in which a title is looked for."""
+PAGE = 1024 * 1024
+"""Characters of messages that are read at once, one long message excepted."""
 UNUSED = 1000
 """Sessions of one principal that were opened and never used, at most."""
 LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
@@ -135,14 +140,46 @@ class Sessions:
 
         return await self._store.write(rename)
 
-    async def delete(self, principal: Principal, session_id: str) -> None:
-        """The session and its messages go; how its turns ended stays known, see `Turns`."""
+    async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
+        """The session goes, with its messages, its summary and the marks of its answers.
 
-        def delete(db: sqlite3.Connection) -> None:
-            _visible(db, principal, session_id)
+        How its turns ended stays known (see `Turns`), so that a message that is offered again is no new turn.
+        """
+
+        def delete(db: sqlite3.Connection) -> SessionInfo:
+            session = _visible(db, principal, session_id)
             db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            return session
 
-        await self._store.write(delete)
+        return await self._store.write(delete)
+
+    async def session(self, principal: Principal, session_id: str) -> SessionInfo:
+        return await self._store.read(lambda db: _visible(db, principal, session_id))
+
+    async def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
+        """All messages, the oldest first, about `PAGE` characters at a time."""
+        after = 0
+        while True:
+            after, page = await self._store.read(partial(_page, principal, session_id, after))
+            if not page:
+                return
+            yield page
+
+    async def search(self, principal: Principal, text: str, *, limit: int = 20) -> Sequence[SessionHit]:
+        """Sessions that have all words of `text` in one message, or in their name and title; the newest first."""
+        words = plain(text).casefold().split()
+        if not words:
+            raise UsageError("there is nothing to look for; give one or several words.")
+
+        def search(db: sqlite3.Connection) -> Sequence[SessionHit]:
+            hits = searching.search(db, _scope(principal), words, limit)
+            found = [
+                SessionHit(session=_visible(db, principal, hit.session_id), turn_id=hit.turn_id, excerpt=hit.excerpt)
+                for hit in hits
+            ]
+            return sorted(found, key=lambda hit: hit.session.updated, reverse=True)
+
+        return await self._store.read(search)
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Somebody has seen the session up to its newest message."""
@@ -292,6 +329,26 @@ def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[S
         messages.append(_message(row, max(min(room, LONGEST), SHORTENED)))
         room -= len(messages[-1].text)
     return messages[::-1]
+
+
+def _page(
+    principal: Principal, session_id: str, after: int, db: sqlite3.Connection
+) -> tuple[int, Sequence[StoredMessage]]:
+    """The messages behind the row `after`, and the last of their rows."""
+    _visible(db, principal, session_id)
+    rows = db.execute(
+        "SELECT id, turn_id, role, text, time, citations, interrupted, unread FROM messages"
+        " WHERE session_id = ? AND id > ? ORDER BY id",
+        (session_id, after),
+    )
+    room, messages = PAGE, []
+    for last, *row in rows:
+        after = last
+        messages.append(_message(tuple(row), LONGEST))
+        room -= len(messages[-1].text)
+        if room <= 0:
+            break
+    return after, messages
 
 
 def _message(row: tuple[Any, ...], room: int) -> StoredMessage:

@@ -3,6 +3,7 @@
 clock     a clock that is advanced by hand
 model     a model that emits exactly what a script says
 channel   a channel with scripted outcomes
+clients   clients without any socket, and the channel that has them
 pending   the pending directory in memory
 files     a file system in memory that can crash at every operation
 server    a daemon that answers clients exactly what a script says

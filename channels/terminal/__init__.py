@@ -1,6 +1,7 @@
 """The unix socket: the REPL, `agentd ask` and programs on this machine speak `agentd.serving.protocol` over it.
 
-socket       listening on it (also under a long path), where nobody else does
-connection   one client: its requests, its live events, its answers
-channel      `TerminalChannel`, which delivers an answer to the clients that follow the session
+socket      listening on it (also under a long path), where nobody else does
+lines       what a client sends, as it arrives
+transport   what carries one client; `agentd.serving` does the rest
+channel     `TerminalChannel`, which puts them together
 """

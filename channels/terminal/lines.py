@@ -30,16 +30,15 @@ class TooSlow(AgentdError):
 class Lines:
     """The lines of one client."""
 
-    def __init__(self, reader: asyncio.StreamReader, place: Place) -> None:
+    def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
-        self._place = place
         self._data = bytearray()
         self._searched = 0
         self._counted = 0
 
-    async def next(self) -> bytes | None:
+    async def next(self, place: Place) -> bytes | None:
         """The next line, None when the client has gone; `TooLarge` or `TooSlow` if there is none to come."""
-        limit = None if self._place.greeted else HELLO_SECONDS
+        limit = None if place.greeted else HELLO_SECONDS
         try:
             async with asyncio.timeout(limit) as wait:
                 while (end := self._data.find(b"\n", self._searched)) < 0:
@@ -47,18 +46,20 @@ class Lines:
                     if self._data and limit is None:
                         limit = MESSAGE_SECONDS
                         wait.reschedule(asyncio.get_running_loop().time() + limit)
-                    if not await self._more():
+                    if not await self._more(place):
                         return None
         except TimeoutError:
             raise TooSlow(f"no whole message came within {limit:g} s; connect again when there is one.") from None
-        return self._taken(end + 1)
+        line = self._taken(end + 1)
+        place.arrived()
+        return line
 
     def drop(self) -> None:
         """Let go at once of what has come and is not whole."""
         self._data = bytearray()
         self._searched = self._counted = 0
 
-    async def _more(self) -> bool:
+    async def _more(self, place: Place) -> bool:
         """Take in what has come; False at the end."""
         if len(self._data) > MAX_FRAME_BYTES:
             raise TooLarge
@@ -66,7 +67,7 @@ class Lines:
         self._data.extend(more)
         if (over := len(self._data) - READ_BYTES - self._counted) > 0:
             self._counted += over
-            await self._place.arrive(over)
+            await place.arrive(over)
         return bool(more)
 
     def _taken(self, size: int) -> bytes:
@@ -75,5 +76,4 @@ class Lines:
         line = bytes(memoryview(self._data)[:size])
         del self._data[:size]
         self._searched = self._counted = 0
-        self._place.arrived()
         return line

@@ -37,7 +37,7 @@ async def test_a_running_daemon_is_used(tmp_path: Path) -> None:
 
 async def test_where_none_runs_one_runs_here_until_the_block_ends(tmp_path: Path) -> None:
     async with attached(options(tmp_path / "s"), name="test") as client:
-        assert (await client.get("status"))["daemon"]["in_process"]
+        assert (await client.status()).as_json()["daemon"]["in_process"]
     with StateLock(tmp_path / "s"):
         pass
 

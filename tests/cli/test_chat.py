@@ -169,7 +169,7 @@ async def test_what_is_retried_is_answered_in_the_chat_that_saw_it_put_aside_and
             await second.shows("Ctrl-D leaves")
             await second.has_printed("was put aside")
             await status_until(client, "pending", unanswered=0, undelivered=0, dead=1)
-            await client.delivery("retry", older_than=0)
+            await client.retry(older_than=0)
             for seen in (terminal, second):
                 await seen.has_printed("You said: Why?")
                 assert seen.everything.count("You said: Why?") == 1

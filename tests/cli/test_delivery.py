@@ -15,6 +15,7 @@ from agentd.cli import main
 from agentd.cli.delivery import age, decided, listed, shown
 from agentd.events import Address, OutboundEvent
 from agentd.pending import PendingDirectory
+from agentd.serving.protocol import Decided, LetterList, LetterShown
 from tests.builders import inbound, outbound
 from tests.daemons import DaemonProcess
 
@@ -142,7 +143,7 @@ LETTER = {
 
 def test_the_table_has_one_line_for_each_letter_and_says_what_it_leaves_out() -> None:
     found = {"pending": [LETTER], "dead": [], "counts": {"pending": 9, "dead": 0}}
-    title, head, row = listed(found)
+    title, head, row = listed(LetterList.model_validate(found))
     assert title == "9 pending, the oldest 1 are shown"
     assert head.split() == ["id", "what", "where", "age", "tries", "next", "try", "last", "error"]
     assert row.split() == ["i", "answer", "c", "1", "2", "h", "4", "2026-01-02", "03:04:05Z", "no", "route"]
@@ -150,10 +151,10 @@ def test_the_table_has_one_line_for_each_letter_and_says_what_it_leaves_out() ->
 
 def test_what_was_noted_is_shown_in_order() -> None:
     log = [{"line": "sending", "parts": ["a"]}, {"line": "deferred", "until": None, "attempt": 1, "error": "no route"}]
-    lines = shown({"letter": LETTER, "event": {"text": "one\ntwo"}, "log": log})
+    lines = shown(LetterShown.model_validate({"letter": LETTER, "event": {"text": "one\ntwo"}, "log": log}))
     assert lines[-2:] == ['  sending parts=["a"]', "  deferred until=null attempt=1 error=no route"]
     assert "  two" in lines
 
 
 def test_what_failed_is_named_with_its_reason() -> None:
-    assert decided({"done": ["a", "b"], "failed": {"c": "gone"}}, "dropped") == ["2 dropped", "c: gone"]
+    assert decided(Decided(done=("a", "b"), failed={"c": "gone"}), "dropped") == ["2 dropped", "c: gone"]

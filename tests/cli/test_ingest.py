@@ -10,7 +10,7 @@ from agentd.cli.ingest import summary
 from agentd.serving.protocol import IngestState
 
 
-def ingest(state: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
+def ingest(state: Path, *paths: Path | str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agentd", "ingest", *map(str, paths), "--state-dir", str(state)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -52,3 +52,14 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
 def test_the_summary_counts_what_changed() -> None:
     state = IngestState(re="", found=6, done=6, added=1, changed=2, unchanged=3, removed=0, chunks=9)
     assert summary(state) == "1 added, 2 changed, 0 removed, 3 unchanged (9 passages written)"
+
+
+def test_files_are_uploaded_each_under_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A\n\nText of A.\n")
+    (tmp_path / "b.bin").write_bytes(b"\x00")
+    first = ingest(tmp_path / "state", "--upload", tmp_path / "a.md", tmp_path / "b.bin")
+    assert first.returncode == 1 and first.stdout.startswith("1 added") and "b.bin" in first.stderr
+    again = ingest(tmp_path / "state", "--upload", tmp_path / "a.md")
+    assert (again.returncode, again.stdout) == (0, "nothing changed: 1 document is up to date\n")
+    folder = ingest(tmp_path / "state", "--upload", tmp_path)
+    assert folder.returncode == 2 and str(tmp_path) in folder.stderr

@@ -157,7 +157,7 @@ async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_rest
         async with daemon.client() as client:
             with pytest.raises(ModelError):
                 await client.command(f"/model {state}/no-such/small.gguf")
-            status = await client.get("status")
+            status = (await client.status()).as_json()
             assert status["model"]["name"] == "small" and status["problems"] == []
 
 
@@ -174,7 +174,7 @@ async def test_no_model_is_used_by_a_running_daemon_at_once_and_after_a_restart(
         assert Shelf(state).chosen() is None
         for _ in range(2):
             async with daemon.client() as client:
-                assert (await client.get("status"))["model"]["name"] == "extractive"
+                assert (await client.status()).as_json()["model"]["name"] == "extractive"
             await daemon.end()
             await daemon.start()
 

@@ -91,7 +91,7 @@ async def test_torn_and_empty_pending_files_are_put_aside_and_the_daemon_runs(tm
     (pending / "18ea039138ac5e71-04d741a8.event").write_bytes(b"")
     (pending / "18ea039138ac5e72-04d741a8.event").write_bytes(b'{"v":1,"len":500,')
     async with DaemonProcess(tmp_path / "s") as daemon, daemon.client() as client:
-        assert (await client.get("status"))["pending"]["unanswered"] == 0
+        assert (await client.status()).as_json()["pending"]["unanswered"] == 0
     assert len(list((tmp_path / "s" / "corrupt").iterdir())) == 2
 
 

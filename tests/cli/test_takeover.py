@@ -51,7 +51,7 @@ async def test_a_daemon_inside_a_command_hands_over_and_the_running_turn_ends_fi
         assert answer.text == "waiting "
         await client.ack(answer.id)
         await status_until(client, "pending", unanswered=0, undelivered=0)
-        history = (await client.get("history", session=session))["messages"]
+        history = (await client.history(session)).as_json()["messages"]
         assert [line["text"] for line in history] == ["running", "running ", "waiting", "waiting "]
 
 
@@ -96,7 +96,7 @@ async def test_a_chat_goes_on_as_a_client_of_the_daemon_that_was_started(tmp_pat
             await terminal.shows("14:25")
             async with await Client.connect(tmp_path / "state" / "agentd.sock") as client:
                 assert client.welcome.pid == daemon.process.pid
-                sessions = (await client.get("sessions"))["sessions"]
+                sessions = (await client.sessions()).as_json()["sessions"]
                 assert [session["messages"] for session in sessions] == [2]
             terminal.type("\x04")
             assert await terminal.ends() == 0

@@ -225,5 +225,5 @@ async def asked(client: Client, question: str) -> protocol.Answer:
 
 
 async def _answers(client: Client, session: str) -> int:
-    told = await client.get("history", session=session, limit=1000)
+    told = (await client.history(session, limit=1000)).as_json()
     return sum(line["role"] == "assistant" for line in told["messages"])

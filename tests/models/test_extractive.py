@@ -226,7 +226,7 @@ async def test_others_than_the_owner_are_told_that_no_documents_are_read_for_the
     ann = Principal(kind="user", id="1001")
     asked = replace(request("What is the password?", []), principal=ann)
     texts = [delta.text async for delta in ExtractiveModel(Count(0)).stream(asked) if isinstance(delta, TextDelta)]
-    assert "its owner's, and nobody else is answered from them" in "".join(texts)
+    assert "--upload" in "".join(texts)
 
 
 async def test_questions_are_answered_with_the_right_sentence(store: Store, tmp_path: Path) -> None:

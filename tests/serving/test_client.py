@@ -141,7 +141,7 @@ async def test_of_a_flood_that_nobody_reads_the_answers_are_kept(
         await reader.read()
 
     async with server(tmp_path / "s", flood) as path, await Client.connect(path) as client:
-        await client.get("status")
+        await client.status()
         first = await next_of(client, protocol.Answer)
         assert first == answer
         await next_of(client, protocol.Truncated)
@@ -167,7 +167,7 @@ async def test_of_endless_long_answers_that_nobody_reads_a_bounded_number_of_byt
         await reader.read()
 
     async with server(tmp_path / "s", flood) as path, await Client.connect(path) as client:
-        await client.get("status")
+        await client.status()
         kept = [message for message, _ in client._live if isinstance(message, protocol.Answer)]
         assert 5 <= len(kept) < 10 and kept[-1].id == "a49"
         assert client._live_bytes == sum(size for _, size in client._live) <= 1_000_000
@@ -193,7 +193,7 @@ async def test_of_endless_replies_to_one_request_the_newest_are_kept(
         states = client.ingest([Path("/d")])
         first = asyncio.ensure_future(anext(states))
         await asyncio.sleep(0)  # it is the first request
-        await client.get("status")
+        await client.status()
         told = [(await first).done] + [state.done async for state in states]
         assert told[-1] == 99 and len(told) <= 5
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from agentd.errors import ModelError, NotFound, UsageError
 from agentd.events import OWNER, Citation, Principal, TurnUsage
 from agentd.ids import IdSource
 from agentd.ports.documents import IngestProgress
+from agentd.ports.status import StatusReport
 from agentd.serving.control import DaemonControl
 from agentd.status.text import status_lines
 from agentd.storage.marks import Marks
@@ -24,28 +24,33 @@ from agentd.testing.clock import FakeClock
 from tests.builders import inbound, outbound
 
 GUEST = Principal(kind="chat", id="7")
-STATUS: Mapping[str, Any] = {
-    "daemon": {"version": "1", "pid": 7, "in_process": False, "state_dir": "/var", "free_mb": 1234},
-    "model": {"name": "tiny", "note": "ready"},
-    "documents": {"documents": 2, "chunks": 30},
-    "turns": {"running": 1, "waiting": 0},
-    "usage": {"answers": 0},
-    "pending": {
-        "unanswered": 1,
-        "undelivered": 2,
-        "deferred": 0,
-        "oldest_age": None,
-        "dead": 3,
-        "dead_by_reason": {},
-    },
-    "channels": [],
-    "problems": ["channel telegram is degraded: 409"],
-}
-PUBLIC: Mapping[str, Any] = {
-    "daemon": {"version": "1", "pid": 7, "in_process": False},
-    "model": {"name": "tiny", "note": "ready"},
-    "problems": ["some things need the owner's attention"],
-}
+STATUS = StatusReport.model_validate(
+    {
+        "daemon": {"version": "1", "pid": 7, "in_process": False, "state_dir": "/var", "free_mb": 1234},
+        "model": {"name": "tiny", "note": "ready"},
+        "documents": {"documents": 2, "chunks": 30},
+        "turns": {"running": 1, "waiting": 0},
+        "usage": {"answers": 0},
+        "pending": {
+            "unanswered": 1,
+            "undelivered": 2,
+            "deferred": 0,
+            "oldest_age": None,
+            "dead": 3,
+            "dead_by_reason": {},
+        },
+        "channels": [],
+        "problems": ["channel telegram is degraded: 409"],
+    }
+)
+PUBLIC = StatusReport.model_validate(
+    {
+        "daemon": {"version": "1", "pid": 7, "in_process": False},
+        "model": {"name": "tiny", "note": "ready"},
+        "yours": {"documents": 0, "chunks": 0},
+        "problems": ["some things need the owner's attention"],
+    }
+)
 
 
 class Parts:
@@ -67,7 +72,7 @@ class Parts:
     def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
         raise NotImplementedError
 
-    async def snapshot(self, principal: Principal) -> Mapping[str, Any]:
+    async def snapshot(self, principal: Principal) -> StatusReport:
         return STATUS if principal == OWNER else PUBLIC
 
     async def use(self, path: Path | None) -> str:
@@ -252,7 +257,7 @@ async def test_status_is_the_whole_screen_for_the_owner_and_a_word_for_others(tm
 
 async def test_what_is_for_the_owner_or_a_terminal_is_refused_to_others(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        for text in ("/model", "/docs"):
+        for text in ("/model", "/model none"):
             with pytest.raises(UsageError, match="for the owner"):
                 await h.say(text, principal=GUEST)
         with pytest.raises(UsageError, match="a command of the terminal"):

@@ -42,13 +42,13 @@ async def diary(folder: Path, settings: Settings | None = None) -> AsyncIterator
 
 async def test_another_user_sees_their_own_conversations_alone(tmp_path: Path) -> None:
     async with diary(tmp_path) as (house, session), house.user(ANN) as ann, house.user(BEN) as ben:
-        assert (await ann.get("sessions"))["sessions"] == []
+        assert (await ann.sessions()).as_json()["sessions"] == []
         opened = await ann.open("diary", history=10)
         assert opened.session != session and opened.history == ()
         await ann.post(opened.session, "mine")
         await next_answer(ann)
-        assert [line["name"] for line in (await ann.get("sessions"))["sessions"]] == ["diary"]
-        assert (await ben.get("sessions"))["sessions"] == []
+        assert [line["name"] for line in (await ann.sessions()).as_json()["sessions"]] == ["diary"]
+        assert (await ben.sessions()).as_json()["sessions"] == []
         for client, other in ((ann, session), (ben, session), (ben, opened.session)):
             await refused_everything(client, other)
 
@@ -57,7 +57,7 @@ async def refused_everything(client: Client, session: str) -> None:
     """Every request that names a session is answered as if there was no such one."""
     requests = [
         client.open(session, history=10),
-        client.get("history", session=session),
+        client.history(session),
         client.post(session, "what did I say?"),
         client.stop(session),
     ]
@@ -83,19 +83,19 @@ async def test_another_user_is_refused_what_is_the_house_s(tmp_path: Path) -> No
     note = tmp_path / "note.txt"
     note.write_text("The zebrakey is SK-OWNER.")
     async with diary(tmp_path) as (house, _), house.user(ANN) as ann:
-        with pytest.raises(UsageError, match="uploading documents of your own comes with a later version"):
+        with pytest.raises(UsageError, match="--upload"):
             async for _ in ann.ingest([note]):
                 pass
-        for text in ("/model", "/model none", "/model /x.gguf", "/docs"):
+        for text in ("/model", "/model none", "/model /x.gguf"):
             with pytest.raises(UsageError, match="for the owner"):
                 await ann.command(text)
         with pytest.raises(UsageError, match="only the owner"):
             await ann.hand_over()
-        for what in ("list", "show", "retry", "drop"):
+        for decide in (ann.letters(), ann.letter("x"), ann.retry(["x"]), ann.drop(["x"])):
             with pytest.raises(UsageError, match="the owner"):
-                await ann.delivery(what, ["x"])
-        assert set(await ann.get("status")) == {"daemon", "model", "problems"}
-        assert str(tmp_path) not in str(await ann.get("status"))
+                await decide
+        assert set((await ann.status()).as_json()) == {"daemon", "model", "yours", "problems"}
+        assert str(tmp_path) not in str((await ann.status()).as_json())
         assert str(tmp_path) not in (await ann.command("/status")).text
 
 
@@ -138,7 +138,7 @@ async def test_users_who_are_named_owners_are_the_owner(tmp_path: Path) -> None:
     async with diary(tmp_path, settings) as (house, session), house.user(nobody.pw_uid) as client:
         opened = await client.open("diary", history=10)
         assert (opened.session, opened.history[0].text) == (session, SECRET)
-        assert (await client.delivery("list"))["counts"]["dead"] == 0
+        assert (await client.letters()).counts.dead == 0
 
 
 # --- a channel that wants more than it was given ---
@@ -177,7 +177,7 @@ async def test_a_channel_speaks_only_for_principals_that_it_was_given(tmp_path: 
             lambda: given.documents.passage(place, who, TIME),
             lambda: given.status.snapshot(who),
             lambda: given.control.run("/status", who, session),
-            lambda: given.letters.tell(who, "list"),
+            lambda: given.letters.letters(who),
         ]
         for attempt in attempts:
             with pytest.raises(UsageError, match="may not speak for"):
@@ -206,7 +206,7 @@ async def test_a_token_of_a_channel_reaches_nothing_of_the_owner(tmp_path: Path)
         with pytest.raises(UsageError, match="only the owner"):
             given.hand_over(token)
         with pytest.raises(UsageError, match="the owner"):
-            await given.letters.tell(token, "list")
+            await given.letters.letters(token)
 
 
 async def test_a_channel_has_answers_sent_to_its_own_addresses_alone(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ async def test_the_list_has_questions_answers_and_dead_letters_with_their_last_e
         until = NOW.now() + timedelta(seconds=60)
         await d.pending.defer(answer.turn_id, until=until, attempt=3, error="no route")
         dead = await d.dead_answer("blocked by the user")
-        found = await d.letters.tell(OWNER, "list")
+        found = (await d.letters.letters(OWNER)).as_json()
     question, deferred = found["pending"]
     assert (question["id"], question["kind"], question["attempts"]) == (asked.id, "inbound", 0)
     assert (deferred["id"], deferred["turn"], deferred["kind"]) == (answer.id, answer.turn_id, "outbound")
@@ -134,7 +134,7 @@ async def test_the_list_has_questions_answers_and_dead_letters_with_their_last_e
 async def test_a_long_list_is_cut_at_the_oldest_and_counted_in_full(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         events = [await d.answer() for _ in range(5)]
-        found = await d.letters.tell(OWNER, "list", limit=2)
+        found = (await d.letters.letters(OWNER, limit=2)).as_json()
     assert [letter["id"] for letter in found["pending"]] == [event.id for event in events[:2]]
     assert found["counts"]["pending"] == 5
 
@@ -145,11 +145,11 @@ async def test_one_event_is_shown_with_its_text_its_log_and_its_reason(tmp_path:
         await d.pending.sending(pending.turn_id, ["the whole", " text"])
         await d.pending.part_done(pending.turn_id, 0)
         for wanted in (pending.id, pending.turn_id):
-            found = await d.letters.tell(OWNER, "show", [wanted])
+            found = (await d.letters.letter(OWNER, wanted)).as_json()
             assert found["event"]["text"] == "the whole text"
             assert found["log"] == [{"line": "sending", "parts": ["the whole", " text"]}, {"line": "part", "n": 0}]
         dead = await d.dead_answer("blocked")
-        found = await d.letters.tell(OWNER, "show", [dead.id])
+        found = (await d.letters.letter(OWNER, dead.id)).as_json()
         assert (found["letter"]["state"], found["letter"]["error"]) == ("dead", "blocked")
         assert found["log"][-1]["line"] == "buried" and found["event"]["id"] == dead.id
 
@@ -158,13 +158,13 @@ async def test_what_is_not_there_cannot_be_shown(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         for wanted in (IDS.next(), "../../etc/passwd", ""):
             with pytest.raises(NotFound, match="agentd delivery list"):
-                await d.letters.tell(OWNER, "show", [wanted])
+                await d.letters.letter(OWNER, wanted)
 
 
 async def test_a_dead_answer_that_is_retried_is_pending_and_handed_on(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         dead = await d.dead_answer()
-        found = await d.letters.tell(OWNER, "retry", [dead.id])
+        found = (await d.letters.retry(OWNER, [dead.id])).as_json()
         assert found == {"done": [dead.id], "failed": {}, "more": False}
         assert d.handed == [(dead.turn_id, dead.id)]
         assert (await unfinished(d.pending))[dead.turn_id].outbound_id == dead.id and not await d.pending.dead()
@@ -173,7 +173,7 @@ async def test_a_dead_answer_that_is_retried_is_pending_and_handed_on(tmp_path: 
 async def test_a_dead_question_that_is_retried_is_no_longer_answered_by_its_notice(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         asked = await d.dead_question()
-        await d.letters.tell(OWNER, "retry", [asked.id])
+        await d.letters.retry(OWNER, [asked.id])
         assert d.handed == [(asked.id, asked.id)]
         assert await d.turns.finished(asked.id) is None
         assert await d.turns.by_dedupe_key(asked.dedupe_key) is None
@@ -184,7 +184,7 @@ async def test_a_question_of_a_channel_that_runs_elsewhere_is_pending_again_and_
         asked = inbound(address=address(channel="elsewhere"))
         await d.pending.accept(asked)
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
-        assert (await d.letters.tell(OWNER, "retry", [asked.id]))["done"] == [asked.id]
+        assert (await d.letters.retry(OWNER, [asked.id])).done == (asked.id,)
         assert not d.handed and list(await unfinished(d.pending)) == [asked.id]
 
 
@@ -194,11 +194,11 @@ async def test_a_dead_question_that_came_again_since_is_not_answered_twice(tmp_p
         await d.turns.reopen(asked)
         again = inbound(dedupe_key=asked.dedupe_key)
         await d.pending.accept(again)
-        found = await d.letters.tell(OWNER, "retry", [asked.id])
+        found = (await d.letters.retry(OWNER, [asked.id])).as_json()
         assert again.id in found["failed"][asked.id]
         await d.turns.finish([again], outbound(again))
         await d.pending.ack(again.id)
-        found = await d.letters.tell(OWNER, "retry", [asked.id])
+        found = (await d.letters.retry(OWNER, [asked.id])).as_json()
         assert again.id in found["failed"][asked.id] and not d.handed
         assert [letter.id for letter in await d.pending.dead()] == [asked.id]
 
@@ -211,12 +211,12 @@ async def test_a_message_that_is_offered_while_its_question_is_retried_is_the_sa
         assert isinstance(asked, InboundEvent)
         await d.turns.finish([asked], outbound(asked, "it was put aside", answers=(), outcome="error"))
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
-        retry = asyncio.create_task(d.letters.tell(OWNER, "retry", [asked.id]))
+        retry = asyncio.create_task(d.letters.retry(OWNER, [asked.id]))
         assert await asyncio.to_thread(disk.entered.wait, 10)
         again = asyncio.create_task(d.inbox.accept(offer("hello", message_id="m1")))
         disk.go.set()
         async with asyncio.timeout(10):
-            assert (await retry)["done"] == [asked.id]
+            assert (await retry).done == (asked.id,)
             receipt = await again
         assert d.handed == [(asked.id, asked.id)] * 2, "once when it was asked, and once when it was taken back"
         assert (receipt.id, receipt.duplicate, receipt.answer) == (asked.id, True, None)
@@ -227,7 +227,7 @@ async def test_a_caller_that_leaves_does_not_keep_a_retry_from_its_worker(tmp_pa
     disk = Held()
     async with desk(tmp_path / "s", disk) as d:
         dead = await d.dead_answer()
-        task = asyncio.create_task(d.letters.tell(OWNER, "retry", [dead.id]))
+        task = asyncio.create_task(d.letters.retry(OWNER, [dead.id]))
         assert await asyncio.to_thread(disk.entered.wait, 10)
         task.cancel()
         disk.go.set()
@@ -240,15 +240,15 @@ async def test_a_caller_that_leaves_does_not_keep_a_retry_from_its_worker(tmp_pa
 async def test_the_same_letter_is_retried_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         dead = await d.dead_answer()
-        both = await asyncio.gather(*(d.letters.tell(OWNER, "retry", [dead.id, dead.id]) for _ in range(2)))
-        assert sorted(len(found["done"]) for found in both) == [0, 1]
+        both = await asyncio.gather(*(d.letters.retry(OWNER, [dead.id, dead.id]) for _ in range(2)))
+        assert sorted(len(found.done) for found in both) == [0, 1]
         assert d.handed == [(dead.turn_id, dead.id)]
 
 
 async def test_dropped_letters_are_gone_and_the_others_say_why_not(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         dead, waiting, stranger = await d.dead_answer(), await d.answer(), IDS.next()
-        found = await d.letters.tell(OWNER, "drop", [dead.id, waiting.id, stranger, "no id"])
+        found = (await d.letters.drop(OWNER, [dead.id, waiting.id, stranger, "no id"])).as_json()
         assert found["done"] == [dead.id] and set(found["failed"]) == {waiting.id, stranger, "no id"}
         assert waiting.turn_id in await unfinished(d.pending) and not await d.pending.dead()
 
@@ -258,23 +258,21 @@ async def test_all_that_were_given_up_long_enough_ago_are_dropped(
 ) -> None:
     async with desk(tmp_path / "s") as d:
         letters = [await d.dead_answer() for _ in range(3)]
-        assert (await d.letters.tell(OWNER, "drop", older_than=3600.0))["done"] == []
+        assert (await d.letters.drop(OWNER, older_than=3600.0)).as_json()["done"] == []
         monkeypatch.setattr("agentd.serving.letters.MOST", 2)
-        first = await d.letters.tell(OWNER, "drop", older_than=0.0)
+        first = (await d.letters.drop(OWNER, older_than=0.0)).as_json()
         assert first["done"] == [letter.id for letter in letters[:2]] and first["more"]
-        rest = await d.letters.tell(OWNER, "drop", older_than=0.0)
+        rest = (await d.letters.drop(OWNER, older_than=0.0)).as_json()
         assert rest == {"done": [letters[2].id], "failed": {}, "more": False}
 
 
 async def test_nothing_is_meant_by_no_ids_and_nobody_but_the_owner_may_ask(tmp_path: Path) -> None:
     async with desk(tmp_path / "s") as d:
         with pytest.raises(UsageError, match="ids"):
-            await d.letters.tell(OWNER, "drop")
-        with pytest.raises(UsageError, match="one event"):
-            await d.letters.tell(OWNER, "show", ["a", "b"])
+            await d.letters.drop(OWNER)
         for principal in (Principal(kind="token", id="t"), Principal(kind="chat", id="c")):
             with pytest.raises(UsageError, match="owner"):
-                await d.letters.tell(principal, "list")
+                await d.letters.letters(principal)
 
 
 async def test_at_rest_the_lock_is_held_and_nothing_moves(tmp_path: Path) -> None:
@@ -283,7 +281,7 @@ async def test_at_rest_the_lock_is_held_and_nothing_moves(tmp_path: Path) -> Non
         answer, dead = await d.answer(), await d.dead_answer()
     before = sorted((path.name, path.read_bytes()) for path in (state / "pending").iterdir())
     async with letters_at_rest(state) as letters:
-        found = await letters.tell(OWNER, "list")
+        found = (await letters.letters()).as_json()
         assert [letter["id"] for letter in found["pending"] + found["dead"]] == [answer.id, dead.id]
         with pytest.raises(StateInUse), StateLock(state):
             pass
@@ -301,7 +299,7 @@ async def test_a_question_retried_beside_a_running_daemon_is_answered(tmp_path: 
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
     async with running(state, ScriptedModel()) as house, house.client() as client:
         await client.open(session)
-        assert (await client.delivery("retry", [asked.id]))["done"] == [asked.id]
+        assert (await client.retry([asked.id])).as_json()["done"] == [asked.id]
         answer = await next_answer(client)
         assert (answer.answers, answer.outcome) == ((asked.id,), "answer")
         await client.ack(answer.id)
@@ -318,7 +316,7 @@ async def test_a_question_retried_at_rest_is_answered_by_the_next_start(tmp_path
         await d.turns.finish([asked], outbound(asked, "put aside", answers=(), outcome="error"))
         await d.pending.bury(asked.turn_id, "it crashed the daemon")
     async with letters_at_rest(state) as letters:
-        assert (await letters.tell(OWNER, "retry", [asked.id]))["done"] == [asked.id]
+        assert (await letters.retry([asked.id])).as_json()["done"] == [asked.id]
     async with running(state, ScriptedModel()) as house, house.client() as client:
         await client.open(session)
         assert (await next_answer(client)).answers == (asked.id,)
@@ -336,7 +334,7 @@ async def test_an_answer_retried_beside_a_running_daemon_is_delivered(tmp_path: 
         await d.pending.bury(event.turn_id, "nobody wanted it")
     async with running(state, ScriptedModel()) as house, house.client() as client:
         await client.open(session)
-        await client.delivery("retry", [event.id])
+        await client.retry([event.id])
         answer = await next_answer(client)
         assert (answer.id, answer.text) == (event.id, "late, but here")
 
@@ -347,7 +345,7 @@ async def test_a_disk_that_refuses_is_told_and_the_letter_stays_dead(tmp_path: P
         (tmp_path / "s" / "dead" / f"{dead.id}.event").write_bytes(b"torn")
         with pytest.raises(StateError, match="damaged"):
             await d.pending.dead_event(dead.id)
-        found = await d.letters.tell(OWNER, "retry", [dead.id])
+        found = (await d.letters.retry(OWNER, [dead.id])).as_json()
         assert "damaged" in found["failed"][dead.id] and not d.handed
 
 

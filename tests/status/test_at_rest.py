@@ -38,9 +38,9 @@ async def test_it_has_the_figures_of_a_daemon_on_the_same_directory(tmp_path: Pa
                 await pending.answer(outbound(asked))
             if n == 2:
                 await pending.bury(asked.id, "Forbidden: blocked")
-    rest = await status_at_rest(Settings(), tmp_path / "s")
+    rest = (await status_at_rest(Settings(), tmp_path / "s")).as_json()
     async with running(tmp_path / "s") as house, house.client() as client:
-        live = await client.get("status")
+        live = (await client.status()).as_json()
     assert rest.keys() == live.keys() and rest["daemon"].keys() == live["daemon"].keys()
     for figures in (rest, live):
         figures["pending"].pop("oldest_age")
@@ -57,12 +57,12 @@ async def test_an_answer_that_waits_for_its_next_try_is_deferred(tmp_path: Path)
             await pending.accept(asked)
             await pending.answer(outbound(asked))
             await pending.defer(asked.id, until=datetime.now(UTC) + until, attempt=1, error="no route")
-    pending_figures = (await status_at_rest(Settings(), tmp_path / "s"))["pending"]
+    pending_figures = (await status_at_rest(Settings(), tmp_path / "s")).as_json()["pending"]
     assert (pending_figures["undelivered"], pending_figures["deferred"]) == (2, 1)
 
 
 async def model_told(state: Path, options: ModelSection) -> tuple[str, str]:
-    model = (await status_at_rest(Settings(model=options), state))["model"]
+    model = (await status_at_rest(Settings(model=options), state)).as_json()["model"]
     return model["name"], model["note"]
 
 
@@ -83,13 +83,13 @@ async def test_it_names_the_model_that_would_be_asked_and_what_is_wrong_with_it(
     standing.write(kept, path, Standing(aside="It crashed."))
     assert await model_told(state, ModelSection()) == ("small", "It crashed.")
     path.write_text("x")
-    status = await status_at_rest(Settings(), state)
+    status = (await status_at_rest(Settings(), state)).as_json()
     assert "is not a GGUF file" in status["problems"][0]
 
 
 async def test_a_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
     state = tmp_path / "x" / "s"
-    status = await status_at_rest(Settings(), state)
+    status = (await status_at_rest(Settings(), state)).as_json()
     assert (status["daemon"]["state_dir"], status["daemon"]["free_mb"]) == (str(state), None)
     assert status["problems"] == [] and os.listdir(tmp_path) == []
 

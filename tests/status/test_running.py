@@ -28,7 +28,7 @@ NOTHING_OWED = {
 
 async def test_an_idle_daemon_is_well(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as house, house.client() as client:
-        status = await client.get("status")
+        status = (await client.status()).as_json()
     assert status["daemon"]["state_dir"] == str(tmp_path / "s")
     assert status["documents"] == {"documents": 0, "chunks": 0}
     assert status["pending"] == {
@@ -48,7 +48,7 @@ async def test_an_idle_daemon_is_well(tmp_path: Path) -> None:
 async def test_how_fast_the_model_is_is_told(tmp_path: Path) -> None:
     model = ScriptedModel(pace=Pace(read=97.5, write=0.0))
     async with running(tmp_path / "s", model) as house, house.client() as client:
-        status = await client.get("status")
+        status = (await client.status()).as_json()
     assert (status["model"]["read_tps"], status["model"]["write_tps"]) == (97.5, None)
 
 
@@ -73,13 +73,13 @@ async def test_a_channel_tells_what_waits_what_went_and_what_failed(tmp_path: Pa
             await client.post(session, "hello")
             await client.ack((await next_answer(client)).id)
             await status_until(client, "pending", undelivered=0)
-            (channel,) = (await client.get("status"))["channels"]
+            (channel,) = (await client.status()).as_json()["channels"]
             delivered = datetime.fromisoformat(channel["delivery"]["last_delivered"])
             assert 0 <= (datetime.now(UTC) - delivered).total_seconds() < 60
             await client.post(session, "and nobody takes the answer")
         async with house.client() as other:
             await status_until(other, "pending", undelivered=1, deferred=1)
-            status = await other.get("status")
+            status = (await other.status()).as_json()
             assert 0 <= status["pending"]["oldest_age"] < 60
             figures = status["channels"][0]["delivery"]
             assert (figures["waiting"], figures["deferred"]) == (1, 1) and figures["oldest_age"] < 60
@@ -100,7 +100,7 @@ async def test_dead_letters_are_counted_by_their_reason_and_are_a_problem(tmp_pa
             await pending.answer(outbound(asked))
             await pending.bury(asked.id, reason)
     async with running(tmp_path / "s") as house, house.client() as client:
-        status = await client.get("status")
+        status = (await client.status()).as_json()
     assert status["pending"]["dead"] == 4
     assert status["pending"]["dead_by_reason"] == {
         "given up: no route": 2,

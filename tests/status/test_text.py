@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agentd.events import TurnUsage
-from agentd.status.text import answers_line, status_lines
+from agentd.ports.status import StatusReport
+from agentd.status import text
+
+
+def status_lines(told: dict[str, Any], columns: int | None = None) -> list[str]:
+    return text.status_lines(StatusReport.model_validate(told), columns=columns)
+
+
+def answers_line(told: dict[str, Any]) -> str:
+    return text.answers_line(StatusReport.model_validate(told))
 
 
 def status(**changes: Any) -> dict[str, Any]:
@@ -44,7 +53,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 
 def line(name: str, **changes: Any) -> str:
-    (found,) = [text for text in status_lines(status(**changes)) if text.startswith(name)]
+    (found,) = [told for told in status_lines(status(**changes)) if told.startswith(name)]
     return found.removeprefix(name).strip()
 
 
@@ -56,7 +65,7 @@ def test_where_nothing_is_owed_it_says_no_more_than_that() -> None:
 
 
 def test_what_answers_took_is_told_once_there_is_one() -> None:
-    assert not any(text.startswith("tokens") for text in status_lines(status()))
+    assert not any(told.startswith("tokens") for told in status_lines(status()))
     usage = {"prompt_tokens": 8120, "cached_tokens": 220, "completion_tokens": 640, "read_seconds": 65.3}
     took = TurnUsage(**usage, write_seconds=58.0).model_dump()
     assert (

@@ -72,6 +72,6 @@ async def test_commands_status_and_documents_are_answered(tmp_path: Path) -> Non
         server.replies["/new"] = protocol.CommandReply(text="a new one", session="id")
         assert await client.command("/new") == protocol.CommandReply(text="a new one", session="id")
         assert await client.command("/stop") == protocol.CommandReply(text="done: /stop")
-        assert (await client.get("status"))["documents"] == {"documents": 1, "chunks": 1}
+        assert (await client.status()).as_json()["documents"] == {"documents": 1, "chunks": 1}
         states = [state async for state in client.ingest([tmp_path])]
         assert states[-1].finished and states[-1].added == 1

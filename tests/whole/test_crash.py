@@ -50,7 +50,7 @@ class Lives:
         async with self.daemon() as daemon, daemon.client() as client:
             opened = await client.open(session, history=10)
             assert [line.role for line in opened.history] == ["user", "assistant"]
-            pending = (await client.get("status"))["pending"]
+            pending = (await client.status()).as_json()["pending"]
             assert (pending["unanswered"], pending["undelivered"], pending["dead"]) == (0, 0, 0)
         assert answer.text == f"You said: {QUESTION}"
         self.nothing_is_left()

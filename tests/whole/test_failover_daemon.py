@@ -45,7 +45,7 @@ async def test_a_server_answers_and_when_it_fails_the_documents_do(tmp_path: Pat
         answer = await next_answer(client)
         assert (answer.text, answer.model) == ("Hello there.", "big")
         assert server.headers[0]["authorization"] == f"Bearer {KEY}"
-        assert (await client.get("status"))["problems"] == []
+        assert (await client.status()).as_json()["problems"] == []
 
         await client.post(session, "And now?")
         chunk = await next_of(client, protocol.Chunk)
@@ -54,7 +54,7 @@ async def test_a_server_answers_and_when_it_fails_the_documents_do(tmp_path: Pat
         answer = await next_answer(client)
         assert (answer.outcome, answer.model) == ("answer", "extractive")
         assert "Half an ans" not in answer.text and "ithout a language model" not in answer.text
-        status = await client.get("status")
+        status = (await client.status()).as_json()
         assert status["model"]["name"] == "big" and "ended in the middle" in status["problems"][0]
 
         await client.post(session, "Still down?")

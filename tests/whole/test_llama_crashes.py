@@ -181,7 +181,7 @@ async def test_a_crash_loop_refuses_the_model_with_its_reason_and_the_documents_
         answers = [await ask(client, session, "When does the blue boat leave the harbour?") for _ in range(3)]
         assert [(answer.outcome, answer.model) for answer in answers] == [("answer", "extractive")] * 3
         assert all("noon" in answer.text for answer in answers)
-        problems = " ".join((await client.get("status"))["problems"])
+        problems = " ".join((await client.status()).as_json()["problems"])
         assert "crashed 3 times within 60 s and is not started again for 300 s" in problems
         assert "SIGSEGV" in problems and daemon.process.returncode is None
 
@@ -209,7 +209,7 @@ async def test_a_corrupt_model_file_is_named_and_the_documents_answer(
         damage(model)
         answer = await ask(client, (await client.open()).session, "Well?")
         assert (answer.outcome, answer.model) == ("answer", "extractive")
-        problems = " ".join((await client.get("status"))["problems"])
+        problems = " ".join((await client.status()).as_json()["problems"])
         assert str(model) in problems and "download the model again" in problems
 
 

@@ -166,4 +166,4 @@ async def test_a_model_file_in_the_settings_that_is_foreign_is_named_and_the_dae
         await client.post(session, "Hello?")
         answer = await next_answer(client)
         assert answer.outcome == "error" and "foreign" in answer.text
-        assert (await client.get("status"))["problems"]
+        assert (await client.status()).as_json()["problems"]

@@ -173,7 +173,7 @@ async def test_the_documents_answer_when_the_file_of_the_model_is_gone(
         heard = await ask(client, QUESTION)
         assert (heard.answer.outcome, heard.answer.model) == ("answer", "extractive")
         assert "noon" in heard.answer.text
-        assert any(str(link) in problem for problem in (await client.get("status"))["problems"])
+        assert any(str(link) in problem for problem in (await client.status()).as_json()["problems"])
 
 
 async def test_without_a_template_it_is_written_to_in_chatml_and_that_is_said(

@@ -32,7 +32,7 @@ async def check(tmp_path: Path, follows: dict[str, str], template: str) -> None:
                     break
             assert isinstance(message, protocol.Answer)
             assert (thought.strip(), said, message.text) == ("secret thoughts", "Yes.", "Yes.")
-        history = await client.get("history", session=session)
+        history = (await client.history(session)).as_json()
         assert [line["text"] for line in history["messages"]] == ["Is it so?", "Yes."] * 2
     assert b"secret" not in b"".join(path.read_bytes() for path in (tmp_path / "s").iterdir() if path.is_file())
 

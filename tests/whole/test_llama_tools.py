@@ -58,7 +58,7 @@ async def test_a_call_in_the_words_of_the_model_is_run_and_its_result_is_answere
         assert (answer.outcome, answer.model) == ("answer", "caller")
         assert answer.text == "Let me see.\n\nis the answer."
         await client.ack(answer.id)
-        told = await client.get("history", session=session)
+        told = (await client.history(session)).as_json()
         assert told["messages"][-1]["text"] == answer.text
 
 

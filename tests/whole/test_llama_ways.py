@@ -44,7 +44,7 @@ async def test_a_daemon_answers_although_the_fastest_way_fails_and_says_what_is_
             await client.post((await client.open()).session, "Well?")
             answer = await next_answer(client)
             assert (answer.outcome, answer.text.strip(), answer.model) == ("answer", ANSWER, "known")
-            status = await client.get("status")
+            status = (await client.status()).as_json()
             assert status["problems"] == []
             assert BROKEN[part] in status["model"]["note"]
             said = "wrong numbers" if how == "wrong numbers" else f"it was killed by {how}"
@@ -67,7 +67,7 @@ async def test_a_model_that_cannot_run_is_set_aside_for_all_questions_of_all_dae
                 await client.post(session, "Well?")
                 answer = await next_answer(client)
                 assert answer.model == "extractive"
-            problems = " ".join((await client.get("status"))["problems"])
+            problems = " ".join((await client.status()).as_json()["problems"])
             assert "known crashed before its first word, also in the plainest way" in problems
             assert f"`agentd model check {model}`" in problems
             assert daemon.log.read_text().count("is gone before its first word") == 2, "of all daemons together"
@@ -86,7 +86,7 @@ async def test_a_library_for_another_processor_is_told_with_the_command_that_bui
     async with daemon, daemon.client() as client:
         await client.post((await client.open()).session, "Well?")
         assert (await next_answer(client)).model == "extractive"
-        problems = " ".join((await client.get("status"))["problems"])
+        problems = " ".join((await client.status()).as_json()["problems"])
         assert "llama.cpp was built for another processor" in problems
         assert rebuild_hint() in problems
 

@@ -79,12 +79,12 @@ async def test_another_user_of_the_socket_s_group_has_what_is_theirs_and_nothing
         async with asyncio.timeout(4 * DEADLINE):
             output, _ = await asking.communicate()
     told = json.loads(output)
-    assert (told["sessions"], told["history"], told["status"]) == ([], [], ["daemon", "model", "problems"])
+    assert (told["sessions"], told["history"], told["status"]) == ([], [], ["daemon", "model", "problems", "yours"])
     assert "SK-OWNER" not in output.decode()
-    assert "uploading documents of your own comes with a later version" in told["ingest"]
+    assert "--upload" in told["ingest"]
     for name in ("model", "letters", "hand_over"):
         assert told[name].startswith("usage: ") and "owner" in told[name]
-    assert "nobody else is answered from them" in told["answer"]
+    assert "--upload" in told["answer"]
 
 
 async def test_nothing_is_sent_to_another_user_who_listens_where_a_daemon_should(shared: Path) -> None:

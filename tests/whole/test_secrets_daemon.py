@@ -53,7 +53,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 async def _channels(client: Client) -> str:
     """The states of the channels, once the leaky one has crashed."""
     async with asyncio.timeout(30):
-        while '"down"' not in (told := json.dumps((await client.get("status"))["channels"])):  # noqa: ASYNC110 - status is asked
+        while '"down"' not in (told := json.dumps((await client.status()).as_json()["channels"])):  # noqa: ASYNC110 - status is asked
             await asyncio.sleep(0.02)
     return told
 

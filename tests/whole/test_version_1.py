@@ -77,13 +77,13 @@ async def test_everything_is_answered_and_delivered(state: Path) -> None:
         assert repeated.answer.id in {part.event.id for part in channel.received}
 
         async with house.client() as client:
-            letters = (await client.delivery("list"))["dead"]
-            assert [(letter["kind"], letter["attempts"], letter["error"]) for letter in letters] == [
+            letters = (await client.letters()).dead
+            assert [(letter.kind, letter.attempts, letter.error) for letter in letters] == [
                 ("outbound", 3, "403: blocked"),
                 ("inbound", 0, "agentd died 3 times while it answered this message alone"),
             ]
-            done = await client.delivery("retry", [letter["id"] for letter in letters])
-            assert not done["failed"]
+            done = await client.retry([letter.id for letter in letters])
+            assert not done.failed
         await settled(house)
         told = texts(channel.received)
         assert told["buried"] == "An answer that nobody took."

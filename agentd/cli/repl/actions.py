@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from agentd.cli.export import form_of, write_export
 from agentd.cli.ingest import summary
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.link import Link, Settled
@@ -14,7 +15,8 @@ from agentd.cli.repl.transcript import cleaned
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.host.paths import absolute
 from agentd.serving import commands
-from agentd.serving.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState
+from agentd.serving.choosing import choose, label
+from agentd.serving.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState, SessionEntry
 from agentd.text.plain import plain
 
 KEYS = """\
@@ -25,6 +27,7 @@ Ctrl-R searches what was typed; Ctrl-X Ctrl-E opens an editor
 // at the beginning of a message stands for a slash"""
 
 
+TITLE_WIDTH = 60
 LEAVING = ("exit", "quit")
 """What leaves the chat where it is all that a line says."""
 
@@ -51,9 +54,14 @@ class Actions:
         self._display = display
         self._progress = progress
         self._settled = settled
+        self._doomed: SessionEntry | None = None
+        """The conversation of which it was asked whether it is to be deleted; the next line answers."""
 
     async def perform(self, line: str) -> bool:
         """Do what the line says; False when the person wants to leave. What fails is shown as one line."""
+        doomed, self._doomed = self._doomed, None
+        if doomed is not None and await self._answered(doomed, line):
+            return True
         try:
             invocation = commands.parse(line)
             if leaves(line) or (invocation is not None and invocation.command.name == "quit"):
@@ -90,6 +98,10 @@ class Actions:
             self._limit_documents(argument)
         elif name == "docs" and argument:
             await self._add_documents(argument)
+        elif name == "export":
+            await self._export(argument)
+        elif name == "delete":
+            await self._ask_to_delete(argument)
         elif name == "model" and argument not in ("", commands.NO_MODEL):
             await self._ask(f"/model {_path(argument)}")
         else:
@@ -109,6 +121,35 @@ class Actions:
         if not lines:
             raise NotFound("nothing was asked in this conversation yet.")
         self._display.remembered(tuple(cleaned(line) for line in lines))
+
+    async def _export(self, argument: str) -> None:
+        path = await write_export(self._link.export(form_of(argument)), argument)
+        self._display.note(plain(f"this conversation was written to {path}"))
+
+    async def _ask_to_delete(self, argument: str) -> None:
+        sessions = await self._link.sessions()
+        if not argument and self._link.session not in {session.id for session in sessions}:
+            raise NotFound("nothing was asked in this conversation yet, so there is nothing to delete.")
+        self._doomed = choose(sessions, argument or self._link.session)
+        messages = "1 message" if self._doomed.messages == 1 else f"{self._doomed.messages} messages"
+        self._display.note(plain(f'delete "{label(self._doomed, TITLE_WIDTH)}" with {messages} for good? [y/N]'))
+
+    async def _answered(self, doomed: SessionEntry, line: str) -> bool:
+        """Whether the line was the answer to the question; anything but a yes keeps the conversation."""
+        answer = line.strip().lower()
+        if answer not in ("y", "yes"):
+            self._display.note("nothing was deleted")
+            await self._display.flush()
+            return answer in ("", "n", "no")
+        here = doomed.id == self._link.session
+        try:
+            await self._link.delete(doomed.id)
+        except AgentdError as error:
+            self._display.error(plain(str(error)))
+        else:
+            self._display.note("deleted; this is a new conversation" if here else "deleted")
+        await self._display.flush()
+        return True
 
     def _show_usage(self, argument: str) -> None:
         if argument not in ("on", "off"):

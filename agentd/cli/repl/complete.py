@@ -10,9 +10,10 @@ from prompt_toolkit.document import Document
 
 from agentd.errors import AgentdError
 from agentd.serving.commands import COMMANDS, parse
+from agentd.serving.protocol import SessionEntry
 from agentd.text.plain import plain
 
-Sessions = Callable[[], Awaitable[Sequence[dict[str, str]]]]
+Sessions = Callable[[], Awaitable[Sequence[SessionEntry]]]
 
 
 class CommandCompleter(Completer):
@@ -45,6 +46,8 @@ class CommandCompleter(Completer):
                 return self._models.get_completions(Document(argument), complete_event)
             case "switch":
                 return [Completion(word, -len(argument)) for word in ("on", "off") if word.startswith(argument)]
+            case "file":
+                return self._paths.get_completions(Document(argument), complete_event)
             case "documents":
                 return self._documents(argument, complete_event)
         return ()
@@ -63,8 +66,8 @@ class CommandCompleter(Completer):
             return []  # the prompt says already that the daemon is away
         found = []
         for session in sessions:
-            title = plain(session["title"])
-            reference = plain(session["name"]) or session["id"]
+            title = plain(session.title)
+            reference = plain(session.name) or session.id
             if typed.lower() in f"{reference} {title}".lower():
                 found.append(Completion(reference, -len(typed), display=reference, display_meta=title))
         return found

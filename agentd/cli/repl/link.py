@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.transcript import Transcript
@@ -26,6 +27,8 @@ Connect = Callable[[], AbstractAsyncContextManager[Client]]
 Settled = Callable[[bool], None]
 """Told once whether the daemon took what was typed."""
 
+LISTED = 1000
+"""Conversations that are known here by name; the numbers of /sessions are among them."""
 RECENT = 6
 """Lines of a session's history that are shown when it is opened."""
 MISSED = 50
@@ -61,6 +64,8 @@ class Link:
         """Cleared while a session is being opened, so that its first events wait until it is."""
         self._settled.set()
         self.session = ""
+        self._deleting = ""
+        """The session that is deleted from here, so that the news of it is none."""
         self.documents: int | None = None
         """How many passages of the documents what is posted is answered from; None for what the settings say."""
 
@@ -126,22 +131,36 @@ class Link:
 
     async def history(self, limit: int) -> tuple[protocol.Line, ...]:
         """The newest messages of the session, oldest first."""
-        told = await self.client.get("history", session=self.session, limit=limit)
-        return tuple(protocol.Line.model_validate(line) for line in told["messages"])
+        return (await self.client.history(self.session, limit=limit)).messages
+
+    async def delete(self, session: str) -> protocol.SessionEntry:
+        """Delete a conversation; one that is followed is followed by a new one."""
+        self._deleting = session
+        try:
+            deleted = await self.client.delete(session)
+        except AgentdError:
+            self._deleting = ""
+            raise
+        if session == self.session:
+            await self.follow(None)
+        return deleted
+
+    def export(self, form: Literal["markdown", "json"]) -> AsyncIterator[protocol.Exported]:
+        """All that was said in this conversation."""
+        return self.client.export(self.session, form)
 
     async def command(self, text: str) -> protocol.CommandReply:
         """What the daemon says to a slash command."""
         return await self.client.command(text, session=self.session)
 
     async def who_answers(self) -> str:
-        """Which model answers, and from how many documents; "" where the daemon does not say."""
-        status = await self.client.get("status")
-        return plain(answers_line(status)) if "model" in status else ""
+        """Which model answers, and from how many documents; "" if the daemon does not say."""
+        status = await self.client.status()
+        return plain(answers_line(status)) if status.model.name else ""
 
-    async def sessions(self) -> list[dict[str, str]]:
+    async def sessions(self) -> Sequence[protocol.SessionEntry]:
         """The conversations there are, newest first."""
-        listed: list[dict[str, str]] = (await self.client.get("sessions"))["sessions"]
-        return listed
+        return (await self.client.sessions(limit=LISTED)).sessions
 
     def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
         return self.client.ingest(paths)
@@ -175,6 +194,8 @@ class Link:
         here = getattr(message, "session", "") == self.session
         if isinstance(message, protocol.Truncated) and here:
             await self._catch_up(client)
+        elif isinstance(message, protocol.Failure) and here:
+            await self._deleted(message)
         elif isinstance(message, protocol.Closing):
             self._display.note(f"{plain(message.reason)}; what is unfinished goes on when it is back.")
         elif here:
@@ -185,6 +206,12 @@ class Link:
         if isinstance(message, protocol.Answer):
             await self._display.flush()
             await client.ack(message.id)
+
+    async def _deleted(self, news: protocol.Failure) -> None:
+        """Somebody deleted what is followed here."""
+        if news.session != self._deleting:
+            self._display.error(plain(f"{news.message} This is a new one."))
+            await self.follow(None)
 
     async def _catch_up(self, client: Client, after: protocol.Cursor | None = None) -> None:
         self._transcript.reopened(await client.open(self.session, history=MISSED, after=after))
@@ -245,11 +272,11 @@ class Link:
     async def _who_answers(self) -> str:
         """What became of the daemon that was lost."""
         try:
-            status = await self.client.get("status")
+            status = await self.client.status()
         except AgentdError:  # it went away again, which is told next
             return "connected again"
-        daemon, model = status.get("daemon", {}), plain(str(status.get("model", {}).get("name", "")))
-        if daemon.get("in_process") and daemon.get("pid") == os.getpid():
+        daemon, model = status.daemon, plain(status.model.name)
+        if daemon.in_process and daemon.pid == os.getpid():
             return (
                 f"connected again: no daemon came back, so this chat runs one itself; its model is {model}. "
                 "`agentd run` takes over whenever it is started."

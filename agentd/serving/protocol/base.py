@@ -22,6 +22,8 @@ MAX_REASON = 300
 """Characters of what is said about a message that is none."""
 MAX_TEXT_BYTES = 1024 * 1024
 """The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
+MAX_UPLOAD_BYTES = 5 * 1024 * 1024
+"""The longest document that is uploaded in one message."""
 MAX_PASSAGES = 100
 """Passages of the documents that one question may be answered from."""
 

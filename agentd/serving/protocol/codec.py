@@ -23,6 +23,7 @@ from agentd.serving.protocol.base import (
 )
 from agentd.serving.protocol.replies import (
     Accepted,
+    Closed,
     Closing,
     Failure,
     Reading,
@@ -32,17 +33,17 @@ from agentd.serving.protocol.replies import (
     Truncated,
     Welcome,
 )
-from agentd.serving.protocol.requests import ClientMessage, Post
+from agentd.serving.protocol.requests import ClientMessage, Post, Upload
 from agentd.text.characters import whole
 
 _STRING = re.compile(rb'"[^"]*"')
 T = TypeVar("T")
 
-_SMALL = Welcome | Accepted | State | Reading | Truncated | Stopped | Failure | Closing
+_SMALL = Welcome | Accepted | Closed | State | Reading | Truncated | Stopped | Failure | Closing
 """Messages of the daemon that are never longer than `MAX_SMALL_BYTES`."""
 
 _client: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])
-_post = TypeAdapter(Post)
+_long: TypeAdapter[Post | Upload] = TypeAdapter(Annotated[Post | Upload, Field(discriminator="type")])
 _server: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 
@@ -64,7 +65,7 @@ def decode_client(line: bytes) -> ClientMessage:
         return _decoded(_client, line)
     if not _is_mostly_text(line):
         raise UsageError(f"only the text of a message may be longer than {MAX_SMALL_BYTES:,} bytes; send less at once.")
-    return _decoded(_post, line)
+    return _decoded(_long, line)
 
 
 def decode_server(line: bytes) -> ServerMessage:

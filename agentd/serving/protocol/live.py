@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.bus.feed import MAX_QUESTION
+from agentd.errors import NotFound
 from agentd.events import (
     Citation,
     DocumentsRetrieved,
@@ -13,6 +14,7 @@ from agentd.events import (
     InboundEvent,
     OutboundEvent,
     PromptReading,
+    SessionDeleted,
     ToolCallDenied,
     ToolCallFailed,
     ToolCallRequested,
@@ -24,13 +26,14 @@ from agentd.events import (
     TurnStarted,
 )
 from agentd.serving.protocol.base import Cursor
-from agentd.serving.protocol.replies import Answer, Chunk, Found, Question, Reading, ServerMessage, State
+from agentd.serving.protocol.replies import Answer, Chunk, Failure, Found, Question, Reading, ServerMessage, State
 
 
-def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
+def answer_message(event: OutboundEvent, *, repeat: bool = False, cursor: Cursor | None = None) -> Answer:
     """An outbound event as clients get it."""
     return Answer(
         id=event.id,
+        cursor=cursor,
         session=event.session_id,
         turn=event.turn_id,
         answers=event.answers,
@@ -47,6 +50,8 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False) -> Answer:
 
 def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
     """A live event as clients get it, None for what does not concern them; answers come by delivery."""
+    if isinstance(event, SessionDeleted):
+        return Failure(session=event.session_id, code=NotFound.code, message="this conversation was deleted.")
     if isinstance(event, GenerationChunk):
         return Chunk(
             session=event.session_id,

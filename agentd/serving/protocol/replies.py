@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, FailFast
 
 from agentd.events import Citation, Name, Text, TurnUsage, Words
 from agentd.serving.protocol.base import VERSION, Cursor, Message
+from agentd.serving.protocol.reports import Line, ToldData
 from agentd.text.plain import plain_data
 
 
@@ -18,18 +18,6 @@ class Welcome(Message):
     server: Name
     epoch: str
     pid: int
-
-
-class Line(Message):
-    """One message of a session's history."""
-
-    turn: str
-    role: Literal["user", "assistant"]
-    text: Text
-    time: datetime
-    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
-    interrupted: bool = False
-    unread: bool = False
 
 
 class SessionOpened(Message):
@@ -132,6 +120,25 @@ class Truncated(Message):
     session: str
 
 
+class Closed(Message):
+    """The session is followed no more."""
+
+    type: Literal["closed"] = "closed"
+    re: str
+    session: str
+
+
+class Exported(Message):
+    """A piece of an export: `n` is its offset in characters, and `name` a file's name that fits it."""
+
+    type: Literal["exported"] = "exported"
+    re: str
+    name: Name
+    n: int
+    text: Text
+    finished: bool = False
+
+
 class Stopped(Message):
     type: Literal["stopped"] = "stopped"
     re: str
@@ -139,9 +146,16 @@ class Stopped(Message):
 
 
 class Told(Message):
+    """What was asked for, as the JSON of one of `agentd.serving.protocol.reports`."""
+
     type: Literal["told"] = "told"
     re: str
     data: Annotated[dict[str, Any], AfterValidator(plain_data)]
+
+
+def told(re: str, report: ToldData) -> Told:
+    """The reply that has this report."""
+    return Told(re=re, data=report.as_json())
 
 
 class IngestState(Message):
@@ -160,10 +174,14 @@ class IngestState(Message):
 
 
 class Failure(Message):
-    """A request failed; `re` is empty where it could not be read. The connection goes on."""
+    """A request failed; `re` is empty if it could not be read. The connection goes on.
+
+    With a `session` and without `re`, that session was deleted and is followed no more (`not_found`).
+    """
 
     type: Literal["error"] = "error"
     re: str = ""
+    session: str = ""
     code: str
     message: Words
 
@@ -186,6 +204,8 @@ ServerMessage = (
     | Chunk
     | Answer
     | Truncated
+    | Closed
+    | Exported
     | Stopped
     | Told
     | IngestState

@@ -31,6 +31,14 @@ class Open(Message):
     history: int = Field(default=0, ge=0, le=1000)
 
 
+class Close(Message):
+    """Follow a session no more; `Closed` answers. What it still owes this client waits for the next one."""
+
+    type: Literal["close"] = "close"
+    id: Id
+    session: Id
+
+
 class Post(Message):
     """Ask a session something. `id` is the message's own: offered again with the same text it is the same turn.
 
@@ -62,13 +70,60 @@ class Ack(Message):
 
 
 class Get(Message):
-    """A question about the daemon itself; `Told` answers."""
+    """A question about the daemon itself; `Told` answers, with a `StatusReport`, a `SessionList` or a `History`."""
 
     type: Literal["get"] = "get"
     id: Id
     what: Literal["status", "sessions", "history"]
     session: Id = ""
     limit: int = Field(default=50, ge=1, le=1000)
+
+
+class Search(Message):
+    """Find sessions by the words of their names, titles and messages; `Told` answers, with `SessionsFound`."""
+
+    type: Literal["search"] = "search"
+    id: Id
+    text: Id
+    limit: int = Field(default=20, ge=1, le=200)
+
+
+class Rename(Message):
+    """Give a session a name, or none (""); `Told` answers, with the `SessionEntry`."""
+
+    type: Literal["rename"] = "rename"
+    id: Id
+    session: Id
+    name: Id
+
+
+class Delete(Message):
+    """Delete a session and all that was said in it, unless something runs there; `Told` answers: the `SessionEntry`."""
+
+    type: Literal["delete"] = "delete"
+    id: Id
+    session: Id
+
+
+class Export(Message):
+    """All that was said in a session, as one file; `Exported` has it in pieces, until `finished`."""
+
+    type: Literal["export"] = "export"
+    id: Id
+    session: Id
+    format: Literal["markdown", "json"] = "markdown"
+
+
+class Upload(Message):
+    """Read a document of one's own from its bytes (`data`, in base64); `IngestState` answers until `finished`.
+
+    A later one of the same `name` takes its place. The end of the name says what it is, as a file's does.
+    """
+
+    type: Literal["upload"] = "upload"
+    id: Id
+    name: str = Field(min_length=1, max_length=MAX_ID)
+    data: str
 
 
 class Ingest(Message):
@@ -82,7 +137,7 @@ class Ingest(Message):
 class Command(Message):
     """Do what a slash command says (`agentd.serving.commands`), in a session if it needs one.
 
-    `Told` answers; its data is a `CommandReply`.
+    `Told` answers, with a `CommandReply`.
     """
 
     type: Literal["command"] = "command"
@@ -91,19 +146,8 @@ class Command(Message):
     text: str
 
 
-class CommandReply(Message):
-    """`text` is for the person; `session`, if not empty, is the one to go on in.
-
-    `ask`, if not empty, is a message that the client should now post, as if the person had typed it.
-    """
-
-    text: str = ""
-    session: str = ""
-    ask: str = ""
-
-
 class Delivery(Message):
-    """Look after what is pending and what is dead; `Told` answers, with the data of `ports.DeliveryDesk`.
+    """Look after what is pending and dead; `Told` answers: a `LetterList`, a `LetterShown`, or what was `Decided`.
 
     Without `ids`, retry and drop mean the dead letters that were given up at least `older_than` seconds ago.
     """
@@ -126,4 +170,21 @@ class HandOver(Message):
     id: Id
 
 
-ClientMessage = Hello | Open | Post | Stop | Ack | Get | Ingest | Command | Delivery | HandOver
+ClientMessage = (
+    Hello
+    | Open
+    | Close
+    | Post
+    | Stop
+    | Ack
+    | Get
+    | Search
+    | Rename
+    | Delete
+    | Export
+    | Ingest
+    | Upload
+    | Command
+    | Delivery
+    | HandOver
+)

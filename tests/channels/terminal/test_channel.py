@@ -76,7 +76,7 @@ async def test_an_acknowledgement_that_is_late_holds_no_later_answer(tmp_path: P
 async def _unread(client: Client, count: int) -> None:
     """Wait until the only session has so many unread messages."""
     async with asyncio.timeout(DEADLINE):
-        while [session["unread"] for session in (await client.get("sessions"))["sessions"]] != [count]:
+        while [session["unread"] for session in (await client.sessions()).as_json()["sessions"]] != [count]:
             pass
 
 

@@ -18,14 +18,17 @@ class Client:
         self.reader = asyncio.StreamReader(limit=module.READ_BYTES)
         self.ended = ""
         self.place = (budgets or Budgets()).admit(OWNER, self._end)
-        self.lines = Lines(self.reader, self.place)
+        self._lines = Lines(self.reader)
 
     def _end(self, reason: str) -> None:
         self.ended = reason
 
+    async def next(self) -> bytes | None:
+        return await self._lines.next(self.place)
+
     async def all(self) -> list[bytes]:
         found = []
-        while (line := await self.lines.next()) is not None:
+        while (line := await self.next()) is not None:
             found.append(line)
             self.place.done()
         return found
@@ -44,12 +47,12 @@ async def test_lines_come_as_they_were_sent_however_they_were_cut() -> None:
 async def test_a_line_may_be_as_long_as_a_frame_and_not_longer() -> None:
     client = Client()
     client.reader.feed_data(b"x" * (MAX_FRAME_BYTES - 1) + b"\n")
-    assert len(await client.lines.next() or b"") == MAX_FRAME_BYTES
+    assert len(await client.next() or b"") == MAX_FRAME_BYTES
     for rest in (b"x" * MAX_FRAME_BYTES + b"\n", b"x" * (MAX_FRAME_BYTES + 100_000)):
         client = Client()
         client.reader.feed_data(rest)
         with pytest.raises(TooLarge, match="ingest"):
-            await client.lines.next()
+            await client.next()
 
 
 async def test_who_says_nothing_or_only_half_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,22 +60,22 @@ async def test_who_says_nothing_or_only_half_is_given_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "MESSAGE_SECONDS", 0.01)
     silent = Client()
     with pytest.raises(TooSlow, match="no whole message"):
-        await silent.lines.next()
+        await silent.next()
     half = Client()
     half.reader.feed_data(b"one\ntw")
-    assert await half.lines.next() == b"one\n"
+    assert await half.next() == b"one\n"
     with pytest.raises(TooSlow):
-        await half.lines.next()
+        await half.next()
 
 
 async def test_who_has_spoken_may_be_silent_for_as_long_as_they_like(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MESSAGE_SECONDS", 0.01)
     client = Client()
     client.reader.feed_data(b"one\n")
-    await client.lines.next()
+    await client.next()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await client.lines.next()
+            await client.next()
 
 
 async def test_half_messages_of_many_clients_hold_a_bounded_number_of_bytes() -> None:
@@ -81,7 +84,7 @@ async def test_half_messages_of_many_clients_hold_a_bounded_number_of_bytes() ->
         clients.append(client := Client(budgets))
         client.reader.feed_data(b"x" * (MAX_FRAME_BYTES - 1))
         client.reader.feed_eof()
-        assert await client.lines.next() is None
+        assert await client.next() is None
     held = sum(place.arriving for place in budgets.of(OWNER))
     assert len(budgets.of(OWNER)) == sum(not client.ended for client in clients)
     assert MAX_FRAME_BYTES < held <= budgets.allowance(OWNER).arriving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from agentd.serving.client import Client
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.testing.server import ScriptedServer
 from tests.builders import TIME
+from tests.house import next_answer, running
 from tests.recording import RecordingDisplay
 
 
@@ -191,3 +193,74 @@ async def test_half_a_character_in_a_message_does_not_stop_it(tmp_path: Path) ->
     async with house(tmp_path) as h:
         await h.actions.perform("a\udc80b")
         assert h.shown == ["asked: a\ufffdb"]
+
+
+@asynccontextmanager
+async def talk(folder: Path, session: str | None = "diary") -> AsyncIterator[tuple[Actions, Link, RecordingDisplay]]:
+    """A chat with a real daemon, in a conversation in which something was asked."""
+    async with running(folder / "state") as daemon, daemon.client() as other:
+        opened = await other.open("diary")
+        await other.post(opened.session, "Are owls nice?")
+        await other.ack((await next_answer(other)).id)
+        display = RecordingDisplay()
+        link = Link(Transcript(display), display, daemon.client)
+        await link.connect()
+        await link.follow(session)
+        keeping = asyncio.create_task(link.run(), name="connection of the chat")
+        try:
+            yield Actions(link, display, lambda text: None), link, display
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await link.close()
+
+
+async def test_a_conversation_is_exported_to_a_new_file_that_is_nobody_else_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with talk(tmp_path) as (actions, _, display):
+        await actions.perform("/export")
+        file = tmp_path / "diary.md"
+        assert "Are owls nice?" in file.read_text() and file.stat().st_mode & 0o077 == 0
+        await actions.perform("/export notes.json")
+        assert json.loads((tmp_path / "notes.json").read_text())["messages"][0]["text"] == "Are owls nice?"
+        assert [str(file) in shown for shown in display.shown[-2:]] == [True, False]
+        await actions.perform("/export diary.md")
+        assert display.shown[-1].startswith("error: ") and "exists already" in display.shown[-1]
+        await actions.perform("/export nowhere/at/all.md")
+        assert display.shown[-1].startswith("error: ") and not (tmp_path / "nowhere").exists()
+
+
+async def test_a_conversation_is_deleted_only_after_a_yes(tmp_path: Path) -> None:
+    async with talk(tmp_path) as (actions, link, display):
+        session = link.session
+        for answer in ("no", "/help delete"):
+            await actions.perform("/delete")
+            assert '"diary: Are owls nice?" with 2 messages' in display.shown[-1]
+            await actions.perform(answer)
+            assert "note: nothing was deleted" in display.shown[-2:]
+            assert link.session == session and [entry.id for entry in await link.sessions()] == [session]
+        await actions.perform("/delete 1")
+        await actions.perform("yes")
+        assert link.session != session and await link.sessions() == ()
+        await actions.perform("/delete")
+        assert display.shown[-1].startswith("error: nothing was asked")
+
+
+async def test_what_somebody_else_deletes_is_told_and_a_new_conversation_begins(tmp_path: Path) -> None:
+    async with talk(tmp_path) as (_, link, display):
+        session = link.session
+        await link.client.delete(session)
+        await display.until(lambda: link.session != session)
+        assert any(shown.startswith("error: this conversation was deleted") for shown in display.shown)
+
+
+async def test_another_conversation_is_deleted_by_its_name_and_this_one_goes_on(tmp_path: Path) -> None:
+    async with talk(tmp_path, None) as (actions, link, display):
+        here = link.session
+        await actions.perform("/delete dairy")
+        assert "did you mean diary?" in display.shown[-1]
+        await actions.perform("/delete diary")
+        await actions.perform("Y")
+        assert link.session == here and await link.sessions() == ()

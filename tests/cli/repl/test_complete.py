@@ -10,16 +10,22 @@ from prompt_toolkit.document import Document
 from agentd.cli.repl.complete import CommandCompleter
 from agentd.errors import Unreachable
 from agentd.serving.commands import COMMANDS
+from agentd.serving.protocol import SessionEntry
+from tests.builders import TIME
 
 
-async def sessions() -> list[dict[str, str]]:
+def entry(identifier: str, name: str, title: str) -> SessionEntry:
+    return SessionEntry(id=identifier, name=name, title=title, created=TIME, updated=TIME, messages=2, unread=0)
+
+
+async def sessions() -> list[SessionEntry]:
     return [
-        {"id": "00000000000000aa-00000000", "name": "holiday", "title": "Where to?"},
-        {"id": "00000000000000bb-00000000", "name": "", "title": "A rec\x1b[31mipe"},
+        entry("00000000000000aa-00000000", "holiday", "Where to?"),
+        entry("00000000000000bb-00000000", "", "A rec\x1b[31mipe"),
     ]
 
 
-async def away() -> list[dict[str, str]]:
+async def away() -> list[SessionEntry]:
     raise Unreachable("nobody there")
 
 

@@ -1,4 +1,4 @@
-"""One client of the unix socket: well-behaved, garbage, floods and silence."""
+"""What carries one client of the unix socket: well-behaved, garbage, floods and silence."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from agentd.errors import NotFound, UsageError
 from agentd.ports.generation import Delta, Finish, Reading, Restarted, TextDelta, Usage
-from agentd.serving import protocol
+from agentd.serving import connection as module
+from agentd.serving import outbox, protocol
 from agentd.serving.budget import OWNER
 from agentd.testing.model import ScriptedModel
-from channels.terminal import connection as module
 from tests.house import next_answer, next_of, running, status_until
 
 
@@ -52,7 +52,7 @@ async def test_garbage_between_good_messages_ends_the_connection_too(tmp_path: P
 async def test_who_never_reads_has_few_requests_worked_on_and_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(outbox, "STUCK_SECONDS", 1.0)
     async with running(tmp_path / "s") as house, house.raw() as (_, writer), house.client() as other:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         commands = b"".join(b'{"type":"command","id":"%d","text":"/help"}\n' % n for n in range(20_000))
@@ -60,7 +60,7 @@ async def test_who_never_reads_has_few_requests_worked_on_and_is_cut_off(
         most = 0
         async with asyncio.timeout(30):
             while not writer.transport.is_closing():
-                await other.get("sessions")
+                await other.sessions()
                 most = max(most, sum("command for a client" in task.get_name() for task in asyncio.all_tasks()))
                 with suppress(ConnectionError):
                     writer.write(b'{"type":"hello"}\n')
@@ -72,7 +72,7 @@ async def test_a_flood_of_small_messages_leaves_the_others_their_turn(tmp_path: 
         hellos = b'{"type":"hello"}\n' * 100_000
         writer.write(hellos)
         for _ in range(3):
-            await other.get("sessions")
+            await other.sessions()
         assert writer.transport.get_write_buffer_size() > 0, "it was answered in the middle of the flood"
 
 
@@ -110,7 +110,7 @@ async def test_a_session_must_be_opened_before_it_is_posted_to(tmp_path: Path) -
 async def test_a_client_that_never_reads_is_cut_off_and_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "STUCK_SECONDS", 0.3)
     model = ScriptedModel(lambda request: [TextDelta(text="x" * 4_000_000), Finish(reason="stop")])
     async with running(tmp_path / "s", model) as house, house.client() as client:
         session = (await client.open()).session
@@ -121,7 +121,9 @@ async def test_a_client_that_never_reads_is_cut_off_and_holds_up_nobody(
         answer = await next_answer(client)
         await client.ack(answer.id)
         await status_until(client, "pending", undelivered=0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
+            while sum(task.get_name() == "client of the terminal channel" for task in asyncio.all_tasks()) > 1:
+                await client.sessions()
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError)):
                 while True:
                     await reader.readexactly(65536)
@@ -207,7 +209,7 @@ async def test_the_reading_of_a_prompt_and_what_an_answer_took_are_told(tmp_path
         assert isinstance(reading, protocol.Reading) and (reading.done, reading.total) == (0, 80)
         usage = (await next_answer(client)).usage
         assert usage is not None and (usage.prompt_tokens, usage.read_seconds) == (90, 2.0)
-        assert (await client.get("status"))["usage"]["completion_tokens"] == 4
+        assert (await client.status()).as_json()["usage"]["completion_tokens"] == 4
 
 
 async def test_a_model_that_dies_in_mid_answer_is_told_with_the_reason(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""A conversation is written to a file, which nobody else may read and which replaces no other one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal, TextIO
+
+from agentd.errors import UsageError
+from agentd.host.paths import absolute
+from agentd.serving.protocol import Exported
+from agentd.text.characters import whole
+
+
+def form_of(path: str) -> Literal["markdown", "json"]:
+    """JSON if the name says so, else Markdown."""
+    return "json" if path.lower().endswith(".json") else "markdown"
+
+
+async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
+    """Where the export lies now: at `path`, or under its own name in that folder, or in the current one."""
+    target: Path | None = None
+    file: TextIO | None = None
+    done = False
+    try:
+        async for piece in pieces:
+            if file is None:
+                target = await asyncio.to_thread(_target, path, piece.name)
+                file = await asyncio.to_thread(_make, target)
+            await asyncio.to_thread(file.write, whole(piece.text))
+        done = True
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}; /export FILE names another file.") from None
+    finally:
+        if file is not None and target is not None:
+            await asyncio.to_thread(_close, file, target, done)
+    assert target is not None, "an export has one piece at least"
+    return target
+
+
+def _target(path: str, name: str) -> Path:
+    given = absolute(Path(path))
+    return given / Path(name).name if not path or given.is_dir() else given
+
+
+def _make(path: Path) -> TextIO:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already; /export FILE names another file.") from None
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+
+
+def _close(file: TextIO, path: Path, done: bool) -> None:
+    """Half an export is none."""
+    try:
+        file.close()
+    finally:
+        if not done:
+            path.unlink(missing_ok=True)

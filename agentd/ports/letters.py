@@ -1,0 +1,91 @@
+"""Letters: durable events that are not done with, and what the owner decides about those that were given up.
+
+A letter is a question without an answer, or an answer that was not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from agentd.events import Address, Principal
+from agentd.ports.house import ToldData
+
+
+class Letter(ToldData):
+    """One event that is not done with; ages are in seconds.
+
+    `age` counts from when it came to be, or from when it was taken back out of the dead letters. `attempts` are sends
+    that count, for a question the starts of its turn. `next_try` None: now, or when somebody is there. `error` is the
+    last one, or why it was given up, and `dead_age` is how long ago that was, None where that is not known.
+    """
+
+    id: str
+    state: Literal["pending", "dead"]
+    kind: Literal["inbound", "outbound"]
+    turn: str
+    session: str
+    address: Address
+    age: float
+    attempts: int
+    next_try: datetime | None = None
+    error: str = ""
+    dead_age: float | None = None
+
+
+class LetterCounts(ToldData):
+    pending: int
+    dead: int
+
+
+class LetterList(ToldData):
+    """The oldest of each kind, and how many there are in all."""
+
+    pending: tuple[Letter, ...]
+    dead: tuple[Letter, ...]
+    counts: LetterCounts
+
+
+class LetterShown(ToldData):
+    """One letter with its event and all that was noted of it, as they are stored."""
+
+    letter: Letter
+    event: Mapping[str, Any]
+    log: tuple[Mapping[str, Any], ...]
+
+    @property
+    def text(self) -> str:
+        return str(self.event.get("text", ""))
+
+
+class Decided(ToldData):
+    """The dead letters that were retried or dropped, those that were not and why, and whether there are more."""
+
+    done: tuple[str, ...]
+    failed: Mapping[str, str]
+    more: bool = False
+
+
+class DeliveryDesk(Protocol):
+    """What the owner may ask, and decide, about what is pending and what is dead; `UsageError` for anybody else.
+
+    retry and drop mean the dead letters of these ids, or, without any, those given up at least `older_than` seconds
+    ago.
+    """
+
+    async def letters(self, principal: Principal, *, limit: int = 200) -> LetterList:
+        """At most `limit` of each kind."""
+        ...
+
+    async def letter(self, principal: Principal, wanted: str) -> LetterShown:
+        """By the id of the event or of its turn; `NotFound`."""
+        ...
+
+    async def retry(
+        self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None
+    ) -> Decided: ...
+
+    async def drop(
+        self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None
+    ) -> Decided: ...

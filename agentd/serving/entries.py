@@ -1,0 +1,40 @@
+"""Sessions and what was said in them, as clients get them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.serving import protocol
+
+
+def entry(session: SessionInfo) -> protocol.SessionEntry:
+    return protocol.SessionEntry(**_members(session))
+
+
+def found(hit: SessionHit) -> protocol.SessionFound:
+    return protocol.SessionFound(**_members(hit.session), turn=hit.turn_id, excerpt=hit.excerpt)
+
+
+def _members(session: SessionInfo) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "name": session.name,
+        "title": session.title,
+        "created": session.created,
+        "updated": session.updated,
+        "messages": session.messages,
+        "unread": session.unread,
+    }
+
+
+def line(stored: StoredMessage) -> protocol.Line:
+    return protocol.Line(
+        turn=stored.turn_id,
+        role=stored.role,
+        text=stored.text,
+        time=stored.time,
+        citations=stored.citations,
+        interrupted=stored.interrupted,
+        unread=stored.unread,
+    )

@@ -1,0 +1,94 @@
+"""What the daemon tells about itself and its sessions: the `data` of `Told`, one record for each request.
+
+get status        StatusReport          delivery list           LetterList
+get sessions      SessionList           delivery show           LetterShown
+get history       History               delivery retry, drop    Decided
+command           CommandReply          hand_over               HandingOver
+search            SessionsFound         rename, delete          SessionEntry
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import FailFast, PlainSerializer
+
+from agentd.events import Citation, Text
+from agentd.ports.house import CommandReply, ToldData
+from agentd.ports.letters import Decided, Letter, LetterList, LetterShown
+from agentd.ports.status import StatusReport
+
+__all__ = (
+    "CommandReply",
+    "Decided",
+    "HandingOver",
+    "History",
+    "Letter",
+    "LetterList",
+    "LetterShown",
+    "Line",
+    "SessionEntry",
+    "SessionFound",
+    "SessionList",
+    "SessionsFound",
+    "StatusReport",
+    "ToldData",
+)
+
+Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
+
+
+class SessionEntry(ToldData):
+    """A session as a list shows it; `messages` and `unread` count."""
+
+    id: str
+    name: str = ""
+    title: str = ""
+    created: Moment
+    updated: Moment
+    messages: int
+    unread: int
+
+
+class SessionList(ToldData):
+    """Sessions that have messages, the one with the newest message first."""
+
+    sessions: tuple[SessionEntry, ...]
+
+
+class SessionFound(SessionEntry):
+    """A session with what was looked for: `excerpt` is from the message of `turn`, or from its name or title."""
+
+    turn: str = ""
+    excerpt: Text = ""
+
+
+class SessionsFound(ToldData):
+    """The session with the newest message first."""
+
+    sessions: tuple[SessionFound, ...]
+
+
+class Line(ToldData):
+    """One message of a session's history."""
+
+    turn: str
+    role: Literal["user", "assistant"]
+    text: Text
+    time: datetime
+    citations: Annotated[tuple[Citation, ...], FailFast()] = ()
+    interrupted: bool = False
+    unread: bool = False
+
+
+class History(ToldData):
+    """The newest messages of a session, the newest last."""
+
+    messages: Annotated[tuple[Line, ...], FailFast()]
+
+
+class HandingOver(ToldData):
+    """How many seconds it takes at most until the state directory is free."""
+
+    seconds: float

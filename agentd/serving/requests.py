@@ -1,0 +1,259 @@
+"""What one client asks, and what it is told: a message in, replies out, whatever carries them.
+
+Who asks is what the core said of the connection; nothing that a message holds changes that.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.ports.channels import Caller, Offer
+from agentd.ports.documents import IngestProgress
+from agentd.ports.sessions import SessionInfo
+from agentd.serving import entries, exports, protocol
+from agentd.serving.audience import Audience, Follower
+from agentd.serving.door import Door
+
+log = logging.getLogger(__name__)
+
+BESIDE = (protocol.Ingest, protocol.Command, protocol.Delivery, protocol.Search, protocol.Export)
+"""Requests that may take long, so that a later one need not wait for them."""
+
+
+class Requests:
+    """The requests of one client; `follower` gets what happens in the sessions that it opens."""
+
+    def __init__(self, door: Door, audience: Audience, caller: Caller, follower: Follower) -> None:
+        self._door = door
+        self._audience = audience
+        self._caller = caller
+        self._who = caller.principal
+        self._follower = follower
+
+    async def replies(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
+        """What is to be told at once, in order; a request that fails is told as a `Failure`."""
+        request = getattr(message, "id", "")
+        try:
+            async for reply in self._answers(message):
+                yield reply
+        except AgentdError as error:
+            yield protocol.Failure(re=request, code=error.code, message=str(error))
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a client's %s request failed", message.type)
+            failure = "something went wrong inside agentd; its log has the details"
+            yield protocol.Failure(re=request, code="internal", message=failure)
+
+    def _answers(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
+        match message:
+            case protocol.Open():
+                return self._open(message)
+            case protocol.Post():
+                return self._post(message)
+            case protocol.Export():
+                return self._export(message)
+            case protocol.Ingest():
+                return self._ingest(message)
+            case protocol.Upload():
+                return self._upload(message)
+            case _:
+                return self._one(message)
+
+    async def _one(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
+        """Requests that have one reply, or none."""
+        match message:
+            case protocol.Hello():
+                self._hello(message)
+            case protocol.Ack():
+                self._follower.acknowledge(message.ids)
+            case protocol.Close():
+                self._follower.unfollow(message.session)
+                yield protocol.Closed(re=message.id, session=message.session)
+            case protocol.Stop():
+                running = await self._door.stop(message.session, self._who)
+                yield protocol.Stopped(re=message.id, running=running)
+            case (
+                protocol.Get()
+                | protocol.Search()
+                | protocol.Rename()
+                | protocol.Delete()
+                | protocol.Command()
+                | protocol.Delivery()
+                | protocol.HandOver()
+            ):
+                yield protocol.told(message.id, await self._report(message))
+
+    def _hello(self, message: protocol.Hello) -> None:
+        if message.v != protocol.VERSION:
+            raise UsageError(
+                f"this client speaks protocol version {message.v}, the daemon version {protocol.VERSION}; "
+                "use a client and a daemon of the same agentd."
+            )
+        self._follower.acks = message.acks
+
+    # --- what has one report ---
+
+    async def _report(
+        self,
+        message: protocol.Get
+        | protocol.Search
+        | protocol.Rename
+        | protocol.Delete
+        | protocol.Command
+        | protocol.Delivery
+        | protocol.HandOver,
+    ) -> protocol.ToldData:
+        match message:
+            case protocol.Get():
+                return await self._get(message)
+            case protocol.Search():
+                found = await self._door.search(self._who, message.text, limit=message.limit)
+                return protocol.SessionsFound(sessions=tuple(map(entries.found, found)))
+            case protocol.Rename():
+                return entries.entry(await self._door.rename(self._who, message.session, message.name))
+            case protocol.Delete():
+                return entries.entry(await self._door.delete(self._who, message.session))
+            case protocol.Command():
+                return await self._door.run(message.text, self._who, message.session)
+            case protocol.Delivery():
+                return await self._decide(message)
+            case protocol.HandOver():
+                return self._hand_over()
+
+    async def _get(self, message: protocol.Get) -> protocol.ToldData:
+        match message.what:
+            case "status":
+                return await self._door.snapshot(self._who)
+            case "sessions":
+                sessions = await self._door.list(self._who, limit=message.limit)
+                return protocol.SessionList(sessions=tuple(map(entries.entry, sessions)))
+            case "history":
+                stored = await self._door.history(self._who, message.session, limit=message.limit)
+                return protocol.History(messages=tuple(map(entries.line, stored)))
+
+    async def _decide(self, message: protocol.Delivery) -> protocol.ToldData:
+        ids = message.ids
+        match message.what:
+            case "list":
+                return await self._door.letters(self._who, limit=message.limit)
+            case "show" if len(ids) == 1:
+                return await self._door.letter(self._who, ids[0])
+            case "show":
+                raise UsageError("one event is shown at a time; give its id.")
+            case "retry":
+                return await self._door.retry(self._who, ids, older_than=message.older_than)
+            case "drop":
+                return await self._door.drop(self._who, ids, older_than=message.older_than)
+
+    def _hand_over(self) -> protocol.HandingOver:
+        seconds = self._door.hand_over(self._who)
+        self._audience.ending = f"`agentd run` takes over ({self._caller.sender.name})"
+        return protocol.HandingOver(seconds=seconds)
+
+    # --- sessions ---
+
+    async def _open(self, message: protocol.Open) -> AsyncIterator[protocol.ServerMessage]:
+        session = await self._door.open(self._who, message.session)
+        lines: tuple[protocol.Line, ...] = ()
+        if message.history:
+            lines = tuple(map(entries.line, await self._door.history(self._who, session.id, limit=message.history)))
+            await self._mark_read(session)
+        self._follower.place.follow(session.id)
+        after = (message.after.epoch, message.after.n) if message.after else None
+        followed = await self._door.follow(self._who, session.id, after)
+        self._follower.follow(session.id, followed.events)
+        state = followed.state
+        yield protocol.SessionOpened(
+            re=message.id,
+            session=session.id,
+            name=session.name,
+            title=session.title,
+            running=state.running,
+            waiting=state.waiting,
+            history=lines,
+        )
+        for question in followed.questions:
+            if (asked := protocol.live_message(question, None)) is not None:
+                yield asked
+        if state.running and after is None:
+            live = {"session": session.id, "turn": state.running, "attempt": state.attempt}
+            yield protocol.State(**live, state="running")
+            yield protocol.Chunk(**live, n=0, text=str(state.said))
+        self._follower.forward(session.id)
+
+    async def _mark_read(self, session: SessionInfo) -> None:
+        if session.unread:
+            try:
+                await self._door.mark_read(self._who, session.id)
+            except AgentdError as error:  # a full disk, for one: the history can be read all the same
+                self._follower.place.tell(f"a session stays marked as unread: {error}")
+
+    async def _post(self, message: protocol.Post) -> AsyncIterator[protocol.ServerMessage]:
+        if not self._follower.follows(message.session):
+            raise NotFound("open a session before posting to it.")
+        request = message.id if message.reply == "request" else ""
+        receipt = await self._door.accept(
+            Offer(
+                principal=self._who,
+                address=self._audience.address(self._door.channel, message.session, request),
+                sender=self._caller.sender,
+                session_id=message.session,
+                message_id=message.id,
+                text=message.text,
+                documents=message.documents,
+            )
+        )
+        yield protocol.Accepted(re=message.id, session=receipt.session_id, turn=receipt.id, duplicate=receipt.duplicate)
+        if receipt.answer is not None:
+            yield protocol.answer_message(receipt.answer, repeat=True)
+
+    async def _export(self, message: protocol.Export) -> AsyncIterator[protocol.ServerMessage]:
+        session = await self._door.session(self._who, message.session)
+        name = exports.file_name(session, message.format)
+        pages = self._door.pages(self._who, session.id)
+        n = 0
+        async for text in exports.pieces(session, pages, message.format):
+            yield (piece := protocol.Exported(re=message.id, name=name, n=n, text=text))
+            n += len(piece.text)
+        yield protocol.Exported(re=message.id, name=name, n=n, text="", finished=True)
+
+    # --- documents ---
+
+    async def _ingest(self, message: protocol.Ingest) -> AsyncIterator[protocol.ServerMessage]:
+        paths = [Path(path) for path in message.paths]
+        if relative := [str(path) for path in paths if not path.is_absolute()]:
+            raise UsageError(f"{relative[0]} is not an absolute path; the daemon does not know your directory.")
+        async for progress in self._door.ingest(paths, self._who):
+            yield _ingest_state(message.id, progress)
+
+    async def _upload(self, message: protocol.Upload) -> AsyncIterator[protocol.ServerMessage]:
+        try:
+            data = base64.b64decode(message.data, validate=True)
+        except (binascii.Error, ValueError):
+            raise UsageError("the data of a document is not base64; encode its bytes.") from None
+        if len(data) > protocol.MAX_UPLOAD_BYTES:
+            raise UsageError(f"a document may have {protocol.MAX_UPLOAD_BYTES:,} bytes; split it.")
+        async for progress in self._door.upload(message.name, data, self._who):
+            yield _ingest_state(message.id, progress)
+
+
+def _ingest_state(request: str, progress: IngestProgress) -> protocol.IngestState:
+    return protocol.IngestState(
+        re=request,
+        found=progress.found,
+        done=progress.done,
+        added=progress.added,
+        changed=progress.changed,
+        unchanged=progress.unchanged,
+        removed=progress.removed,
+        chunks=progress.chunks,
+        skipped=progress.skipped if progress.finished else (),
+        current=progress.current,
+        finished=progress.finished,
+    )

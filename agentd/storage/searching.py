@@ -1,0 +1,68 @@
+"""Finds what was said: the words of a search in messages, and in the names and titles of sessions.
+
+Every message that a principal may see is looked at, the newest first, for as long as `SECONDS`; that needs no index,
+and costs an answer nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentd.storage.store import as_text
+
+SECONDS = 5.0
+"""After this long what was found until then is all."""
+BEFORE, EXCERPT = 40, 160
+"""Characters of an excerpt before the first word, and in all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """`turn_id` is empty if it was found in the name or the title."""
+
+    session_id: str
+    turn_id: str
+    excerpt: str
+
+
+def search(db: sqlite3.Connection, scope: tuple[str, tuple[str, ...]], words: Sequence[str], limit: int) -> list[Hit]:
+    """At most `limit` sessions, each with the newest message that has all the words (in small letters)."""
+    until = time.monotonic() + SECONDS
+
+    def holds(text: object) -> bool:
+        if time.monotonic() > until:
+            return False
+        folded = as_text(text).casefold()
+        return all(word in folded for word in words)
+
+    db.create_function("holds", 1, holds)
+    where, mine = scope
+    said = db.execute(
+        "SELECT m.session_id, m.turn_id, m.text FROM messages m JOIN sessions s ON s.id = m.session_id"
+        f" WHERE {where} AND holds(m.text) ORDER BY m.id DESC",
+        mine,
+    )
+    called = db.execute(
+        f"SELECT s.id, '', trim(s.name || ' ' || s.title) FROM sessions s WHERE s.newest > 0 AND {where}"
+        " AND holds(s.name || ' ' || s.title) ORDER BY s.newest DESC LIMIT ?",
+        (*mine, limit),
+    )
+    found: dict[str, Hit] = {}
+    for rows in (said, called):
+        for session_id, turn_id, text in rows:
+            if session_id not in found:
+                found[session_id] = Hit(session_id=session_id, turn_id=turn_id, excerpt=_excerpt(text, words[0]))
+            if len(found) >= limit:
+                break
+    return list(found.values())
+
+
+def _excerpt(text: object, word: str) -> str:
+    """The line or lines around the word, as one line."""
+    whole = as_text(text)
+    start = max(0, whole.casefold().find(word) - BEFORE)
+    line = " ".join(whole[start : start + EXCERPT].split())
+    return f"{'…' if start else ''}{line}{'…' if start + EXCERPT < len(whole) else ''}"

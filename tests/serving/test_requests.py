@@ -1,0 +1,231 @@
+"""What a client asks and is told, over the real daemon and a transport in memory."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.events import OWNER, Principal
+from agentd.serving import connection, protocol
+from agentd.serving.budget import FOLLOWED
+from agentd.testing.clients import MemoryChannel, MemoryClient
+from agentd.testing.model import ScriptedModel
+from tests.built_channels import in_memory
+from tests.house import running
+
+ANN = Principal(kind="user", id="54321")
+
+
+@asynccontextmanager
+async def house(folder: Path, model: ScriptedModel | None = None) -> AsyncIterator[MemoryChannel]:
+    channel = MemoryChannel("terminal")
+    async with running(folder / "s", model, in_memory(channel)):
+        yield channel
+
+
+async def opened(client: MemoryClient, session: str | None = None, **members: Any) -> str:
+    message = protocol.Open(id="open", session=session, **members)
+    return (await client.ask(message, protocol.SessionOpened)).session
+
+
+async def answered(client: MemoryClient, session: str, text: str, message_id: str = "m") -> protocol.Answer:
+    await client.ask(protocol.Post(id=message_id, session=session, text=text), protocol.Accepted)
+    return await client.hear(protocol.Answer, in_reply_to=message_id)
+
+
+async def refused(client: MemoryClient, message: protocol.ClientMessage) -> str:
+    """The code of the error that answers it."""
+    return (await client.ask(message, protocol.Failure)).code
+
+
+def diary_requests(session: str) -> list[protocol.ClientMessage]:
+    """All that can be done with a session."""
+    return [
+        protocol.Open(id="1", session=session, history=10),
+        protocol.Get(id="2", what="history", session=session),
+        protocol.Post(id="3", session=session, text="what did I say?"),
+        protocol.Stop(id="4", session=session),
+        protocol.Rename(id="5", session=session, name="mine"),
+        protocol.Delete(id="6", session=session),
+        protocol.Export(id="7", session=session),
+        protocol.Export(id="8", session=session, format="json"),
+        protocol.Command(id="9", session=session, text="/history"),
+    ]
+
+
+async def test_a_question_is_accepted_told_and_answered(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        session = await opened(client)
+        answer = await answered(client, session, "one two")
+        assert answer.text == "one two "
+        question = await client.hear(protocol.Question)
+        assert (question.id, question.text) == ("m", "one two")
+
+
+async def test_garbage_is_answered_and_too_much_of_it_ends_the_connection(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        await client.say_line(b"garbage\n")
+        assert (await client.hear(protocol.Failure)).code == "bad_message"
+        await opened(client)
+        for _ in range(connection.MAX_GARBAGE):
+            await client.say_line(b"{}\n")
+        for _ in range(connection.MAX_GARBAGE):
+            await client.hear(protocol.Failure, code="bad_message")
+        with pytest.raises(ConnectionError):
+            await client.hear(protocol.Answer)
+
+
+async def test_a_second_principal_has_nothing_of_the_first(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as owner, channel.client(ANN) as ann:
+        session = await opened(owner, "diary")
+        await answered(owner, session, "Owls are nice.")
+        for message in diary_requests(session):
+            assert await refused(ann, message) == "not_found", message
+        found = await ann.told(protocol.Search(id="s", text="owls"), protocol.SessionsFound)
+        listed = await ann.told(protocol.Get(id="l", what="sessions"), protocol.SessionList)
+        assert found.sessions == () == listed.sessions
+        history = await owner.told(protocol.Get(id="h", what="history", session=session), protocol.History)
+        assert [line.text for line in history.messages] == ["Owls are nice.", "Owls are nice. "]
+
+
+async def test_a_session_that_is_closed_is_followed_no_more_and_leaves_room_for_others(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        for _ in range(FOLLOWED + 5):
+            session = await opened(client)
+            closed = await client.ask(protocol.Close(id="c", session=session), protocol.Closed)
+            assert closed.session == session
+        for _ in range(FOLLOWED):
+            await opened(client)
+        assert await refused(client, protocol.Open(id="one more")) == "busy"
+
+
+async def test_what_a_closed_session_owes_waits_for_who_opens_it_again(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with house(tmp_path, model) as channel, channel.client(OWNER, acks=True) as client:
+        session = await opened(client)
+        await client.ask(protocol.Post(id="m", session=session, text="hello"), protocol.Accepted)
+        await client.hear(protocol.Found)
+        await client.ask(protocol.Close(id="c", session=session), protocol.Closed)
+        model.gate.set()
+        await opened(client, session)
+        assert (await client.hear(protocol.Answer)).text == "hello "
+
+
+async def test_a_session_is_renamed_and_opened_by_its_new_name(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        session = await opened(client, "first")
+        entry = await client.told(protocol.Rename(id="r", session=session, name="second"), protocol.SessionEntry)
+        assert (entry.id, entry.name) == (session, "second")
+        assert await opened(client, "second") == session
+        other = await opened(client, "first")
+        assert other != session
+        assert await refused(client, protocol.Rename(id="r", session=other, name="second")) == "usage"
+
+
+async def test_a_deleted_session_is_gone_for_all_its_followers_and_the_same_message_is_no_new_turn(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as one, channel.client(OWNER) as two:
+        session = await opened(one, "diary")
+        await opened(two, session)
+        answer = await answered(one, session, "Owls are nice.")
+        entry = await one.told(protocol.Delete(id="d", session=session), protocol.SessionEntry)
+        assert (entry.name, entry.messages) == ("diary", 2)
+        for client in (one, two):
+            assert (await client.hear(protocol.Failure, re="", session=session)).code == "not_found"
+        assert await refused(two, protocol.Post(id="m", session=session, text="Owls are nice.")) == "not_found"
+        assert await refused(one, protocol.Open(id="o", session=session)) == "not_found"
+        found = await one.told(protocol.Search(id="s", text="owls"), protocol.SessionsFound)
+        assert found.sessions == () and answer.text
+        assert await opened(one, "diary") != session
+
+
+async def test_a_session_with_a_running_turn_is_not_deleted(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with house(tmp_path, model) as channel, channel.client(OWNER) as client:
+        session = await opened(client)
+        await client.ask(protocol.Post(id="m", session=session, text="hello"), protocol.Accepted)
+        assert await refused(client, protocol.Delete(id="d", session=session)) == "busy"
+        model.gate.set()
+        assert (await client.hear(protocol.Answer)).text == "hello "
+
+
+async def test_sessions_are_found_by_words_of_messages_names_and_titles(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        owls, cats = await opened(client, "birds"), await opened(client, "pets")
+        await answered(client, owls, "Are ÖWLS nice at night?")
+        await answered(client, cats, "And cats?")
+        for words, expected in (("nice öwls", owls), ("CATS", cats), ("pets", cats)):
+            found = await client.told(protocol.Search(id="s", text=words), protocol.SessionsFound)
+            assert [session.id for session in found.sessions] == [expected], words
+        (hit,) = (await client.told(protocol.Search(id="s", text="night"), protocol.SessionsFound)).sessions
+        assert hit.turn and "ÖWLS nice at night" in hit.excerpt
+        both = await client.told(protocol.Search(id="s", text="?"), protocol.SessionsFound)
+        assert [session.id for session in both.sessions] == [cats, owls]
+        assert await refused(client, protocol.Search(id="s", text=" ")) == "usage"
+
+
+async def exported(client: MemoryClient, **members: Any) -> tuple[str, str]:
+    """Name and text of an export."""
+    await client.say(protocol.Export(id="x", **members))
+    text = ""
+    while not (piece := await client.hear(protocol.Exported)).finished:
+        assert piece.n == len(text)
+        text += piece.text
+    return piece.name, text
+
+
+async def test_a_session_is_exported_whole_for_people_and_for_programs(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        session = await opened(client, "my diary/1")
+        await answered(client, session, "Owls are nice.", "m1")
+        await answered(client, session, "x" * 200_000, "m2")
+        name, text = await exported(client, session=session)
+        assert name == "my-diary-1.md" and text.startswith("# Owls are nice.\n")
+        assert text.index("## You, ") < text.index("Owls are nice.\n\n## agentd, ") and "x" * 200_000 in text
+        name, text = await exported(client, session=session, format="json")
+        told = json.loads(text)
+        assert name == "my-diary-1.json" and told["session"]["id"] == session
+        assert [line["role"] for line in told["messages"]] == ["user", "assistant"] * 2
+
+
+async def uploaded(client: MemoryClient, name: str, data: bytes) -> protocol.IngestState:
+    await client.say(protocol.Upload(id="up", name=name, data=base64.b64encode(data).decode()))
+    return await client.hear(protocol.IngestState, re="up", finished=True)
+
+
+async def test_everybody_uploads_documents_of_their_own(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(ANN) as ann, channel.client(OWNER) as owner:
+        note = b"# Zebra\n\nThe zebrakey is SK-ANN.\n"
+        state = await uploaded(ann, "note.md", note)
+        assert (state.added, state.chunks, state.skipped) == (1, 1, ())
+        assert (await uploaded(ann, "note.md", note)).unchanged == 1
+        assert (await uploaded(ann, "note.md", note + b"\nMore.\n")).changed == 1
+        report = await ann.told(protocol.Get(id="s", what="status"), protocol.StatusReport)
+        assert report.yours is not None and report.yours.documents == 1
+        session = await opened(ann)
+        await ann.ask(protocol.Post(id="m", session=session, text="What is the zebrakey?"), protocol.Accepted)
+        found = await ann.hear(protocol.Found)
+        assert [(place.source, place.title) for place in found.citations] == [("upload:note.md", "Zebra")]
+        other = await opened(owner, "mine")
+        state = await uploaded(owner, "note.md", b"Something else.")
+        assert state.added == 1 and other
+
+
+async def test_what_is_no_document_is_named_with_its_reason(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(ANN) as ann:
+        ((name, reason),) = (await uploaded(ann, "picture.png", b"\x89PNG\0")).skipped
+        assert name == "picture.png" and reason == "binary, not text"
+        for wrong in ("../etc/passwd", " ", "a\x1bb"):
+            assert await refused(ann, protocol.Upload(id="u", name=wrong, data="")) == "usage"
+        assert await refused(ann, protocol.Upload(id="u", name="a.md", data="*")) == "usage"
+        long = base64.b64encode(bytes(protocol.MAX_UPLOAD_BYTES + 1)).decode()
+        assert await refused(ann, protocol.Upload(id="u", name="a.md", data=long)) == "usage"
