@@ -2,6 +2,7 @@
 
 clock     a clock that is advanced by hand
 model     a model that emits exactly what a script says
+tools     a tool that changes something, and may wait before it does
 channel   a channel with scripted outcomes
 clients   clients without any socket, and the channel that has them
 pending   the pending directory in memory

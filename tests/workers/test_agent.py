@@ -27,6 +27,7 @@ from agentd.ids import IdSource
 from agentd.ports.generation import Limits, Sampling, TextDelta
 from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
+from agentd.tools.registry import Tools
 from agentd.turns.conversation import Conversations
 from agentd.turns.runner import TurnRunner
 from agentd.turns.settings import TurnSettings
@@ -42,8 +43,14 @@ SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits()
 
 
 class House:
-    def __init__(self, pending: MemoryPending | None = None, turns: MemoryTurns | None = None) -> None:
-        self.model = ScriptedModel()
+    def __init__(
+        self,
+        pending: MemoryPending | None = None,
+        turns: MemoryTurns | None = None,
+        model: ScriptedModel | None = None,
+        tools: Tools | None = None,
+    ) -> None:
+        self.model = model or ScriptedModel()
         self.pending = pending or MemoryPending()
         self.turns = turns or MemoryTurns()
         self.events: list[Event] = []
@@ -60,6 +67,7 @@ class House:
             ids=ids,
             clock=clock,
             settings=SETTINGS,
+            tools=tools or {},
         )
         self.worker = AgentWorker(
             bus=self.bus,
