@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agentd.errors import NotAccepted
-from agentd.events import InboundEvent, OutboundEvent
+from agentd.events import InboundEvent, OutboundEvent, ToolCallStarted
 from agentd.pending import log as pending_log
 from agentd.pending.dead import DeadLetters
 from agentd.pending.disk import Disk
@@ -18,7 +18,7 @@ from agentd.pending.recovery import recover
 from agentd.ports.work import Entry
 from agentd.testing.crash import CrashExplorer, Violation
 from agentd.testing.files import SimFiles
-from tests.builders import TIME, inbound, outbound
+from tests.builders import IDS, TIME, inbound, outbound
 
 LAYOUT = Layout("/state")
 ATTEMPTS = 3
@@ -35,6 +35,8 @@ class Item:
     starts: int = 0
     parts: tuple[str, ...] = ()
     parts_done: int = 0
+    steps: tuple[str, ...] = ()
+    """Ids of what the turn has done."""
     reason: str = ""
 
 
@@ -47,18 +49,31 @@ def start_up(files: SimFiles) -> World:
     found = recover(LAYOUT, files)
     if list(found.entries) != sorted(found.entries):
         raise Violation(f"not in the order of their ids: {list(found.entries)}")
-    world = {name: item_of(entry, files.read(LAYOUT.event(name))) for name, entry in found.entries.items()}
+    world = {
+        name: item_of(entry, files.read(LAYOUT.event(name)), lines(files, LAYOUT.log(name), entry))
+        for name, entry in found.entries.items()
+    }
     dead = DeadLetters(LAYOUT, files)
     for letter in dead.all():
         entry = dead.entry(letter.id, TIME)
-        item = item_of(entry, files.read(LAYOUT.dead_event(letter.id)))
+        noted = lines(files, LAYOUT.dead_log(letter.id), entry)
+        item = item_of(entry, files.read(LAYOUT.dead_event(letter.id)), noted)
         world[f"dead {letter.id}"] = replace(item, reason=letter.reason)
     aside = {files.read(f"{LAYOUT.corrupt}/{name}") for name in files.names(LAYOUT.corrupt)}
     return world | {ASIDE: Item(content=b"".join(sorted(aside)))}
 
 
-def item_of(entry: Entry, content: bytes) -> Item:
-    return Item(content=content, starts=entry.starts, parts=entry.parts, parts_done=entry.parts_done)
+def lines(files: SimFiles, path: str, entry: Entry) -> list[pending_log.Line]:
+    """What a log says about the event that this entry is about."""
+    try:
+        return list(pending_log.lines_of(files.read(path), pending_log.event_id_of(entry)))
+    except FileNotFoundError:
+        return []
+
+
+def item_of(entry: Entry, content: bytes, noted: Sequence[pending_log.Line]) -> Item:
+    steps = tuple(step.id for step in pending_log.steps_of(noted))
+    return Item(content=content, starts=entry.starts, parts=entry.parts, parts_done=entry.parts_done, steps=steps)
 
 
 Changes = dict[str, Item | None]
@@ -100,7 +115,9 @@ class Script:
         entry = self._entries[name]
         line = line_for(entry)
         after = pending_log.after(entry, [line])
-        item = item_of(after, self._world[name].content)
+        before = self._world[name]
+        item = item_of(after, before.content, [line])
+        item = replace(item, steps=(*before.steps, *item.steps))
         self._step(lambda: self._moves.append(entry, line, durable=durable), {name: item})
         self._entries[name] = after
 
@@ -219,12 +236,19 @@ def _nothing() -> None:
     """The hook that does nothing."""
 
 
+def begun(event: InboundEvent) -> ToolCallStarted:
+    """A step of this turn."""
+    return ToolCallStarted(id=IDS.next(), time=TIME, turn_id=event.turn_id, session_id=event.session_id, call_id="c")
+
+
 def whole_life(script: Script) -> None:
     """Every move, on turns that live side by side."""
     first, second, third = inbound("first"), inbound("second"), inbound("third")
     script.accept(first)
     script.note(first.id, lambda entry: pending_log.started(entry, alone=False))
     script.accept(second)
+    script.note(second.id, lambda entry: pending_log.steps(entry, [begun(second), begun(second)]))
+    script.note(second.id, lambda entry: pending_log.steps(entry, [begun(second)]))
     answer = outbound(first, "one, two")
     script.answer(answer)
     script.note(first.id, lambda entry: pending_log.sending(entry, None))
@@ -241,6 +265,7 @@ def whole_life(script: Script) -> None:
     script.retry(second.id)
     script.accept(third)
     script.note(third.id, lambda entry: pending_log.started(entry, alone=True))
+    script.note(third.id, lambda entry: pending_log.steps(entry, [begun(third)]))
     script.note(third.id, pending_log.parked, durable=False)
     script.answer(outbound(third, answers=(second.id, third.id)))
     script.bury(notice.id)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import NotFound
+from agentd.events import ToolCallStarted
 from agentd.pending import PendingDirectory
 from agentd.pending.file import encode_file
 from agentd.testing.clock import FakeClock
-from tests.builders import TIME, inbound, outbound
+from tests.builders import IDS, TIME, inbound, outbound
 from tests.pending_files import directory, in_pending
 from tests.unfinished import unfinished
 
@@ -101,3 +102,16 @@ async def test_what_was_given_up_long_ago_is_purged(tmp_path: Path) -> None:
             clock.advance(3600)
         assert await opened.purge(timedelta(minutes=90)) == 1
         assert [letter.id for letter in await opened.dead()] == [events[1].id]
+
+
+async def test_what_a_turn_has_done_comes_back_with_its_question(tmp_path: Path) -> None:
+    event = inbound()
+    step = ToolCallStarted(id=IDS.next(), time=TIME, turn_id=event.id, session_id=event.session_id, call_id="c")
+    async with directory(tmp_path) as opened:
+        await opened.accept(event)
+        await opened.stepped(event.id, [step], durable=True)
+        await opened.bury(event.id, "it crashed the daemon")
+        entry = await opened.retry(event.id)
+        assert entry.stepped and await opened.steps(event.id) == [step]
+    async with directory(tmp_path) as opened:
+        assert (await unfinished(opened))[event.id].stepped and await opened.steps(event.id) == [step]

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from agentd.events import ToolCallStarted
 from agentd.pending import log as pending_log
 from agentd.pending.file import header_of
 from agentd.pending.log import after, encode_line, lines_of
 from agentd.ports.work import Entry
-from tests.builders import TIME, inbound, outbound
+from tests.builders import IDS, TIME, inbound, outbound
 
 
 def entry(*, answered: bool = True) -> Entry:
@@ -92,3 +93,34 @@ def test_rubbish_between_lines_is_passed_over(rubbish: bytes) -> None:
     it = entry()
     log = encode_line(pending_log.part(it, 0)) + rubbish + encode_line(pending_log.part(it, 1)) + rubbish
     assert [line["n"] for line in lines_of(log, it.outbound_id)] == [0, 1]
+
+
+def test_steps_are_read_once_each_in_their_order_and_unknown_ones_are_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    it = entry(answered=False)
+    first, second = begun(it), begun(it)
+    unknown = {**pending_log.steps(it, []), "events": [{"type": "tool_call_dreamt", "id": "x"}, 7]}
+    answer = {**pending_log.steps(it, []), "events": [outbound().model_dump(mode="json")]}
+    noted = [pending_log.steps(it, [first]), unknown, answer, pending_log.steps(it, [first, second])]
+    log = b"".join(map(encode_line, noted))
+    assert pending_log.steps_of(lines_of(log, it.id)) == [first, second]
+    assert caplog.text.count("not one that this agentd knows") == 2
+    assert replayed(it).stepped is False and replayed(it, *noted).stepped is True
+
+
+def test_what_the_turn_has_done_stays_when_a_log_is_written_anew() -> None:
+    it = entry(answered=False)
+    noted = [
+        pending_log.started(it, alone=False),
+        pending_log.steps(it, [begun(it)]),
+        pending_log.steps(it, [begun(it)]),
+    ]
+    log = b"".join(map(encode_line, noted))
+    anew = b"".join(map(encode_line, pending_log.kept(lines_of(log, it.id))))
+    assert len(list(lines_of(anew, it.id))) == 2
+    assert pending_log.steps_of(lines_of(anew, it.id)) == pending_log.steps_of(lines_of(log, it.id))
+
+
+def begun(of: Entry) -> ToolCallStarted:
+    return ToolCallStarted(id=IDS.next(), time=TIME, turn_id=of.id, session_id=of.session_id, call_id="c")
