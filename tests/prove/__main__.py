@@ -1,8 +1,9 @@
 """`python -m tests.prove [PART ...]`: run the proof, show its counts as it goes, and end with a table.
 
-Parts: power-cut, kill, syscalls, simulation, crash-states, faults, hostile, fuzz; none or `all` is all of them. The
-environment scales it: CUTS power cuts (1000), KILLS kills of the daemon (1000), SEEDS simulated worlds (10000), SEED
-where they start, and FUZZ_MINUTES minutes for each target of the fuzzer (1).
+Parts: power-cut, kill, calls, syscalls, simulation, crash-states, faults, hostile, fuzz; none or `all` is all of them.
+The environment scales it: CUTS power cuts (1000), KILLS kills of the daemon (1000), CALL_KILLS kills in turns that call
+tools (500), SEEDS simulated worlds (10000), SEED where they start, and FUZZ_MINUTES minutes for each target of the
+fuzzer (1).
 Exits 1 if anything was lost or broke.
 """
 
@@ -13,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.prove import fuzz, hostile, kills, power_cut, suites, syscalls
+from tests.prove import calls, fuzz, hostile, kills, power_cut, suites, syscalls
 from tests.prove.result import Result, table
 
 
@@ -24,6 +25,7 @@ def _number(name: str, default: int) -> int:
 PARTS: dict[str, Callable[[], Result]] = {
     "power-cut": lambda: power_cut.run(cuts=_number("CUTS", 1000), seed=_number("SEED", 1)),
     "kill": lambda: kills.run(kills=_number("KILLS", 1000), seed=_number("SEED", 1)),
+    "calls": lambda: calls.run(kills=_number("CALL_KILLS", 500), seed=_number("SEED", 1)),
     "syscalls": lambda: syscalls.run(every=_number("EVERY", 1)),
     "simulation": lambda: suites.simulation(seeds=_number("SEEDS", 10_000)),
     "crash-states": suites.crash_states,
