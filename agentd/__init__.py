@@ -9,7 +9,8 @@ pending directory  one file per unfinished turn; the only place where unfinished
 bus                tells the workers what happened (``bus``); every event is one class in ``events``
 session            one conversation of one principal, in ``agentd.db`` (``storage``)
 conversation       the pure state of a session: what runs, what waits (``turns.conversation``)
-turn               look up, prompt, stream, call tools, check, answer (``turns``, ``tools``)
+turn               look up, prompt, stream, call tools, check, answer (``turns``, ``tools``); what it has done is a pure
+                   state, kept in its log, so that a restart goes on with it (``turns.state``, ``turns.journal``)
 evidence           which sentences answer, whether any does, and on which an answer rests (``evidence``); pure
 model              extractive, llama.cpp in a child process, or a server of others (``models``)
 delivery           the order for each address, back-off and giving up (``delivery``), driven by the DeliveryWorker
