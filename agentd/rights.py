@@ -23,7 +23,7 @@ FOR_THE_OWNER: Mapping[Action, str] = {
     "ingest": (
         "only the owner of this agentd may have files read by their paths; `agentd ingest --upload FILE` sends yours."
     ),
-    "administer": "that is for the owner of this agentd alone.",
+    "administer": "that is only for the owner of this agentd.",
     "letters": "the deliveries are the business of the owner of this agentd alone.",
     "hand_over": "only the owner of this agentd may take its state directory over.",
 }

@@ -25,11 +25,13 @@ EXIT_CODES = {"model": 5, "model_unavailable": 5, "prompt_too_long": 5, "timeout
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("question", nargs="?", help="what to ask; standard input, if it is not a terminal, precedes it")
+    parser.add_argument(
+        "question", nargs="?", help="what to ask; if standard input is not a terminal, its text comes first"
+    )
     # Of a question without quotes; the help need not know of it.
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
+    which.add_argument("-c", "--continue", dest="last", action="store_true", help="continue the latest session")
     session_option(which)
     model_option(parser)
     parser.add_argument("--output", choices=("text", "json", "stream-json"), default="text", help="default: text")
@@ -38,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--documents",
         type=_passages,
         metavar="N",
-        help=f"answer from so many passages of the documents at most (0 to {protocol.MAX_PASSAGES})",
+        help=f"answer from at most N passages of the documents (0 to {protocol.MAX_PASSAGES})",
     )
     documents.add_argument(
         "--no-documents",
@@ -47,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         const=0,
         help="look nothing up in the documents",
     )
-    parser.add_argument("--usage", action="store_true", help="tell on standard error what the answer took")
+    parser.add_argument("--usage", action="store_true", help="show on standard error what the answer took")
     parser.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default: 900")
 
 
@@ -144,7 +146,9 @@ async def _ask(options: argparse.Namespace) -> int:
 def _too_late(offer: _Offer, seconds: float) -> str:
     if not offer.question:
         return f"standard input did not end within {seconds:g} s, so nothing was asked."
-    what_next = "`agentd chat -c` shows it later" if offer.accepted else "the question was not taken yet; ask again"
+    what_next = (
+        "`agentd chat -c` shows it later" if offer.accepted else "agentd has not accepted the question; ask again"
+    )
     return f"no answer within {seconds:g} s; {what_next}."
 
 

@@ -121,7 +121,7 @@ def _refuse_model(options: argparse.Namespace, client: Client) -> None:
     if getattr(options, "model", None) is not None and not _had_daemon(options):
         raise UsageError(
             f"a daemon runs already (pid {client.welcome.pid}) and has its own model; "
-            "leave --model out, or choose one there with /model in `agentd chat`."
+            "leave --model out, or choose its model with /model in `agentd chat`."
         )
 
 
@@ -131,9 +131,9 @@ def _tell_unused(options: argparse.Namespace, client: Client) -> None:
     keys = ", ".join(dict.fromkeys(key for key, _ in options.set))
     unused = {}
     if keys:
-        unused["--set"] = f"settings, so --set is not used for {keys}; stop it first, or set that in its configuration."
+        unused["--set"] = f"settings, so it ignores --set for {keys}; stop it first, or change its configuration."
     if getattr(options, "model", None) is not None:
-        unused["--model"] = "model, so --model is not used; /model in `agentd chat` chooses one there."
+        unused["--model"] = "model, so it ignores --model; choose one with /model in `agentd chat`."
     for option, words in unused.items():
         if option not in told:
             told.add(option)

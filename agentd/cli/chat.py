@@ -28,11 +28,11 @@ FIRST_QUESTION = "What happens to a message when the daemon is killed?"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("-c", "--continue", dest="last", action="store_true", help="go on with the latest session")
+    which.add_argument("-c", "--continue", dest="last", action="store_true", help="continue the latest session")
     session_option(which)
     model_option(parser)
-    parser.add_argument("--usage", action="store_true", help="tell behind each answer what it took (as /usage on)")
-    parser.add_argument("--plain", action="store_true", help="plain lines, without colours or any escape sequence")
+    parser.add_argument("--usage", action="store_true", help="show after each answer what it took (like /usage on)")
+    parser.add_argument("--plain", action="store_true", help="write plain lines without colours or escape sequences")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -97,9 +97,9 @@ async def offer_documents(client: Client, declined: Path) -> None:
     documents = (await client.status()).documents
     if documents is None or documents.documents:  # None is for others than the owner, who may add none
         return
-    say("There are no documents yet. No language model is needed to try agentd on some.")
-    say(f"Its own documentation lies in {pages[0].parent}")
-    reply = await _read_line("Read that as first documents? [Y/n] ")
+    say("There are no documents yet. You can try agentd on some without a language model.")
+    say(f"Its own documentation is in {pages[0].parent}")
+    reply = await _read_line("Index it, so that you have something to ask about? [Y/n] ")
     if reply is not None and reply.strip().lower() in ("", "y", "yes"):
         say(summary(await show_progress(client.ingest(pages))))
         say(f"Now ask, for example: {FIRST_QUESTION}")

@@ -24,7 +24,7 @@ def model_option(parser: argparse.ArgumentParser) -> None:
 
 def session_option(parser: argparse._MutuallyExclusiveGroup) -> None:
     """Add `--session NAME`."""
-    told = "use this session (id or name), made when there is none"
+    told = "use this session (id or name); create it if it does not exist"
     parser.add_argument("--session", metavar="NAME", type=whole, help=told)
 
 

@@ -22,12 +22,12 @@ from agentd.status.text import answers_line
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the same for programs: {key: {value, origin}}")
+    parser.add_argument("--json", action="store_true", help="write JSON for programs: {key: {value, origin}}")
 
 
 ACTIONS = {
-    "check": (lambda parser: None, "say what is wrong; exit code 78 if anything is"),
-    "show": (_show_arguments, "show every key with its value, secrets masked, and where that comes from"),
+    "check": (lambda parser: None, "check the settings; exit with 78 if anything is wrong"),
+    "show": (_show_arguments, "show every key, its value (secrets masked) and where the value comes from"),
 }
 
 
@@ -68,7 +68,7 @@ async def _who_answers(settings: Settings, state_dir: Path) -> str:
         async with client:
             return answers_line(await client.status())
     except AgentdError as error:
-        return f"which model answers is not known: {' '.join(str(error).split())}"
+        return f"it is not known which model answers: {' '.join(str(error).split())}"
 
 
 def _check_model(settings: Settings) -> None:

@@ -59,27 +59,27 @@ def _list_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", nargs=1, metavar="ID", help="of an event, as the list shows it")
+    parser.add_argument("ids", nargs=1, metavar="ID", help="id of an event, from the list")
     _json_argument(parser)
 
 
 def _decide_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", nargs="*", metavar="ID", help="of dead letters, as the list shows them")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="ids of dead letters, from the list")
     parser.add_argument("--all", action="store_true", help="all dead letters")
     parser.add_argument(
-        "--older-than", type=age, metavar="AGE", help="of all, only those given up longer ago: 30m, 12h, 7d, 2w"
+        "--older-than", type=age, metavar="AGE", help="with --all: only those given up longer ago than 30m, 12h, 7d, 2w"
     )
     _json_argument(parser)
 
 
 def _json_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the same for programs")
+    parser.add_argument("--json", action="store_true", help="write JSON for programs")
 
 
 ACTIONS = {
     "list": (_list_arguments, "list what is pending and what is dead"),
-    "show": (_show_arguments, "show one event, its log and its reason"),
-    "retry": (_decide_arguments, "deliver or answer dead letters after all"),
+    "show": (_show_arguments, "show one event with its log and its reason"),
+    "retry": (_decide_arguments, "make dead letters pending again, to deliver or answer them"),
     "drop": (_decide_arguments, "delete dead letters for good"),
 }
 
@@ -90,7 +90,7 @@ def _check(options: argparse.Namespace) -> None:
     if bool(options.ids) == options.all:
         raise UsageError(f"`agentd delivery {options.action}` takes ids of dead letters, or --all.")
     if options.older_than is not None and not options.all:
-        raise UsageError("--older-than chooses among all dead letters; say --all too.")
+        raise UsageError("--older-than needs --all.")
 
 
 async def _run(options: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ def _bytes(path: Path) -> bytes:
 
 def _nameable(path: Path) -> Path:
     if str(path) != whole(str(path)):
-        raise UsageError(f"the name {path} is not UTF-8; name the folder that it lies in, which can be read.")
+        raise UsageError(f"the name {path} is not UTF-8; name its folder instead, which can be read.")
     return path
 
 
@@ -99,7 +99,7 @@ async def show_progress(states: AsyncIterator[IngestState]) -> IngestState:
 def summary(state: IngestState) -> str:
     """One line for a person; a run that changed nothing says so. "" where all that there was is skipped."""
     if not (state.added or state.changed or state.removed or state.unchanged):
-        return "" if state.skipped else "there was nothing to read"
+        return "" if state.skipped else "there is nothing to read"
     if not (state.added or state.changed or state.removed):
         documents = "1 document is" if state.unchanged == 1 else f"{state.unchanged} documents are"
         return f"nothing changed: {documents} up to date"

@@ -70,7 +70,7 @@ def _print(options: argparse.Namespace, data: Any, lines: Callable[[], Sequence[
         say("\n".join(map(as_typed, lines())))
 
 
-_NAME_OR_FILE = "a name of the list, or the path of a .gguf file"
+_NAME_OR_FILE = "a name from the list, or the path of a .gguf file"
 
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,11 +81,11 @@ def _pull_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="MODEL",
-        help="a name of the list, OWNER/REPOSITORY/FILE.gguf of a hub (with @REVISION), a URL, or the path of a file",
+        help="a name from the list, OWNER/REPOSITORY/FILE.gguf[@REVISION] on a hub, a URL, or the path of a file",
     )
     parser.add_argument("--use", action="store_true", help="choose it, too")
     parser.add_argument("--name", help="keep it under this name")
-    parser.add_argument("--replace", action="store_true", help="in the place of another model of the same name")
+    parser.add_argument("--replace", action="store_true", help="replace another model of the same name")
 
 
 def _use_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _remove_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODEL", help="a name of the list")
+    parser.add_argument("target", metavar="MODEL", help="a name from the list")
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _json_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the same for programs")
+    parser.add_argument("--json", action="store_true", help="write JSON for programs")
 
 
 def _rounds(text: str) -> int:
@@ -117,12 +117,12 @@ def _rounds(text: str) -> int:
 
 
 ACTIONS = {
-    "list": (_list_arguments, "list the models here and those to get"),
+    "list": (_list_arguments, "list the models on this machine and those that you can get"),
     "pull": (_pull_arguments, "get a model"),
     "use": (_use_arguments, "choose the model that answers"),
-    "info": (_info_arguments, "tell all that is known of a model, and how it would run here"),
+    "info": (_info_arguments, "show all that is known of a model, and how it would run here"),
     "remove": (_remove_arguments, "delete a model"),
-    "check": (_info_arguments, "try in which ways llama.cpp runs a model here, and what the model can do"),
+    "check": (_info_arguments, "test in which ways llama.cpp runs a model here, and what the model can do"),
     "bench": (_bench_arguments, "measure how fast a model reads and writes here"),
 }
 
@@ -138,7 +138,7 @@ def _remove(shelf: Shelf, settings: Settings, name: str) -> str:
         gone = shelf.remove(name)
         return f"{gone.name} is removed; {files.readable(gone.size)} are free again"
     if path.is_file() and path == shelf.answering(settings.model.path):
-        raise UsageError(f"{path} lies outside of {shelf.directory}; agentd removes no file there.")
+        raise UsageError(f"{path} lies outside of {shelf.directory}; agentd does not delete files there.")
     shelf.forget(path)
     return f"{name} is not listed any more; {path} " + ("stays where it is" if path.is_file() else "is gone already")
 
@@ -158,20 +158,20 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
     configured = settings.model.path
     if configured is not None and configured != path:
         warn(
-            f"warning: the configuration sets model.path = {configured}, which comes before this choice when agentd"
-            " starts; take it out there"
+            f"warning: the configuration sets model.path = {configured}, which overrides this choice when agentd"
+            " starts; remove it there"
         )
     if path is not None and "local" not in settings.model.order:
-        warn("warning: model.order does not name `local`, so this model is not asked after a start")
+        warn("warning: model.order does not name `local`, so this model will not be asked after the next start")
 
 
 def _done(path: Path | None, answering: str) -> str:
     """What became of the choice; `answering` is the model that answers in a running daemon, "" where none runs."""
     if path is None:
         return (
-            f"no model is chosen; {answering} answers from now on, and no model in a file after a restart"
+            f"no model is chosen; {answering} answers from now on; after a restart, no model in a file does"
             if answering
-            else "no model is chosen; from the next start on, none in a file answers"
+            else "no model is chosen; from the next start on, no model in a file answers"
         )
     if answering:
         return f"{path.stem} answers from now on, and after a restart"

@@ -72,7 +72,7 @@ def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
         if habits is not None:
             say(f"{path.stem}: {habits.told}; sources are cited {habits.cites_told}.")
     if used is None:
-        raise ModelError(f"{path.stem} does not run on this machine in any way; choose another model.")
+        raise ModelError(f"{path.stem} does not run on this machine; choose another model.")
 
 
 def ways_here(settings: Settings) -> tuple[Way, ...]:
@@ -110,7 +110,7 @@ def lines(name: str, rows: Sequence[Row], switched_off: str, used: str | None) -
             f"{row.way:<{width}}  {read:>8}  {write:>8}  {f'does not work: {row.why}' if row.why else ''}".rstrip()
         )
     if used is not None:
-        table.append(f"{name} is run with {used} whenever it is loaded from now on.")
+        table.append(f"{name} runs with {used} from its next load on.")
     return [*table, *filter(None, [switched_off])]
 
 

@@ -71,10 +71,10 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
 def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
     """What the trial of the model found, and what follows from it."""
     found = probe.known(Checks(shelf.directory / checks.NAME), path)
-    unknown = "not known yet: the model is tried out once it runs and nobody asks, or by `agentd model check`"
+    unknown = "not known yet; a trial runs when the model is loaded and nobody asks, or with `agentd model check`"
     told = {"on": "offered, as model.tools says", "off": "not offered, as model.tools says"}.get(tools, unknown)
     if found is not None and (tools == "auto" or not found.knows):
-        advice = "" if not found.knows else f'; model.tools = "{"off" if found.tools else "on"}" overrules that'
+        advice = "" if not found.knows else f'; model.tools = "{"off" if found.tools else "on"}" overrides that'
         told = f"{'offered' if found.tools else 'not offered'}: {found.told}{advice}"
     return {"tools": told, "citations": unknown if found is None else found.cites_told}
 
@@ -83,12 +83,12 @@ def _computed(shelf: Shelf, gguf: files.Gguf, ways: Sequence[Way]) -> dict[str, 
     """In which way llama.cpp runs it here, and whether it is run at all."""
     kept = Checks(shelf.directory / checks.NAME)
     known, found = standing.read(kept, gguf.path), verdict.kept(kept, gguf.types, ways)
-    told = "not tried yet: it is when the model is first loaded, or by `agentd model check`"
+    told = "not tested yet; a test runs when the model is first loaded, or with `agentd model check`"
     if known.way in BY_NAME:
         told = f"{known.way}: {verdict.switched_off(BY_NAME[known.way], ways[0], known.why)}"
     elif found is not None:
         told = (
-            "none works here"
+            "no way works here"
             if found.way is None
             else ": ".join(filter(None, (found.way.name, found.switched_off(ways))))
         )
@@ -108,16 +108,16 @@ def _used(settings: Settings, own: int) -> int:
 def _detected(settings: Settings, own: int, gpu: bool | None) -> dict[str, Any]:
     """How the settings and this machine would run it."""
     model, used, available = settings.model, _used(settings, own), machine.available_memory()
-    limit = "" if used == model.context else f", all that the model has (model.context is {model.context})"
+    limit = "" if used == model.context else f", the model's own limit (model.context is {model.context})"
     layers: object = model.gpu_layers
     if layers is None:
         layers = {True: "all: there is a GPU", False: "0: llama.cpp finds no GPU", None: "unknown"}[gpu]
     return {
         "context used": f"{used} tokens{limit}",
-        "threads": model.threads or f"{machine.free_threads()}: what the cores here allow",
+        "threads": model.threads or f"{machine.free_threads()}, from the number of cores",
         "gpu layers": layers,
         "conversations": f"{model.sequences} at once,"
-        f" {files.readable(model.spill_bytes)} for those that left the cache",
+        f" {files.readable(model.spill_bytes)} for those that no longer fit the cache",
         "free memory": files.readable(available) if available is not None else "unknown",
     }
 
@@ -127,11 +127,11 @@ def _pace(shelf: Shelf, settings: Settings, path: Path) -> dict[str, Any]:
     model = settings.model
     found = pace.known(Checks(shelf.directory / checks.NAME), path, model.threads or machine.free_threads())
     if found is None:
-        return {"speed": "not measured yet: that is done when it is loaded"}
+        return {"speed": "not measured yet; that happens when the model is loaded"}
     return {
         "speed": f"reads {found.read:,.0f} tokens/s, writes {found.write:,.1f} tokens/s",
-        "first text": f"wanted within {model.first_text:g} s: time to read {found.read * model.first_text:,.0f} tokens"
-        " (model.first_text)",
+        "first text": f"wanted within {model.first_text:g} s, enough to read {found.read * model.first_text:,.0f}"
+        " tokens (model.first_text)",
     }
 
 

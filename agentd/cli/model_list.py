@@ -139,7 +139,7 @@ def _speed(pace: dict[str, Any] | None, which: str) -> str:
 def _notes(row: dict[str, Any], rows: dict[str, Any]) -> Iterator[str]:
     memory, available = row["memory"], rows["machine"]["available_memory"]
     if row["path"]:
-        yield "chosen" if row["chosen"] else "here" if row["here"] else "was chosen once"
+        yield "chosen" if row["chosen"] else "here" if row["here"] else "chosen earlier"
     if row["path"] and not row["here"]:
         yield f"its file is gone ({row['path']})"
     elif memory is None:
@@ -162,15 +162,15 @@ def _explanation(rows: dict[str, Any]) -> Iterator[str]:
     threads = rows["machine"]["free_threads"]
     cores = "1 core" if threads == 1 else f"{threads} cores"
     yield (
-        f"Memory is for a context of {rows['machine']['context']} tokens, or a model's own where that is smaller;"
+        f"Memory is for a context of {rows['machine']['context']} tokens, or a model's own if that is smaller;"
         f" {free} and {cores} are free."
     )
     if any(row["pace"] is not None for row in rows["models"]):
         told = "READS and WRITES are tokens per second on this machine"
         names = _references(rows)
-        yield f"{told}; ~ is reckoned by size from {' and '.join(names)}, which ran here." if names else f"{told}."
+        yield f"{told}; ~ is estimated by size from {' and '.join(names)}, which ran here." if names else f"{told}."
     else:
-        yield "How fast a model is here is known once one has answered; until then the free cores decide what suits."
+        yield "The speed here is known after a model has answered; until then the free cores decide which one suits."
     if rows["chosen"] is None:
         yield f"No model is chosen. `agentd model pull {best} --use` gets the recommended one."
     else:

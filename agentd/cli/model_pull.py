@@ -29,7 +29,7 @@ def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:
 def lines(pulled: Pulled) -> list[str]:
     model, record = pulled.model, pulled.model.record
     if not pulled.fresh:
-        return [f"{model.name} is here already, and whole: nothing was downloaded"]
+        return [f"{model.name} is here already and complete; nothing was downloaded"]
     said = [f"{model.name} is here: {model.path} ({readable(model.size)})"]
     if record is not None:
         said.append(f"from {record.source}" + (f" at revision {record.revision}" if record.revision else ""))

@@ -21,7 +21,7 @@ from agentd.status.text import status_lines
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the same figures for programs")
+    parser.add_argument("--json", action="store_true", help="write JSON for programs")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -55,4 +55,4 @@ class Takeover:
             raise refusal from None
         self._asked = refusal.pid
         self._deadline = time.monotonic() + seconds + SLACK_SECONDS
-        log.info("process %s hands the state directory over; what it is answering ends first", refusal.pid)
+        log.info("process %s hands over the state directory; its running answers end first", refusal.pid)

@@ -58,7 +58,7 @@ def secret(value: object) -> SecretStr | Kept | None:
             return _noted(value)
     if (place := kept(value)) is None:
         raise ValueError(
-            'must be a text in quotes, or say where it is kept: { file = "/a/path" } or { credential = "NAME" }'
+            'must be a text in quotes, or say where the secret is kept: { file = "/a/path" } or { credential = "NAME" }'
         )
     return place
 
@@ -74,7 +74,7 @@ def read(place: Kept, credentials: str | None, key: str = "") -> SecretStr:
         path, named = Path(credentials) / place.credential, f"its credential {place.credential}"
     else:
         raise ValueError(
-            f"its credential {place.credential} is handed to the service alone: run agentd by systemd, with"
+            f"its credential {place.credential} is given to the service alone: run agentd under systemd, with"
             f" LoadCredential={place.credential}:/a/path in the unit"
         )
     try:
@@ -106,4 +106,4 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError("is not a text in UTF-8") from None
+        raise ValueError("is not UTF-8 text") from None

@@ -61,7 +61,7 @@ def said_aloud(key: Key, *, keeps: bool) -> str:
     name = dotted(key)
     place = f', or say where it is kept: --set \'{name}={{"file": "/a/path"}}\'' if keeps else ""
     return (
-        f"--set {name}: everybody on this machine can read the command line, and this is a secret; give it in the"
+        f"--set {name}: this is a secret, and everybody on this machine can read the command line; set it in the"
         f" environment ({variable(key)}) or in the configuration file{place}."
     )
 
@@ -78,7 +78,7 @@ def read_by_others(file: Path) -> str:
     advice = (
         f"`chmod 600 {shlex.quote(str(file))}`" if ours else "move it to a place of its own (docs/configuration.md)"
     )
-    return f"everybody on this machine can read {file}, and a secret stands in it; {advice}."
+    return f"everybody on this machine can read {file}, which contains a secret; {advice}."
 
 
 def config_error(problems: Iterable[str]) -> ConfigError:

@@ -38,7 +38,7 @@ def _user(value: str) -> str:
     try:
         pwd.getpwnam(value)
     except (KeyError, ValueError):
-        raise ValueError(f"names {value!r}, and this machine has no such user") from None
+        raise ValueError(f"names {value!r}, but this machine has no such user") from None
     return value
 
 
@@ -51,9 +51,9 @@ def _address(value: str | None) -> str | None:
     if not _is_address(value):
         raise ValueError("must be an address with a host and a port from 1 to 65535, as in http://127.0.0.1:8080/v1")
     if "@" in value:
-        raise ValueError(f"must hold no name and no password; {_KEY_PLACE}")
+        raise ValueError(f"must not contain a name or a password; {_KEY_PLACE}")
     if masked(value) != value:
-        raise ValueError(f"must hold no key; {_KEY_PLACE}")
+        raise ValueError(f"must not contain a key; {_KEY_PLACE}")
     return value
 
 
@@ -65,7 +65,7 @@ def _is_address(value: str) -> bool:
         return False
 
 
-_KEY_PLACE = "put what the server asks for into model.remote.api_key"
+_KEY_PLACE = "put the key into model.remote.api_key"
 
 
 def _no_key(value: str | None) -> str | None:

@@ -54,7 +54,9 @@ def _end(seconds: float) -> None:
 
 def _say(seconds: float) -> None:
     held = "".join(f"  {line}\n" for line in _held_up())
-    text = f"agentd did not end within {seconds:g} s and ends now; nothing that was stored is lost. What held it up:\n"
+    text = (
+        f"agentd did not end within {seconds:g} s, so it ends now; nothing that was stored is lost. What held it up:\n"
+    )
     with suppress(OSError):
         os.write(2, (text + held).encode("utf-8", "backslashreplace"))
 

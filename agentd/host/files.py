@@ -131,7 +131,7 @@ def write_all(files: Files, fd: int, data: bytes) -> None:
     while written < len(data):
         taken = files.write(fd, memoryview(data)[written:])
         if taken <= 0:
-            raise OSError(errno.EIO, "the disk takes no bytes")
+            raise OSError(errno.EIO, "the disk accepts no bytes")
         written += taken
 
 
@@ -160,7 +160,7 @@ def _refuse_foreign(found: os.stat_result) -> None:
     if found.st_uid not in (os.geteuid(), 0):
         raise NotOurs(f"it belongs to another user ({found.st_uid})")
     if found.st_size > MOST_BYTES:
-        raise NotOurs(f"it has {found.st_size:,} bytes, more than any file of agentd's")
+        raise NotOurs(f"it has {found.st_size:,} bytes, more than any file that agentd writes")
 
 
 class OsFiles:

@@ -146,7 +146,7 @@ class Reply:
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise CutOff(f"said nothing more for {self._waits.piece:g} s") from None
+            raise CutOff(f"sent nothing more for {self._waits.piece:g} s") from None
         except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
             raise CutOff(f"broke off ({_reason(error)})") from None
 
@@ -214,7 +214,7 @@ class Outbound:
         if _is_plain(url) and not plain_http:
             raise Forbidden(f"redirects {there}, which is not encrypted")
         if status == 303 and ask.method != "GET":
-            raise Forbidden(f"redirects {there}, and takes no request of this kind")
+            raise Forbidden(f"redirects {there}, but this request may not be redirected")
         if _is_same_server(ask.url, url):
             return replace(ask, url=url)
         if not self._elsewhere or ask.body:
@@ -230,11 +230,11 @@ class Outbound:
             transport = await self._transport(proxy, encrypted=url.scheme == "https")
             return await transport.handle_async_request(_request(ask, url, waits))
         except httpx2.TimeoutException:
-            raise Unreached(f"could not be connected to within {waits.connect:g} s{_by(proxy)}") from None
+            raise Unreached(f"could not be reached within {waits.connect:g} s{_by(proxy)}") from None
         except _LOCAL_FAULTS as error:
             raise Forbidden(_local_reason(ask, error)) from None
         except httpx2.RemoteProtocolError as error:
-            raise Unreached(f"does not answer as a web server does{_by(proxy)} ({_reason(error)})") from None
+            raise Unreached(f"does not answer like a web server{_by(proxy)} ({_reason(error)})") from None
         except (httpx2.HTTPError, OSError) as error:
             raise Unreached(f"cannot be reached{_by(proxy)} ({_reason(error)})") from None
 
@@ -284,8 +284,8 @@ def _transport(proxy: str, trusted: SSLContext) -> httpx2.AsyncHTTPTransport:
         return httpx2.AsyncHTTPTransport(verify=trusted)
     if not proxy.startswith(("http://", "https://")):
         raise Forbidden(
-            f"cannot be asked: the environment names the proxy {shown(proxy)}, and agentd can use only those whose"
-            " address begins with http:// or https://; change all_proxy (or http_proxy, https_proxy), or name the"
+            f"cannot be asked: the environment names the proxy {shown(proxy)}, but agentd can use only proxies"
+            " whose address begins with http:// or https://; change all_proxy (or http_proxy, https_proxy), or name the"
             " server in no_proxy"
         )
     try:
@@ -304,7 +304,7 @@ def _certificates() -> SSLContext:
         where = f"{named}={os.environ[named]}" if named else "the system's certificates"
         raise Forbidden(
             f"cannot be asked: {plain(where)} cannot be read ({error.strerror or 'not certificates'}); unset the"
-            " variable, or let it name certificates"
+            " variable, or set it to a file of certificates"
         ) from None
 
 
@@ -359,7 +359,7 @@ class _Packed:
             try:
                 piece = self._inside.decompress(data, PIECE)
             except zlib.error:
-                raise CutOff("sends what cannot be unpacked") from None
+                raise CutOff("sends data that cannot be decompressed") from None
             data = self._inside.unconsumed_tail
             if piece:
                 yield piece
@@ -372,7 +372,7 @@ def _unpacker(encoding: str) -> _Plain | _Packed:
         case "gzip" | "x-gzip" | "deflate":
             return _Packed()
         case _:
-            raise CutOff(f"packs its reply in a way that was not asked for ({_short(encoding)})")
+            raise CutOff(f"compresses its reply in a way that was not requested ({_short(encoding)})")
 
 
 # --- words ---

@@ -68,7 +68,7 @@ class StateLock:
         with suppress(OSError):
             if not _PID.fullmatch(os.pread(self._fd, 32, 0)):
                 os.close(self._fd)
-                raise StateError(f"{self._path} holds something else than a process id; move it away and start again.")
+                raise StateError(f"{self._path} does not contain a process id; move it away and start again.")
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -42,13 +42,11 @@ def _take(path: str) -> None:
         raise _theirs(f"{path}, which is a link,", link.st_uid)
     mode = stat.S_IMODE(found.st_mode)
     if any(os.path.samestat(found, os.stat(shared)) for shared in SHARED if os.path.isdir(shared)):
-        raise StateError(
-            f"the directory {path} is one that everybody shares; choose one for agentd alone with --state-dir."
-        )
+        raise StateError(f"everybody shares the directory {path}; choose one for agentd alone with --state-dir.")
     if mode & _OTHERS or mode & stat.S_IRWXU != stat.S_IRWXU:
         os.chmod(path, 0o700)
     if mode & _OTHERS_WRITE:
-        log.warning("others could write to %s (its mode was %o); now its owner alone can", path, mode)
+        log.warning("others could write to %s (its mode was %o); now only its owner can", path, mode)
 
 
 def _theirs(what: str, owner: int) -> StateError:
@@ -62,7 +60,9 @@ def _followed(path: str) -> os.stat_result:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        raise StateError(f"{path} is a link to nothing; make the directory that it names, or remove it.") from None
+        raise StateError(
+            f"{path} is a link to nothing; create the directory that it names, or remove the link."
+        ) from None
     if not stat.S_ISDIR(found.st_mode):
         raise StateError(
             f"{path} cannot be used: it is {_kind(found.st_mode)}, not a directory; move it away and start again."
@@ -107,7 +107,7 @@ def _check(found: os.stat_result, path: str) -> None:
 
 
 def _not_ours(path: str, what: str) -> StateError:
-    return StateError(f"{path} is {what}, not a file of agentd's; look at it, move it away, and start again.")
+    return StateError(f"{path} is {what}, not a file of agentd; look at it, move it away, and start again.")
 
 
 def _kind(mode: int) -> str:

@@ -120,6 +120,8 @@ def absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError:
-        raise ConfigError(f"{path}: there is no such user; give the whole path.") from None
+        raise ConfigError(f"{path}: this user does not exist; give the whole path.") from None
     except FileNotFoundError:
-        raise UsageError(f"{path} begins at the working directory, which was deleted; give the whole path.") from None
+        raise UsageError(
+            f"{path} is relative to the working directory, which was deleted; give the whole path."
+        ) from None

@@ -73,5 +73,5 @@ def cleaned(secret: str, name: str = "") -> str:
     wide = _PASSWORD.search(name.lower()) is not None
     for n, character in enumerate(text, start=1):
         if not character.isprintable() or not (wide or character.isascii()):
-            raise ValueError(f"has a character that no header can carry, at place {n}; copy it again, alone")
+            raise ValueError(f"has a character at place {n} that no HTTP header can carry; copy it again, alone")
     return text

@@ -98,7 +98,7 @@ class ChosenModel:
         """
         if path is None:
             self._take(None, _Condition())
-            return "no model in a file is used any more; to keep that after a restart: `agentd model use none`."
+            return "no model in a file is used any more; to keep it so after a restart: `agentd model use none`."
         model, condition = self._made(path)
         try:
             if isinstance(model, Loadable):

@@ -44,17 +44,15 @@ NO_ANSWER = (
     "PATH in a chat). " + _WITHOUT
 )
 NOT_GIVEN = (
-    "Neither the text given nor the documents say. Ask with words that stand in the text; only a language model could "
-    "explain it or sum it up. " + _WITHOUT
+    "Neither the text given nor the documents say. Ask with words from the text; explaining it or summing it up takes "
+    "a language model. " + _WITHOUT
 )
 ABOUT = (
     "This is agentd without a language model: it cannot chat, but it answers questions with sentences from your "
     "documents. `agentd ingest PATH`, or /docs add PATH in a chat, adds documents; `agentd model list` shows "
     "language models to choose from."
 )
-STANDING_IN = (
-    "The language model cannot answer now; until it can, questions are answered with sentences from your documents."
-)
+STANDING_IN = "The language model cannot answer now; until it can, answers are sentences from your documents."
 NOT_YOURS = (
     "There are no documents of yours yet, and nobody is answered from those of somebody else. In a shell, "
     "`agentd ingest --upload FILE` sends some; what you put into a message is read, too. " + _WITHOUT

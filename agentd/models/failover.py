@@ -117,7 +117,7 @@ class FailoverModel:
         """See `ports.ModelChoice`. `UsageError` for None where no other model could answer."""
         others = {role: model for role, model in self._models.items() if role != LOCAL}
         if path is None and not others:
-            raise UsageError("model.order names `local` alone, so without a language model nobody could answer.")
+            raise UsageError("model.order names `local` alone, so nothing could answer without a language model.")
         said = await self._local.use(path)
         self._models = {LOCAL: self._local, **others}
         self._resting.pop(LOCAL, None)

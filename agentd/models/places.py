@@ -35,7 +35,7 @@ class Places:
     def line_up(self, session_id: str) -> Ticket:
         """A ticket, which must be given to `leave` whatever happens; `Busy` when the line is full."""
         if len(self._line) >= self._waiting:
-            raise Busy(f"{self._name} is busy, and {len(self._line)} requests wait already; try again later.")
+            raise Busy(f"{self._name} is busy, and {len(self._line)} requests are waiting; try again later.")
         ticket = Ticket(session_id)
         self._line.append(ticket)
         self._seat()

@@ -91,7 +91,7 @@ async def _round(model: ChatModel, request: ModelRequest) -> Speed:
                 usage = delta
     ended = clock()
     if usage is None or not first:
-        raise ModelError(f"{model.name} answered nothing that could be measured; choose another model.")
+        raise ModelError(f"{model.name} gave no answer that could be measured; choose another model.")
     return Speed(
         read=(usage.prompt_tokens - usage.cached_tokens) / (first - began),
         write=(usage.completion_tokens - 1) / (ended - first) if usage.completion_tokens > 1 else 0.0,

@@ -111,7 +111,7 @@ def _too_large(size: int, limit: int) -> Unreadable:
     return Unreadable(f"too large: {size / 2**20:.1f} MiB, the limit is {limit / 2**20:g} MiB; split it", gone=True)
 
 
-MADE_BY_KERNEL = "made by the kernel while it is read, so not a document"
+MADE_BY_KERNEL = "not a document: the kernel makes it while it is read"
 _PROC = os.path.isdir("/proc/self/fd")
 _KERNEL = frozenset(os.stat(path).st_dev for path in ("/proc/self", "/sys/kernel") if os.path.isdir(path))
 

@@ -109,7 +109,7 @@ class Place:
         most = self._budgets.allowance(self.principal).requests
         if sum(place.requests for place in self._budgets.of(self.principal)) >= most:
             self._budgets.tell("a request was refused", self.principal)
-            raise Busy(f"{most} requests of yours are worked on already; wait for one of them.")
+            raise Busy(f"{most} requests of yours are already running; wait for one of them.")
         self.requests += 1
 
     def end(self) -> None:

@@ -29,7 +29,7 @@ def choose(sessions: Sequence[N], wanted: str) -> N:
     if wanted.isdecimal() and 1 <= int(wanted) <= len(sessions):
         return sessions[int(wanted) - 1]
     close = difflib.get_close_matches(wanted, [session.name for session in sessions if session.name], n=1)
-    hint = f"did you mean {close[0]}?" if close else "/sessions lists those that there are."
+    hint = f"did you mean {close[0]}?" if close else "/sessions lists them."
     raise NotFound(f"there is no conversation {wanted!r}; {hint}")
 
 

@@ -107,7 +107,7 @@ class Client:
             if isinstance(message, protocol.Failure):
                 raise UsageError(message.message)
             if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
-                raise UsageError("it speaks another version of the protocol; update agentd on both sides")
+                raise UsageError("it speaks another version of the protocol; update both sides")
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, UsageError) as error:
             if writer is not None:
                 writer.transport.abort()
@@ -365,7 +365,9 @@ class Client:
         except (OSError, EOFError):
             pass
         except (asyncio.LimitOverrunError, UsageError) as error:
-            self._why = f"the daemon sent what this client does not read ({error}); use a client of the same agentd."
+            self._why = (
+                f"the daemon sent a message that this client cannot read ({error}); update agentd on both sides."
+            )
             self._writer.transport.abort()
         finally:
             self._end()
@@ -412,7 +414,7 @@ def _refuse_impostor(path: Path, writer: asyncio.StreamWriter) -> None:
     if not is_trusted(uid, path.parent, os.geteuid()):
         writer.transport.abort()
         raise Impostor(
-            f"{path} is served by {user_name(uid)}, who is neither you, nor root, nor the owner of that directory; "
+            f"{path} is served by {user_name(uid)}, who is neither you nor root nor the owner of that directory; "
             "nothing was sent. Remove that socket, or name another one in AGENTD_SOCKET."
         )
 

@@ -101,7 +101,7 @@ class DaemonControl:
         if not known:
             raise UsageError(f"/{command.name} is a command of the terminal; it does nothing here.")
         if command.audience not in request.audiences:
-            raise UsageError(f"/{command.name} is for the owner of this agentd alone.")
+            raise UsageError(f"/{command.name} is only for the owner of this agentd.")
 
     async def _help(self, request: _Request) -> CommandReply:
         return CommandReply(text=help_text(request.audiences, request.argument))
@@ -110,7 +110,7 @@ class DaemonControl:
 
     async def _new(self, request: _Request) -> CommandReply:
         if request.argument and await self._by_name(request, request.argument) is not None:
-            raise UsageError(f'there is a conversation "{request.argument}" already; /resume {request.argument}')
+            raise UsageError(f'the conversation "{request.argument}" exists already; /resume {request.argument}')
         session = await self._sessions.open(request.principal, request.argument or None)
         return CommandReply(text="a new conversation", session=session.id)
 
@@ -126,7 +126,7 @@ class DaemonControl:
         if not request.argument:
             raise UsageError("/resume needs the name, the id or the number of a conversation; /sessions lists them.")
         session = choose(await self._sessions.list(request.principal, limit=LISTED), request.argument)
-        return CommandReply(text=f"going on with {label(session, TITLE_WIDTH)}", session=session.id)
+        return CommandReply(text=f"continuing {label(session, TITLE_WIDTH)}", session=session.id)
 
     async def _by_name(self, request: _Request, name: str) -> SessionInfo | None:
         sessions = await self._sessions.list(request.principal, limit=LISTED)
@@ -144,7 +144,7 @@ class DaemonControl:
 
     async def _usage(self, request: _Request) -> CommandReply:
         if request.argument:
-            raise UsageError("/usage on and /usage off are for `agentd chat`; /usage tells what the last answer took.")
+            raise UsageError("/usage on and /usage off are for `agentd chat`; /usage shows what the last answer took.")
         return CommandReply(text=await self._recall.usage(request.principal, request.session_id))
 
     async def _retry(self, request: _Request) -> CommandReply:
@@ -176,7 +176,7 @@ class DaemonControl:
         if path is not None and not path.is_absolute():
             raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory. {_NAMES}")
         if self._models is None:
-            raise UsageError("this daemon cannot change its model while it runs; set `[model] path` and restart it.")
+            raise UsageError("this daemon cannot change its model while it runs; set `model.path` and restart it.")
         try:
             return await self._models.use(path)
         except ModelError as error:

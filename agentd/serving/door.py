@@ -215,5 +215,5 @@ class Door:
     def hand_over(self, principal: Principal) -> float:
         require(self._known(principal), "hand_over")
         if self._inside.hand_over is None:
-            raise UsageError("this daemon runs by itself and hands nothing over; stop it first.")
+            raise UsageError("this daemon was started by `agentd run` and does not hand over; stop it first.")
         return self._inside.hand_over()

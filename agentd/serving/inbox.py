@@ -108,7 +108,7 @@ class DurableInbox:
             return known
         waiting = len(self._conversations.of(offer.session_id).waiting)
         if waiting >= self._queue_limit:
-            raise Busy(f"{waiting} messages wait in this session already; wait for an answer or stop the running one.")
+            raise Busy(f"{waiting} messages already wait in this session; wait for an answer or stop the running one.")
         self._budgets.check_question(offer.principal, len(offer.text))
         turn_id = self._ids.next()
         event = InboundEvent(
@@ -148,4 +148,4 @@ class DurableInbox:
 
 def _same(offered: str, stored: str) -> None:
     if offered != stored:
-        raise IdReused("this message id was used for another text already; give every message an id of its own.")
+        raise IdReused("this message id was already used for another text; give every message an id of its own.")

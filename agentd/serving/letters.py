@@ -31,7 +31,7 @@ AT_ONCE = 64
 MOST = 1000
 """Dead letters that one request retries or drops; it says whether there are more."""
 
-NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list` shows what there is."
+NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list` shows all ids."
 
 
 class _DeadLetter(Protocol):
@@ -167,7 +167,7 @@ class Letters:
         self, act: Callable[[str], Awaitable[None]], ids: Sequence[str], older_than: float | None
     ) -> Decided:
         if not ids and older_than is None:
-            raise UsageError("name the dead letters by their ids, or say how old those are that you mean.")
+            raise UsageError("name the dead letters by their ids, or say how old they must be.")
         wanted = list(dict.fromkeys(ids)) or await self._given_up_before(older_than or 0.0)
         done: list[str] = []
         failed: dict[str, str] = {}

@@ -36,7 +36,7 @@ class Recall:
         wanted = 2 * question_count(questions)
         stored = list(await self._sessions.history(principal, session_id, limit=wanted))
         if not stored:
-            raise NotFound("nothing was asked in this conversation yet.")
+            raise NotFound("nothing was asked in this conversation yet; ask something first.")
         return "\n\n".join(_in_short(line) for line in stored)
 
     async def last_question(self, principal: Principal, session_id: str) -> str:
@@ -56,7 +56,7 @@ class Recall:
     async def _source(self, principal: Principal, citation: Citation, answer: StoredMessage) -> str:
         text = await self._documents.passage(citation, principal, answer.time)
         if text is None:
-            text = "(This document has changed or was removed since, and what it said then is not kept.)"
+            text = "(This document was changed or removed since, and its earlier text is not kept.)"
         place = f", {citation.heading}" if citation.heading else ""
         return f"[{citation.n}] {citation.source}{place}\n{_indented(text)}"
 
@@ -65,7 +65,7 @@ class Recall:
         answer = await self.last_answer(principal, session_id)
         ended = await self._turns.finished(answer.turn_id)
         if ended is None or ended.usage is None:
-            return "what the last answer took is not known"
+            return "it is not known what the last answer took"
         return f"{ended.model}: {usage_line(ended.usage)}" if ended.model else usage_line(ended.usage)
 
     async def _last(self, principal: Principal, session_id: str, role: str, none: str) -> StoredMessage:

@@ -237,14 +237,14 @@ class DaemonStatus:
                 problems.append(f"channel {name} is {state.state}: {state.reason}")
         for name, lanes in sorted(stats.channels.items()):
             if lanes.breaker_open:
-                error = stats.last[name].error if name in stats.last else "it fails again and again"
-                problems.append(f"channel {name} takes nothing, and only a probe is sent now and then: {error}")
+                error = stats.last[name].error if name in stats.last else "it keeps failing"
+                problems.append(f"channel {name} accepts nothing, so only a probe is sent now and then: {error}")
         if dead:
             waiting = "1 dead letter waits" if dead == 1 else f"{dead} dead letters wait"
             problems.append(f"{waiting} for a decision: `agentd delivery list`")
         if corrupt:
             lie = "1 file was damaged and lies" if corrupt == 1 else f"{corrupt} files were damaged and lie"
-            problems.append(f"{lie} in corrupt/, the log says why: look at what is there, then remove it")
+            problems.append(f"{lie} in corrupt/; the log says why: look at it, then remove it")
         return problems
 
 

@@ -47,7 +47,7 @@ class Marks:
 
         def write(db: sqlite3.Connection) -> None:
             if db.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone() is None:
-                raise NotFound(f"session {session_id} was deleted; /sessions lists those that there are.")
+                raise NotFound(f"session {session_id} was deleted; /sessions lists them.")
             db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
         await self._store.write(write)

@@ -184,7 +184,7 @@ class Exchange:
         if isinstance(model, Writer) and model.writes:
             raise NoAnswer("call")
         if not offered:
-            raise ModelError(f"{model.name} called a tool where there was none to call; ask again in other words.")
+            raise ModelError(f"{model.name} called a tool that it was not offered; ask again in other words.")
 
     def _check_understood(self) -> None:
         """A model may call wrongly once: it reads what was wrong. A person is told if it does so again at once."""

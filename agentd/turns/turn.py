@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 NOT_IN_DOCUMENTS = (
     "The documents do not say. Ask in other words, or add documents that do. `agentd ask --no-documents`, or /docs none"
-    " in a chat, asks the language model for what it knows by itself, right or wrong."
+    " in a chat, lets the language model answer from its own knowledge, right or wrong."
 )
-UNENCODABLE = "What stands behind the answer has characters that cannot be stored; ask in other words."
+UNENCODABLE = "The sources of the answer contain characters that cannot be stored; ask in other words."
 REPEATED = "(The model began to repeat itself and was stopped.)"
 CUT_OFF = "(The answer reached its length limit.)"
 

@@ -194,14 +194,14 @@ async def test_a_daemon_that_takes_over_answers_the_question_instead_of_the_mode
     assert done.stderr.decode().splitlines() == [
         f"{begin}settings, so --set is not used for model.remote.base_url, daemon.grace;"
         " stop it first, or set that in its configuration.",
-        f"{begin}model, so --model is not used; /model in `agentd chat` chooses one there.",
+        f"{begin}model, so it ignores --model; choose one with /model in `agentd chat`.",
     ]
 
 
 def test_a_question_that_nobody_took_in_time_is_to_be_asked_again(state: Path) -> None:
     done = agentd(state, "ask", "--timeout", "0.001", "Hello?")
     assert done.returncode == 124
-    assert done.stderr == b"agentd: no answer within 0.001 s; the question was not taken yet; ask again.\n"
+    assert done.stderr == b"agentd: no answer within 0.001 s; agentd has not accepted the question; ask again.\n"
 
 
 @pytest.mark.parametrize("seconds", ["-1", "0", "nan", "soon"])

@@ -46,7 +46,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     done = ingest(tmp_path / "state", tmp_path / "docs")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "there was nothing to read\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "there is nothing to read\n", "")
 
 
 def test_the_summary_counts_what_changed() -> None:

@@ -114,7 +114,7 @@ def test_a_model_that_was_chosen_once_is_listed_until_it_is_removed(
     capsys.readouterr()
     assert agentd_model(tmp_path, "list") == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
-    assert rows["mine"].endswith("  here") and rows["gone"].endswith(f"was chosen once, its file is gone ({gone})")
+    assert rows["mine"].endswith("  here") and rows["gone"].endswith(f"chosen earlier, its file is gone ({gone})")
     for name, rest in (("mine", "stays where it is"), ("gone", "is gone already")):
         assert agentd_model(tmp_path, "remove", name) == 0
         assert capsys.readouterr().out == f"{name} is not listed any more; {tmp_path}/{name}.gguf {rest}\n"
@@ -169,7 +169,7 @@ async def test_no_model_is_used_by_a_running_daemon_at_once_and_after_a_restart(
     Shelf(state).choose(path)
     async with DaemonProcess(state) as daemon:
         assert await asyncio.to_thread(agentd_model, state, "use", "none") == 0
-        told = "no model is chosen; extractive answers from now on, and no model in a file after a restart\n"
+        told = "no model is chosen; extractive answers from now on; after a restart, no model in a file does\n"
         assert capsys.readouterr() == (told, "")
         assert Shelf(state).chosen() is None
         for _ in range(2):
@@ -187,4 +187,4 @@ async def test_a_daemon_that_could_not_answer_without_a_model_keeps_it(
     Shelf(state).choose(path)
     async with DaemonProcess(state, "--set", 'model.order=["local"]'):
         assert await asyncio.to_thread(agentd_model, state, "use", "none") == UsageError.exit_code
-    assert "nobody could answer" in capsys.readouterr().err and Shelf(state).chosen() == path
+    assert "nothing could answer" in capsys.readouterr().err and Shelf(state).chosen() == path

@@ -38,11 +38,11 @@ def facts(tmp_path: Path, *, context: int = 4096, **settings: object) -> dict[st
 
 def test_what_was_detected_is_told(tmp_path: Path) -> None:
     told = facts(tmp_path)
-    assert told["context used"] == "4096 tokens, all that the model has (model.context is 8192)"
+    assert told["context used"] == "4096 tokens, the model's own limit (model.context is 8192)"
     assert str(told["memory"]).endswith("with a context of 4096 tokens")
-    assert told["threads"] == "3: what the cores here allow"
+    assert told["threads"] == "3, from the number of cores"
     assert told["gpu layers"] == "0: llama.cpp finds no GPU"
-    assert told["conversations"] == "16 at once, 0.5 GB for those that left the cache"
+    assert told["conversations"] == "16 at once, 0.5 GB for those that no longer fit the cache"
     assert told["free memory"] == "4.0 GB"
     assert "gpu layers     0: llama.cpp finds no GPU" in info_lines(told)
 
@@ -62,12 +62,12 @@ def test_how_fast_it_is_is_told_once_it_is_known_and_what_that_leaves_for_a_prom
     pace.Speeds(findings, pace.about(path, 3)).set(Pace(read=97.3, write=12.04))
     told = known(Shelf(tmp_path), str(path), Settings(model=ModelSection(first_text=4)))
     assert told["speed"] == "reads 97 tokens/s, writes 12.0 tokens/s"
-    assert told["first text"] == "wanted within 4 s: time to read 389 tokens (model.first_text)"
+    assert told["first text"] == "wanted within 4 s, enough to read 389 tokens (model.first_text)"
     assert "first text" not in facts(tmp_path, threads=2), "that is another speed"
 
 
 def test_how_llama_cpp_runs_it_is_told_once_that_is_known(tmp_path: Path) -> None:
-    assert str(facts(tmp_path)["llama.cpp"]).startswith("not tried yet")
+    assert str(facts(tmp_path)["llama.cpp"]).startswith("not tested yet")
     path, kept, ways = tmp_path / "small.gguf", Checks(Shelf(tmp_path).directory / checks.NAME), allowed(gpu=False)
     types = files.inspect(path).types
     verdict.keep(kept, types, ways, Verdict(way=ways[0], problems={}))
@@ -78,31 +78,31 @@ def test_how_llama_cpp_runs_it_is_told_once_that_is_known(tmp_path: Path) -> Non
         " because with that it was killed by SIGSEGV."
     )
     verdict.keep(kept, types, ways, Verdict(way=None, problems={ways[0].name: "it was killed by SIGSEGV"}))
-    assert facts(tmp_path)["llama.cpp"] == "none works here"
+    assert facts(tmp_path)["llama.cpp"] == "no way works here"
     standing.write(kept, path, Standing(aside="It crashed."))
     assert known(Shelf(tmp_path), str(path), Settings())["set aside"] == "It crashed."
 
 
 def test_a_model_of_the_catalogue_is_judged_before_it_is_pulled(tmp_path: Path) -> None:
     told = known(Shelf(tmp_path), "qwen3-4b", Settings(model=ModelSection(context=65536)))
-    assert told["context used"] == "32768 tokens, all that the model has (model.context is 65536)"
+    assert told["context used"] == "32768 tokens, the model's own limit (model.context is 65536)"
     assert "32768 tokens" in str(told["memory"])
 
 
 def test_what_the_trial_of_a_model_found_is_told_with_what_overrules_it(tmp_path: Path) -> None:
     told = facts(tmp_path)
-    assert str(told["tools"]).startswith("not known yet: the model is tried out") and told["citations"] == told["tools"]
+    assert str(told["tools"]).startswith("not known yet; a trial runs") and told["citations"] == told["tools"]
     assert facts(tmp_path, tools="off")["tools"] == "not offered, as model.tools says"
     keep(tmp_path, Probed(knows=True, called=2, left_alone=True, cites=True))
     assert facts(tmp_path)["tools"] == (
         "offered: in a trial it called 2 of 2 tools rightly, and none where none was needed;"
-        ' model.tools = "off" overrules that'
+        ' model.tools = "off" overrides that'
     )
     assert facts(tmp_path)["citations"] == "by the model"
     keep(tmp_path, Probed(knows=True, called=1, left_alone=False, cites=False))
     assert facts(tmp_path)["tools"] == (
         "not offered: in a trial it called 1 of 2 tools rightly, and one where none was needed;"
-        ' model.tools = "on" overrules that'
+        ' model.tools = "on" overrides that'
     )
     assert facts(tmp_path)["citations"] == "by agentd, sentence by sentence"
     assert facts(tmp_path, tools="on")["tools"] == "offered, as model.tools says"

@@ -64,7 +64,7 @@ def test_the_speed_to_expect_is_told_and_decides_what_is_recommended(
 ) -> None:
     agentd_model(tmp_path, "list")
     told = capsys.readouterr().out
-    assert "READS" not in told and "is known once one has answered" in told
+    assert "READS" not in told and "is known after a model has answered" in told
     path = shelved(tmp_path)
     kept = Checks(tmp_path / "models" / "checks.json")
     kept.put("pace", "coder.gguf 1000000000 7 2 threads", {"read": 97.4, "write": 11.2})
@@ -75,7 +75,7 @@ def test_the_speed_to_expect_is_told_and_decides_what_is_recommended(
     assert {"5,000/s", "700/s"} <= set(lines["small"])
     assert {"~152/s", "~18/s"} <= set(lines["qwen3-0.6b"]) and {"~39/s", "~4.5/s"} <= set(lines["qwen3-4b"])
     assert lines["qwen3-4b"][-2:] == ["recommended", "here"] or lines["granite-4.1-3b"][-2:] == ["recommended", "here"]
-    assert "~ is reckoned by size from coder, which ran here." in told
+    assert "~ is estimated by size from coder, which ran here." in told
     kept.put("pace", "coder.gguf 1000000000 7 2 threads", {"read": 30, "write": 3})
     agentd_model(tmp_path, "list", "--json")
     rows = json.loads(capsys.readouterr().out)

@@ -44,7 +44,7 @@ def test_a_secret_is_cleaned_and_masked_from_then_on() -> None:
     assert secret(None) is None and secret(" \n") is None
     assert secret({"credential": "x"}) == secret(Kept(credential="x")) == Kept(credential="x")
     for wrong in (3, ["a"], {"a": "b"}):
-        with pytest.raises(ValueError, match="must be a text in quotes, or say where it is kept"):
+        with pytest.raises(ValueError, match="must be a text in quotes, or say where the secret is kept"):
             secret(wrong)
 
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
         "pipe": "is not a file",
         "empty": "is empty",
         "lines": "has more than one line",
-        "bytes": "is not a text in UTF-8",
+        "bytes": "is not UTF-8 text",
         "large": "is too large for a key",
     }.items():
         with pytest.raises(ValueError, match=what) as told:

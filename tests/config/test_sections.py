@@ -107,7 +107,7 @@ def test_blanks_and_line_ends_around_a_key_are_dropped(around: str) -> None:
 def test_a_key_that_no_header_can_carry_is_refused_without_being_told(inside: str) -> None:
     with pytest.raises(ConfigError) as raised:
         load({"AGENTD_MODEL__REMOTE__API_KEY": f"sk-SEC{inside}RET"})
-    told = "AGENTD_MODEL__REMOTE__API_KEY: model.remote.api_key: has a character that no header can carry"
+    told = "AGENTD_MODEL__REMOTE__API_KEY: model.remote.api_key: has a character at place "
     assert str(raised.value).startswith(told)
     assert "SEC" not in str(raised.value) and "RET" not in str(raised.value)
 

@@ -111,10 +111,10 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_an_option_takes_no_secret_but_may_say_where_it_is() -> None:
     text = problems({}, model__remote__api_key="sk-SECRET")
-    assert text.startswith("--set model.remote.api_key: everybody on this machine can read the command line")
+    assert text.startswith("--set model.remote.api_key: this is a secret")
     assert "AGENTD_MODEL__REMOTE__API_KEY" in text and "SECRET" not in text
     for key in ("bot_token", "hook", "x.password"):
-        with pytest.raises(ConfigError, match=rf"^--set channels\.x\.{key}: everybody") as raised:
+        with pytest.raises(ConfigError, match=rf"^--set channels\.x\.{key}: this is a secret") as raised:
             load({}, overrides={f"channels.x.{key}": "SECRET"})
         assert "SECRET" not in str(raised.value)
     assert "PASSW0RD" not in problems({}, channels__x__proxy="http://bob:PASSW0RD@h")

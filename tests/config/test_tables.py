@@ -81,7 +81,7 @@ def test_a_secret_is_cleaned_and_a_wrong_one_is_told_without_it(file: Path) -> N
     file.write_text('[channels.telegram]\ntoken = " 12345:abc\\r\\n"\n')
     assert channel_table(load({}, config=file), "telegram", Telegram) == {"token": "12345:abc"}
     settings = load({"AGENTD_CHANNELS__TELEGRAM__TOKEN": "12345\u200babc"}, config=file)
-    told = "AGENTD_CHANNELS__TELEGRAM__TOKEN: channels.telegram.token: has a character that no header can carry"
+    told = "AGENTD_CHANNELS__TELEGRAM__TOKEN: channels.telegram.token: has a character at place "
     (problem,) = table_problems(settings, "telegram", Telegram)
     assert problem.startswith(told) and "12345" not in problem
     with pytest.raises(ConfigError, match=r"channels\.telegram\.token: has a character"):
@@ -142,7 +142,7 @@ def test_an_option_may_say_where_a_secret_is_but_not_what_it_is(tmp_path: Path) 
         gate: SecretStr
 
     (problem,) = table_problems(load({}, overrides={"channels.h.gate": "S3CRET"}), "h", Named)
-    assert problem.startswith("--set channels.h.gate: everybody on this machine can read the command line")
+    assert problem.startswith("--set channels.h.gate: this is a secret")
     assert "AGENTD_CHANNELS__H__GATE" in problem and "S3CRET" not in problem
 
 

@@ -92,9 +92,9 @@ def test_something_else_in_the_place_of_a_file_is_refused_and_named(tmp_path: Pa
     (tmp_path / "victim").write_text("precious")
     path = tmp_path / "lock"
     ODD[kind](path)
-    with pytest.raises(StateError, match=f"lock is {kind}, not a file of agentd's"):
+    with pytest.raises(StateError, match=f"lock is {kind}, not a file of agentd"):
         open_own(str(path), os.O_RDWR | os.O_CREAT)
-    with pytest.raises(StateError, match=f"lock is {kind}, not a file of agentd's"):
+    with pytest.raises(StateError, match=f"lock is {kind}, not a file of agentd"):
         check_own(str(path))
     assert (tmp_path / "victim").read_text() == "precious"
 

@@ -169,7 +169,7 @@ async def test_a_path_that_does_not_exist_has_a_reason(store: Store, folder: Pat
 
 async def test_a_folder_of_the_kernel_is_told_in_one_sentence(store: Store) -> None:
     progress = await run(store, Path("/proc"))
-    assert progress.skipped == (("/proc", "made by the kernel while it is read, so not a document"),)
+    assert progress.skipped == (("/proc", "not a document: the kernel makes it while it is read"),)
 
 
 async def test_names_of_any_bytes_are_read_and_shown_escaped(store: Store, folder: Path) -> None:

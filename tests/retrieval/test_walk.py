@@ -83,7 +83,7 @@ def test_a_link_that_cannot_be_followed_is_named_and_the_rest_goes_on(tmp_path: 
 
 @pytest.mark.parametrize("path", ["/proc", "/sys"])
 def test_a_folder_of_the_kernel_is_left_out_with_one_sentence(path: str) -> None:
-    assert list(walk(path)) == [Found(path=path, reason="made by the kernel while it is read, so not a document")]
+    assert list(walk(path)) == [Found(path=path, reason="not a document: the kernel makes it while it is read")]
 
 
 def test_a_folder_or_file_that_is_named_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ async def test_conversations_are_listed_and_resumed_by_number_name_or_id(tmp_pat
         ]
         for reference in ("3", "holiday", old):
             reply = await h.control.run(f"/resume {reference}", OWNER, new)
-            assert (reply.session, reply.text) == (old, "going on with holiday: Where to go?")
+            assert (reply.session, reply.text) == (old, "continuing holiday: Where to go?")
 
 
 async def test_nobody_lists_or_resumes_the_conversations_of_somebody_else(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ async def test_the_sources_of_the_last_answer_come_with_the_text_that_was_cited(
         h.clock.advance(60)
         notes.write_text("# Rent\n\nNobody pays any more.\n")
         await h.ingest(notes)
-        assert "has changed or was removed since" in await h.recall.sources(OWNER, session)
+        assert "was changed or removed since" in await h.recall.sources(OWNER, session)
         await h.talk(session, "Well?", "I do not know.")
         assert await h.recall.sources(OWNER, session) == "the last answer names no sources"
 
@@ -119,7 +119,7 @@ async def test_the_last_question_and_what_its_answer_took_are_found(tmp_path: Pa
         with pytest.raises(NotFound, match="there is no answer"):
             await h.recall.usage(OWNER, session)
         await h.talk(session, "Why?", "Because.")
-        assert await h.recall.usage(OWNER, session) == "what the last answer took is not known"
+        assert await h.recall.usage(OWNER, session) == "it is not known what the last answer took"
         took = TurnUsage(prompt_tokens=90, completion_tokens=4)
         await h.talk(session, "Why not?", "For no reason.", usage=took, model="small")
         assert await h.recall.last_question(OWNER, session) == "Why not?"

@@ -493,7 +493,7 @@ async def test_what_lies_in_the_place_of_a_file_of_the_database_is_named_and_lef
         "directory": path.mkdir,
     }
     plant[kind]()
-    with pytest.raises(StateError, match=r"test\.db.* is a .*, not a file of agentd's"):
+    with pytest.raises(StateError, match=r"test\.db.* is a .*, not a file of agentd"):
         async with Store(tmp_path / "test.db", ()):
             pass
     assert (victim.read_text(), victim.stat().st_mode & 0o777) == ("precious", 0o644)

@@ -319,7 +319,7 @@ async def test_a_model_that_cannot_call_tools_is_offered_none() -> None:
     assert model.requests[0].tools == ()
     model = ScriptedModel(in_turn(calls(SUM)))
     answer = await House(model).run()
-    assert (answer.outcome, answer.error_code) == ("error", "model") and "none to call" in answer.text
+    assert (answer.outcome, answer.error_code) == ("error", "model") and "not offered" in answer.text
 
 
 async def test_a_wrong_call_can_be_put_right() -> None:

@@ -36,7 +36,7 @@ MODULES: Mapping[str, str] = {
 def test_before(): pass
 
 def test_crash():
-    os.write(2, b"last words")
+    os.write(2, b"last output")
     ctypes.memset(1, 0, 1)
 
 def test_after(): pass
@@ -105,7 +105,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_a_crash_is_one_failed_test_and_the_others_run(said: str) -> None:
     assert "The process of this test is lost: killed by SIGSEGV." in said
-    assert "last words" in said and re.search(r"test_crashes.py\W+line \d+ in test_crash", said), said
+    assert "last output" in said and re.search(r"test_crashes.py\W+line \d+ in test_crash", said), said
     assert "FAILED test_crashes.py::test_crash" in said
     assert "PASSED test_crashes.py::test_before" in said and "PASSED test_crashes.py::test_after" in said
 

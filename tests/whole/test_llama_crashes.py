@@ -120,7 +120,7 @@ async def test_what_llama_cpp_itself_refuses_ends_one_turn_in_words_and_no_proce
         faults(fault)
         answer = await ask(client, session, f"And what of {fault}?")
         assert (answer.outcome, answer.error_code) == ("error", "model")
-        assert "llama.cpp refused to go on with this answer; ask again." in answer.text
+        assert "llama.cpp refused to continue this answer; ask again." in answer.text
         assert (await ask(client, session, "And now?")).text.strip() == ANSWER
         assert (await local.child()).pid == child
 
@@ -232,7 +232,7 @@ def driver(model: Path) -> Driver:
 
 
 def test_a_grammar_that_is_none_never_becomes_a_sampler(driver: Driver) -> None:
-    with pytest.raises(ModelError, match="does not take the grammar"):
+    with pytest.raises(ModelError, match="does not accept the grammar"):
         Grammar(b"root ::= (", driver.vocabulary)
 
 

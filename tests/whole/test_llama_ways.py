@@ -68,7 +68,7 @@ async def test_a_model_that_cannot_run_is_set_aside_for_all_questions_of_all_dae
                 answer = await next_answer(client)
                 assert answer.model == "extractive"
             problems = " ".join((await client.status()).as_json()["problems"])
-            assert "known crashed before its first word, also in the plainest way" in problems
+            assert "known crashed before its first word, even in the plainest way" in problems
             assert f"`agentd model check {model}`" in problems
             assert daemon.log.read_text().count("is gone before its first word") == 2, "of all daemons together"
     refused = _agentd("model", "use", str(model), "--state-dir", str(tmp_path / "s"))

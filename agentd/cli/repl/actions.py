@@ -21,9 +21,9 @@ from agentd.text.plain import plain
 
 KEYS = """\
 Enter sends; Alt-Enter or a backslash at the end of a line begins a new line
-Ctrl-C stops the running answer; at rest it clears the line, twice it leaves
-Ctrl-D leaves, on an empty line; a running answer is kept for you
-Ctrl-R searches what was typed; Ctrl-X Ctrl-E opens an editor
+Ctrl-C stops the running answer; otherwise it clears the line, and twice it leaves
+Ctrl-D on an empty line leaves; a running answer is kept for you
+Ctrl-R searches what you typed before; Ctrl-X Ctrl-E opens an editor
 // at the beginning of a message stands for a slash"""
 
 
@@ -80,7 +80,9 @@ class Actions:
     def _post(self, text: str, settled: Settled) -> None:
         text = plain(text)
         if len(text.encode()) > MAX_TEXT_BYTES:
-            raise UsageError(f"a message has at most {MAX_TEXT_BYTES:,} bytes; ingest long text as a file.")
+            raise UsageError(
+                f"a message has at most {MAX_TEXT_BYTES:,} bytes; put long text into a file and /docs add it."
+            )
         self._link.post(text, settled)
 
     async def _command(self, invocation: commands.Invocation) -> None:
@@ -93,7 +95,7 @@ class Actions:
         elif name == "usage" and argument:
             self._show_usage(argument)
         elif name == "retry" and not self._link.idle:
-            raise UsageError("an answer is still being made; /stop ends it, and /retry asks again then.")
+            raise UsageError("an answer is still being written; /stop ends it, then /retry asks again.")
         elif name == "docs" and (argument in ("all", "none") or argument.isdecimal()):
             self._limit_documents(argument)
         elif name == "docs" and argument:
@@ -119,7 +121,7 @@ class Actions:
     async def _show_history(self, argument: str) -> None:
         lines = await self._link.history(2 * commands.question_count(argument))
         if not lines:
-            raise NotFound("nothing was asked in this conversation yet.")
+            raise NotFound("nothing was asked in this conversation yet; ask something first.")
         self._display.remembered(tuple(cleaned(line) for line in lines))
 
     async def _export(self, argument: str) -> None:
@@ -169,12 +171,12 @@ class Actions:
         elif limit == 0:
             self._display.note("questions are answered without your documents; /docs all uses them again")
         else:
-            self._display.note(f"questions are answered from {limit} passages at most; /docs all lifts that limit")
+            self._display.note(f"questions are answered from at most {limit} passages; /docs all lifts that limit")
 
     async def _add_documents(self, argument: str) -> None:
         word, _, rest = argument.partition(" ")
         if word != "add" or not rest.strip():
-            raise UsageError("/docs add PATH reads files and folders; /help docs says what else it can do.")
+            raise UsageError("/docs add PATH reads files and folders; /help docs explains the rest.")
         state: IngestState | None = None
         try:
             async for state in self._link.ingest([_path(path) for path in _words(rest)]):

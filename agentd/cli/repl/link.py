@@ -81,7 +81,7 @@ class Link:
     @property
     def client(self) -> Client:
         if self._client is None:
-            raise Unreachable("agentd is not reachable at the moment; trying again.")
+            raise Unreachable("agentd cannot be reached at the moment; trying again.")
         return self._client
 
     async def connect(self) -> Client:
@@ -108,7 +108,7 @@ class Link:
     def post(self, text: str, settled: Settled = lambda taken: None) -> None:
         """Offer a message to the session until it is accepted, over as many connections as that takes."""
         if len(self._offered) >= MAX_OFFERED:
-            raise Busy(f"{MAX_OFFERED} messages wait to be accepted; this one was not taken, try again later.")
+            raise Busy(f"{MAX_OFFERED} messages wait to be accepted, so this one was not sent; try again later.")
         typed = _Typed(session=self.session, text=text, settled=settled, documents=self.documents)
         self._offered.append(typed)
         self._transcript.typed(typed.id, text)
@@ -197,12 +197,12 @@ class Link:
         elif isinstance(message, protocol.Failure) and here:
             await self._deleted(message)
         elif isinstance(message, protocol.Closing):
-            self._display.note(f"{plain(message.reason)}; what is unfinished goes on when it is back.")
+            self._display.note(f"{plain(message.reason)}; unfinished work goes on when it is back.")
         elif here:
             self._cursor = getattr(message, "cursor", None) or self._cursor
             self._transcript.happened(message)
         elif isinstance(message, protocol.Answer):
-            self._display.note(f"an answer has come in another conversation: /resume {plain(message.session)}")
+            self._display.note(f"there is an answer in another conversation: /resume {plain(message.session)}")
         if isinstance(message, protocol.Answer):
             await self._display.flush()
             await client.ack(message.id)
@@ -278,8 +278,8 @@ class Link:
         daemon, model = status.daemon, plain(status.model.name)
         if daemon.in_process and daemon.pid == os.getpid():
             return (
-                f"connected again: no daemon came back, so this chat runs one itself; its model is {model}. "
-                "`agentd run` takes over whenever it is started."
+                f"connected again: no daemon came back, so this chat runs one itself with the model {model}. "
+                "`agentd run` can take over at any time."
             )
         return f"connected again; the model is {model}" if model else "connected again"
 
@@ -290,7 +290,7 @@ class Link:
             try:
                 await self._catch_up(client, self._cursor if same else None)
             except NotFound as error:
-                self._display.error(plain(f"{error} This is a new one."))
+                self._display.error(plain(f"{error} This is a new conversation."))
                 opened = await client.open(None)
                 self.session, self._cursor = opened.session, None
                 self._transcript.opened(opened)

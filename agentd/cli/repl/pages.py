@@ -9,7 +9,7 @@ from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.serving.protocol import Answer, Line
 
-CORRECTED = "the answer has changed; from here on it is:"
+CORRECTED = "the answer has changed; it now reads:"
 INTERRUPTED = "(stopped)"
 
 

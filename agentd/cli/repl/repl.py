@@ -17,7 +17,9 @@ from agentd.serving.commands import parse
 from agentd.text.plain import plain
 
 LEAVING = "the running answer goes on; `agentd chat -c` shows it"
-LEAVING_HERE = "the running answer ends first, `agentd chat -c` shows it; Ctrl-C leaves at once, the next start answers"
+LEAVING_HERE = (
+    "the running answer ends first (`agentd chat -c` shows it); Ctrl-C leaves at once, and the next start answers"
+)
 MAX_TYPED = 100
 """Lines that may wait until an earlier one is done."""
 
@@ -91,7 +93,7 @@ class Repl:
             self._lines.put_nowait(text)
         except asyncio.QueueFull:
             self._settled(text, False)
-            self._pages.error("too much was typed at once; this line was not taken.")
+            self._pages.error("you typed too much at once; this line was not sent.")
 
     def interrupt(self) -> bool:
         """Stop the running answer, once: who presses again wants to leave."""

@@ -53,7 +53,7 @@ def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]
         except TooLarge:
             path.unlink()
             raise ModelError(
-                f"{offer.place} sends more than the {offer.size} bytes that it promised; try later."
+                f"{offer.place} sends more than the {offer.size} bytes that it announced; try again later."
             ) from None
         except OSError as error:
             path.unlink()
@@ -122,7 +122,7 @@ class _Download:
         while (begun := self._done()) < self._offer.size:
             try:
                 await self._try(outbound)
-                fault: OutboundError = CutOff("sent less than it promised")
+                fault: OutboundError = CutOff("sent less than it announced")
             except TooLarge:
                 raise
             except OutboundError as error:
@@ -152,11 +152,13 @@ class _Download:
         if reply.status == 416 or (reply.status == 200 and begun):
             self._file.truncate(0)
         if reply.status == 416:
-            raise CutOff("refused to go on where it was (416)")
+            raise CutOff("refused to resume the download (416)")
         if reply.status not in (200, 206):
             refuse(reply, self._offer.place, hub=self._offer.of_hub)
         if reply.status == 206 and _first(reply) != begun:
-            raise ModelError(f"{self._offer.place} sends another part of the file than was asked for; try later.")
+            raise ModelError(
+                f"{self._offer.place} sends another part of the file than agentd requested; try again later."
+            )
 
     def _done(self) -> int:
         return self._file.seek(0, os.SEEK_END)
@@ -190,7 +192,7 @@ def _opened(path: Path) -> FileIO:
     found = os.fstat(file.fileno())
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         file.close()
-        raise StateError(f"{path} is not a file of its own; delete it, and pull again.")
+        raise StateError(f"{path} is not a separate file; delete it, and pull again.")
     return file
 
 
@@ -205,7 +207,7 @@ def _checked(offer: Offer, path: Path, progress: Progress) -> str:
     if (offer.sha256 and sha256 != offer.sha256) or (offer.blob and _git_blob(path) != offer.blob):
         path.unlink()
         raise ModelError(
-            f"{offer.place} sent another file than it promised (the hash is {sha256}, not"
+            f"{offer.place} sent another file than it announced (the hash is {sha256}, not"
             f" {offer.sha256 or 'that of ' + offer.blob}); it was deleted. Pull again; if that happens again, do not"
             " trust this server."
         )
@@ -228,5 +230,5 @@ def _alone(file: FileIO, place: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
-        raise Busy(f"another process downloads {place} at the moment; wait for it.") from None
+        raise Busy(f"another process is downloading {place}; wait for it.") from None
     yield

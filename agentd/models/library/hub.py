@@ -70,7 +70,7 @@ def hub_offer(source: HubFile, *, endpoint: str | None = None) -> Offer:
     """Ask the hub for the commit, the size and the hash of a file. `NotFound`, or `ModelError` for any other fault."""
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     if _REPO.fullmatch(source.repo) is None or source.repo.endswith(".git"):
-        raise NotFound(f"{plain(source.repo)} is no name of a repository, which is OWNER/REPOSITORY.")
+        raise NotFound(f"{plain(source.repo)} is not the name of a repository, as in OWNER/REPOSITORY.")
     _refuse_offline()
     headers = {"authorization": f"Bearer {token}"} if (token := _token()) else {}
     revision = quote(source.revision, safe="")
@@ -107,12 +107,12 @@ def refuse(reply: Reply, place: str, *, hub: bool) -> NoReturn:
     """Say what a status of refusal means: `NotFound` or `ModelError`. `hub`: the place is a hub, no other server."""
     code, status = reply.headers.get("x-error-code", ""), reply.status
     if hub and code == "GatedRepo":
-        terms = "gives this model only to those who agreed to its terms; agree there, and set HF_TOKEN."
+        terms = "gives this model only to users who accepted its terms; accept them there, and set HF_TOKEN."
         raise ModelError(f"{place} {terms}")
     if hub and code == "RevisionNotFound":
         raise NotFound(f"{place} has no such revision of this model.")
     if hub and status == 401 and code != "RepoNotFound" and _token():
-        raise ModelError(f"{place} refused our token (401); set HF_TOKEN to one that it knows, or unset it.")
+        raise ModelError(f"{place} refused the token (401); set HF_TOKEN to a valid one, or unset it.")
     if status == 404 or code in ("RepoNotFound", "EntryNotFound") or (hub and status == 401):
         what = "model; check the name (a private one needs HF_TOKEN)" if hub else "file; check the URL"
         raise NotFound(f"{place} has no such {what}.")
@@ -145,7 +145,7 @@ async def _info(outbound: Outbound, ask: Ask, place: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         info = None
     if not isinstance(info, dict):
-        raise ModelError(f"{place} does not answer as a hub does; check HF_ENDPOINT.")
+        raise ModelError(f"{place} does not answer like a hub; check HF_ENDPOINT.")
     return info
 
 

@@ -79,7 +79,7 @@ def _place(path: Path, shelf: Shelf, name: str, record: Record) -> Pulled:
         inspect(path)
     except ModelError as error:
         path.unlink()
-        raise ModelError(f"{record.source} cannot be used, and was deleted again: {error}") from None
+        raise ModelError(f"{record.source} cannot be used and was deleted again: {error}") from None
     shelf.place(path, name, record)
     return Pulled(model=shelf.find(name), fresh=True)
 
@@ -87,7 +87,7 @@ def _place(path: Path, shelf: Shelf, name: str, record: Record) -> Pulled:
 def _refuse_other(existing: Shelved, source: HubFile | WebFile, offer: Offer) -> None:
     record = existing.record
     if record is None:
-        raise UsageError(_there_is(existing, "--replace downloads it anew, --name keeps both."))
+        raise UsageError(_there_is(existing, "--replace downloads it again, --name keeps both."))
     if record.source != source.text:
         raise UsageError(_there_is(existing, f"--replace puts {source.text} in its place, --name keeps both."))
     if record.size != offer.size or (offer.sha256 and record.sha256 != offer.sha256):
@@ -101,7 +101,7 @@ def _refuse_other(existing: Shelved, source: HubFile | WebFile, offer: Offer) ->
 
 def _there_is(existing: Shelved, advice: str) -> str:
     origin = f", from {existing.record.source}" if existing.record else ", put there by hand"
-    return f"there is a model {existing.name} already ({existing.size:,} bytes{origin}); {advice}"
+    return f"the model {existing.name} exists already ({existing.size:,} bytes{origin}); {advice}"
 
 
 def _delete_stale(directory: Path) -> None:

@@ -75,8 +75,8 @@ def read_source(text: str, catalogue: Sequence[Entry]) -> Source:
         close = difflib.get_close_matches(text, [entry.name for entry in catalogue], n=1)
         hint = f"did you mean {close[0]}?" if close else "`agentd model list` shows the names."
         raise UsageError(
-            f"{masked(text)!r} is no model: give a name of the catalogue, OWNER/REPOSITORY/FILE.gguf of a hub (with"
-            f" @REVISION if you like), a URL or a path of a .gguf file; {hint}"
+            f"{masked(text)!r} is not a model: give a name from the catalogue, OWNER/REPOSITORY/FILE.gguf of a hub"
+            f" (with @REVISION if you like), a URL or a path of a .gguf file; {hint}"
         )
     if _PART.search(source.text):
         raise UsageError(f"{source.text} is one of several parts of a model; choose a model that is one file.")
@@ -115,7 +115,7 @@ def _web(text: str) -> Source | None:
         return None
     if "@" in parts.netloc:
         raise UsageError(
-            "a URL with a name and a password stands in the process list, where everybody can read it; download the"
+            "a URL with a name and a password can be read by everybody in the process list; download the"
             " file yourself and give its path."
         )
     if parts.hostname in HUBS and (match := _HUB_PATH.fullmatch(unquote(parts.path))):

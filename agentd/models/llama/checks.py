@@ -121,7 +121,7 @@ class Checks:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            log.warning("%s cannot be read (%s); what it said is found out again", self._path, error)
+            log.warning("%s cannot be read (%s); its content is found out again", self._path, error)
             return {}
         if not isinstance(stored, dict) or stored.get("version") != VERSION:
             return {}

@@ -201,7 +201,7 @@ def _load(load: Load, checks: Checks, memory: Memory, line: _Line) -> Engine:
         words.shown = template.family.shown
     notes = template.notes
     if driver.context < load.context:
-        notes += (f"The model knows a context of {driver.context} tokens, not the {load.context} that are set.",)
+        notes += (f"The model has a context of {driver.context} tokens, not the {load.context} that are set.",)
     speeds = _speeds(driver, load, checks, threads)
     read, write = speeds.pace.read, speeds.pace.write
     line.send(

@@ -53,7 +53,7 @@ FEWEST = 32
 """What a step may have at least, and before anything is known about the machine."""
 GATHER_SECONDS = 0.01
 """What is said within this time of the last message goes out with the next: nobody sees that, and each one costs."""
-UNFINISHED = "The answer did not come to an end that fits the schema within {} tokens; allow more or ask for less."
+UNFINISHED = "The answer did not match the schema within {} tokens; allow more tokens or ask for less."
 
 
 @dataclass(slots=True)
@@ -229,7 +229,7 @@ class Engine:
             self._make_room(spans)
         else:
             for span in spans:
-                self._refuse(self._scheduler.job_of(span), "llama.cpp refused to go on with this answer; ask again.")
+                self._refuse(self._scheduler.job_of(span), "llama.cpp refused to continue this answer; ask again.")
 
     def _plan(self) -> list[Span]:
         return self._scheduler.plan(

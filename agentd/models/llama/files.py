@@ -67,7 +67,7 @@ def inspect(path: Path, *, chat: bool = True) -> Gguf:
     others = parts.others(path, number=_number(first.facts, "split.no"), count=count) if count > 1 else ()
     whole = [first, *map(header.read, others)]
     if not any(part.tensors for part in whole):
-        raise ModelError(f"{path} holds a vocabulary and no weights; choose the file of a whole model.")
+        raise ModelError(f"{path} holds a vocabulary but no weights; choose the file of a whole model.")
     return _model(path, first, whole, chat=chat)
 
 
@@ -96,7 +96,7 @@ def _context(path: Path, facts: Facts, architecture: str) -> int:
         return 0
     context = _number(facts, key)
     if not 0 < context <= MOST_CONTEXT:
-        raise ModelError(f"{path} says that it knows a context of {context} tokens; choose another file of this model.")
+        raise ModelError(f"{path} claims a context of {context} tokens; choose another file of this model.")
     return context
 
 

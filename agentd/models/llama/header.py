@@ -275,7 +275,7 @@ def _walk(path: Path, reader: _Reader) -> int:
     reader.skip(4)
     version = reader.number("I")
     if version not in (2, 3):
-        raise ModelError(f"{path} has version {version} of the GGUF format; versions 2 and 3 can be run.")
+        raise ModelError(f"{path} has version {version} of the GGUF format; agentd can run versions 2 and 3.")
     reader.tensors = reader.count("tensors", least=_LEAST_TENSOR, most=MOST_TENSORS)
     for _ in range(reader.count("pairs", least=_LEAST_PAIR, most=MOST_PAIRS)):
         reader.pair()

@@ -250,7 +250,7 @@ class LlamaModel:
     @contextmanager
     def _place(self, priority: Priority) -> Iterator[None]:
         if self._open >= self._most - (QUEUE // 2 if priority == "background" else 0):
-            raise Busy(f"{self.name} is busy with {self._open} requests and takes no more; try again later.")
+            raise Busy(f"{self.name} is busy with {self._open} requests and accepts no more; try again later.")
         self._open += 1
         try:
             yield
@@ -263,8 +263,8 @@ class LlamaModel:
                 return await self.child()
         except TimeoutError:
             raise TimedOut(
-                f"{self.name} was not loaded within {max(0.0, seconds):g} s (the limit for loading); it may be soon:"
-                " ask again, or choose a smaller model."
+                f"{self.name} was not loaded within {max(0.0, seconds):g} s (the limit for loading);"
+                " ask again in a moment, or choose a smaller model."
             ) from None
 
 

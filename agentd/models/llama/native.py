@@ -58,7 +58,7 @@ def _load_kernels() -> None:
         library.ggml_backend_load_all_from_path(os.fsencode(native._base_path))
     if library.ggml_backend_reg_count() == 0:
         raise ModelError(
-            f"llama.cpp in {native._base_path} has nothing that this processor can run; docs/dependencies.md says how"
+            f"llama.cpp in {native._base_path} has no code that this processor can run; docs/dependencies.md says how"
             " to compile it for this machine."
         )
 

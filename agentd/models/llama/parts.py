@@ -43,13 +43,13 @@ def others(path: Path, *, number: int, count: int) -> Sequence[Path]:
         )
     if part is None or int(part["count"]) != count:
         raise ModelError(
-            f"{path} is the first of {count} parts of a model, and its name does not say so; give it the name that it"
-            f" was made with, which ends in -00001-of-{count:05}.gguf."
+            f"{path} is the first of {count} parts of a model, but its name does not say so; give it back its"
+            f" original name, which ends in -00001-of-{count:05}.gguf."
         )
     found = [path.with_name(_name(part, other)) for other in range(2, count + 1)]
     for other in found:
         if not other.is_file():
-            raise ModelError(f"{path} is the first of {count} parts of a model, and {other.name} is missing beside it.")
+            raise ModelError(f"{path} is the first of {count} parts of a model, but {other.name} is missing beside it.")
     return found
 
 

@@ -109,7 +109,7 @@ def _keep(checks: Checks, path: Path, found: Probed) -> None:
     try:
         checks.put(KIND, _about(path), dataclasses.asdict(found))
     except OSError as error:
-        log.warning("what was seen of %s cannot be kept: %s", path.name, error)
+        log.warning("the result of the trial of %s cannot be kept: %s", path.name, error)
 
 
 def _about(path: Path) -> str:

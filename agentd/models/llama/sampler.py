@@ -57,7 +57,7 @@ class Grammar:
         self.sampler: Any = native.llama_sampler_init_grammar(vocabulary.handle, source, b"root")
         if not self.sampler:
             raise ModelError(
-                "The schema cannot be used: llama.cpp does not take the grammar that it makes; simplify it."
+                "The schema cannot be used: llama.cpp does not accept the grammar made from it; simplify the schema."
             )
 
     def allows(self, token: int) -> bool:

@@ -34,7 +34,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     if len(text) > LONGEST:
         raise ModelError(f"The schema has {len(text)} characters; at most {LONGEST} are possible. Use a smaller one.")
     for problem in _problems(schema, "", 0):
-        raise ModelError(f"The schema cannot be kept by the local model: {problem}.")
+        raise ModelError(f"The local model cannot follow the schema: {problem}.")
 
 
 def _problems(schema: object, place: str, depth: int) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _problems(schema: object, place: str, depth: int) -> Iterator[str]:
     if not isinstance(schema, Mapping):
         yield f"{where} stands {json.dumps(schema)} where a schema is needed"
         return
-    yield from (f"{where} it uses {keyword!r}, which a grammar cannot promise" for keyword in sorted(_beyond(schema)))
+    yield from (f"{where} it uses {keyword!r}, which a grammar cannot enforce" for keyword in sorted(_beyond(schema)))
     yield from (f"{where} {problem}" for problem in _contradictions(schema))
     for keyword, inner in _inner(schema):
         yield from _problems(inner, f"{place}/{keyword}", depth + 1)

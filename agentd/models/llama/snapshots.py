@@ -46,12 +46,12 @@ class Snapshots:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("%s cannot be read (%s); the prompt is read anew", path, error.strerror)
+            log.warning("%s cannot be read (%s); the prompt is read again", path, error.strerror)
             return None
         head = len(MAGIC) + _DIGEST
         state = memoryview(data)[head:]
         if bytes(data[:head]) != MAGIC + self._digest(tokens, state):
-            log.warning("%s is damaged; the prompt is read anew", path)
+            log.warning("%s is damaged; the prompt is read again", path)
             return None
         _touch(path)
         return np.frombuffer(state, np.uint8)

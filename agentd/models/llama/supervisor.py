@@ -128,7 +128,7 @@ class Supervisor:
             self._fail(error)
         except Exception:
             log.exception("the supervisor of %s failed", self._name)
-            self._fail(ModelError(f"{self._name} cannot be run: an error in agentd, whose log has the details."))
+            self._fail(ModelError(f"{self._name} cannot be run: an error in agentd; its log has the details."))
             raise
 
     async def _look_up(self) -> None:
@@ -183,12 +183,12 @@ class Supervisor:
         log.warning("the process of model %s is gone before its first word: %s", self._name, reason)
         if not self._load.way:
             self._load = self._asked.model_copy(update={"way": PLAINEST.name, "why": reason})
-            self._tell("loading", f"its process is gone ({reason}) and is started again in the plainest way")
+            self._tell("loading", f"its process is gone ({reason}) and is restarted in the plainest way")
             return
         if self._asked.way:
             raise ModelError(f"{self._name} crashed before its first word: {reason}.")
         aside = (
-            f"{self._name} crashed before its first word, also in the plainest way ({reason}), and is set aside; choose"
+            f"{self._name} crashed before its first word, even in the plainest way ({reason}), and is set aside; choose"
             f" another model (`agentd model list`), or try this one again: `agentd model check {self._file}`."
         )
         self._standing = Standing(aside=aside)
@@ -204,12 +204,12 @@ class Supervisor:
             error = ModelError(
                 f"{self._name} crashed {recent} times within {self._patience.window:g} s and is not started again for"
                 f" {self._patience.rest:g} s (the last time {reason}). Choose another model, or ask again later;"
-                " the log of `agentd run` has its last words."
+                " the log of `agentd run` shows its last output."
             )
             self._refused = error
             self._fail(error)
             return
-        self._tell("loading", f"its process is gone ({reason}) and is started again")
+        self._tell("loading", f"its process is gone ({reason}) and is restarted")
         await asyncio.sleep(self._patience.restart.ceiling(recent - 1))
 
     def _fail(self, error: ModelError) -> None:

@@ -167,7 +167,7 @@ class Template:
         """Write conversations in a form of ours from now on."""
         self._stranger.close()
         form = "the ChatML form" if self._chatml else "a plain transcript"
-        self.notes = (f"{reason}; agentd writes the conversation in {form}, which the model may not know well.",)
+        self.notes = (f"{reason}; so agentd formats the conversation as {form}, which the model may not know well.",)
         self.stop = () if self._chatml else PLAIN_STOP
         self.family, self.tools, self._folds, self._knows_calls, self._no_tools = None, False, False, False, None
         self._template = Own(CHATML if self._chatml else PLAIN, self._names)

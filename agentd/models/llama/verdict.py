@@ -107,15 +107,13 @@ def _unusable(problems: Mapping[str, str]) -> str:
     version = importlib.metadata.version("llama-cpp-python")
     plainest = list(problems.values())[-1]
     if "SIGILL" in plainest:
-        return f"llama.cpp was built for another processor ({plainest}); build it here: {rebuild_hint()}"
+        return f"llama.cpp was built for another processor ({plainest}); build it on this machine: {rebuild_hint()}"
     if version != EXPECTED:
         return (
-            f"llama-cpp-python {version} does not do what agentd expects of it ({plainest}); install the version that"
+            f"llama-cpp-python {version} does not do what agentd expects ({plainest}); install the version that"
             f' it was made for: pip install "llama-cpp-python=={EXPECTED}".'
         )
-    return (
-        f"llama.cpp does not compute rightly on this machine in any way ({plainest}); build it here: {rebuild_hint()}"
-    )
+    return f"llama.cpp computes wrongly on this machine in every way ({plainest}); build it here: {rebuild_hint()}"
 
 
 def _about(types: Sequence[str], ways: Sequence[Way]) -> str:

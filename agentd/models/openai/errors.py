@@ -102,7 +102,7 @@ class Explainer:
     def no_chunk(self, why: str) -> Fault:
         """The server answers, but in another language."""
         text = (
-            f"What answers at {self.address} does not speak OpenAI's chat completions ({self._words(why)});"
+            f"The server at {self.address} does not speak OpenAI's chat completions ({self._words(why)});"
             " check model.remote.base_url, which for most servers ends in /v1."
         )
         return Fault(error=ModelUnavailable(text), pause=None)
@@ -120,13 +120,15 @@ class Explainer:
         body = body if body is not None else refusal.body
         code, said = refusal.status, self._words(error_text(body) or refusal.said)
         if code in (401, 403):
-            fault = self._unavailable(f"refused our key ({code}): {said}; set model.remote.api_key.", pause=None)
+            fault = self._unavailable(f"refused the key ({code}): {said}; set model.remote.api_key.", pause=None)
         elif code == 404:
             advice = "check model.remote.name, and that model.remote.base_url ends in the right path"
-            fault = self._unavailable(f"knows no model {plain(model)!r} there ({code}): {said}; {advice}.", pause=None)
+            fault = self._unavailable(
+                f"does not have the model {plain(model)!r} ({code}): {said}; {advice}.", pause=None
+            )
         elif code == 402 or (code == 429 and "quota" in said.lower()):
             advice = "look at the account's quota"
-            fault = self._unavailable(f"takes no more requests ({code}): {said}; {advice}.", pause=None)
+            fault = self._unavailable(f"accepts no more requests ({code}): {said}; {advice}.", pause=None)
         elif code == 413 or (_TOO_LONG.search(said) and code != 429):
             fault = self._too_long(code, said, _context(body, said))
         elif code in PASSING or code >= 500:

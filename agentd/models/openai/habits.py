@@ -88,7 +88,7 @@ class Habits:
         if refusal.status >= 500 and found not in (SYSTEM, ALTERNATION) and not _UNABLE.search(said):
             return False
         self.refused |= {found}
-        log.warning("the model server refuses %s (%d); from now on it is asked without", found, refusal.status)
+        log.warning("the model server refuses %s (%d); requests leave that out from now on", found, refusal.status)
         return True
 
 

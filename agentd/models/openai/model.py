@@ -194,7 +194,7 @@ class OpenAIModel:
             return
         if answer.spoken or not events.found:
             raise Failed(self._explainer.cut_off(), begun=begun)
-        raise Failed(self._explainer.no_chunk(events.odd or "there is no answer in what it sends"), begun=begun)
+        raise Failed(self._explainer.no_chunk(events.odd or "its reply contains no answer"), begun=begun)
 
     async def _values(
         self, body: dict[str, Any], events: Events, patience: Patience, max_tokens: int

@@ -96,7 +96,7 @@ async def test_the_history_is_shown_whole_as_when_a_conversation_is_opened(tmp_p
         await h.actions.perform("/history 2")
         await h.actions.perform("/history some")
         assert h.shown == [
-            "error: nothing was asked in this conversation yet.",
+            "error: nothing was asked in this conversation yet; ask something first.",
             "remembered user: Q1",
             "remembered assistant: A1",
             "remembered user: Q2",
@@ -112,7 +112,7 @@ async def test_retry_posts_what_the_daemon_says_but_not_beside_a_running_answer(
         await h.actions.perform("/retry")
         assert h.shown == [
             "asked: Why?",
-            "error: an answer is still being made; /stop ends it, and /retry asks again then.",
+            "error: an answer is still being written; /stop ends it, then /retry asks again.",
         ]
 
 

@@ -108,7 +108,7 @@ async def test_an_answer_in_another_session_is_told_and_acknowledged(tmp_path: P
         await link.follow("other")
         answer = await slow.answer("At last.")
         await server.acknowledged(answer)
-        assert f"note: an answer has come in another conversation: /resume {slow.post.session}" in display.shown
+        assert f"note: there is an answer in another conversation: /resume {slow.post.session}" in display.shown
 
 
 async def test_too_many_waiting_messages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ async def test_too_many_waiting_messages_are_refused(tmp_path: Path, monkeypatch
         server.accepting = False
         link.post("one")
         link.post("two")
-        with pytest.raises(Busy, match="this one was not taken"):
+        with pytest.raises(Busy, match="this one was not sent"):
             link.post("three")
 
 
@@ -154,7 +154,7 @@ async def test_a_chat_that_runs_the_daemon_itself_says_so(tmp_path: Path) -> Non
         server.status = {"model": {"name": "small"}, "daemon": {"in_process": True, "pid": os.getpid()}}
         await server.die()
         await server.start()
-        await display.until(lambda: any("runs one itself; its model is small" in line for line in display.shown))
+        await display.until(lambda: any("runs one itself with the model small" in line for line in display.shown))
 
 
 async def test_what_a_stopping_daemon_does_not_take_is_offered_to_the_next(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ async def test_two_pulls_of_the_same_file_do_not_meet(tmp_path: Path, model: byt
         first = asyncio.create_task(h.pull(), name="first pull")
         while not h.told:  # noqa: ASYNC110 - the thread tells no event of this loop
             await asyncio.sleep(0.01)
-        with pytest.raises(Busy, match="another process downloads"):
+        with pytest.raises(Busy, match="another process is downloading"):
             await h.pull()
         assert (await first).fresh
 
@@ -92,7 +92,7 @@ async def test_two_pulls_of_the_same_file_do_not_meet(tmp_path: Path, model: byt
 async def test_a_file_that_is_not_what_was_promised_is_deleted(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.promised_sha256 = "0" * 64
-        with pytest.raises(ModelError, match="sent another file than it promised") as raised:
+        with pytest.raises(ModelError, match="sent another file than it announced") as raised:
             await h.pull()
         assert "0" * 64 in str(raised.value) and hashlib.sha256(model).hexdigest() in str(raised.value)
         assert h.partials == [] and h.shelf.models() == []
@@ -116,7 +116,7 @@ async def test_a_server_that_knows_no_ranges_is_asked_for_the_whole(tmp_path: Pa
 async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.stall_after = [100_000] + [0] * 20
-        with pytest.raises(ModelError, match=r"said nothing more for 0\.3 s; what was downloaded is kept"):
+        with pytest.raises(ModelError, match=r"sent nothing more for 0\.3 s; what was downloaded is kept"):
             await h.pull()
         assert [path.stat().st_size for path in h.partials] == [100_000]
         h.hub.stall_after = [50_000]
@@ -127,7 +127,7 @@ async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: 
 async def test_nothing_is_said_to_be_kept_where_nothing_came(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.stall_after = [0] * 20
-        with pytest.raises(ModelError, match=r"said nothing more for 0\.3 s; try again later"):
+        with pytest.raises(ModelError, match=r"sent nothing more for 0\.3 s; try again later"):
             await h.pull()
 
 
@@ -135,7 +135,7 @@ async def test_nothing_is_said_to_be_kept_where_nothing_came(tmp_path: Path, mod
 async def test_a_size_that_was_a_lie_is_an_error(tmp_path: Path, model: bytes, difference: int) -> None:
     async with house(tmp_path, model) as h:
         h.hub.promised_size = len(model) + difference
-        with pytest.raises(ModelError, match=r"more than the|less than it promised"):
+        with pytest.raises(ModelError, match=r"more than the|less than it announced"):
             await h.pull()
         assert h.shelf.models() == []
 
@@ -213,7 +213,7 @@ async def test_a_part_that_was_not_asked_for_is_refused(tmp_path: Path, model: b
 
     async with house(tmp_path, model) as h, HttpServer(other_part) as server:
         h.hub.location = f"{server.url}/x"
-        with pytest.raises(ModelError, match="sends another part of the file than was asked for"):
+        with pytest.raises(ModelError, match="sends another part of the file than agentd requested"):
             await h.pull()
 
 
@@ -243,7 +243,7 @@ async def test_an_unfinished_download_that_is_a_link_does_not_touch_its_target(
                 part.hardlink_to(target)
             case _:
                 os.mkfifo(part)
-        with pytest.raises(StateError, match=r"is a link|is not a file of its own") as told:
+        with pytest.raises(StateError, match=r"is a link|is not a separate file") as told:
             await h.pull()
         assert str(part) in str(told.value) and "delete it" in str(told.value)
         assert target.read_bytes() == b"precious" * 1_000_000

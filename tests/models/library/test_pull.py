@@ -98,7 +98,7 @@ async def test_a_small_file_is_checked_by_its_git_hash(tmp_path: Path, model: by
 
 async def test_a_file_that_is_no_model_is_deleted_again(tmp_path: Path) -> None:
     async with house(tmp_path, b"<!doctype html><p>Please log in.") as h:
-        with pytest.raises(ModelError, match=r"o/r/small\.gguf cannot be used, .* web page"):
+        with pytest.raises(ModelError, match=r"o/r/small\.gguf cannot be used and .* web page"):
             await h.pull()
         assert h.partials == [] and h.shelf.models() == []
 

@@ -41,7 +41,7 @@ def test_every_form_is_read(text: str, source: Source) -> None:
 
 @pytest.mark.parametrize("text", ["", "qwen", "o/r", "o/r/m.bin", "https://host/", "https://host/m.bin", "o/r/m.gguf@"])
 def test_anything_else_is_told_what_it_may_be(text: str) -> None:
-    with pytest.raises(UsageError, match="is no model: give a name of the catalogue"):
+    with pytest.raises(UsageError, match="is not a model: give a name from the catalogue"):
         read(text)
 
 
@@ -68,9 +68,9 @@ def test_the_query_of_a_url_is_asked_with_and_not_shown() -> None:
 
 
 def test_a_url_with_a_password_is_refused_without_being_told() -> None:
-    with pytest.raises(UsageError, match="stands in the process list") as told:
+    with pytest.raises(UsageError, match="in the process list") as told:
         read_source("https://bob:PASSW0RD@host/m.gguf", [])
     assert "PASSW0RD" not in str(told.value)
-    with pytest.raises(UsageError, match="is no model") as told:
+    with pytest.raises(UsageError, match="is not a model") as told:
         read_source("https://bob:PASSW0RD@[::1/m.gguf", [])
     assert "PASSW0RD" not in str(told.value)

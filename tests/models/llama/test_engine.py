@@ -406,7 +406,7 @@ def test_what_is_thought_first_is_not_bound_by_the_schema(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"enum": []}, "does not take the grammar"),
+        ({"enum": []}, "does not accept the grammar"),
         ({"const": "\ue000" * 30}, "did not come to an end that fits the schema within 5 tokens"),
     ],
 )

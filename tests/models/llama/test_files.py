@@ -125,5 +125,5 @@ def test_a_context_that_memory_cannot_hold_is_refused_with_what_to_set(whole: Pa
 def test_a_file_that_claims_an_impossible_context_is_refused(tmp_path: Path, context: int) -> None:
     path = tmp_path / "tiny.gguf"
     write_table_model(path, chain("\n", "Hello"), context=context)
-    with pytest.raises(ModelError, match=f"knows a context of {context} tokens; choose another file"):
+    with pytest.raises(ModelError, match=f"claims a context of {context} tokens; choose another file"):
         files.inspect(path)

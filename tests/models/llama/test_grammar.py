@@ -48,7 +48,7 @@ def test_strings_have_no_line_breaks_in_them() -> None:
         ({"type": "string", "pattern": "^a]b$"}, "cannot be used"),
         ({"$ref": "#/$defs/nowhere"}, "cannot be used"),
         ({"$defs": {"n": {"$ref": "#/$defs/n"}}, "$ref": "#/$defs/n"}, "cannot be used"),
-        ({"enum": []}, "does not take the grammar"),
+        ({"enum": []}, "does not accept the grammar"),
     ],
 )
 def test_a_schema_that_breaks_the_converter_or_llama_cpp_is_refused_in_words(
@@ -67,7 +67,7 @@ def test_a_schema_is_converted_once_and_refused_once(vocabulary: Vocabulary, mon
         grammars.grammar({"enum": []})
     monkeypatch.setattr(grammar_module, "SECONDS", 0.0)  # nothing can be converted any more
     assert grammars.grammar({"type": "null"}) == first
-    with pytest.raises(ModelError, match="does not take"):
+    with pytest.raises(ModelError, match="does not accept"):
         grammars.grammar({"enum": []})
 
 

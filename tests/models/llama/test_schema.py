@@ -37,7 +37,7 @@ def nested(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"type": "integer", "minimum": 3}, r"at its top it uses 'minimum', which a grammar cannot promise"),
+        ({"type": "integer", "minimum": 3}, r"at its top it uses 'minimum', which a grammar cannot enforce"),
         ({"properties": {"a": {"not": {}}}}, r"/properties/a it uses 'not'"),
         ({"anyOf": [{"type": "string"}, {"uniqueItems": True}]}, r"/anyOf/1 it uses 'uniqueItems'"),
         ({"items": {"type": "float"}}, r"/items the type 'float' is unknown"),

@@ -135,7 +135,7 @@ async def test_a_model_that_crashes_in_the_plainest_way_too_is_set_aside_for_eve
         for _ in range(2):
             with pytest.raises(
                 ModelError,
-                match=r"tiny crashed before its first word, also in the plainest way \(it was killed by SIGSEGV\),"
+                match=r"tiny crashed before its first word, even in the plainest way \(it was killed by SIGSEGV\),"
                 r" and is set aside; .*`agentd model check /.*tiny.gguf`",
             ):
                 await house.supervisor.child()

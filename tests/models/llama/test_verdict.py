@@ -97,7 +97,7 @@ def test_what_was_found_is_kept_for_these_weights_and_these_ways(tmp_path: Path,
     assert verdict.kept(checks, TYPES, WAYS) is None
     assert verdict.told(checks, tmp_path / "any.gguf", TYPES) == first.switched_off(HERE) != ""
     verdict.forget(checks, TYPES, HERE)
-    with pytest.raises(ModelError, match="does not compute rightly on this machine in any way"):
+    with pytest.raises(ModelError, match="computes wrongly on this machine in every way"):
         verdict.find(checks, TYPES, HERE, threads=(1,))
 
 

@@ -22,9 +22,9 @@ def status(code: int, body: object = "no", headers: Mapping[str, str] | None = N
 @pytest.mark.parametrize(
     ("code", "message", "said"),
     [
-        (401, "no", "refused our key (401): no; set model.remote.api_key."),
+        (401, "no", "refused the key (401): no; set model.remote.api_key."),
         (403, "no", "set model.remote.api_key"),
-        (404, "no", "knows no model 'small' there (404)"),
+        (404, "no", "does not have the model 'small' (404)"),
         (402, "insufficient balance", "look at the account's quota"),
         (429, "You exceeded your current quota", "look at the account's quota"),
         (400, "request exceeds the available context size", "set model.remote.context"),
