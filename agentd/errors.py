@@ -14,7 +14,7 @@ class AgentdError(Exception):
     code: ClassVar[str] = "error"
     """Stable name of the kind of error, sent to clients and written to logs."""
     exit_code: ClassVar[int] = 1
-    """What a command that ends with this error exits with (sysexits where one fits)."""
+    """What a command that ends with this error exits with (sysexits if one fits)."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(plain_error(message))
@@ -96,9 +96,9 @@ class ToolError(AgentdError):
 
 
 class PromptTooLong(ModelError):
-    """The prompt does not fit into the context of the model; it is no fault of the model.
+    """The prompt does not fit into the context of the model; the model is not at fault.
 
-    `context` is that context in tokens, None where it is not known.
+    `context` is that context in tokens, None if it is not known.
     """
 
     code = "prompt_too_long"

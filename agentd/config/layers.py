@@ -176,7 +176,7 @@ def _parsed(names: str) -> Key:
 
 
 def _walk(table: Mapping[str, object], above: Key, keys: Keys) -> Iterator[tuple[Key, object]]:
-    """Values by key; a table goes on being walked where it is a section, or anything inside a channel's settings."""
+    """Values by key; a table is walked further if it is a section or part of a channel's settings."""
     for name, value in table.items():
         key = (*above, name)
         inside = keys.is_section(key) or (key[0] == OPEN_SECTION and len(key) > 2)

@@ -186,7 +186,7 @@ def _said_aloud(options: Layer) -> list[str]:
 
 
 def _holds_secret(file: Layer) -> bool:
-    """Whether a secret stands in the file itself; where one is kept is no secret."""
+    """Whether a secret stands in the file itself; the place of a secret is not secret itself."""
     secrets = _secret_keys()
     return any(_is_secret(given, secrets) and not _is_place({given.key[-1]: given.value}) for given in file.given)
 

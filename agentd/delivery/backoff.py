@@ -19,7 +19,7 @@ class Backoff:
     certain: float = 0.0
 
     def ceiling(self, earlier: int) -> float:
-        """The longest wait, in seconds, after so many earlier failures (0 for the first one)."""
+        """The longest wait in seconds after this many earlier failures (0 for the first one)."""
         return min(self.longest, self.first * 2.0 ** min(earlier, 32))
 
     def drawn(self, earlier: int, rng: random.Random) -> float:

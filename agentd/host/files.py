@@ -79,11 +79,11 @@ class Files(Protocol):
         ...
 
     def create(self, path: str) -> int:
-        """A descriptor of a new file of mode 0600; FileExistsError where the name is taken."""
+        """A descriptor of a new file of mode 0600; FileExistsError if the name is taken."""
         ...
 
     def append(self, path: str) -> int:
-        """A descriptor that writes at the end of a file, which is made where it is missing."""
+        """A descriptor that appends to a file, which is created if it is missing."""
         ...
 
     def directory(self, path: str) -> int:

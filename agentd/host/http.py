@@ -179,7 +179,7 @@ class Outbound:
             await response.aclose()
 
     async def read(self, ask: Ask, *, most: int, within: float, connect: float = 10.0) -> tuple[Reply, bytes]:
-        """A whole reply of at most `most` bytes, within so many seconds."""
+        """A whole reply of at most `most` bytes, within this many seconds."""
         waits = Waits(connect=connect, head=within, piece=within)
         try:
             async with asyncio.timeout(within) as limit, self.open(ask, waits) as reply:

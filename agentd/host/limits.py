@@ -95,7 +95,7 @@ async def result(
 ) -> bytes:
     """What `module` writes on its standard output, at most `most` bytes, when it reads `data` on its standard input.
 
-    `Crashed` if it exits with another code than 0, says more, or has not ended after so many seconds.
+    `Crashed` if it exits with another code than 0, says more, or has not ended after this many seconds.
     """
     child = await start(module, arguments, limits, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     try:

@@ -18,7 +18,7 @@ _PID = re.compile(rb"\d*\n?")
 
 
 def _command(pid: int) -> str:
-    """What that process runs, in brackets, where the system tells it; a chat holds a directory as well as a daemon."""
+    """What that process runs, in brackets, if the system tells it; a chat holds a directory as well as a daemon."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
@@ -36,7 +36,7 @@ class StateLock:
         self._fd = -1
 
     def __enter__(self) -> Self:
-        """Makes the directory where it is missing. Raises `StateInUse` with the holder's pid, or `StateError`."""
+        """Makes the directory if it is missing. Raises `StateInUse` with the holder's pid, or `StateError`."""
         self._fd = self._opened()
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

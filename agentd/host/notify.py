@@ -20,7 +20,7 @@ class Notifier:
         self.watchdog_seconds = _watchdog_seconds(environ)
 
     def tell(self, *lines: str) -> None:
-        """Send assignments such as `READY=1`; a service manager that does not listen is no reason to stop."""
+        """Send assignments such as `READY=1`; agentd goes on if the service manager does not listen."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:

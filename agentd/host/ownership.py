@@ -24,9 +24,9 @@ _OTHERS_WRITE = 0o022
 
 
 def own_directory(path: str) -> None:
-    """Make it with its parents, mode 0700; one that is there is closed to others, with a word where they could write.
+    """Make it with its parents, mode 0700; one that is there is closed to others, and the log says so if they could write.
 
-    `StateError` if it is not ours, or one of those that everybody shares; OSError where the system refuses.
+    `StateError` if it is not ours, or one of those that everybody shares; OSError if the system refuses.
     """
     try:
         os.makedirs(path, mode=0o700)
@@ -73,7 +73,7 @@ def _followed(path: str) -> os.stat_result:
 def open_own(path: str, flags: int) -> int:
     """A descriptor of a file of ours, never waited for; with O_CREAT a missing one is made with mode 0600.
 
-    `StateError` if there is something else in its place, which stays as it is; OSError where the system refuses.
+    `StateError` if there is something else in its place, which stays as it is; OSError if the system refuses.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)

@@ -53,7 +53,7 @@ def daemon_sockets(environ: Mapping[str, str], state_dir: Path) -> list[tuple[Pa
 
 def config_file(environ: Mapping[str, str], option: Path | None = None) -> Path | None:
     """The configuration file to read: `option` (--config), `AGENTD_CONFIG`, `$XDG_CONFIG_HOME/agentd/config.toml`,
-    `/etc/agentd/config.toml`; None where there is none. `ConfigError` when one that was named is not there.
+    `/etc/agentd/config.toml`; None if there is none. `ConfigError` if one that was named does not exist.
     """
     if option is not None:
         return _named(option, "--config")

@@ -24,7 +24,7 @@ CJK = "cjk"
 FOCUS_CHARACTERS = 4000
 """A longer question is reduced to its beginning and its end, of this length each."""
 LONGEST_STEMMED = 64
-"""Characters; what is longer is no word of a language, and stemmers take time that grows with its square."""
+"""Characters; anything longer is not a word of a language, and stemmers take time that grows with its square."""
 
 _CJK_CLASS = (
     "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -53,7 +53,7 @@ _SCRIPTS = (
 
 
 def focus(question: str) -> str:
-    """What of a question is looked at: all of it, or the two ends where a long text was pasted into it."""
+    """The part of a question that is looked at: all of it, or its two ends if a long text was pasted into it."""
     if len(question) <= 2 * FOCUS_CHARACTERS:
         return question
     return f"{question[:FOCUS_CHARACTERS]}\n{question[-FOCUS_CHARACTERS:]}"
@@ -90,7 +90,7 @@ def cjk_share(text: str) -> float:
 
 
 def words(text: str) -> list[str]:
-    """The words in order, in lower case; pairs of characters where the script is CJK."""
+    """The words in order, in lower case; pairs of characters if the script is CJK."""
     return _WORD.findall(searchable(text).lower())
 
 
@@ -114,7 +114,7 @@ def language_of(text: str) -> str:
 
 
 def content_words(text: str, language: str | None = None) -> list[str]:
-    """The words of a question that carry its topic, each once, in order; all of them where it has no others."""
+    """The words of a question that carry its topic, each once, in order; all of them if it has no others."""
     language = language or language_of(text)
     found = list(dict.fromkeys(words(_FUNCTION.sub(" ", text)) if language == CJK else words(text)))
     if language == CJK:
@@ -129,7 +129,7 @@ _stemmers = threading.local()
 
 
 def stem(word: str, language: str) -> str:
-    """The word's Snowball stem without accents (https://snowballstem.org); itself where there is none."""
+    """The word's Snowball stem without accents (https://snowballstem.org); the word itself if there is none."""
     if language == CJK or len(word) > LONGEST_STEMMED or not word.isalpha():
         return word
     return _stem(word, language)

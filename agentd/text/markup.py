@@ -54,7 +54,7 @@ def _read_paragraphs(state: StateCore) -> None:
 
 
 def blocks(text: str) -> list[Block]:
-    """The blocks of a text in reading order, also where it begins or ends in the middle of one.
+    """The blocks of a text in reading order, even if it begins or ends in the middle of one.
 
     Takes time that grows with the length of the text, whatever it is.
     """

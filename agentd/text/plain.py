@@ -49,7 +49,7 @@ def _is_printable(text: str) -> bool:
 
 
 def plain_line(text: str, most: int = NAME) -> str:
-    """The same on one line, at most so many characters, the last one an ellipsis if it is cut."""
+    """The same on one line, with at most this many characters; if it is cut, the last one is an ellipsis."""
     line = " ".join(plain(text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
@@ -60,7 +60,7 @@ def plain_error(text: str) -> str:
 
 
 def shortened(text: str, characters: int) -> str:
-    """At most so many characters of the text, and then how many it has."""
+    """At most this many characters of the text, followed by how many it has."""
     if len(text) <= characters:
         return text
     return f"{text[:characters]}\n[cut: the first {characters} of {len(text)} characters]"

@@ -56,7 +56,7 @@ def fenced(text: str, mark: str, *, what: str) -> str:
 
 
 def unfenced(text: str) -> str:
-    """What `fenced` was given; the text itself if it is no such block."""
+    """What `fenced` was given; the text itself if it is not such a block."""
     block = _BLOCK.fullmatch(text)
     return text if block is None else block[2]
 
