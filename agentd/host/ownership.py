@@ -24,7 +24,7 @@ _OTHERS_WRITE = 0o022
 
 
 def own_directory(path: str) -> None:
-    """Make it with its parents, mode 0700; one that is there is closed to others, and the log says so if they could write.
+    """Make it with its parents, mode 0700; an existing one is closed to others, and the log says if they could write.
 
     `StateError` if it is not ours, or one of those that everybody shares; OSError if the system refuses.
     """
