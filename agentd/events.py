@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter, ValidationError
 
 from agentd.text.characters import whole
 from agentd.text.plain import plain, plain_data, plain_error, plain_line
@@ -102,13 +102,19 @@ class _OfTurn(Happened):
     session_id: str
 
 
+Kind = Literal["message", "command", "decision"]
+"""A message runs as a turn; the others are carried out, and never run as a question."""
+
+
 class InboundEvent(_OfTurn):
     """What a person or program asked of a session; its `id` is the `turn_id` of all that it causes. Durable."""
 
     id: str
     time: datetime
     type: Literal["inbound"] = "inbound"
-    kind: Literal["message", "command", "decision"] = "message"
+    kind: Kind = "message"
+    agent: Name = ""
+    """The agent that it is for; "" for the one that answers in its session."""
     principal: Principal
     address: Address
     sender: Sender
@@ -421,6 +427,15 @@ def encode(event: Event) -> bytes:
     return _codec.dump_json(event)
 
 
+def fault_of(error: ValidationError) -> str:
+    """Where the first fault is, and what is wrong there."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return plain_line(f"{'.'.join(map(str, first['loc'][:4])) or 'all of it'}: {first['msg']}")
+
+
 def decode(data: bytes) -> Event:
-    """The event that `encode` wrote; `pydantic.ValidationError` for anything else."""
-    return _codec.validate_json(data)
+    """The event that `encode` wrote; `pydantic.ValidationError` for anything else.
+
+    Members that nobody knows here are left out: a later agentd may have written them.
+    """
+    return _codec.validate_json(data, extra="ignore")

@@ -36,5 +36,5 @@ def test_the_terminal_channel_listens_before_it_runs_and_drains_before_it_ends()
 
 
 def test_an_entry_begins_unanswered_and_untried() -> None:
-    entry = Entry(id="i", session_id="s", dedupe_key="k", address=address())
+    entry = Entry(id="i", kind="message", session_id="s", dedupe_key="k", address=address())
     assert (entry.outbound_id, entry.starts, entry.running, entry.attempts, entry.sending) == ("", 0, False, 0, False)

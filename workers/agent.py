@@ -123,6 +123,7 @@ class AgentWorker:
                 waits = self._group.create_task(self._end_waits(), name="waits that are over")
                 async for event in self._events:
                     if isinstance(event, Gap):
+                        await self._control_unanswered(await self._pending.unanswered(self._channels))
                         self._rescan()
                     elif isinstance(event, InboundEvent):
                         await self._arrived(event)
@@ -178,12 +179,13 @@ class AgentWorker:
         """
         waiting: dict[str, list[str]] = {}
         unanswered = await self._pending.unanswered(self._channels)
-        for entry in unanswered:
+        questions = [entry for entry in unanswered if entry.kind == "message"]
+        for entry in questions:
             waiting.setdefault(entry.session_id, []).append(entry.id)
             self._recovered.add(entry.id)
         self._conversations.recover({session: tuple(turns) for session, turns in waiting.items()})
-        suspects = await self._recover_left(unanswered)
-        for suspect in suspects:
+        await self._control_unanswered(unanswered)
+        for suspect in await self._recover_left(questions):
             if self._draining:
                 return
             if 0 < suspect.starts_alone < MAX_ALONE:
@@ -230,6 +232,9 @@ class AgentWorker:
     # --- what comes ---
 
     async def _arrived(self, event: InboundEvent) -> None:
+        if event.kind != "message":
+            await self._control(event.id, event.session_id)
+            return
         state = self._conversations.of(event.session_id)
         self._offer(event.session_id, state)
         self._start_ready()
@@ -238,6 +243,27 @@ class AgentWorker:
         if event.id in state.waiting:
             position = state.waiting.index(event.id) + 1
             await self._bus.publish(TurnQueued(**self._event(event.id, event.session_id), position=position))
+
+    async def _control_unanswered(self, unanswered: Sequence[Entry]) -> None:
+        for entry in unanswered:
+            if entry.kind != "message":
+                await self._control(entry.id, entry.session_id)
+
+    async def _control(self, turn_id: str, session_id: str) -> None:
+        """A command or a decision: it waits behind no turn, and never runs as one."""
+        if await self._pending.find(turn_id) is None:
+            return  # It was told twice: by the bus, and by the pending directory.
+        try:
+            inbound = await self._insist(turn_id, lambda: self._pending.load(turn_id))
+        except Unreadable as error:
+            await self._set_aside(turn_id, session_id, str(error))
+            return
+        if isinstance(inbound, InboundEvent):
+            await self._carry_out(inbound)
+
+    async def _carry_out(self, inbound: InboundEvent) -> None:
+        """By its kind; it is acked only after its effect is durable. What is of no kind that is known is put aside."""
+        await self._put_aside(inbound, f"this agentd cannot carry out a {inbound.kind}", "not_carried_out")
 
     def _offer(self, session_id: str, state: Conversation) -> None:
         busy = session_id in self._running or session_id in self._held or session_id in self._left
@@ -352,10 +378,14 @@ class AgentWorker:
             return
         if not isinstance(inbound, InboundEvent):
             return
+        if inbound.kind != "message":  # Its file told no kind, as those of version 1.
+            await self._carry_out(inbound)
+            return
         if turn_id in self._recovered:  # nobody in this life was told the question yet
             self._bus.announce(inbound)
         if alone and (entry := await self._pending.find(turn_id)) and entry.starts_alone >= MAX_ALONE:
-            await self._put_aside(inbound)
+            reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
+            await self._put_aside(inbound, reason, "poison")
             return
         if turn_id in self._recovered and (outbound := await self._ended.finished(turn_id)) is not None:
             await self._persist(self._bus.publish, outbound)
@@ -430,9 +460,8 @@ class AgentWorker:
         await self._insist(turn_id, lambda: self._pending.set_aside(turn_id, reason))
         await self._bus.publish(Buried(**self._event(turn_id, session_id), dead_id=turn_id, reason=reason))
 
-    async def _put_aside(self, inbound: InboundEvent) -> None:
-        """A message that took the daemon down again and again while it ran alone is buried; its sender is told."""
-        reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
+    async def _put_aside(self, inbound: InboundEvent, reason: str, code: str) -> None:
+        """It is buried, and its sender is told."""
         notice = OutboundEvent(
             id=following(inbound.turn_id),
             time=self._clock.now(),
@@ -443,11 +472,11 @@ class AgentWorker:
             answers=(),
             in_reply_to=inbound.message_id,
             outcome="error",
-            text=f"This message was put aside: {reason}. `agentd delivery show {inbound.id}` shows it.",
-            error_code="poison",
+            text=f"This {inbound.kind} was put aside: {reason}. `agentd delivery show {inbound.id}` shows it.",
+            error_code=code,
         )
-        await self._ended.finish([inbound], notice)
-        await self._pending.bury(inbound.turn_id, reason, notice)
+        await self._insist(inbound.turn_id, lambda: self._ended.finish([inbound], notice))
+        await self._insist(inbound.turn_id, lambda: self._pending.bury(inbound.turn_id, reason, notice))
         await self._bus.publish(
             Buried(**self._event(inbound.turn_id, inbound.session_id), dead_id=inbound.id, reason=reason)
         )

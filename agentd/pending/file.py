@@ -1,9 +1,14 @@
 """The form of a file in the pending directory: one sealed header line, then the event as `events.encode` wrote it.
 
-The header is JSON: version, length and SHA-256 of the body, and the few fields that the index in memory needs (type,
-id, turn, session, dedupe key, address, turns answered), so that a start decodes no bodies. A sealed line is a JSON
-object whose last member `sum` holds the first 16 hex digits of the SHA-256 of all that stands before it; this holds
-for every version to come.
+The header is a JSON object, so that a start decodes no bodies: `v` the version, `len` and `sha256` of the body, `kind`
+(`ports.work.Content`), `id` of the event, `turn`, `session`, `address`, and `key` of a question or `answers` of an
+answer. Readers ignore members that they do not know, in the header and in the event. A later agentd may add members
+that an earlier one can do without; for any other change it raises `VERSION`, and keeps reading the earlier ones.
+
+Version 1 had no kinds, and a list `index` instead of the members from `kind` on.
+
+A sealed line is a JSON object whose last member `sum` holds the first 16 hex digits of the SHA-256 of all that stands
+before it; this holds for every version to come.
 """
 
 from __future__ import annotations
@@ -12,15 +17,17 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from agentd.errors import NewerVersion
-from agentd.events import Address, InboundEvent, OutboundEvent, decode, encode
+from agentd.events import Address, InboundEvent, Kind, OutboundEvent, decode, encode, fault_of
 from agentd.ids import is_id
-from agentd.ports.work import Entry
+from agentd.ports.work import Content, Entry
 
-VERSION = 1
+VERSION = 2
 
 _parse = json.JSONDecoder().raw_decode
 
@@ -59,6 +66,7 @@ def unseal(line: bytes) -> dict[str, Any] | None:
 class Header:
     """What is known of an event without its body; `answers` is None for an inbound and () for a notice."""
 
+    kind: Content
     event_id: str
     turn_id: str
     session_id: str
@@ -76,6 +84,7 @@ class Header:
         """As the index keeps it, before anything happened to it."""
         return Entry(
             id=self.name,
+            kind=self.kind,
             session_id=self.session_id,
             dedupe_key=self.dedupe_key,
             address=self.address,
@@ -86,6 +95,7 @@ class Header:
 def header_of(event: InboundEvent | OutboundEvent, size: int = 0) -> Header:
     """What the header of this event's file says."""
     return Header(
+        kind=event.kind if isinstance(event, InboundEvent) else "answer" if event.answers else "notice",
         event_id=event.id,
         turn_id=event.turn_id,
         session_id=event.session_id,
@@ -100,17 +110,18 @@ def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
     """The bytes of the file; ValueError for a text that is not Unicode (a lone surrogate)."""
     body = encode(event)
     header = header_of(event)
-    address = header.address
-    index = [
-        event.type,
-        header.event_id,
-        header.turn_id,
-        header.session_id,
-        header.dedupe_key,
-        [address.channel, address.account, address.chat, address.thread],
-        header.answers or (),
-    ]
-    line = seal({"v": VERSION, "len": len(body), "sha256": digest(body), "index": index})
+    fields = {
+        "v": VERSION,
+        "len": len(body),
+        "sha256": digest(body),
+        "kind": header.kind,
+        "id": header.event_id,
+        "turn": header.turn_id,
+        "session": header.session_id,
+        "address": header.address.model_dump(),
+    }
+    own = {"key": header.dedupe_key} if header.answers is None else {"answers": header.answers}
+    line = seal(fields | own)
     return b"%b\n%b" % (line, body)
 
 
@@ -127,13 +138,16 @@ def decode_header(data: bytes, path: str, addresses: dict[tuple[str, ...], Addre
         raise Damaged("its header is torn" if data else "it is empty")
     _check_version(fields, path)
     try:
-        size, checksum, index = fields["len"], fields["sha256"], fields["index"]
+        size, checksum = fields["len"], fields["sha256"]
         found = len(data) - end - 1
         if found != size:
             raise Damaged(f"its header says {size} bytes, {found} are there")
         if digest(data[end + 1 :]) != checksum:
             raise Damaged("its bytes are not those that were written")
-        return _header(index, len(data), {} if addresses is None else addresses)
+        header = _header(fields, len(data), {} if addresses is None else addresses)
+        if fields["v"] != 1 and fields["kind"] != header.kind:
+            raise Damaged(f"it is of a kind that nobody knows here: {fields['kind']!r}")
+        return header
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"its header is not one of ours ({error})") from None
 
@@ -142,7 +156,8 @@ def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
     """The event; `Damaged` where the bytes are not those that were written, or hold something else."""
     header = decode_header(data, path)
     event = _event(data[data.index(b"\n") + 1 :])
-    if header_of(event, header.size) != header:
+    # Version 1 told no kind; what an inbound is, its body says.
+    if replace(header_of(event, header.size), kind=header.kind) != header:
         raise Damaged("its header and its event are not of one message")
     return event
 
@@ -151,7 +166,7 @@ def salvage(data: bytes, name: str) -> Header | None:
     """What a damaged file still says of its event: by its header, else by its body if that is whole."""
     line, _, body = data.partition(b"\n")
     readings: tuple[Callable[[], Header], ...] = (
-        lambda: _header((unseal(line) or {})["index"], len(data), {}),
+        lambda: _header(unseal(line) or {}, len(data), {}),
         lambda: header_of(_event(body)),
     )
     for read in readings:
@@ -164,9 +179,8 @@ def salvage(data: bytes, name: str) -> Header | None:
 def _event(body: bytes) -> InboundEvent | OutboundEvent:
     try:
         event = decode(body)
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        raise Damaged(f"it does not hold an event of ours ({first})") from None
+    except ValidationError as error:
+        raise Damaged(f"it does not hold an event of ours ({fault_of(error)})") from None
     if not isinstance(event, InboundEvent | OutboundEvent):
         raise Damaged(f"it holds an event of type {event.type}")
     return event
@@ -187,33 +201,59 @@ def _check_version(fields: dict[str, Any], path: str) -> None:
             f"{path} has version {version}, and this agentd reads up to {VERSION}: run the newer agentd that wrote it "
             "(at least until nothing is pending). Nothing was touched."
         )
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise Damaged(f"its version is {version!r}")
 
 
-def _header(index: list[Any], size: int, addresses: dict[tuple[str, ...], Address]) -> Header:
-    """TypeError or ValueError for anything but what `encode_file` wrote."""
-    kind, event_id, turn_id, session_id, dedupe_key, fields, answers = index
-    if kind not in ("inbound", "outbound"):
-        raise ValueError("it is of a kind that does not exist")
+def _header(fields: dict[str, Any], size: int, addresses: dict[tuple[str, ...], Address]) -> Header:
+    """KeyError, TypeError or ValueError if it is not a header; what is of no known kind is taken as a message."""
+    if "index" in fields:
+        fields = _of_version_1(*fields["index"])
+    event_id, answers = fields["id"], fields.get("answers")
     if not is_id(event_id):
         raise ValueError("the event's id is not of our form")
-    if not isinstance(answers, list):
+    if answers is not None and not isinstance(answers, list):
         raise TypeError("the turns that it answers are no list")
-    key = tuple(fields)
+    return Header(
+        kind=_kind(fields["kind"]) if answers is None else "answer" if answers else "notice",
+        event_id=event_id,
+        turn_id=_text(fields["turn"]),
+        session_id=_text(fields["session"]),
+        dedupe_key=_text(fields.get("key", "")),
+        address=_address(fields["address"], addresses),
+        answers=None if answers is None else tuple(map(_text, answers)),
+        size=size,
+    )
+
+
+def _of_version_1(
+    kind: str, event_id: str, turn_id: str, session_id: str, key: str, address: list[str], answers: list[str]
+) -> dict[str, Any]:
+    if kind not in ("inbound", "outbound"):
+        raise ValueError("it is of a kind that does not exist")
+    channel, account, chat, thread = address
+    return {
+        "kind": "message",
+        "id": event_id,
+        "turn": turn_id,
+        "session": session_id,
+        "key": key,
+        "address": {"channel": channel, "account": account, "chat": chat, "thread": thread},
+        **({"answers": answers} if kind == "outbound" else {}),
+    }
+
+
+def _kind(kind: object) -> Kind:
+    return next((known for known in get_args(Kind) if known == kind), "message")
+
+
+def _address(fields: dict[str, str], addresses: dict[tuple[str, ...], Address]) -> Address:
+    key = (fields["channel"], fields.get("account", ""), fields["chat"], fields.get("thread", ""))
     address = addresses.get(key)
     if address is None:
         channel, account, chat, thread = map(_text, key)
         address = addresses[key] = Address(channel=channel, account=account, chat=chat, thread=thread)
-    return Header(
-        event_id=event_id,
-        turn_id=_text(turn_id),
-        session_id=_text(session_id),
-        dedupe_key=_text(dedupe_key),
-        address=address,
-        answers=None if kind == "inbound" else tuple(map(_text, answers)),
-        size=size,
-    )
+    return address
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from agentd.events import Address, OutboundEvent, Principal, Sender
+from agentd.events import Address, Kind, OutboundEvent, Principal, Sender
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +20,9 @@ class Offer:
     session_id: str
     message_id: str
     text: str
+    kind: Kind = "message"
+    agent: str = ""
+    """The agent that it is for; "" for the one that answers in its session."""
     documents: int | None = None
     """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
 

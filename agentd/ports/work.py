@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
-from agentd.events import Address, InboundEvent, OutboundEvent, StepEvent
+from agentd.events import Address, InboundEvent, Kind, OutboundEvent, StepEvent
+
+Content = Kind | Literal["answer", "notice"]
+"""What the file of a turn holds: a question of a kind, the answer of turns, or a message of ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +25,7 @@ class Entry:
     """
 
     id: str
+    kind: Content
     session_id: str
     dedupe_key: str
     address: Address

@@ -34,6 +34,12 @@ def dedupe_key(offer: Offer) -> str:
     return _digest(offer.address.channel, offer.address.account, offer.session_id, offer.message_id)
 
 
+def content_digest(offer: Offer) -> str:
+    """Tells the same message from another one under the same id."""
+    plain_message = offer.kind == "message" and not offer.agent
+    return _digest(offer.text) if plain_message else _digest(offer.text, offer.kind, offer.agent)
+
+
 def _digest(*fields: str) -> str:
     joined = "".join(f"{len(field)}:{field}" for field in fields)
     return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -82,7 +88,7 @@ class DurableInbox:
         caller is cancelled.
         """
         self._check(offer)
-        key, content = dedupe_key(offer), _digest(offer.text)
+        key, content = dedupe_key(offer), content_digest(offer)
         return await self.holding.run(key, lambda: self._accept(offer, key, content))
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
@@ -107,7 +113,7 @@ class DurableInbox:
         if known is not None:
             return known
         waiting = len(self._conversations.of(offer.session_id).waiting)
-        if waiting >= self._queue_limit:
+        if offer.kind == "message" and waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages already wait in this session; wait for an answer or stop the running one.")
         self._budgets.check_question(offer.principal, len(offer.text))
         turn_id = self._ids.next()
@@ -116,6 +122,8 @@ class DurableInbox:
             time=self._clock.now(),
             turn_id=turn_id,
             session_id=offer.session_id,
+            kind=offer.kind,
+            agent=offer.agent,
             principal=offer.principal,
             address=offer.address,
             sender=offer.sender,

@@ -109,7 +109,7 @@ class Sessions:
         row = await self._store.read(lambda db: db.execute(query, (session_id, *mine)).fetchone())
         if row is None:
             raise NotFound(NO_SESSION.format(session_id))
-        return Principal(kind=row[0], id=row[1])
+        return as_principal(row[0], row[1])
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
         """Sessions that have messages, the one with the newest message first."""
@@ -369,7 +369,7 @@ def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
 
 def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
     try:
-        return _citations.validate_json(as_text(document))
+        return _citations.validate_json(as_text(document), extra="ignore")
     except ValueError as error:
         log.error("the sources of turn %s in agentd.db are damaged: %s", turn_id, str(error).partition("\n")[0])
         return ()

@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from agentd.errors import UsageError
-from agentd.events import Address, InboundEvent, OutboundEvent, Principal, decode, encode
+from agentd.events import Address, InboundEvent, OutboundEvent, Principal, decode, encode, fault_of
 from agentd.ids import following
 from agentd.ports.clock import Clock
 from agentd.ports.turns import FinishedTurn
@@ -96,10 +98,13 @@ def _outbound(turn_id: str, document: object) -> OutboundEvent | None:
     """The answer of a turn as it was stored; None if it cannot be read any more."""
     try:
         event = decode(as_text(document).encode())
-    except ValueError as error:
-        log.error("the answer of turn %s in agentd.db is damaged: %s", turn_id, str(error).partition("\n")[0])
+    except ValidationError as error:
+        log.error("the answer of turn %s in agentd.db is damaged: %s", turn_id, fault_of(error))
         return None
-    return event if isinstance(event, OutboundEvent) else None
+    if not isinstance(event, OutboundEvent):
+        log.error("the answer of turn %s in agentd.db is damaged: it is of type %s", turn_id, event.type)
+        return None
+    return event
 
 
 def _unreadable(turn_id: str, session_id: str, now: datetime) -> OutboundEvent:

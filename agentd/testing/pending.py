@@ -11,6 +11,7 @@ from typing import Any, Literal
 from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent, StepEvent
 from agentd.pending.aside import notice
+from agentd.pending.file import header_of
 from agentd.ports.work import Counts, Ended, Entry
 
 Move = Literal[
@@ -203,13 +204,7 @@ class MemoryPending:
     def _insert(self, name: str, event: InboundEvent | OutboundEvent) -> None:
         in_order = name in self._entries or name > next(reversed(self._entries), "")
         self._events[name] = event
-        self._entries[name] = Entry(
-            id=name,
-            session_id=event.session_id,
-            dedupe_key="" if isinstance(event, OutboundEvent) else event.dedupe_key,
-            address=event.address,
-            outbound_id=event.id if isinstance(event, OutboundEvent) else "",
-        )
+        self._entries[name] = header_of(event).entry()
         if not in_order:
             self._entries = dict(sorted(self._entries.items()))
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from agentd.errors import NewerVersion
 from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.pending.file import (
+    VERSION,
     Damaged,
     decode_file,
     decode_header,
     digest,
     encode_file,
     header_of,
+    salvage,
     seal,
     unseal,
 )
 from tests.builders import address, inbound, outbound
+from tests.pending_files import sealed, version_1
 
 EVENTS = [
+    inbound("allow it", kind="decision", agent="clerk"),
     inbound("what? é\n\u2028"),
     outbound(text="that"),
     outbound(answers=()),
@@ -39,8 +44,9 @@ def test_the_first_line_is_json_that_a_person_can_read() -> None:
     event = inbound()
     line, body = encode_file(event).split(b"\n", 1)
     header = json.loads(line)
-    assert (header["v"], header["len"], header["sha256"]) == (1, len(body), digest(body))
-    assert header["index"][1] == event.id
+    assert (header["v"], header["len"], header["sha256"]) == (VERSION, len(body), digest(body))
+    assert (header["kind"], header["id"], header["turn"]) == ("message", event.id, event.turn_id)
+    assert header["address"] == event.address.model_dump() and "answers" not in header
     assert body == encode(event)
 
 
@@ -71,6 +77,48 @@ def test_what_is_not_ours_is_damaged(data: bytes) -> None:
         decode_header(data, "x")
 
 
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_file_of_version_1_is_read(event: InboundEvent | OutboundEvent) -> None:
+    data = version_1(event)
+    assert decode_file(data, "x") == event
+    assert replace(decode_header(data, "x"), kind=header_of(event).kind) == header_of(event, len(data))
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_a_later_agentd_added_is_passed_over(event: InboundEvent | OutboundEvent) -> None:
+    body = json.loads(encode(event))
+    grown = {
+        **body,
+        "mood": "good",
+        "address": {**body["address"], "floor": 3},
+        "principal": {**body["principal"], "x": 1},
+    }
+    address = {**event.address.model_dump(), "floor": 3}
+    data = sealed(event, json.dumps(grown).encode(), priority=5, address=address)
+    assert decode_file(data, "x") == event
+    assert decode_header(data, "x") == header_of(event, len(data))
+
+
+@pytest.mark.parametrize("member", ["text", "address", "session_id", "principal"])
+def test_a_body_that_does_not_fit_is_damaged_and_its_header_still_says_whom_to_tell(member: str) -> None:
+    event = inbound()
+    body = {name: value for name, value in json.loads(encode(event)).items() if name != member}
+    data = sealed(event, json.dumps(body).encode())
+    with pytest.raises(Damaged, match=member):
+        decode_file(data, "x")
+    assert salvage(data, event.id) == header_of(event, len(data))
+
+
+@pytest.mark.parametrize("event", [inbound(), outbound()])
+def test_of_a_kind_that_nobody_knows_it_is_known_whom_to_tell(event: InboundEvent | OutboundEvent) -> None:
+    data = sealed(event, kind="whisper")
+    with pytest.raises(Damaged, match="whisper"):
+        decode_header(data, "x")
+    found = salvage(data, header_of(event).name)
+    assert found is not None
+    assert (found.address, found.entry().outbound_id) == (event.address, header_of(event).entry().outbound_id)
+
+
 @pytest.mark.parametrize("index", [[], {}, None, [1, 2, 3, 4, 5, 6, 7], ["outbound", "../x", "", "", "", [""] * 4, []]])
 def test_a_sealed_line_with_other_contents_is_damaged(index: object) -> None:
     line = seal({"v": 1, "len": 0, "sha256": digest(b""), "index": index})
@@ -80,8 +128,8 @@ def test_a_sealed_line_with_other_contents_is_damaged(index: object) -> None:
 
 def test_a_newer_version_is_told_from_damage_and_names_the_file() -> None:
     with pytest.raises(NewerVersion, match=r"/pending/x\.event"):
-        decode_header(seal({"v": 2, "what": "ever"}) + b"\nbody", "/pending/x.event")
-    for line in (b'{"v": 99}', seal({"v": 0}), seal({"v": "2"}), seal({})):
+        decode_header(seal({"v": 3, "what": "ever"}) + b"\nbody", "/pending/x.event")
+    for line in (b'{"v": 99}', seal({"v": 0}), seal({"v": "2"}), seal({"v": True}), seal({})):
         with pytest.raises(Damaged):
             decode_header(line + b"\nbody", "/pending/x.event")
 

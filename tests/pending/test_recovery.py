@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,10 +17,10 @@ from agentd.errors import NewerVersion, Unreadable
 from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.ids import NO_ID, following
 from agentd.pending import PendingDirectory
-from agentd.pending.file import digest, encode_file, header_of, seal
+from agentd.pending.file import encode_file, header_of, seal
 from agentd.pending.log import Line, encode_line
 from tests.builders import inbound, outbound
-from tests.pending_files import directory, in_pending
+from tests.pending_files import directory, in_pending, sealed
 from tests.unfinished import unfinished
 
 
@@ -42,12 +40,12 @@ async def test_a_file_of_a_newer_version_refuses_the_start_and_nothing_is_touche
     async with directory(tmp_path) as opened:
         await opened.accept(event)
     path = tmp_path / "pending" / f"{event.id}.event"
-    newer = seal({"v": 2, "what": "ever"}) + b"\n"
+    newer = seal({"v": 3, "what": "ever"}) + b"\n"
     path.write_bytes(newer)
     (tmp_path / "pending" / "foreign").write_text("x")
     (tmp_path / "pending" / f"{event.id}.1.tmp").write_text("x")
     before = in_pending(tmp_path)
-    with pytest.raises(NewerVersion, match="version 2") as caught:
+    with pytest.raises(NewerVersion, match="version 3") as caught:
         async with directory(tmp_path):
             pass
     assert str(path) in str(caught.value)
@@ -225,17 +223,6 @@ async def test_the_greatest_id_counts_also_when_it_is_an_answers(tmp_path: Path)
 # --- one bad file harms itself alone ---
 
 
-def sealed(event: InboundEvent | OutboundEvent, body: bytes | None = None, **index: Any) -> bytes:
-    """The file of an event with a body, or with fields of its index, that are not its own; each checksum holds."""
-    line, own = encode_file(event).split(b"\n", 1)
-    body = own if body is None else body
-    fields = json.loads(line)["index"]
-    for place, value in index.items():
-        fields[FIELDS.index(place)] = value
-    return seal({"v": 1, "len": len(body), "sha256": digest(body), "index": fields}) + b"\n" + body
-
-
-FIELDS = ("kind", "event", "turn", "session", "key", "address", "answers")
 LINES: dict[str, Line] = {
     "without a field": {"line": "started"},
     "a word for a number": {"line": "part", "n": "1"},
@@ -248,14 +235,19 @@ LINES: dict[str, Line] = {
 }
 BAD: dict[str, Callable[[Path], object]] = {
     "a digit of the version flipped": lambda path: path.write_bytes(
-        encode_file(inbound(id=path.stem)).replace(b'{"v":1', b'{"v":9', 1)
+        encode_file(inbound(id=path.stem)).replace(b'{"v":2', b'{"v":9', 1)
     ),
+    "a list for an address": lambda path: path.write_bytes(sealed(inbound(id=path.stem), address=["a", "b", "c", ""])),
+    "no address": lambda path: path.write_bytes(sealed(inbound(id=path.stem), address=None)),
+    "an answer of the kind of a question": lambda path: path.write_bytes(sealed(inbound(id=path.stem), answers=[])),
     "a list for the session": lambda path: path.write_bytes(sealed(inbound(id=path.stem), session=[1])),
     "a list for the key": lambda path: path.write_bytes(sealed(inbound(id=path.stem), key=[1])),
-    "a list in the address": lambda path: path.write_bytes(sealed(inbound(id=path.stem), address=["a", [1], "c", ""])),
+    "a list in the address": lambda path: path.write_bytes(
+        sealed(inbound(id=path.stem), address={"channel": "a", "account": [1], "chat": "c"})
+    ),
     "half a character": lambda path: path.write_bytes(sealed(inbound(id=path.stem), session="\ud83d")),
     "an unknown kind": lambda path: path.write_bytes(sealed(inbound(id=path.stem), kind="other")),
-    "a number of answers": lambda path: path.write_bytes(sealed(inbound(id=path.stem), kind="outbound", answers=5)),
+    "a number of answers": lambda path: path.write_bytes(sealed(inbound(id=path.stem), kind="answer", answers=5)),
     "a directory": Path.mkdir,
     "a directory with a file": lambda path: full_directory(path),
     "a FIFO": os.mkfifo,
@@ -305,7 +297,7 @@ async def test_a_bad_file_is_set_aside_and_the_rest_goes_on(tmp_path: Path, kind
 @pytest.mark.parametrize("where", ["pending", "dead"])
 async def test_only_a_sealed_version_is_a_newer_one(tmp_path: Path, where: str) -> None:
     event, *_ = fresh(tmp_path)
-    (tmp_path / where / f"{inbound().id}.event").write_bytes(seal({"v": 2}) + b"\n")
+    (tmp_path / where / f"{inbound().id}.event").write_bytes(seal({"v": 3}) + b"\n")
     opened = directory(tmp_path)
     if where == "pending":
         with pytest.raises(NewerVersion):
@@ -391,7 +383,7 @@ async def test_the_sender_of_a_lost_message_is_told_once(tmp_path: Path, damage:
         [path] = [lay(tmp_path, event) / f"{header_of(event).name}.event"]
         data = path.read_bytes()
         flipped = {
-            "header": data.replace(b'{"v":1', b'{"v":3', 1),
+            "header": data.replace(b'{"v":2', b'{"v":3', 1),
             "body": data.replace(b'"text":"h', b'"text":"j', 1),
             "cut": data[:-7],
         }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -243,6 +244,35 @@ async def test_what_was_finished_comes_back_byte_for_byte(sessions: Kept) -> Non
     assert stored is not None
     assert encode(stored) == encode(outbound)
     assert (await sessions.history(OWNER, session.id))[-1].text == outbound.text
+
+
+async def test_what_a_later_agentd_added_to_an_answer_and_to_a_source_is_passed_over(
+    sessions: Kept, store: Store
+) -> None:
+    session_id = await talk(sessions, OWNER)
+    question = (await sessions.history(OWNER, session_id))[0]
+    stored = await sessions.turns.finished(question.turn_id)
+    places = json.dumps([{**PLACE.model_dump(), "page": 7}])
+
+    def grow(db: sqlite3.Connection) -> int:
+        db.execute("UPDATE turns SET outbound_json = json_set(outbound_json, '$.mood', 'good', '$.address.floor', 3)")
+        return db.execute("UPDATE messages SET citations = ? WHERE role = 'assistant'", (places,)).rowcount
+
+    await store.write(grow)
+    assert stored is not None and await sessions.turns.finished(question.turn_id) == stored
+    assert (await sessions.history(OWNER, session_id))[1].citations == (PLACE,)
+
+
+@pytest.mark.parametrize("path", ["$.text", "$.address.chat", "$.type"])
+async def test_an_answer_that_does_not_fit_is_none_and_the_log_says_why(
+    sessions: Kept, store: Store, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session_id = await talk(sessions, OWNER)
+    turn_id = (await sessions.history(OWNER, session_id))[0].turn_id
+    query = "UPDATE turns SET outbound_json = json_remove(outbound_json, ?)"
+    await store.write(lambda db: db.execute(query, (path,)).rowcount)
+    assert await sessions.turns.finished(turn_id) is None
+    assert turn_id in caplog.text and "damaged" in caplog.text
 
 
 async def test_a_finished_turn_is_found_by_its_dedupe_key(sessions: Kept) -> None:

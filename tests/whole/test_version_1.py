@@ -7,17 +7,25 @@ and deferred; a message of ours; two dead letters. `agentd.sql` is the dump of i
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agentd.config import Settings
+from agentd.events import InboundEvent, encode
+from agentd.pending.file import encode_file
 from agentd.testing.channel import FakeChannel, SentPart
+from agentd.testing.model import ScriptedModel
+from tests.builders import address, inbound
 from tests.built_channels import configured, say
 from tests.house import RunningDaemon, running, status_until
+from tests.pending_files import sealed, version_1
 
 LEFT = Path(__file__).parent / "version_1"
 DELIVERED = {
@@ -61,11 +69,19 @@ async def settled(house: RunningDaemon) -> None:
         await status_until(client, "pending", unanswered=0, undelivered=0)
 
 
-async def test_everything_is_answered_and_delivered(state: Path) -> None:
-    channel = FakeChannel("old", part_size=1000)
+@pytest.fixture
+def channel() -> FakeChannel:
+    return FakeChannel("old", part_size=1000)
+
+
+def patient(channel: FakeChannel) -> Settings:
+    """Settings with which nothing is too old."""
     settings = configured(channel)
-    settings = settings.model_copy(update={"delivery": settings.delivery.model_copy(update=LONG_AGO)})
-    async with running(state, settings=settings) as house:
+    return settings.model_copy(update={"delivery": settings.delivery.model_copy(update=LONG_AGO)})
+
+
+async def test_everything_is_answered_and_delivered(state: Path, channel: FakeChannel) -> None:
+    async with running(state, settings=patient(channel)) as house:
         await settled(house)
         assert texts(channel.received) == DELIVERED
         assert {part.event.address.chat: part.n for part in channel.received}["halfway"] == 1
@@ -88,3 +104,42 @@ async def test_everything_is_answered_and_delivered(state: Path) -> None:
         told = texts(channel.received)
         assert told["buried"] == "An answer that nobody took."
         assert told["poison"] == f"{DELIVERED['poison']} A question that was put aside."
+
+
+async def test_what_does_not_fit_harms_its_own_turn_and_its_sender_is_told(
+    tmp_path: Path, channel: FakeChannel
+) -> None:
+    def asked(chat: str, text: str, **changes: Any) -> InboundEvent:
+        return inbound(
+            text, session_id=f"{len(chat):016x}-00000000", address=address(channel="old", chat=chat), **changes
+        )
+
+    good, grown = asked("good", "A question."), asked("grown", "A question from later on.")
+    short, strange, old = asked("short", "?"), asked("strange", "?"), asked("old", "allow it", kind="decision")
+    body = json.loads(encode(grown))
+    without = {name: value for name, value in json.loads(encode(short)).items() if name != "text"}
+    later = {**body, "mood": "good", "sender": {**body["sender"], "x": 1}}
+    files = {
+        good: encode_file(good),
+        grown: sealed(grown, json.dumps(later).encode(), more=1),
+        short: sealed(short, json.dumps(without).encode()),
+        strange: sealed(strange, kind="whisper"),
+        old: version_1(old),
+    }
+    (tmp_path / "pending").mkdir()
+    for event, data in files.items():
+        (tmp_path / "pending" / f"{event.id}.event").write_bytes(data)
+    model = ScriptedModel()
+    async with running(tmp_path, model, patient(channel)) as house:
+        await settled(house)
+    said = {part.event.address.chat: part.event for part in channel.received}
+    assert {chat: (event.outcome, event.error_code) for chat, event in said.items()} == {
+        "good": ("answer", ""),
+        "grown": ("answer", ""),
+        "short": ("error", "damaged"),
+        "strange": ("error", "damaged"),
+        "old": ("error", "not_carried_out"),
+    }
+    assert len(model.requests) == 2
+    kept = sorted(path.name for path in (tmp_path / "corrupt").iterdir())
+    assert kept == sorted(f"{event.id}.event" for event in (short, strange))

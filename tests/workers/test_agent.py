@@ -16,6 +16,7 @@ from agentd.events import (
     Buried,
     Event,
     InboundEvent,
+    Kind,
     OutboundEvent,
     Principal,
     TurnFinished,
@@ -256,6 +257,68 @@ async def test_a_message_that_takes_the_daemon_down_alone_three_times_is_put_asi
     assert isinstance(told, OutboundEvent)
     assert (told.outcome, told.answers, told.in_reply_to) == ("error", (), event.message_id)
     assert await house.turns.finished(event.id) == told
+
+
+@pytest.mark.parametrize("kind", ["command", "decision"])
+async def test_what_is_no_message_never_runs_as_a_question_and_its_sender_is_told(kind: Kind) -> None:
+    pending = MemoryPending()
+    recovered, question = inbound("allow it", kind=kind), inbound("a question")
+    for event in (recovered, question):
+        await pending.accept(event)
+    house = House(pending.after_crash())
+    async with house.running():
+        await house.until(lambda: bool(house.answers()))
+        published = inbound("deny it", kind=kind)
+        await house.bus.publish(published)
+        await house.until(lambda: len(house.of(Buried)) == 2)
+    assert house.answers() == ["a question"] and len(house.model.requests) == 1
+    assert [e.dead_id for e in house.events if isinstance(e, Buried)] == [recovered.id, published.id]
+    for event in (recovered, published):
+        assert house.pending.dead[event.id].event == event
+        told = await house.turns.finished(event.id)
+        assert told is not None and (told.address, told.answers) == (event.address, ())
+        assert (told.outcome, told.error_code, told.in_reply_to) == ("error", "not_carried_out", event.message_id)
+        assert await house.pending.load(told.id) == told
+    assert (await house.pending.counts()).unanswered == 0
+
+
+async def test_a_decision_waits_behind_no_turn() -> None:
+    house = House()
+    house.model.gate.clear()
+    async with house.running():
+        await house.bus.publish(inbound("a question"))
+        await house.until(lambda: house.model.running == 1 or bool(house.of(TurnStarted)))
+        await house.bus.publish(inbound("allow it", kind="decision"))
+        await house.until(lambda: bool(house.of(Buried)))
+        assert not house.answers()
+        house.model.gate.set()
+        await house.until(lambda: bool(house.answers()))
+
+
+async def test_a_decision_is_told_of_twice_and_put_aside_once() -> None:
+    pending = MemoryPending()
+    decision = inbound("allow it", kind="decision")
+    await pending.accept(decision)
+    house = House(pending)
+    house.bus.announce(decision)
+    async with house.running():
+        await house.until(lambda: bool(house.of(Buried)))
+        await house.bus.publish(inbound("a question"))
+        await house.until(lambda: bool(house.answers()))
+    assert len(house.of(Buried)) == 1
+
+
+async def test_a_disk_that_refuses_loses_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_module, "STORE_WAITS", Backoff(first=0.001, longest=0.001))
+    pending = MemoryPending()
+    decision = inbound("allow it", kind="decision")
+    await pending.accept(decision)
+    pending.fail("bury", StateError("the disk is full"))
+    house = House(pending)
+    house.turns.faults.append(StateError("the disk is full"))
+    async with house.running():
+        await house.until(lambda: bool(house.of(Buried)))
+    assert house.pending.dead[decision.id].event == decision
 
 
 async def test_a_turn_that_died_alone_waits_until_the_others_are_served_and_runs_alone_again(
