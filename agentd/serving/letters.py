@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +117,7 @@ class Letters:
 
     async def _shown(self, letter: Letter, name: str, event: InboundEvent | OutboundEvent) -> LetterShown:
         noted = await self._pending.noted(name)
-        log = tuple({key: value for key, value in line.items() if key not in ("of", "sum")} for line in noted)
+        log = tuple(shown for line in noted for shown in _lines(line))
         return LetterShown(letter=letter, event=event.model_dump(mode="json"), log=log)
 
     def _waiting(self, entry: Entry) -> Letter:
@@ -229,6 +229,19 @@ class OwnersLetters:
 
     async def drop(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
         return await self._desk.drop(OWNER, ids, older_than=older_than)
+
+
+_TOLD = ("call_id", "tool", "what", "until", "by", "reason", "code", "error")
+"""What is shown of a step; texts that others wrote are not."""
+
+
+def _lines(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A line of the log as it is shown: a line for each step of the turn."""
+    if line["line"] != "steps":
+        yield {key: value for key, value in line.items() if key not in ("of", "sum")}
+        return
+    for step in line["events"]:
+        yield {"line": step["type"], **{key: step[key] for key in _TOLD if step.get(key)}}
 
 
 @asynccontextmanager

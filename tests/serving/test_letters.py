@@ -14,7 +14,17 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import NotFound, StateError, StateInUse, UsageError
-from agentd.events import OWNER, Address, Event, InboundEvent, OutboundEvent, Principal, Reopened
+from agentd.events import (
+    OWNER,
+    Address,
+    Event,
+    InboundEvent,
+    OutboundEvent,
+    Principal,
+    Reopened,
+    ToolCallSucceeded,
+    TurnWaiting,
+)
 from agentd.host.files import Files, OsFiles
 from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
@@ -25,7 +35,7 @@ from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import Turns
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
-from tests.builders import IDS, address, inbound, offer, outbound
+from tests.builders import IDS, TIME, address, inbound, offer, outbound
 from tests.house import next_answer, running, status_until
 from tests.unfinished import unfinished
 
@@ -137,6 +147,19 @@ async def test_a_long_list_is_cut_at_the_oldest_and_counted_in_full(tmp_path: Pa
         found = (await d.letters.letters(OWNER, limit=2)).as_json()
     assert [letter["id"] for letter in found["pending"]] == [event.id for event in events[:2]]
     assert found["counts"]["pending"] == 5
+
+
+async def test_the_steps_of_a_turn_are_shown_one_by_one(tmp_path: Path) -> None:
+    async with desk(tmp_path) as made:
+        asked = inbound()
+        turn = {"id": IDS.next(), "time": TIME, "turn_id": asked.id, "session_id": asked.session_id}
+        await made.pending.accept(asked)
+        waiting = TurnWaiting(**turn, call_id="c", what="send it?", until=TIME)
+        result = ToolCallSucceeded(**{**turn, "id": IDS.next()}, call_id="c", result="a long text")
+        await made.pending.stepped(asked.id, [waiting, result], durable=True)
+        log = (await made.letters.letter(OWNER, asked.id)).log
+    assert [(line["line"], line["call_id"]) for line in log] == [("turn_waiting", "c"), ("tool_call_succeeded", "c")]
+    assert log[0]["what"] == "send it?" and "result" not in log[1]
 
 
 async def test_one_event_is_shown_with_its_text_its_log_and_its_reason(tmp_path: Path) -> None:
