@@ -175,6 +175,12 @@ class TurnQueued(_OfTurn):
     position: int
 
 
+class TurnPlaced(_OfTurn):
+    """A turn has its place and starts as soon as that is noted; from here on it can be stopped."""
+
+    type: Literal["turn_placed"] = "turn_placed"
+
+
 class TurnStarted(_OfTurn):
     """A turn runs; a higher attempt tells clients to drop the chunks of the earlier ones, for this `reason`."""
 
@@ -282,8 +288,14 @@ class ToolCallFailed(_OfTurn):
     """The kind of the error: `unknown` if nobody knows whether the call took effect."""
 
 
+class StopRequested(_OfTurn):
+    """Somebody asked this turn to stop; it may have ended already."""
+
+    type: Literal["stop_requested"] = "stop_requested"
+
+
 class TurnInterrupted(_OfTurn):
-    """Somebody or something asked the running turn to stop."""
+    """A running turn was asked to stop, and does."""
 
     type: Literal["turn_interrupted"] = "turn_interrupted"
     reason: Words
@@ -382,6 +394,7 @@ TurnEvent = (
     InboundEvent
     | OutboundEvent
     | TurnQueued
+    | TurnPlaced
     | TurnStarted
     | DocumentsRetrieved
     | PromptReading
@@ -394,6 +407,7 @@ TurnEvent = (
     | ToolCallStarted
     | ToolCallSucceeded
     | ToolCallFailed
+    | StopRequested
     | TurnInterrupted
     | TurnHandedOver
     | TurnFinished

@@ -16,10 +16,12 @@ from agentd.events import (
     Buried,
     InboundEvent,
     OutboundEvent,
+    StopRequested,
     ToolCallApproved,
     ToolCallDenied,
     TurnFinished,
     TurnInterrupted,
+    TurnPlaced,
     TurnQueued,
     TurnStarted,
     TurnWaiting,
@@ -113,11 +115,13 @@ class AgentWorker:
         self._turn_ended = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._events = bus.subscribe(InboundEvent, ToolCallApproved, ToolCallDenied, name="agent worker")
+        self._stops = bus.subscribe(StopRequested, name="agent worker: stops")
 
     async def run(self) -> None:
         """Recover what was left unfinished, then answer what comes, until cancelled or drained."""
         try:
             async with asyncio.TaskGroup() as self._group:
+                stops = self._group.create_task(self._follow_stops(), name="requests to stop")
                 await self._recover()
                 held = self._group.create_task(self._run_held(), name="turns that wait to run alone")
                 waits = self._group.create_task(self._end_waits(), name="waits that are over")
@@ -129,29 +133,34 @@ class AgentWorker:
                         await self._arrived(event)
                     elif isinstance(event, Decision):
                         self._decided(event)
-                held.cancel()
-                waits.cancel()
+                for task in (stops, held, waits):
+                    task.cancel()
         finally:
             self._events.close()
+            self._stops.close()
             self._group = None
 
-    async def stop(self, session_id: str) -> bool:
-        """End the turn of a session, which runs or waits, and keep what it said; False when there is none.
+    async def _follow_stops(self) -> None:
+        """Apart from all else, so that no stop waits behind a turn."""
+        async for event in self._stops:
+            if isinstance(event, StopRequested):
+                self._stop(event.session_id, event.turn_id)
+            elif isinstance(event, Gap):
+                for session_id, state in list(self._conversations.busy().items()):
+                    if state.stopping:
+                        self._stop(session_id, state.running or state.placed)
 
-        Implements Stoppable.
-        """
-        running = self._running.get(session_id) or self._taken_to_stop(session_id)
-        if running is None or running.stopped or running.answered:
-            return False
+    def _stop(self, session_id: str, turn_id: str) -> None:
+        """End this turn, which runs or waits for a decision, and keep what it said; nothing if it is too late."""
+        running = self._running.get(session_id) or self._left_to_stop(session_id)
+        if running is None or running.turn_id != turn_id or running.stopped or running.answered:
+            return
         running.stopped = True
-        await self._bus.publish(
-            TurnInterrupted(**self._event(running.turn_id, session_id), reason="stopped by the user")
-        )
+        self._bus.announce(TurnInterrupted(**self._event(turn_id, session_id), reason="stopped by the user"))
         if running.work is not None:
             running.work.cancel()
-        return True
 
-    def _taken_to_stop(self, session_id: str) -> _Running | None:
+    def _left_to_stop(self, session_id: str) -> _Running | None:
         """A turn that was left only has to end, for which it needs no place."""
         turn_id = None if self._group is None else self._left.stop(session_id)
         return None if turn_id is None else self._start(session_id, turn_id)
@@ -192,7 +201,7 @@ class AgentWorker:
                 await self._pending.held(suspect.id)
                 self._held[suspect.session_id] = suspect.id
                 continue
-            self._running[suspect.session_id] = running = _Running(suspect.id)
+            running = self._place(suspect.session_id, suspect.id)
             await self._take(suspect.session_id, running, alone=True)
         self._rescan()
 
@@ -218,7 +227,7 @@ class AgentWorker:
                 await self._turn_ended.wait()
             if self._draining:
                 return
-            self._running[session_id] = running = _Running(turn_id)
+            running = self._place(session_id, turn_id)
             await self._take(session_id, running, alone=True)
             del self._held[session_id]
             self._alone = False
@@ -289,9 +298,14 @@ class AgentWorker:
         return next(iter(waiting), None)
 
     def _start(self, session_id: str, turn_id: str) -> _Running:
-        self._running[session_id] = running = _Running(turn_id)
+        running = self._place(session_id, turn_id)
         assert self._group is not None
         self._group.create_task(self._take(session_id, running, alone=False), name=f"turn {turn_id}")
+        return running
+
+    def _place(self, session_id: str, turn_id: str) -> _Running:
+        self._running[session_id] = running = _Running(turn_id)
+        self._bus.announce(TurnPlaced(**self._event(turn_id, session_id)))
         return running
 
     async def _take(self, session_id: str, running: _Running, *, alone: bool) -> None:

@@ -259,7 +259,6 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         turns=library.ended,
         sessions=library.sessions,
         conversations=hub.conversations,
-        agent=workers.agent,
         ids=disk.ids,
         clock=CLOCK,
         queue_limit=plan.settings.agent.queue_limit,

@@ -65,21 +65,17 @@ class Principals(Protocol):
 
 
 class Stoppable(Protocol):
-    async def stop(self, session_id: str) -> bool:
-        """End the running turn of a session and keep what it said; False when none runs."""
+    async def stop(self, session_id: str, principal: Principal) -> bool:
+        """Stop the running turn of a session and keep what it said, never waiting behind it; False when none runs."""
         ...
 
 
-class Inbox(Protocol):
+class Inbox(Stoppable, Protocol):
     async def accept(self, offer: Offer) -> Receipt:
         """Durable when it returns. `NotAccepted` (also `IdReused`, `Busy`) when nothing was stored.
 
         `NotFound` for a session of somebody else, `UsageError` for an address of another channel.
         """
-        ...
-
-    async def stop(self, session_id: str, principal: Principal) -> bool:
-        """Stop the running turn of a session, never waiting behind it; False when none runs."""
         ...
 
 

@@ -44,9 +44,14 @@ NOTHING = Said()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
-    """What a session does now: the turn that runs, what it has said in this attempt, and the turns that wait."""
+    """What a session does now: the turn that runs, what it has said in this attempt, and the turns that wait.
+
+    `placed` is the first of those that wait once it has its place; `stopping` says that it, or the one that runs, was
+    asked to stop.
+    """
 
     running: str = ""
+    placed: str = ""
     attempt: int = 0
     said: Said = NOTHING
     stopping: bool = False

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from agentd.errors import ModelError, UsageError
 from agentd.events import Principal
+from agentd.ports.channels import Stoppable
 from agentd.ports.clock import Clock
 from agentd.ports.documents import DocumentView
 from agentd.ports.house import CommandReply
@@ -28,10 +28,6 @@ LISTED = 50
 """How many conversations /sessions shows, and /resume knows by number."""
 TITLE_WIDTH = 40
 _NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
-
-
-class _Stopping(Protocol):
-    async def stop(self, session_id: str, principal: Principal) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +50,7 @@ class DaemonControl:
         sessions: SessionView,
         turns: EndedTurns,
         marks: Marks,
-        inbox: _Stopping,
+        inbox: Stoppable,
         documents: DocumentView,
         status: Status,
         clock: Clock,

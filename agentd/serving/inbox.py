@@ -6,10 +6,10 @@ import hashlib
 from typing import Protocol
 
 from agentd.errors import Busy, IdReused, Stopping, UsageError
-from agentd.events import InboundEvent, OutboundEvent, Principal
+from agentd.events import InboundEvent, OutboundEvent, Principal, StopRequested
 from agentd.ids import IdSource
 from agentd.ports.bus import Bus
-from agentd.ports.channels import Offer, Receipt, Stoppable
+from agentd.ports.channels import Offer, Receipt
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionView
 from agentd.ports.turns import EndedTurns
@@ -56,7 +56,6 @@ class DurableInbox:
         turns: EndedTurns,
         sessions: SessionView,
         conversations: Conversations,
-        agent: Stoppable,
         ids: IdSource,
         clock: Clock,
         queue_limit: int,
@@ -67,7 +66,6 @@ class DurableInbox:
         self._turns = turns
         self._sessions = sessions
         self._conversations = conversations
-        self._agent = agent
         self._ids = ids
         self._clock = clock
         self._queue_limit = queue_limit
@@ -94,7 +92,12 @@ class DurableInbox:
     async def stop(self, session_id: str, principal: Principal) -> bool:
         """Stop the running turn of a session of this principal; False when none runs."""
         await self._sessions.history(principal, session_id, limit=1)
-        return await self._agent.stop(session_id)
+        state = self._conversations.of(session_id)
+        turn_id = state.running or state.placed
+        if not turn_id or state.stopping:
+            return False
+        self._bus.announce(StopRequested(turn_id=turn_id, session_id=session_id))
+        return True
 
     def _check(self, offer: Offer) -> None:
         if self._closed:

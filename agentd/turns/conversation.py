@@ -11,7 +11,9 @@ from agentd.events import (
     GenerationChunk,
     InboundEvent,
     OutboundEvent,
+    StopRequested,
     TurnInterrupted,
+    TurnPlaced,
     TurnStarted,
     TurnWaiting,
 )
@@ -23,15 +25,15 @@ def reduce(state: Conversation, event: Event) -> Conversation:
     match event:
         case InboundEvent(kind="message") if event.id != state.running and event.id not in state.waiting:
             return replace(state, waiting=(*state.waiting, event.id), whose=event.principal)
+        case TurnPlaced():
+            return replace(state, placed=event.turn_id)
         case TurnStarted():
-            waiting = tuple(turn for turn in state.waiting if turn != event.turn_id)
-            return Conversation(running=event.turn_id, attempt=event.attempt, waiting=waiting, whose=state.whose)
+            return replace(_running(state, event.turn_id), attempt=event.attempt)
         case GenerationChunk(reasoning=False) if event.turn_id == state.running and event.attempt == state.attempt:
             return replace(state, said=state.said.put(event.n, event.text))
         case TurnWaiting() if event.turn_id != state.running:
-            waiting = tuple(turn for turn in state.waiting if turn != event.turn_id)
-            return Conversation(running=event.turn_id, waiting=waiting, whose=state.whose)
-        case TurnInterrupted() if event.turn_id == state.running:
+            return _running(state, event.turn_id)
+        case StopRequested() | TurnInterrupted() if event.turn_id in (state.running, state.placed):
             return replace(state, stopping=True)
         case OutboundEvent():
             return _ended(state, event.answers)
@@ -41,9 +43,16 @@ def reduce(state: Conversation, event: Event) -> Conversation:
             return state
 
 
+def _running(state: Conversation, turn_id: str) -> Conversation:
+    """A turn begins, or begins again; one that was asked to stop is still asked to."""
+    waiting = tuple(turn for turn in state.waiting if turn != turn_id)
+    stopping = state.stopping and turn_id in (state.running, state.placed)
+    return Conversation(running=turn_id, stopping=stopping, waiting=waiting, whose=state.whose)
+
+
 def _ended(state: Conversation, turns: tuple[str, ...]) -> Conversation:
     waiting = tuple(turn for turn in state.waiting if turn not in turns)
-    if state.running in turns:
+    if state.running in turns or state.placed in turns:
         return Conversation(waiting=waiting, whose=state.whose)
     return replace(state, waiting=waiting) if len(waiting) != len(state.waiting) else state
 

@@ -9,7 +9,7 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import Busy, IdReused, NotAccepted, UsageError
-from agentd.events import OWNER, InboundEvent
+from agentd.events import OWNER, InboundEvent, StopRequested, TurnPlaced, TurnStarted
 from agentd.ids import IdSource
 from agentd.serving.inbox import MAX_MESSAGE_BYTES, DurableInbox, dedupe_key
 from agentd.testing.pending import MemoryPending
@@ -17,11 +17,6 @@ from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, offer, outbound
 from tests.fakes import MemoryTurns
 from tests.unfinished import unfinished
-
-
-class NobodyRuns:
-    async def stop(self, session_id: str) -> bool:
-        return session_id == SESSION
 
 
 class House:
@@ -36,7 +31,6 @@ class House:
             turns=self.turns,
             sessions=self.turns,
             conversations=self.conversations,
-            agent=NobodyRuns(),
             ids=IdSource(),
             clock=SystemClock(),
             queue_limit=limit,
@@ -162,5 +156,17 @@ async def test_a_closed_door_says_that_agentd_stops() -> None:
         await house.inbox.accept(offer())
 
 
-async def test_stop_reaches_the_agent() -> None:
-    assert await House().inbox.stop(SESSION, OWNER)
+async def test_the_turn_that_has_its_place_is_asked_to_stop_once() -> None:
+    house = House()
+    stops = house.bus.subscribe(StopRequested, name="stops")
+    assert not await house.inbox.stop(SESSION, OWNER)
+    receipt = await house.inbox.accept(offer())
+    assert not await house.inbox.stop(SESSION, OWNER), "it only waits"
+    house.bus.announce(TurnPlaced(turn_id=receipt.id, session_id=SESSION))
+    assert await house.inbox.stop(SESSION, OWNER) and not await house.inbox.stop(SESSION, OWNER)
+    house.bus.announce(TurnStarted(turn_id=receipt.id, session_id=SESSION, attempt=1))
+    assert not await house.inbox.stop(SESSION, OWNER)
+    await house.bus.publish(outbound(await house.event(receipt.id)))
+    assert not await house.inbox.stop(SESSION, OWNER)
+    stops.close()
+    assert [stop.turn_id async for stop in stops if isinstance(stop, StopRequested)] == [receipt.id]

@@ -56,11 +56,6 @@ class Held(OsFiles):
         super().link(source, target)
 
 
-class NobodyRuns:
-    async def stop(self, session_id: str) -> bool:
-        return False
-
-
 class Desk:
     """Letters over a real pending directory and database, with a list of what was handed on."""
 
@@ -76,7 +71,6 @@ class Desk:
             turns=self.turns,
             sessions=Sessions(store, IDS, NOW),
             conversations=Conversations(),
-            agent=NobodyRuns(),
             ids=IDS,
             clock=NOW,
             queue_limit=3,

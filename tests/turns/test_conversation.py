@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import time
 
-from agentd.events import Buried, Event, InboundEvent, OutboundEvent, TurnInterrupted, TurnStarted
+from agentd.events import (
+    Buried,
+    Event,
+    InboundEvent,
+    OutboundEvent,
+    StopRequested,
+    TurnInterrupted,
+    TurnPlaced,
+    TurnStarted,
+)
 from agentd.ports.conversation import IDLE, Conversation, Said
 from agentd.turns.conversation import Conversations, position, reduce
 from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound
@@ -112,3 +121,15 @@ def test_unanswered_turns_of_an_earlier_process_wait_first() -> None:
     assert conversations.of(SESSION).waiting == ("a", "b", new.id)
     assert conversations.newest() == {SESSION: max("b", new.id)}
     assert list(conversations.busy()) == [SESSION]
+
+
+def test_a_stop_holds_from_the_moment_the_turn_has_its_place_until_it_ends() -> None:
+    event = inbound()
+    placed = after(event, TurnPlaced(turn_id=event.id, session_id=SESSION))
+    assert (placed.placed, placed.running, placed.waiting) == (event.id, "", (event.id,))
+    asked = after(StopRequested(turn_id=event.id, session_id=SESSION), state=placed)
+    running = after(started(event), state=asked)
+    assert asked.stopping and running.stopping and (running.running, running.placed) == (event.id, "")
+    assert after(started(event, attempt=2), state=running).stopping
+    assert after(outbound(event), state=running) == after(outbound(event), state=asked) == IDLE
+    assert not after(StopRequested(turn_id="another", session_id=SESSION), state=placed).stopping

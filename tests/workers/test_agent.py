@@ -13,12 +13,14 @@ from agentd.clock import SystemClock
 from agentd.delivery.backoff import Backoff
 from agentd.errors import StateError, Unreadable
 from agentd.events import (
+    OWNER,
     Buried,
     Event,
     InboundEvent,
     Kind,
     OutboundEvent,
     Principal,
+    StopRequested,
     TurnFinished,
     TurnInterrupted,
     TurnQueued,
@@ -26,6 +28,8 @@ from agentd.events import (
 )
 from agentd.ids import IdSource
 from agentd.ports.generation import Limits, Sampling, TextDelta
+from agentd.ports.work import Entry
+from agentd.serving.inbox import DurableInbox
 from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import Tools
@@ -80,6 +84,19 @@ class House:
             concurrency=2,
             channels={"test"},
         )
+        self.inbox = DurableInbox(
+            bus=self.bus,
+            pending=self.pending,
+            turns=self.turns,
+            sessions=self.turns,
+            conversations=self.conversations,
+            ids=ids,
+            clock=clock,
+            queue_limit=10,
+        )
+
+    async def stop(self) -> bool:
+        return await self.inbox.stop(SESSION, OWNER)
 
     def saw(self, event: Event) -> None:
         self.events.append(event)
@@ -171,16 +188,16 @@ async def test_who_asks_little_does_not_wait_behind_who_asks_much() -> None:
 
 
 async def test_stop_ends_the_running_turn_keeps_what_it_said_and_goes_on_with_the_next() -> None:
-    house = House()
-    house.model = ScriptedModel(lambda r: (TextDelta(text=f"{question_of(r)} {n} ") for n in range(100_000)))
+    model = ScriptedModel(lambda r: (TextDelta(text=f"{question_of(r)} {n} ") for n in range(100_000)))
+    house = House(model=model)
     async with house.running():
         await house.bus.publish(inbound("endless"))
         await house.bus.publish(inbound("next"))
         await house.until(lambda: str(house.conversations.of(SESSION).said) != "")
-        assert await house.worker.stop(SESSION)
+        assert await house.stop() and not await house.stop(), "it is asked to stop once"
         await house.until(lambda: len(house.answers()) == 1)
         await house.until(lambda: len(house.of(TurnStarted)) == 2)
-        assert await house.worker.stop(SESSION)
+        assert await house.stop()
         await house.until(lambda: len(house.answers()) == 2)
     stopped = [e for e in house.events if isinstance(e, OutboundEvent)]
     assert [e.outcome for e in stopped] == ["interrupted", "interrupted"]
@@ -191,7 +208,61 @@ async def test_stop_ends_the_running_turn_keeps_what_it_said_and_goes_on_with_th
 async def test_stop_in_an_idle_session_says_that_nothing_runs() -> None:
     house = House()
     async with house.running():
-        assert not await house.worker.stop(SESSION)
+        assert not await house.stop()
+
+
+class SlowStart(MemoryPending):
+    """Notes that a turn starts only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = asyncio.Event(), asyncio.Event()
+
+    async def started(self, turn_id: str, *, alone: bool) -> Entry:
+        self.entered.set()
+        await self.go.wait()
+        return await super().started(turn_id, alone=alone)
+
+
+async def test_a_turn_that_is_just_about_to_start_is_stopped_before_the_model_says_anything() -> None:
+    pending = SlowStart()
+    house = House(pending)
+    async with house.running():
+        await house.bus.publish(inbound("hello"))
+        await pending.entered.wait()
+        assert await house.stop() and not await house.stop()
+        pending.go.set()
+        await house.until(lambda: bool(house.answers()))
+        assert not await house.stop()
+    (answer,) = (event for event in house.events if isinstance(event, OutboundEvent))
+    assert (answer.outcome, answer.text) == ("interrupted", "") and not house.model.requests
+
+
+async def test_a_turn_that_runs_alone_after_a_crash_can_be_stopped() -> None:
+    pending = MemoryPending()
+    event = inbound("hello")
+    await pending.accept(event)
+    await pending.started(event.id, alone=False)
+    house = House(pending.after_crash())
+    house.model.gate.clear()
+    async with house.running():
+        await house.until(lambda: house.conversations.of(SESSION).running == event.id)
+        assert await house.stop()
+        await house.until(lambda: bool(house.answers()))
+    assert [e.outcome for e in house.events if isinstance(e, OutboundEvent)] == ["interrupted"]
+
+
+async def test_more_requests_to_stop_than_are_kept_end_what_runs_all_the_same() -> None:
+    house = House()
+    house.model.gate.clear()
+    async with house.running():
+        await house.bus.publish(inbound("hello"))
+        await house.until(lambda: house.model.running == 1)
+        for n in range(1000):
+            house.bus.announce(StopRequested(turn_id=f"t{n}", session_id=other(1)))
+        assert await house.stop()
+        await house.until(lambda: bool(house.answers()))
+    assert len(house.of(TurnInterrupted)) == 1
 
 
 async def test_unanswered_messages_of_an_earlier_process_are_answered_in_order() -> None:

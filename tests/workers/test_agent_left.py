@@ -187,7 +187,7 @@ async def test_a_turn_that_waits_can_be_stopped_and_the_session_goes_on() -> Non
         await house.bus.publish(event)
         await house.until_left()
         await house.bus.publish(inbound("and then?"))
-        assert await house.worker.stop(event.session_id)
+        assert await house.stop()
         await house.until(lambda: len(house.answers()) == 2)
         await house.approve(house.waiting()[0])
         await house.bus.publish(inbound("the end"))
@@ -209,7 +209,7 @@ async def test_a_turn_that_may_go_on_and_has_no_place_yet_can_be_stopped() -> No
         await house.until(lambda: len(house.of(TurnStarted)) == 3)
         await house.approve(house.waiting()[0])
         await house.until_made("stepped", 2)
-        assert await house.worker.stop(event.session_id)
+        assert await house.stop()
         await house.until(lambda: bool(house.answers()))
         assert house.answers() == ["I will."]
         house.model.gate.set()
