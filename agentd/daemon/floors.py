@@ -308,7 +308,6 @@ def build_channels(
 
     def offers(name: str, builder: str, door: Door) -> Offers:
         return Offers(
-            version=__version__,
             settings=channel_table(plan.settings, name, channel_model(name, builder)),
             sockets=sockets if name == LOCAL else (),
             principals=door,
@@ -320,8 +319,6 @@ def build_channels(
             control=door,
             letters=door,
             clients=partial(Clients, door, audience, budgets, __version__),
-            budgets=budgets,
-            hand_over=door.hand_over,
         )
 
     return {

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +25,6 @@ from agentd.errors import (
     AgentdError,
     Busy,
     IdReused,
-    Impostor,
     ModelError,
     NotAccepted,
     NotFound,
@@ -34,12 +32,10 @@ from agentd.errors import (
     Unreachable,
     UsageError,
 )
-from agentd.host.peers import is_trusted, peer, user_name
 from agentd.serving import protocol
+from agentd.serving.socket import open_socket, refuse_impostor
 
 CONNECT_SECONDS = 5.0
-FULL_SECONDS = 0.05
-"""Until the next try, if too many others connect at the moment."""
 REPLY_SECONDS = 60.0
 COMMAND_SECONDS = 600.0
 """A slash command may load a model."""
@@ -101,8 +97,8 @@ class Client:
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                reader, writer = await _open(path)
-                _refuse_impostor(path, writer)
+                reader, writer = await open_socket(path)
+                refuse_impostor(path, writer)
                 message = protocol.decode_server(await reader.readuntil(b"\n"))
             if isinstance(message, protocol.Failure):
                 raise UsageError(message.message)
@@ -361,7 +357,8 @@ class Client:
         try:
             while True:
                 line = await self._reader.readuntil(b"\n")
-                self._take(protocol.decode_server(line), len(line))
+                with suppress(protocol.UnknownType):  # a newer daemon may have more to say
+                    self._take(protocol.decode_server(line), len(line))
         except (OSError, EOFError):
             pass
         except (asyncio.LimitOverrunError, UsageError) as error:
@@ -406,42 +403,3 @@ def _expect(message: protocol.ServerMessage, kind: type[Reply]) -> Reply:
             raise Disconnected(message.message)
         raise _ERRORS.get(message.code, AgentdError)(message.message)
     raise Unreachable(f"the daemon replied {message.type} where {kind.__name__} was expected.")
-
-
-def _refuse_impostor(path: Path, writer: asyncio.StreamWriter) -> None:
-    """Whoever could put a socket there would read what people ask, and be believed what it answers."""
-    uid = peer(writer.get_extra_info("socket")).uid
-    if not is_trusted(uid, path.parent, os.geteuid()):
-        writer.transport.abort()
-        raise Impostor(
-            f"{path} is served by {user_name(uid)}, who is neither you nor root nor the owner of that directory; "
-            "nothing was sent. Remove that socket, or name another one in AGENTD_SOCKET."
-        )
-
-
-async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect also where the path is longer than the kernel takes (107 bytes), through its directory."""
-    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        while True:
-            reader, writer = await asyncio.open_unix_connection(
-                f"/proc/self/fd/{directory}/{path.name}", limit=protocol.MAX_FRAME_BYTES
-            )
-            if _is_connected(writer):
-                return reader, writer
-            writer.transport.abort()
-            await asyncio.sleep(FULL_SECONDS)
-    finally:
-        os.close(directory)
-
-
-def _is_connected(writer: asyncio.StreamWriter) -> bool:
-    """False if so many connections wait to be accepted that this one does not even wait.
-
-    The kernel says EAGAIN then (connect(2), of Unix sockets), which asyncio takes for "soon".
-    """
-    try:
-        writer.get_extra_info("socket").getpeername()
-    except OSError:
-        return False
-    return True

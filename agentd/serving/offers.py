@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd.events import Principal
 from agentd.ports.channels import Deliveries, Principals
 from agentd.ports.documents import DocumentIntake
 from agentd.ports.feed import Feed
@@ -15,7 +14,6 @@ from agentd.ports.house import Control
 from agentd.ports.letters import DeliveryDesk
 from agentd.ports.sessions import SessionDesk
 from agentd.ports.status import Status
-from agentd.serving.budget import Budgets
 from agentd.serving.clients import Clients
 
 
@@ -27,12 +25,8 @@ class Offers:
     `principals` says for whom the channel may ask; every other part looks whether they may do what is asked.
     `clients`, called once, makes what serves the channel's clients and delivers its answers to all who follow their
     sessions, over whatever channel: the one audience.
-    `budgets` gives each connection its place, and says what a principal may have at a time.
-    `hand_over` ends a daemon that lives inside a command and returns the seconds that this takes at most; `UsageError`
-    for anybody but the owner, and from a daemon of its own.
     """
 
-    version: str
     settings: Mapping[str, Any]
     sockets: Sequence[tuple[Path, int]]
     principals: Principals
@@ -44,5 +38,3 @@ class Offers:
     control: Control
     letters: DeliveryDesk
     clients: Callable[[], Clients]
-    budgets: Budgets
-    hand_over: Callable[[Principal], float]

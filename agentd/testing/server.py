@@ -349,7 +349,20 @@ class ScriptedServer:
             case "status":
                 return dict(self.status)
             case "sessions":
-                return {"sessions": [{"id": s.id, "name": s.name, "title": s.title} for s in self.sessions.values()]}
+                return protocol.SessionList(sessions=tuple(map(_entry, self.sessions.values()))).as_json()
             case "history":
                 lines = self.sessions[message.session].history[-message.limit :]
                 return {"messages": [line.model_dump(mode="json") for line in lines]}
+
+
+def _entry(session: ServedSession) -> protocol.SessionEntry:
+    now = datetime.now(UTC)
+    return protocol.SessionEntry(
+        id=session.id,
+        name=session.name,
+        title=session.title,
+        created=now,
+        updated=now,
+        messages=len(session.history),
+        unread=0,
+    )

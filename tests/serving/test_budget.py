@@ -145,6 +145,15 @@ def test_questions_without_an_answer_have_a_limit_of_number_and_of_length() -> N
     house.budgets.check_question(ME, 1000)
 
 
+def test_documents_of_others_have_a_limit_of_number_and_of_length() -> None:
+    budgets = House().budgets
+    budgets.check_document(GUEST, (OTHER.documents - 1, 0), OTHER.document_bytes)
+    for held, size in (((OTHER.documents, 0), 1), ((1, OTHER.document_bytes), 1)):
+        with pytest.raises(Busy, match="limits"):
+            budgets.check_document(GUEST, held, size)
+    House().budgets.check_document(ME, (0, 0), OTHER.document_bytes)
+
+
 def test_however_much_is_refused_the_log_has_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     house = House()
     with caplog.at_level(logging.WARNING):

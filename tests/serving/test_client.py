@@ -13,7 +13,8 @@ import pytest
 from agentd.errors import IdReused, NotFound, Unreachable, UsageError
 from agentd.serving import client as client_module
 from agentd.serving import protocol
-from agentd.serving.client import FULL_SECONDS, Client, Disconnected, _open, new_message_id
+from agentd.serving.client import Client, Disconnected, new_message_id
+from agentd.serving.socket import FULL_SECONDS, open_socket
 from tests.house import next_answer, next_of, running
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -256,7 +257,7 @@ async def test_a_daemon_to_which_too_many_connect_at_once_is_no_impostor(tmp_pat
             other.setblocking(False)
             with suppress(BlockingIOError):
                 other.connect(str(path))
-        opening = asyncio.create_task(_open(path))
+        opening = asyncio.create_task(open_socket(path))
         done, _ = await asyncio.wait([opening], timeout=2 * FULL_SECONDS)
         assert not done
         accepted, _ = listening.accept()
@@ -266,3 +267,14 @@ async def test_a_daemon_to_which_too_many_connect_at_once_is_no_impostor(tmp_pat
         assert writer.get_extra_info("socket").getpeername() == str(path)
         writer.close()
         await writer.wait_closed()
+
+
+async def test_what_only_a_newer_daemon_says_is_passed_over(tmp_path: Path) -> None:
+    async def newer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(WELCOME + b'{"type":"mood","good":true}\n' + protocol.encode(protocol.Closing(reason="bye")))
+        await reader.read()
+
+    async with server(tmp_path / "s", newer) as path, await Client.connect(path) as client:
+        async for message in client.messages():
+            assert message == protocol.Closing(reason="bye")
+            break

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agentd.events import OWNER, Principal
+from agentd.ports.generation import Delta, Finish, Reading, Restarted, TextDelta, Usage
 from agentd.serving import connection, protocol
 from agentd.serving.budget import FOLLOWED
 from agentd.testing.clients import MemoryChannel, MemoryClient
@@ -79,6 +80,118 @@ async def test_garbage_is_answered_and_too_much_of_it_ends_the_connection(tmp_pa
             await client.hear(protocol.Failure, code="bad_message")
         with pytest.raises(ConnectionError):
             await client.hear(protocol.Answer)
+
+
+async def test_a_client_of_another_version_is_told_so(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        await client.say(protocol.Hello(v=99))
+        assert "version 99" in (await client.hear(protocol.Failure, code="usage")).message
+
+
+async def test_a_session_must_be_opened_before_it_is_posted_to(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        assert (
+            await refused(client, protocol.Post(id="m", session="00000000000000aa-00000000", text="x")) == "not_found"
+        )
+
+
+async def test_a_client_that_comes_back_in_mid_answer_gets_what_was_said_so_far(tmp_path: Path) -> None:
+    model = ScriptedModel(lambda r: [TextDelta(text="first "), TextDelta(text="second"), Finish(reason="stop")])
+    model.gate.clear()
+    async with house(tmp_path, model) as channel:
+        async with channel.client(OWNER, acks=True) as client:
+            session = await opened(client)
+            accepted = await client.ask(protocol.Post(id="m", session=session, text="hello"), protocol.Accepted)
+            await client.hear(protocol.Found)
+        async with channel.client(OWNER, acks=True) as again:
+            reply = await again.ask(protocol.Open(id="o", session=session), protocol.SessionOpened)
+            assert reply.running == accepted.turn
+            state = await again.hear(protocol.State)
+            assert (state.state, state.attempt) == ("running", 1)
+            model.gate.set()
+            assert (await again.hear(protocol.Answer)).text == "first second"
+
+
+async def test_a_client_resumes_after_the_last_event_that_it_saw(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel:
+        async with channel.client(OWNER) as client:
+            session = await opened(client)
+            await answered(client, session, "one two")
+            found = await client.hear(protocol.Found)
+        async with channel.client(OWNER) as again:
+            await opened(again, session, after=found.cursor)
+            assert (await again.hear(protocol.State)).state == "done"
+        async with channel.client(OWNER) as late:
+            await opened(late, session, after=protocol.Cursor(epoch="another life", n=1))
+            await late.hear(protocol.Truncated)
+
+
+async def test_clients_of_a_session_see_each_others_questions_also_who_comes_later(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with house(tmp_path, model) as channel, channel.client(OWNER) as one, channel.client(OWNER) as two:
+        session = await opened(one)
+        await opened(two, session)
+        accepted = await one.ask(protocol.Post(id="m1", session=session, text="hello"), protocol.Accepted)
+        async with channel.client(OWNER) as late:
+            await opened(late, session)
+            for client in (one, two, late):
+                question = await client.hear(protocol.Question)
+                assert (question.id, question.turn, question.text) == ("m1", accepted.turn, "hello")
+        model.gate.set()
+        await one.hear(protocol.Answer)
+        async with channel.client(OWNER) as after:
+            reply = await after.ask(protocol.Open(id="o", session=session, history=1), protocol.SessionOpened)
+            assert [line.role for line in reply.history] == ["assistant"]
+            await one.ask(protocol.Post(id="m2", session=session, text="again"), protocol.Accepted)
+            assert (await after.hear(protocol.Question)).id == "m2"
+
+
+async def test_the_reading_of_a_prompt_and_what_an_answer_took_are_told(tmp_path: Path) -> None:
+    took = Usage(prompt_tokens=90, cached_tokens=10, completion_tokens=4, read_seconds=2.0, write_seconds=0.5)
+    script: list[Delta] = [Reading(done=0, total=80, seconds=2.0), TextDelta(text="read"), took, Finish(reason="stop")]
+    model = ScriptedModel(lambda request: script)
+    async with house(tmp_path, model) as channel, channel.client(OWNER) as client:
+        usage = (await answered(client, await opened(client), "hello")).usage
+        assert usage is not None and (usage.prompt_tokens, usage.read_seconds) == (90, 2.0)
+        reading = await client.hear(protocol.Reading)
+        assert (reading.done, reading.total) == (0, 80)
+        report = await client.told(protocol.Get(id="s", what="status"), protocol.StatusReport)
+        assert report.usage is not None and report.usage.completion_tokens == 4
+
+
+async def test_a_model_that_dies_in_mid_answer_is_told_with_the_reason(tmp_path: Path) -> None:
+    script: list[Delta] = [
+        TextDelta(text="One w"),
+        Restarted(reason="small crashed: killed by SIGSEGV"),
+        TextDelta(text="Another way."),
+        Finish(reason="stop"),
+    ]
+    model = ScriptedModel(lambda request: script)
+    async with house(tmp_path, model) as channel, channel.client(OWNER) as client:
+        assert (await answered(client, await opened(client), "hello")).text == "Another way."
+        state = await client.hear(protocol.State, attempt=2)
+        assert state.detail == "the answer begins again: small crashed: killed by SIGSEGV"
+
+
+async def test_documents_must_be_named_by_absolute_paths(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client:
+        assert await refused(client, protocol.Ingest(id="i", paths=("relative.md",))) == "usage"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_an_ingest_ends_it(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(300):
+        (folder / f"{n}.md").write_text(f"# Document {n}\n\nText of document {n}.\n")
+    async with house(tmp_path) as channel:
+        async with channel.client(OWNER) as client:
+            await client.say(protocol.Ingest(id="i", paths=(str(folder),)))
+            await client.hear(protocol.IngestState)
+        async with channel.client(OWNER) as client:
+            await client.say(protocol.Ingest(id="i", paths=(str(folder),)))
+            state = await client.hear(protocol.IngestState, finished=True)
+            assert state.added + state.unchanged == 300
 
 
 async def test_a_second_principal_has_nothing_of_the_first(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 from agentd.errors import Busy, NotFound, UsageError
 from agentd.events import OWNER, Address, Citation, InboundEvent, OutboundEvent, Outcome, Principal, Sender, encode
 from agentd.ids import IdSource
-from agentd.ports.sessions import SessionView
+from agentd.ports.sessions import SessionView, Summary
+from agentd.storage.marks import Marks
 from agentd.storage.sessions import ALL_TOGETHER, SHORTENED, Sessions
 from agentd.storage.store import Store, load_migrations
+from agentd.storage.summaries import Summaries
 from agentd.storage.turns import TURNS_KEPT, Turns
 from agentd.testing.clock import FakeClock
 
@@ -95,6 +97,10 @@ async def talk(sessions: Kept, principal: Principal, ref: str | None = None, tex
     inbound = asked(session.id, text, principal=principal)
     await sessions.turns.finish([inbound], answered(inbound))
     return session.id
+
+
+async def end(sessions: Kept, question: InboundEvent) -> None:
+    await sessions.turns.finish([question], answered(question))
 
 
 # --- opening ---
@@ -458,6 +464,50 @@ async def test_deleting_a_session_keeps_how_its_turns_ended(sessions: Kept, stor
     assert await store.read(lambda db: db.execute("SELECT count(*) FROM messages").fetchone()) == (0,)
     assert await sessions.turns.finished(inbound.turn_id) == outbound
     assert await sessions.turns.by_dedupe_key("k") is not None
+
+
+async def test_nothing_of_a_deleted_session_stays_but_how_its_turns_ended(sessions: Kept, store: Store) -> None:
+    session = await sessions.open(OWNER, "diary")
+    question = asked(session.id, key="k1")
+    await end(sessions, question)
+    await Marks(store, FakeClock()).set(OWNER, session.id, question.turn_id, "good", "a note")
+    await Summaries(store, FakeClock()).keep(session.id, Summary(text="in short", through=question.turn_id), "model")
+    assert (await sessions.delete(OWNER, session.id)).messages == 2
+
+    def left(db: sqlite3.Connection) -> dict[str, int]:
+        tables = ("sessions", "messages", "marks", "summaries", "turns")
+        return {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+    assert await store.read(left) == {"sessions": 0, "messages": 0, "marks": 0, "summaries": 0, "turns": 1}
+    assert await sessions.turns.by_dedupe_key("k1") is not None
+
+
+async def test_all_messages_are_read_page_by_page(sessions: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentd.storage.sessions.PAGE", 50)
+    session = await sessions.open(ANN, None)
+    for n in range(5):
+        await end(sessions, asked(session.id, f"Question {n}? " + "x" * 20, principal=ANN))
+    pages = [page async for page in sessions.pages(ANN, session.id)]
+    assert len(pages) > 2 and sum(map(len, pages)) == 10
+    assert [m.text[:11] for page in pages for m in page if m.role == "user"] == [f"Question {n}?" for n in range(5)]
+    with pytest.raises(NotFound):
+        _ = [page async for page in sessions.pages(BEN, session.id)]
+
+
+async def test_a_search_finds_each_session_once_and_only_what_its_principal_may_see(sessions: Kept) -> None:
+    ann, ben = await sessions.open(ANN, "birds"), await sessions.open(BEN, None)
+    for session, who, text in ((ann, ANN, "Owls at night?"), (ann, ANN, "More OWLS."), (ben, BEN, "Owls, too.")):
+        await end(sessions, asked(session.id, text, principal=who))
+    for who, found in ((ANN, [ann.id]), (BEN, [ben.id]), (OWNER, [ben.id, ann.id])):
+        hits = await sessions.search(who, "owls")
+        assert sorted(hit.session.id for hit in hits) == sorted(found)
+    (hit,) = await sessions.search(ANN, "owls")
+    assert "More OWLS." in hit.excerpt
+    assert [h.turn_id for h in await sessions.search(ANN, "birds")] == [""]
+    assert await sessions.search(ANN, "owls penguins") == []
+    assert len(await sessions.search(OWNER, "owls", limit=1)) == 1
+    with pytest.raises(UsageError):
+        await sessions.search(ANN, "\x1b[2J ")
 
 
 async def test_a_turn_that_ends_after_its_session_was_deleted_is_recorded_without_history(sessions: Kept) -> None:

@@ -29,7 +29,15 @@ from agentd.serving.protocol.base import (
     Id,
     Message,
 )
-from agentd.serving.protocol.codec import decode_client, decode_server, encode, explained, is_mostly_structure, longest
+from agentd.serving.protocol.codec import (
+    UnknownType,
+    decode_client,
+    decode_server,
+    encode,
+    explained,
+    is_mostly_structure,
+    longest,
+)
 from agentd.serving.protocol.live import answer_message, live_message
 from agentd.serving.protocol.replies import (
     Accepted,
@@ -148,6 +156,7 @@ __all__ = (
     "Told",
     "ToldData",
     "Truncated",
+    "UnknownType",
     "Upload",
     "Welcome",
     "answer_message",

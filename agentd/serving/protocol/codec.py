@@ -47,6 +47,10 @@ _long: TypeAdapter[Post | Upload] = TypeAdapter(Annotated[Post | Upload, Field(d
 _server: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 
+class UnknownType(UsageError):
+    """A message of a type that this version does not know."""
+
+
 def encode(message: ClientMessage | ServerMessage) -> bytes:
     """One line: UTF-8 JSON and a line feed."""
     try:
@@ -69,7 +73,7 @@ def decode_client(line: bytes) -> ClientMessage:
 
 
 def decode_server(line: bytes) -> ServerMessage:
-    """What the daemon said; `UsageError` where this client does not understand it."""
+    """What the daemon said; `UsageError` if this client does not understand it, `UnknownType` if it may go on."""
     if is_mostly_structure(line):
         raise UsageError(f"not a message of protocol version {VERSION}: it has little text for its {len(line):,} bytes")
     message = _decoded(_server, line)
@@ -110,7 +114,8 @@ def explained() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise UsageError(_explain(error)) from None
+        unknown = error.errors(include_url=False, include_input=False)[0]["type"] == "union_tag_invalid"
+        raise (UnknownType if unknown else UsageError)(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> str:
