@@ -40,8 +40,8 @@ from agentd.turns.window import Memory
 from tests.builders import SESSION, address, inbound, outbound
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from tests.unfinished import unfinished
-from workers import agent as agent_module
-from workers.agent import MAX_ALONE, AgentWorker
+from workers.agent import AgentWorker, outcomes, worker
+from workers.agent.outcomes import MAX_ALONE
 
 GUEST, OTHER = Principal(kind="chat", id="7"), Principal(kind="chat", id="8")
 SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits())
@@ -380,7 +380,7 @@ async def test_a_decision_is_told_of_twice_and_put_aside_once() -> None:
 
 
 async def test_a_disk_that_refuses_loses_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_module, "STORE_WAITS", Backoff(first=0.001, longest=0.001))
+    monkeypatch.setattr(outcomes, "STORE_WAITS", Backoff(first=0.001, longest=0.001))
     pending = MemoryPending()
     decision = inbound("allow it", kind="decision")
     await pending.accept(decision)
@@ -395,7 +395,7 @@ async def test_a_disk_that_refuses_loses_no_decision(monkeypatch: pytest.MonkeyP
 async def test_a_turn_that_died_alone_waits_until_the_others_are_served_and_runs_alone_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "QUIET_SECONDS", 0.2)
     pending = MemoryPending()
     suspect, later = inbound("suspect"), inbound("later")
     others = [inbound(f"other {n}", session_id=other(n)) for n in range(3)]
@@ -482,7 +482,7 @@ async def test_draining_ends_what_runs_and_leaves_what_waits() -> None:
 async def test_an_answer_that_the_disk_refuses_is_stored_later_and_made_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(outcomes, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
     house = House()
     house.turns.faults = [StateError("the disk is full"), StateError("the disk is full")]
     house.pending.fail("answer", StateError("the disk is full"))
@@ -508,7 +508,7 @@ async def test_a_question_that_cannot_be_read_back_is_set_aside_and_the_session_
 async def test_a_disk_that_is_away_for_a_while_costs_a_question_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(agent_module, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(outcomes, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
     house = House()
     for move in ("load", "started"):
         house.pending.fail(move, StateError("too many files are open"))

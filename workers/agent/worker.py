@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from agentd.delivery.backoff import Backoff
-from agentd.errors import AgentdError, Unreadable
+from agentd.errors import Unreadable
 from agentd.events import (
     OWNER,
-    Buried,
     InboundEvent,
     OutboundEvent,
     StopRequested,
@@ -26,25 +23,19 @@ from agentd.events import (
     TurnStarted,
     TurnWaiting,
 )
-from agentd.ids import following
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Conversation
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Entry, Pending, Progress, WorkList
+from agentd.ports.work import Entry
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import Ready
 from agentd.turns.left import Decision, LeftTurns
 from agentd.turns.runner import TurnRunner
 from agentd.turns.state import BEGUN, TurnState, rebuilt
 from agentd.turns.turn import Turn
+from workers.agent.outcomes import MAX_ALONE, Outcomes, Work
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-MAX_ALONE = 3
-"""How often a turn may take the daemon down while it runs alone before it is put aside."""
 QUIET_SECONDS = 5.0
 """How long the daemon must have lived before a turn with which it died while that ran alone runs alone once more.
 
@@ -53,12 +44,6 @@ message strikes when it runs.
 """
 LOOK_SECONDS = 30.0
 """How often the time of day is looked at while turns wait: it may be set, and the machine may sleep."""
-STORE_WAITS = Backoff(first=1.0, longest=30.0)
-"""Between attempts to store an answer on a disk that refuses it."""
-
-
-class _Work(Pending, Progress, WorkList, Protocol):
-    """The pending directory, as this worker uses it."""
 
 
 @dataclass(slots=True)
@@ -86,7 +71,7 @@ class AgentWorker:
         self,
         *,
         bus: Bus,
-        pending: _Work,
+        pending: Work,
         conversations: Conversations,
         ended: EndedTurns,
         turns: TurnRunner,
@@ -99,6 +84,7 @@ class AgentWorker:
         self._conversations = conversations
         self._ended = ended
         self._turns = turns
+        self._outcomes = Outcomes(pending, ended, bus, clock)
         self._clock = clock
         self._concurrency = concurrency
         self._channels = channels
@@ -263,16 +249,16 @@ class AgentWorker:
         if await self._pending.find(turn_id) is None:
             return  # It was told twice: by the bus, and by the pending directory.
         try:
-            inbound = await self._insist(turn_id, lambda: self._pending.load(turn_id))
+            inbound = await self._outcomes.insist(turn_id, lambda: self._pending.load(turn_id))
         except Unreadable as error:
-            await self._set_aside(turn_id, session_id, str(error))
+            await self._outcomes.set_aside(turn_id, session_id, str(error))
             return
         if isinstance(inbound, InboundEvent):
             await self._carry_out(inbound)
 
     async def _carry_out(self, inbound: InboundEvent) -> None:
         """By its kind; it is acked only after its effect is durable. What is of no kind that is known is put aside."""
-        await self._put_aside(inbound, f"this agentd cannot carry out a {inbound.kind}", "not_carried_out")
+        await self._outcomes.put_aside(inbound, f"this agentd cannot carry out a {inbound.kind}", "not_carried_out")
 
     def _offer(self, session_id: str, state: Conversation) -> None:
         busy = session_id in self._running or session_id in self._held or session_id in self._left
@@ -342,7 +328,7 @@ class AgentWorker:
     async def _go_on(self, decision: Decision, *, tell: bool) -> None:
         """The decision is durable before anything comes of it."""
         turn_id, session_id = decision.turn_id, decision.session_id
-        await self._insist(turn_id, lambda: self._pending.stepped(turn_id, [decision], durable=True))
+        await self._outcomes.insist(turn_id, lambda: self._pending.stepped(turn_id, [decision], durable=True))
         if tell:
             await self._bus.publish(decision)
         if session_id in self._left:
@@ -379,16 +365,16 @@ class AgentWorker:
         """What earlier runs of a turn have done."""
         if not entry.stepped:
             return BEGUN
-        return rebuilt(await self._insist(entry.id, lambda: self._pending.steps(entry.id)))
+        return rebuilt(await self._outcomes.insist(entry.id, lambda: self._pending.steps(entry.id)))
 
     # --- one turn ---
 
     async def _run_turn(self, session_id: str, running: _Running, *, alone: bool) -> None:
         turn_id = running.turn_id
         try:
-            inbound = await self._insist(turn_id, lambda: self._pending.load(turn_id))
+            inbound = await self._outcomes.insist(turn_id, lambda: self._pending.load(turn_id))
         except Unreadable as error:
-            await self._set_aside(turn_id, session_id, str(error))
+            await self._outcomes.set_aside(turn_id, session_id, str(error))
             return
         if not isinstance(inbound, InboundEvent):
             return
@@ -399,21 +385,21 @@ class AgentWorker:
             self._bus.announce(inbound)
         if alone and (entry := await self._pending.find(turn_id)) and entry.starts_alone >= MAX_ALONE:
             reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
-            await self._put_aside(inbound, reason, "poison")
+            await self._outcomes.put_aside(inbound, reason, "poison")
             return
         if turn_id in self._recovered and (outbound := await self._ended.finished(turn_id)) is not None:
             await self._persist(self._bus.publish, outbound)
             return
-        started = await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
+        started = await self._outcomes.insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
         await self._bus.publish(TurnStarted(**self._event(turn_id, session_id), attempt=started.starts))
         turn = self._turns.begin(inbound, started.starts, await self._state(started))
         try:
             outcome = await self._answer(turn, running)
         except asyncio.CancelledError:
-            await self._park(turn_id)
+            await self._outcomes.park(turn_id)
             raise
         if isinstance(outcome, TurnWaiting):
-            await self._park(turn_id)
+            await self._outcomes.park(turn_id)
             if not running.stopped:
                 self._leave(outcome)
                 return
@@ -446,51 +432,4 @@ class AgentWorker:
 
     async def _persist(self, store: Callable[[OutboundEvent], Awaitable[None]], outbound: OutboundEvent) -> None:
         """An answer that was made is never thrown away, nor made twice."""
-        await self._insist(outbound.turn_id, lambda: store(outbound))
-
-    async def _insist(self, turn_id: str, work: Callable[[], Awaitable[T]]) -> T:
-        """Repeat until the disk takes it, or says that it never will (`Unreadable`)."""
-        failures = 0
-        while True:
-            try:
-                return await work()
-            except Unreadable:
-                raise
-            except (AgentdError, OSError) as error:
-                wait = STORE_WAITS.ceiling(failures)
-                log.error("turn %s waits for the disk (%s); again in %g s", turn_id, error, wait)
-                await asyncio.sleep(wait)
-                failures += 1
-
-    async def _park(self, turn_id: str) -> None:
-        try:
-            await self._pending.parked(turn_id)
-        except AgentdError as error:
-            log.error("turn %s: that it was parked could not be noted: %s", turn_id, error)
-
-    async def _set_aside(self, turn_id: str, session_id: str, reason: str) -> None:
-        """A question whose file went bad: one bad file harms one turn, and its sender is told."""
-        log.error("turn %s cannot be answered: %s", turn_id, reason)
-        await self._insist(turn_id, lambda: self._pending.set_aside(turn_id, reason))
-        await self._bus.publish(Buried(**self._event(turn_id, session_id), dead_id=turn_id, reason=reason))
-
-    async def _put_aside(self, inbound: InboundEvent, reason: str, code: str) -> None:
-        """It is buried, and its sender is told."""
-        notice = OutboundEvent(
-            id=following(inbound.turn_id),
-            time=self._clock.now(),
-            turn_id=inbound.turn_id,
-            session_id=inbound.session_id,
-            principal=inbound.principal,
-            address=inbound.address,
-            answers=(),
-            in_reply_to=inbound.message_id,
-            outcome="error",
-            text=f"This {inbound.kind} was put aside: {reason}. `agentd delivery show {inbound.id}` shows it.",
-            error_code=code,
-        )
-        await self._insist(inbound.turn_id, lambda: self._ended.finish([inbound], notice))
-        await self._insist(inbound.turn_id, lambda: self._pending.bury(inbound.turn_id, reason, notice))
-        await self._bus.publish(
-            Buried(**self._event(inbound.turn_id, inbound.session_id), dead_id=inbound.id, reason=reason)
-        )
+        await self._outcomes.insist(outbound.turn_id, lambda: store(outbound))
