@@ -33,9 +33,14 @@ _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
 _PORTS = {"http": 80, "https": 443}
 _LOCAL_FAULTS = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL, ValueError, OverflowError)
 
-# They write addresses, headers and keys into the log.
-for _name in ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+def silence(*libraries: str) -> None:
+    """Say nothing of what these write into the log: addresses, headers and keys. Call it after they are imported."""
+    for name in libraries:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+silence("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 class OutboundError(Exception):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import FailFast
 
 from agentd.events import Address, Principal
 from agentd.ports.house import ToldData
@@ -42,8 +44,8 @@ class LetterCounts(ToldData):
 class LetterList(ToldData):
     """The oldest of each kind, and how many there are in all."""
 
-    pending: tuple[Letter, ...]
-    dead: tuple[Letter, ...]
+    pending: Annotated[tuple[Letter, ...], FailFast()]
+    dead: Annotated[tuple[Letter, ...], FailFast()]
     counts: LetterCounts
 
 
@@ -52,7 +54,7 @@ class LetterShown(ToldData):
 
     letter: Letter
     event: Mapping[str, Any]
-    log: tuple[Mapping[str, Any], ...]
+    log: Annotated[tuple[Mapping[str, Any], ...], FailFast()]
 
     @property
     def text(self) -> str:
@@ -62,7 +64,7 @@ class LetterShown(ToldData):
 class Decided(ToldData):
     """The dead letters that were retried or dropped, those that were not and why, and whether there are more."""
 
-    done: tuple[str, ...]
+    done: Annotated[tuple[str, ...], FailFast()]
     failed: Mapping[str, str]
     more: bool = False
 

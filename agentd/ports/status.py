@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
-from pydantic import ConfigDict, PlainSerializer
+from pydantic import ConfigDict, FailFast, PlainSerializer
 
 from agentd.events import Principal, TurnUsage
 from agentd.ports.house import ToldData
@@ -98,8 +98,8 @@ class StatusReport(ToldData):
     turns: TurnFigures | None = None
     usage: UsageFigures | None = None
     pending: PendingFigures | None = None
-    channels: tuple[ChannelFigures, ...] = ()
-    problems: tuple[str, ...] = ()
+    channels: Annotated[tuple[ChannelFigures, ...], FailFast()] = ()
+    problems: Annotated[tuple[str, ...], FailFast()] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Without the members that are not told."""

@@ -150,7 +150,7 @@ async def test_a_key_that_no_header_can_carry_is_told_without_it() -> None:
 
 
 def test_the_logs_of_the_libraries_are_off() -> None:
-    for name in ("httpx2", "httpcore2.http11", "httpcore2.connection", "huggingface_hub.file_download"):
+    for name in ("httpx2", "httpcore2.http11", "httpcore2.connection"):
         assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL), name
 
 

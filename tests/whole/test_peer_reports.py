@@ -229,7 +229,7 @@ def names_of_tests(path: Path) -> set[str]:
 
 
 def named_in(page: str) -> Sequence[tuple[str, str]]:
-    return re.findall(r"`(test_\w+)::(test_\w+)`", page)
+    return re.findall(r"`([\w/]*test_\w+)::(test_\w+)`", page)
 
 
 def test_every_test_that_the_page_of_reports_names_exists() -> None:

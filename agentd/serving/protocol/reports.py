@@ -54,7 +54,7 @@ class SessionEntry(ToldData):
 class SessionList(ToldData):
     """Sessions that have messages, the one with the newest message first."""
 
-    sessions: tuple[SessionEntry, ...]
+    sessions: Annotated[tuple[SessionEntry, ...], FailFast()]
 
 
 class SessionFound(SessionEntry):
@@ -67,7 +67,7 @@ class SessionFound(SessionEntry):
 class SessionsFound(ToldData):
     """The session with the newest message first."""
 
-    sessions: tuple[SessionFound, ...]
+    sessions: Annotated[tuple[SessionFound, ...], FailFast()]
 
 
 class Line(ToldData):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,8 @@ async def test_what_a_web_server_says_of_a_size_must_be_one(tmp_path: Path, mode
                 with pytest.raises(ModelError, match="does not say how large it is") as told:
                     await h.pull(source)
                 assert "SECRET" not in str(told.value)
+
+
+def test_what_the_library_of_the_hub_would_log_is_off() -> None:
+    for name in ("huggingface_hub", "huggingface_hub.file_download"):
+        assert not logging.getLogger(name).isEnabledFor(logging.CRITICAL), name
