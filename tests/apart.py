@@ -136,6 +136,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         copy.end()
     if copy.lost:
         del stash[_copy]
+    item.session._setupstate.teardown_exact(nextitem)  # packages that only the test before this one had set up
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 

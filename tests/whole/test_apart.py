@@ -80,13 +80,18 @@ def test_teardown(broken): pass
 }
 
 
+def _file(place: Path, name: str) -> Path:
+    """`name` may lie in a folder."""
+    return (place / f"{name}.py").with_name(f"test_{name.rpartition('/')[2]}.py")
+
+
 def run(place: Path, modules: Mapping[str, str], *options: str) -> str:
     """What pytest prints of modules with these names and texts."""
     for name, text in modules.items():
-        (place / f"test_{name}.py").write_text(text)
+        _file(place, name).write_text(text)
     (place / "pytest.ini").write_text("[pytest]\ntimeout = 60\nasyncio_mode = auto\n")
     plugins = ("-p", "tests.apart", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-    files = [str(place / f"test_{name}.py") for name in modules]
+    files = [str(_file(place, name)) for name in modules]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-rA", *plugins, *options, *files],
         cwd=place,
@@ -151,3 +156,12 @@ def test_nothing_else_went_wrong(said: str) -> None:
 def test_the_first_failure_ends_all_if_that_is_asked_for(tmp_path: Path) -> None:
     said = run(tmp_path, {"first": NATIVE + "def test_a(): assert False\ndef test_b(): pass\n"}, "-x")
     assert "1 failed" in said and "passed" not in said
+
+
+def test_what_a_package_of_native_tests_had_set_up_is_torn_down_before_the_next_package(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    test = "def test_a(): pass\n"
+    said = run(tmp_path, {"one/before": test, "one/native": NATIVE + test, "other/after": test})
+    assert "3 passed" in said, said
