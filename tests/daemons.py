@@ -14,7 +14,7 @@ from typing import Self
 
 from agentd.serving.client import Client
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 class DaemonProcess:

@@ -60,7 +60,7 @@ class House:
         return [event for event in self.told if isinstance(event, kind)]
 
     async def wait_for(self, kind: type[E], count: int = 1) -> list[E]:
-        async with asyncio.timeout(10), self.news:
+        async with asyncio.timeout(60), self.news:
             await self.news.wait_for(lambda: len(self.all(kind)) >= count)
         return self.all(kind)
 
@@ -98,7 +98,7 @@ async def running(house: House, *, connected: bool = True) -> AsyncIterator[asyn
 
 async def turn_over(condition: Callable[[], bool]) -> None:
     """Let everything run until a condition holds, at most ten seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.sleep(0)
         while not condition():  # noqa: ASYNC110 (the condition is a look at state that tells nobody of its changes)
             await asyncio.sleep(0.001)

@@ -19,7 +19,7 @@ from agentd.serving import protocol
 from agentd.serving.client import Client
 from agentd.testing.model import ScriptedModel
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 _ends = count()
 
 

@@ -23,7 +23,7 @@ def directory(path: Path, files: OsFiles | None = None, clock: FakeClock | None 
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 (what is waited for is set by threads)
             await asyncio.sleep(0)
 

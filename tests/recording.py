@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agentd.serving.protocol import Answer, Line
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class RecordingDisplay:

@@ -17,7 +17,7 @@ import pyte
 
 from agentd.testing.server import ScriptedServer
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 SYNC_BEGIN, SYNC_END = b"\x1b[?2026h", b"\x1b[?2026l"
 """What a program writes around a change that a terminal should show as one."""
 

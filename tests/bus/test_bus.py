@@ -44,7 +44,7 @@ class Disk(MemoryPending):
 
 async def collect(reader: Reader[Event], count: int) -> list[Event | Gap]:
     got = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for item in reader:
             got.append(item)
             if len(got) == count:

@@ -18,7 +18,7 @@ def queued(session_id: str = SESSION, position: int = 1) -> TurnQueued:
 
 async def read(reader: Reader[Numbered], count: int) -> list[Numbered | Gap]:
     got = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for item in reader:
             got.append(item)
             if len(got) == count:

@@ -75,7 +75,7 @@ async def piped(folder: Path, text: str, *arguments: str) -> tuple[int, str, str
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "AGENTD_SOCKET": str(folder / "agentd.sock"), "TERM": "xterm-256color"},
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         out, err = await process.communicate(text.encode())
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()

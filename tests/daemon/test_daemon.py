@@ -38,7 +38,7 @@ async def test_a_daemon_that_runs_is_well(tmp_path: Path) -> None:
     daemon = Daemon(Settings(), tmp_path / "s", sockets=[(tmp_path / "s" / "agentd.sock", 0o600)])
     ready, stop = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(daemon.run(stop=stop, ready=ready.set), name="daemon")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await ready.wait()
         assert await daemon.is_well()
         stop.set()

@@ -15,7 +15,7 @@ import pytest
 from agentd.host.http import Ask, CutOff, Forbidden, Outbound, OutboundError, TooLarge, Unreached, Waits, beside, shown
 from agentd.testing.http import HttpServer, Reply, Request
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 MIB = 1024 * 1024
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -97,7 +97,7 @@ async def test_the_model_can_be_left_and_is_closed_when_its_answers_have_ended()
     await house.chosen.use(Path("small.gguf"))
     assert "agentd model use none" in await house.chosen.use(None)
     assert (house.chosen.chosen, house.chosen.name, house.chosen.problem) == (False, "", "")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await house.made[0].closed.wait()
     await house.chosen.use(None)
     await house.chosen.close()
@@ -109,7 +109,7 @@ async def test_an_answer_that_runs_ends_with_the_model_that_began_it() -> None:
     old = house.made[0]
     old.gate.clear()
     running = asyncio.create_task(answer(house.chosen), name="answer")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not old.running:  # noqa: ASYNC110 - the fake has no event for its first request
             await asyncio.sleep(0)
         await house.chosen.use(Path("new.gguf"))
@@ -126,7 +126,7 @@ async def test_the_model_of_the_settings_is_loaded_in_the_background_and_its_fau
     house = House()
     house.chosen.begin(Path("broken.gguf"))
     assert house.chosen.name == "broken"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while house.chosen.state != "failed":  # noqa: ASYNC110 - the state is what a person polls
             await asyncio.sleep(0)
     assert house.chosen.problem == "not a GGUF file"

@@ -197,7 +197,7 @@ async def test_waiting_has_an_end_also_where_there_is_always_a_move(threads: Thr
 
     caller = asyncio.create_task(one_after_another(), name="caller")
     await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await moving.settled(0.05) in ([], ["try turn"])
     stop.set()
     await caller

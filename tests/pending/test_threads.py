@@ -32,7 +32,7 @@ async def test_they_push_no_other_thread_off_its_processor() -> None:
 
 
 async def test_no_more_than_so_many_run_at_once_and_all_of_them_do() -> None:
-    threads, together = Threads(3, "test"), threading.Barrier(3, timeout=10)
+    threads, together = Threads(3, "test"), threading.Barrier(3, timeout=60)
     await asyncio.gather(*(threads.run(together.wait) for _ in range(9)))
     running, most, lock = 0, 0, threading.Lock()
 
@@ -129,7 +129,7 @@ async def test_a_thread_that_cannot_be_started_is_done_without(
         started.clear()
         assert await asyncio.gather(*(threads.run(lambda n=n: n) for n in range(9))) == list(range(9))  # type: ignore[misc]
     assert len(started) == 1 and "no further thread" in caplog.text
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
     await asyncio.gather(*(threads.run(together.wait) for _ in range(3)))
     threads.close()
 

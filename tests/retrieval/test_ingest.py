@@ -23,7 +23,7 @@ from agentd.storage.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
 
 ALICE = Principal(kind="token", id="alice")
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

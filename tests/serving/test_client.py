@@ -262,7 +262,7 @@ async def test_a_daemon_to_which_too_many_connect_at_once_is_no_impostor(tmp_pat
         assert not done
         accepted, _ = listening.accept()
         waiting.enter_context(accepted)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             _, writer = await opening
         assert writer.get_extra_info("socket").getpeername() == str(path)
         writer.close()

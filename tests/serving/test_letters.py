@@ -232,7 +232,7 @@ async def test_a_message_that_is_offered_while_its_question_is_retried_is_the_sa
         assert await asyncio.to_thread(disk.entered.wait, 10)
         again = asyncio.create_task(d.inbox.accept(offer("hello", message_id="m1")))
         disk.go.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await retry).done == (asked.id,)
             receipt = await again
         assert d.handed == [(asked.id, asked.id)] * 2, "once when it was asked, and once when it was taken back"
@@ -248,7 +248,7 @@ async def test_a_caller_that_leaves_does_not_keep_a_retry_from_its_worker(tmp_pa
         assert await asyncio.to_thread(disk.entered.wait, 10)
         task.cancel()
         disk.go.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await d.news.wait()
             await asyncio.wait([task])
         assert task.cancelled() and d.handed == [(dead.turn_id, dead.id)]

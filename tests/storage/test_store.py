@@ -18,7 +18,7 @@ from agentd.storage import store as module
 from agentd.storage.store import BATCH, Store, load_migrations
 
 SCHEMA = ["CREATE TABLE word (text TEXT NOT NULL UNIQUE);"]
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def add(text: str) -> Callable[[sqlite3.Connection], int]:

@@ -63,7 +63,7 @@ async def test_a_message_for_a_busy_session_waits_and_a_stop_is_told_to_the_test
         await client.post(session, "Two?")
         assert len((await client.open(session)).waiting) == 1
         assert await client.stop(session)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await turn.stopped.wait()
 
 

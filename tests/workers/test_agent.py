@@ -109,7 +109,7 @@ class House:
         return [event.text.strip() for event in self.events if isinstance(event, OutboundEvent)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -433,7 +433,7 @@ async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
     async with house.running():
         await house.bus.publish(inbound("another", session_id=other(1)))
         await house.until(lambda: bool(house.answers()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await house.worker.drain()
     assert house.answers() == ["another"]
     found = house.pending.after_crash()
@@ -472,7 +472,7 @@ async def test_draining_ends_what_runs_and_leaves_what_waits() -> None:
         await asyncio.sleep(0)
         assert not drained.done()
         house.model.gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await drained
             await asyncio.wait([task])
     assert house.answers() == ["running"]

@@ -81,7 +81,7 @@ class Office(House):
     async def until_made(self, move: Move, times: int) -> None:
         """Until the pending directory was told so; nothing on the bus says that."""
         assert isinstance(self.pending, Heard)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while [made for made, _ in self.pending.moves].count(move) < times:
                 self.pending.heard.clear()
                 await self.pending.heard.wait()

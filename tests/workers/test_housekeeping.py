@@ -88,7 +88,7 @@ async def test_it_sweeps_after_the_start_and_again_and_again_whatever_the_disk_s
     keeper = Housekeeping(purges, Letters(), dead_retention_days=1, first=0, every=0)
     with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(keeper.run(), name="housekeeping")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await purges.swept.wait()
         task.cancel()
         await asyncio.wait([task])

@@ -60,7 +60,7 @@ class House:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await condition():  # noqa: ASYNC110 - a thread writes what is waited for, another reads it
             await asyncio.sleep(0.005)
 

@@ -35,7 +35,7 @@ async def test_only_what_rests_in_the_history_is_unread(tmp_path: Path) -> None:
             )
             await bus.publish(delivered)
         task = asyncio.create_task(marks.run(), name="unread marks")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await sessions.open(OWNER, session)).unread:  # noqa: ASYNC110 - a thread writes it
                 await asyncio.sleep(0.005)
         task.cancel()

@@ -35,7 +35,7 @@ async def test_it_reads_when_the_model_is_ready_and_again_when_it_may_use_tools(
     bus, model = EventBus(MemoryPending(), []), Warm(ModelError("it crashed"))
     task = asyncio.create_task(Warmer(bus, model, constant).run(), name="warmer")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for state in ("loading", "ready"):
                 await bus.publish(ModelStateChanged(model="m", state=state))
             assert await model.read.get() == constant(False)

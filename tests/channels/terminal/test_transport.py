@@ -20,7 +20,7 @@ from tests.house import next_answer, running, status_until
 
 
 async def lines(reader: asyncio.StreamReader, count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [json.loads(await reader.readuntil(b"\n")) for _ in range(count)]
 
 
@@ -34,7 +34,7 @@ async def test_garbage_is_answered_and_the_connection_goes_on(tmp_path: Path) ->
 async def test_nothing_but_garbage_ends_the_connection(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as house, house.raw() as (reader, writer):
         writer.write(b"garbage\n" * 100)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             data = await reader.read()
         assert data.count(b"bad_message") == module.MAX_GARBAGE
         async with house.client() as other:
@@ -44,7 +44,7 @@ async def test_nothing_but_garbage_ends_the_connection(tmp_path: Path) -> None:
 async def test_garbage_between_good_messages_ends_the_connection_too(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as house, house.raw() as (reader, writer):
         writer.write(b'garbage\n{"type":"hello"}\n' * 1000)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             data = await reader.read()
         assert data.count(b"bad_message") == module.ALL_GARBAGE
 
@@ -108,7 +108,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_holds_up_nobody(
         answer = await next_answer(client)
         await client.ack(answer.id)
         await status_until(client, "pending", undelivered=0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while sum(task.get_name() == "client of the terminal channel" for task in asyncio.all_tasks()) > 1:
                 await client.sessions()
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError)):

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from agentd.models.openai.server import MOST_LIST, Endpoint, Failed, Server
 from agentd.testing.http import HttpServer, Reply, Request
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @asynccontextmanager

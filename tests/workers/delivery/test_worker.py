@@ -242,7 +242,7 @@ async def test_draining_finishes_what_is_under_way_sends_what_can_go_and_leaves_
         await gate.entered.wait()
         gate.open()
         assert await drained
-        await asyncio.wait({task}, timeout=10)
+        await asyncio.wait({task}, timeout=60)
         assert task.done() and task.exception() is None
         assert texts(house.channel) == ["under way", "behind it"]
         assert [entry.address.chat for entry in (await unfinished(house.pending)).values()] == ["2"]
