@@ -12,6 +12,7 @@ from agentd.events import Principal, TurnUsage
 from agentd.ports.house import ToldData
 
 Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
+"""A time as JSON has had it since the first clients: with an offset, not with a Z."""
 
 
 class DaemonFigures(ToldData):

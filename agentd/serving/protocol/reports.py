@@ -12,12 +12,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import FailFast, PlainSerializer
+from pydantic import FailFast
 
 from agentd.events import Citation, Text
 from agentd.ports.house import CommandReply, ToldData
 from agentd.ports.letters import Decided, Letter, LetterList, LetterShown
-from agentd.ports.status import StatusReport
+from agentd.ports.status import Moment, StatusReport
 
 __all__ = (
     "CommandReply",
@@ -35,8 +35,6 @@ __all__ = (
     "StatusReport",
     "ToldData",
 )
-
-Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 
 
 class SessionEntry(ToldData):
