@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import timedelta
-from typing import Protocol
 
 from agentd.errors import AgentdError
 from agentd.ports.turns import EndedTurns
+from agentd.ports.work import Purging
 
 log = logging.getLogger(__name__)
 
@@ -17,17 +17,13 @@ FIRST_SECONDS = 60.0
 EVERY_SECONDS = 24 * 3600.0
 
 
-class _Dead(Protocol):
-    async def purge(self, older_than: timedelta) -> int: ...
-
-
 class Housekeeping:
     """`run` sweeps shortly after the start and once a day; `dead_retention_days` 0 keeps every dead letter."""
 
     def __init__(
         self,
         turns: EndedTurns,
-        dead: _Dead,
+        dead: Purging,
         *,
         dead_retention_days: float,
         first: float | None = None,

@@ -12,7 +12,6 @@ recovery   what a start finds, made whole
 dead       the dead letters as they lie on the disk
 """
 
-from agentd.pending.dead import DeadLetter
 from agentd.pending.directory import PendingDirectory
 
-__all__ = ["DeadLetter", "PendingDirectory"]
+__all__ = ["PendingDirectory"]

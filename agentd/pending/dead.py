@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 
 from agentd.errors import NewerVersion, NotFound, StateError
-from agentd.events import Address, InboundEvent, OutboundEvent
+from agentd.events import InboundEvent, OutboundEvent
 from agentd.host.files import Files, NotOurs
 from agentd.ids import is_id
 from agentd.pending.file import Damaged, Header, decode_file, decode_header
 from agentd.pending.log import Line, after, lines_of
 from agentd.pending.moves import Layout, reason_of
-from agentd.ports.work import Entry
+from agentd.ports.work import DeadLetter, Entry
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetter:
-    """An event that was given up on. `time` is when, None where that was not written; `size` is in bytes."""
-
-    id: str
-    kind: Literal["inbound", "outbound"]
-    turn_id: str
-    session_id: str
-    address: Address
-    reason: str
-    time: datetime | None
-    attempts: int
-    size: int
 
 
 class DeadLetters:

@@ -24,7 +24,7 @@ from agentd.host.files import Files, OsFiles, explain
 from agentd.ids import NO_ID, is_id
 from agentd.pending import log as pending_log
 from agentd.pending.aside import UNREADABLE, notice
-from agentd.pending.dead import DeadLetter, DeadLetters, damaged
+from agentd.pending.dead import DeadLetters, damaged
 from agentd.pending.disk import Disk
 from agentd.pending.file import Damaged, header_of
 from agentd.pending.index import Index
@@ -34,7 +34,7 @@ from agentd.pending.order import Move, MoveOrder
 from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
 from agentd.ports.clock import Clock
-from agentd.ports.work import Counts, Ended, Entry
+from agentd.ports.work import Counts, DeadLetter, Ended, Entry
 
 log = logging.getLogger(__name__)
 

@@ -57,6 +57,22 @@ class Pace:
     write: float
 
 
+class Standing(Protocol):
+    """The model that is preferred, as a person sees it; `problem` says why it cannot answer, `note` what to know."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def problem(self) -> str: ...
+
+    @property
+    def note(self) -> str: ...
+
+
 @runtime_checkable
 class Paced(Protocol):
     """A model that knows how fast it is on this machine."""

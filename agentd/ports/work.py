@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
 
 from agentd.events import Address, InboundEvent, Kind, OutboundEvent, StepEvent
 
@@ -43,6 +43,21 @@ class Entry:
     last_error: str = ""
     retried: datetime | None = None
     """When a person took it back out of the dead letters: its age counts from then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """An event that was given up on. `time` is when, None where that was not written; `size` is in bytes."""
+
+    id: str
+    kind: Literal["inbound", "outbound"]
+    turn_id: str
+    session_id: str
+    address: Address
+    reason: str
+    time: datetime | None
+    attempts: int
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,4 +158,62 @@ class WorkList(Protocol):
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
         """`Unreadable` if its file is damaged or gone; another `StateError` may pass."""
+        ...
+
+
+class Work(Pending, Progress, WorkList, Protocol):
+    """All that workers do with the pending directory."""
+
+
+class Purging(Protocol):
+    async def purge(self, older_than: timedelta) -> int:
+        """Drop the dead letters that were given up longer ago than that; how many there were."""
+        ...
+
+
+class DeadList(Purging, Protocol):
+    """The dead letters, and what a person or their age decides about them. `NotFound` if there is no such letter."""
+
+    async def dead(self) -> Sequence[DeadLetter]:
+        """In the order of their ids."""
+        ...
+
+    async def dead_event(self, dead_id: str) -> InboundEvent | OutboundEvent: ...
+
+    async def noted(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """The log of a dead letter, or of what is pending under this name, in the order of writing."""
+        ...
+
+    async def retry(self, dead_id: str) -> Entry:
+        """Pending again; parts that were confirmed are not sent again."""
+        ...
+
+    async def drop(self, dead_id: str) -> None:
+        """Delete it for good."""
+        ...
+
+
+class Unfinished(WorkList, DeadList, Protocol):
+    """All that is pending or dead, for whoever looks at it."""
+
+
+class Inspected(Unfinished, Protocol):
+    """The same with how its disk is."""
+
+    async def corrupt(self) -> Sequence[str]:
+        """Names of the files that were set aside, and that nobody has taken away yet."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why new messages are refused, and what to do; "" while they are taken."""
+        ...
+
+    @property
+    def silent(self) -> bool:
+        """Whether the disk does not answer."""
+        ...
+
+    async def look(self) -> None:
+        """Find out whether new messages are taken, without writing."""
         ...

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
 
 from agentd.errors import Busy, IdReused, Stopping, UsageError
-from agentd.events import InboundEvent, OutboundEvent, Principal, StopRequested
+from agentd.events import InboundEvent, Principal, StopRequested
 from agentd.ids import IdSource
 from agentd.ports.bus import Bus
 from agentd.ports.channels import Offer, Receipt
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionView
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Entry
+from agentd.ports.work import WorkList
 from agentd.serving.budget import Budgets
 from agentd.serving.holding import Holding
 from agentd.text.plain import plain
@@ -21,12 +20,6 @@ from agentd.turns.conversation import Conversations
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """The longest message: 1 MiB of UTF-8."""
-
-
-class _Unfinished(Protocol):
-    async def by_key(self, key: str) -> Entry | None: ...
-
-    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
 
 
 def dedupe_key(offer: Offer) -> str:
@@ -52,7 +45,7 @@ class DurableInbox:
         self,
         *,
         bus: Bus,
-        pending: _Unfinished,
+        pending: WorkList,
         turns: EndedTurns,
         sessions: SessionView,
         conversations: Conversations,

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotFound, UsageError
-from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Principal, Reopened
+from agentd.events import OWNER, InboundEvent, OutboundEvent, Principal, Reopened
 from agentd.host.lock import StateLock
 from agentd.ids import time_of
 from agentd.pending import PendingDirectory
@@ -20,7 +20,7 @@ from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.letters import Decided, DeliveryDesk, Letter, LetterCounts, LetterList, LetterShown
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Counts, Entry
+from agentd.ports.work import DeadLetter, Entry, Unfinished
 from agentd.rights import require
 from agentd.serving.holding import Holding
 from agentd.storage.store import Store, load_migrations
@@ -34,38 +34,6 @@ MOST = 1000
 NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list` shows all ids."
 
 
-class _DeadLetter(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def kind(self) -> Literal["inbound", "outbound"]: ...
-    @property
-    def turn_id(self) -> str: ...
-    @property
-    def session_id(self) -> str: ...
-    @property
-    def address(self) -> Address: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def time(self) -> datetime | None: ...
-    @property
-    def attempts(self) -> int: ...
-
-
-class _Pending(Protocol):
-    async def oldest(self, limit: int) -> Sequence[Entry]: ...
-    async def find(self, id: str) -> Entry | None: ...
-    async def by_key(self, key: str) -> Entry | None: ...
-    async def counts(self) -> Counts: ...
-    async def load(self, turn_id: str) -> InboundEvent | OutboundEvent: ...
-    async def noted(self, name: str) -> Sequence[Mapping[str, Any]]: ...
-    async def dead(self) -> Sequence[_DeadLetter]: ...
-    async def dead_event(self, dead_id: str) -> InboundEvent | OutboundEvent: ...
-    async def retry(self, dead_id: str) -> Entry: ...
-    async def drop(self, dead_id: str) -> None: ...
-
-
 class Letters:
     """Implements `ports.letters.DeliveryDesk`. What is pending again is told on the bus.
 
@@ -75,7 +43,7 @@ class Letters:
 
     def __init__(
         self,
-        pending: _Pending,
+        pending: Unfinished,
         turns: EndedTurns,
         *,
         bus: Bus,
@@ -136,7 +104,7 @@ class Letters:
             error=entry.last_error,
         )
 
-    def _dead(self, letter: _DeadLetter) -> Letter:
+    def _dead(self, letter: DeadLetter) -> Letter:
         return Letter(
             id=letter.id,
             state="dead",

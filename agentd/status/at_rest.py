@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from agentd.clock import SystemClock
 from agentd.config import Settings
 from agentd.config.sections import ModelSection
-from agentd.delivery import ChannelLanes
+from agentd.delivery import DeliveryStats
 from agentd.errors import ModelError
 from agentd.events import OWNER
 from agentd.host.lock import StateLock
@@ -47,11 +46,19 @@ class _Delivery:
     """No worker delivers, so that nothing is known of a channel; `deferred` counts addresses, as a worker does."""
 
     deferred: int
-    channels: Mapping[str, ChannelLanes] = field(default_factory=dict)
-    last: Mapping[str, Any] = field(default_factory=dict)
 
-    def stats(self) -> _Delivery:
-        return self
+    def stats(self) -> DeliveryStats:
+        """See `Delivering`."""
+        return DeliveryStats(
+            pending=0,
+            in_flight=0,
+            unconfirmed=0,
+            deferred=self.deferred,
+            unrecorded=0,
+            oldest_age=None,
+            channels={},
+            last={},
+        )
 
 
 async def status_at_rest(settings: Settings, state_dir: Path) -> StatusReport:

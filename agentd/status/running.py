@@ -7,17 +7,15 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from agentd import __version__
-from agentd.delivery import ChannelLanes
+from agentd.delivery import Delivering, DeliveryStats
 from agentd.events import OWNER, Principal
 from agentd.ids import time_of
 from agentd.ports.documents import DocumentView
-from agentd.ports.models import Paced
+from agentd.ports.models import Paced, Standing
 from agentd.ports.status import (
     ChannelFigures,
     DaemonFigures,
@@ -29,85 +27,16 @@ from agentd.ports.status import (
     TurnFigures,
     UsageFigures,
 )
-from agentd.ports.work import Counts, Entry
+from agentd.ports.work import Inspected
 from agentd.rights import may
 from agentd.status.channels import ChannelStates
 from agentd.status.usage import UsageTotals
+from agentd.storage.store import Store
 from agentd.turns.conversation import Conversations
 
 REASONS = 10
 """Reasons of dead letters that are told apart; the most frequent first."""
 EXTRACTIVE_NOTE = "no language model is configured; answers are sentences of your documents"
-
-
-class _DeadLetter(Protocol):
-    @property
-    def reason(self) -> str: ...
-
-
-class _LastSeen(Protocol):
-    @property
-    def delivered(self) -> datetime | None: ...
-
-    @property
-    def failed(self) -> datetime | None: ...
-
-    @property
-    def error(self) -> str: ...
-
-
-class _Stats(Protocol):
-    @property
-    def deferred(self) -> int: ...
-
-    @property
-    def channels(self) -> Mapping[str, ChannelLanes]: ...
-
-    @property
-    def last(self) -> Mapping[str, _LastSeen]: ...
-
-
-class _Delivery(Protocol):
-    def stats(self) -> _Stats: ...
-
-
-class _Pending(Protocol):
-    async def oldest(self, limit: int) -> Sequence[Entry]: ...
-
-    async def counts(self) -> Counts: ...
-
-    async def dead(self) -> Sequence[_DeadLetter]: ...
-
-    async def corrupt(self) -> Sequence[str]: ...
-
-    @property
-    def problem(self) -> str: ...
-
-    @property
-    def silent(self) -> bool: ...
-
-    async def look(self) -> None: ...
-
-
-class _Store(Protocol):
-    @property
-    def problem(self) -> str: ...
-
-    async def probe(self) -> None: ...
-
-
-class _Model(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def problem(self) -> str: ...
-
-    @property
-    def note(self) -> str: ...
 
 
 class DaemonStatus:
@@ -118,14 +47,14 @@ class DaemonStatus:
         *,
         state_dir: Path,
         in_process: bool,
-        pending: _Pending,
+        pending: Inspected,
         conversations: Conversations,
         documents: DocumentView,
-        model: _Model,
+        model: Standing,
         channels: ChannelStates,
-        delivery: _Delivery,
+        delivery: Delivering,
         usage: UsageTotals | None = None,
-        stores: Sequence[_Store] = (),
+        stores: Sequence[Store] = (),
     ) -> None:
         self._state_dir = state_dir
         self._in_process = in_process
@@ -228,7 +157,7 @@ class DaemonStatus:
             return EXTRACTIVE_NOTE
         return self._model.problem or "; ".join(filter(None, (self._model.state, self._model.note)))
 
-    def _problems(self, stats: _Stats, dead: int, corrupt: int) -> list[str]:
+    def _problems(self, stats: DeliveryStats, dead: int, corrupt: int) -> list[str]:
         problems = []
         if self._model.problem:
             problems.append(f"model {self._model.name}: {self._model.problem}")
@@ -248,7 +177,7 @@ class DaemonStatus:
         return problems
 
 
-def _figures(stats: _Stats, channel: str) -> DeliveryFigures:
+def _figures(stats: DeliveryStats, channel: str) -> DeliveryFigures:
     """What is owed over one channel and how it went last."""
     lanes, last = stats.channels.get(channel), stats.last.get(channel)
     return DeliveryFigures(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from agentd.delivery.backoff import Backoff
 from agentd.errors import AgentdError, Unreadable
@@ -14,7 +14,7 @@ from agentd.ids import following
 from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Pending, Progress, WorkList
+from agentd.ports.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,6 @@ MAX_ALONE = 3
 """How often a turn may take the daemon down while it runs alone before it is put aside."""
 STORE_WAITS = Backoff(first=1.0, longest=30.0)
 """Between attempts to store an answer on a disk that refuses it."""
-
-
-class Work(Pending, Progress, WorkList, Protocol):
-    """The pending directory, as this worker uses it."""
 
 
 class Outcomes:

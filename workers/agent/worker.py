@@ -27,14 +27,14 @@ from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Conversation
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Entry
+from agentd.ports.work import Entry, Work
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import Ready
 from agentd.turns.left import Decision, LeftTurns
 from agentd.turns.runner import TurnRunner
 from agentd.turns.state import BEGUN, TurnState, rebuilt
 from agentd.turns.turn import Turn
-from workers.agent.outcomes import MAX_ALONE, Outcomes, Work
+from workers.agent.outcomes import MAX_ALONE, Outcomes
 
 QUIET_SECONDS = 5.0
 """How long the daemon must have lived before a turn with which it died while that ran alone runs alone once more.

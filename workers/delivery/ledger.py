@@ -5,46 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from datetime import timedelta
+from typing import Literal
 
-from agentd.delivery import Bury, ChannelLanes, Defer, Owed, Policy
+from agentd.delivery import Bury, Defer, LastSeen, Owed, Policy
 from agentd.events import Buried, Delivered, DeliveryAttempted, DeliveryDeferred
 from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
-from agentd.ports.work import Pending, Progress, WorkList
+from agentd.ports.work import Work
 from workers.delivery.sending import STORAGE_ERRORS
 
 log = logging.getLogger(__name__)
-
-
-class Work(Pending, Progress, WorkList, Protocol):
-    """The pending directory, whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LastSeen:
-    """The latest that happened on a channel; None and "" where nothing has yet."""
-
-    delivered: datetime | None = None
-    failed: datetime | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeliveryStats:
-    """What is owed; ages in seconds. `unrecorded` were delivered or given up and wait for the disk to take that."""
-
-    pending: int
-    in_flight: int
-    unconfirmed: int
-    deferred: int
-    unrecorded: int
-    oldest_age: float | None
-    channels: Mapping[str, ChannelLanes]
-    last: Mapping[str, LastSeen]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

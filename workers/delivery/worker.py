@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
+from agentd.delivery import Bury, Defer, DeliveryStats, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Unreadable, Wait
 from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent, Reopened
 from agentd.host.secrets import masked
@@ -21,8 +21,8 @@ from agentd.ids import time_of
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.channels import Channel
 from agentd.ports.clock import Clock
-from agentd.ports.work import Entry
-from workers.delivery.ledger import DeliveryStats, Ledger, Turn, Work
+from agentd.ports.work import Entry, Work
+from workers.delivery.ledger import Ledger, Turn
 from workers.delivery.sending import (
     STORAGE_ERRORS,
     Failed,
