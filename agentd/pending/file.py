@@ -29,6 +29,8 @@ from agentd.ports.work import Content, Entry
 
 VERSION = 2
 
+_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
+
 _parse = json.JSONDecoder().raw_decode
 
 _SEAL = b',"sum":"'
@@ -215,7 +217,7 @@ def _header(fields: dict[str, Any], size: int, addresses: dict[tuple[str, ...], 
     if answers is not None and not isinstance(answers, list):
         raise TypeError("the turns that it answers are no list")
     return Header(
-        kind=_kind(fields["kind"]) if answers is None else "answer" if answers else "notice",
+        kind=_KINDS.get(fields["kind"], "message") if answers is None else "answer" if answers else "notice",
         event_id=event_id,
         turn_id=_text(fields["turn"]),
         session_id=_text(fields["session"]),
@@ -241,10 +243,6 @@ def _of_version_1(
         "address": {"channel": channel, "account": account, "chat": chat, "thread": thread},
         **({"answers": answers} if kind == "outbound" else {}),
     }
-
-
-def _kind(kind: object) -> Kind:
-    return next((known for known in get_args(Kind) if known == kind), "message")
 
 
 def _address(fields: dict[str, str], addresses: dict[tuple[str, ...], Address]) -> Address:

@@ -50,6 +50,19 @@ async def test_an_accepted_message_is_on_disk_with_all_that_came_with_it() -> No
     assert not receipt.duplicate
 
 
+async def test_what_is_offered_has_a_kind_and_the_agent_that_it_is_for() -> None:
+    house = House(limit=1)
+    await house.inbox.accept(offer("a question", message_id="m1"))
+    decision = await house.inbox.accept(offer("allow it", message_id="m2", kind="decision", agent="clerk"))
+    event = await house.event(decision.id)
+    assert (event.kind, event.agent, event.text) == ("decision", "clerk", "allow it")
+    again = await house.inbox.accept(offer("allow it", message_id="m2", kind="decision", agent="clerk"))
+    assert again.duplicate and again.id == decision.id
+    for changed in ({"kind": "message"}, {"kind": "decision", "agent": "cook"}):
+        with pytest.raises(IdReused):
+            await house.inbox.accept(offer("allow it", message_id="m2", **changed))
+
+
 async def test_the_same_message_offered_twice_is_one_turn() -> None:
     house = House()
     first = await house.inbox.accept(offer("hello", message_id="m1"))
@@ -144,7 +157,7 @@ async def test_a_full_queue_is_a_clear_refusal() -> None:
     house = House(limit=2)
     await house.inbox.accept(offer())
     await house.inbox.accept(offer())
-    with pytest.raises(Busy, match="2 messages wait"):
+    with pytest.raises(Busy, match="2 messages"):
         await house.inbox.accept(offer())
     await house.inbox.accept(offer(session_id="00000000000000bb-00000000"))
 
