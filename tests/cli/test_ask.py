@@ -167,7 +167,7 @@ async def test_an_answer_that_takes_too_long_is_found_in_the_chat(tmp_path: Path
             opened = await client.open("last", history=10)
     assert done.returncode == 124 and done.stdout == b""
     unused, late = done.stderr.decode().splitlines()
-    assert "--set is not used for agent.concurrency;" in unused
+    assert "--set for agent.concurrency;" in unused
     assert late == "agentd: no answer within 2 s; `agentd chat -c` shows it later."
     assert [line.role for line in opened.history] == ["user", "assistant"]
 
@@ -192,8 +192,8 @@ async def test_a_daemon_that_takes_over_answers_the_question_instead_of_the_mode
     assert done.returncode == 0 and b"without a language model" in done.stdout
     begin = f"agentd: a daemon runs already (pid {pid}) and has its own "
     assert done.stderr.decode().splitlines() == [
-        f"{begin}settings, so --set is not used for model.remote.base_url, daemon.grace;"
-        " stop it first, or set that in its configuration.",
+        f"{begin}settings, so it ignores --set for model.remote.base_url, daemon.grace;"
+        " stop it first, or change its configuration.",
         f"{begin}model, so it ignores --model; choose one with /model in `agentd chat`.",
     ]
 

@@ -110,7 +110,7 @@ async def test_settings_that_a_daemon_does_not_take_are_named_once(
             async with attached(given, name="test"):
                 pass
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "not used for agent.concurrency, daemon.grace; " in told
+    assert told.count("\n") == 1 and "--set for agent.concurrency, daemon.grace; " in told
 
 
 async def test_the_deadline_of_a_daemon_that_failed_ends_nobody_else(

@@ -65,7 +65,7 @@ async def test_a_session_gets_the_place_that_it_had_if_that_is_free() -> None:
 async def test_a_full_line_refuses() -> None:
     places = Places("the server", 1, waiting=1)
     tickets: list[Ticket] = [places.line_up("a"), places.line_up("b")]
-    with pytest.raises(Busy, match="the server is busy, and 1 requests wait"):
+    with pytest.raises(Busy, match="1 requests"):
         places.line_up("c")
     places.leave(tickets[1])
     places.line_up("c")

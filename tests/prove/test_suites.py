@@ -32,7 +32,7 @@ def test_a_suite_that_fails_is_a_violation_with_what_pytest_said() -> None:
 
 def test_an_unknown_part_is_told_with_those_that_there_are() -> None:
     done = subprocess.run([sys.executable, "-m", "tests.prove", "power"], capture_output=True, text=True)
-    assert done.returncode == 2 and "power-cut, kill, syscalls" in done.stderr
+    assert done.returncode == 2 and "power-cut, kill, calls, syscalls" in done.stderr
 
 
 def test_parts_can_be_chosen() -> None:

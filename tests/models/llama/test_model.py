@@ -261,7 +261,7 @@ async def test_a_model_that_nobody_asks_is_tried_in_the_background(
 async def test_an_answer_keeps_to_its_schema_or_there_is_none(make: Make) -> None:
     model = await make(ENDLESS)
     assert text_of(await deltas(model, replace(ask(), schema={"const": {"a": [1]}}))) == '{"a": [1]}'
-    with pytest.raises(ModelError, match="cannot be kept by the local model: at its top it uses 'not'"):
+    with pytest.raises(ModelError, match="at its top it uses 'not'"):
         await deltas(model, replace(ask(), schema={"not": {}}))
     with pytest.raises(ModelError, match="within 3 tokens"):
         await deltas(model, replace(ask(sampling=Sampling(max_tokens=3)), schema={"const": "long"}))
