@@ -112,6 +112,7 @@ class House:
             await self.ingest({"zebra.md": DOCUMENT})
             await self.ask()
             self.seen.before = self._memory("VmRSS")
+            self._watched.unlink(missing_ok=True)  # the start, with all that it imports, is no attack
             try:
                 yield self
                 await self.ask()

@@ -17,21 +17,27 @@ _TOLD = 0.02
 
 
 def watch(path: Path) -> None:
-    """Whenever a callback took more of the processor than any before it, the file says how much and which."""
+    """The file says which callback took most of the processor, and how much, since the file was removed."""
     handles: Any = asyncio.events.Handle
     run = handles._run
-    heaviest = _TOLD
+    heaviest = 0.0
 
     def timed(handle: asyncio.Handle) -> None:
         nonlocal heaviest
         began = time.thread_time()
         run(handle)
         took = time.thread_time() - began
-        if took > heaviest:
+        if took > _TOLD and (took > heaviest or not path.exists()):
             heaviest = took
-            path.write_text(json.dumps({"seconds": took, "callback": repr(handle)[:500]}))
+            path.write_text(json.dumps({"seconds": took, "callback": f"{_task_of(handle)}{handle!r}"[:500]}))
 
     handles._run = timed
+
+
+def _task_of(handle: Any) -> str:
+    """The task that the callback was a step of: its name and where it is now."""
+    task = getattr(handle._callback, "__self__", None)
+    return f"{task!r} " if isinstance(task, asyncio.Task) else ""
 
 
 def heaviest(path: Path) -> tuple[float, str]:
