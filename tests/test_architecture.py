@@ -71,6 +71,18 @@ BELOW_DAEMON = LAYERS[LAYERS.index(frozenset({"agentd.daemon"})) + 1 :]
 COMPOSITION_ROOT = "agentd.daemon"
 """The one room that names channels and workers, and it does so by import strings."""
 IMPORT_STRING = re.compile(r"(channels|workers)(\.\w+)+(:\w+)?")
+MOST_GIVEN = 6
+"""Things that a constructor takes, besides self. Records of pure data are not counted."""
+WIDE: Mapping[str, str] = {
+    "agentd.models.llama.embedder.LlamaEmbedder": "its prefixes and its machine are not records yet",
+    "agentd.models.llama.engine.Engine": "what is known of the file and what the settings say are not records yet",
+    "agentd.models.llama.model.LlamaModel": "what the settings say of the local model is not a record yet",
+    "agentd.serving.control.DaemonControl": "it carries out the commands of conversations and those of the house",
+    "agentd.status.running.DaemonStatus": "it asks everybody itself",
+    "workers.agent.worker.AgentWorker": "it makes its outcomes itself",
+    "workers.delivery.worker.DeliveryWorker": "the rule for other channels is not in its policy",
+}
+"""Classes whose constructors still take more, and why; the list only shrinks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +211,24 @@ def nameless_tasks(root: Path) -> list[str]:
     return wrong
 
 
+def wide_constructors(root: Path) -> dict[str, int]:
+    """Classes whose `__init__` takes more than `MOST_GIVEN` things, and how many."""
+    return {
+        f"{source.module}.{node.name}": given
+        for source in sources(root)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+        if (given := _given(method.args)) > MOST_GIVEN
+    }
+
+
+def _given(arguments: ast.arguments) -> int:
+    """How many things a method takes besides self."""
+    return len([*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]) - 1
+
+
 def without_tests(root: Path) -> list[str]:
     """A room has a folder of tests, a module that is a room by itself a file."""
     named = sorted(name for layer in LAYERS for name in layer if name.rpartition(".")[2] != "__main__")
@@ -245,6 +275,13 @@ def test_every_module_says_in_a_docstring_what_it_is() -> None:
 
 def test_every_task_has_a_name() -> None:
     assert not (wrong := nameless_tasks(ROOT)), _report(wrong)
+
+
+def test_constructors_take_at_most_six_things() -> None:
+    wide = wide_constructors(ROOT)
+    wrong = [f"{name}: takes {given} things; give it less" for name, given in wide.items() if name not in WIDE]
+    wrong += [f"{name}: does not take too much any more; remove it from WIDE" for name in WIDE.keys() - wide.keys()]
+    assert not wrong, _report(wrong)
 
 
 def test_every_room_has_tests() -> None:
@@ -321,6 +358,10 @@ def test_the_other_rules_find_what_breaks_them(tmp_path: Path) -> None:
             "agentd/cli/__init__.py": '"""Commands."""\ndef main(): ...\n',
             "agentd/models/llama/wire.py": "asyncio.create_task(f())\nloop.create_task(f(), name='x')\n",
             "workers/agent.py": '"""Worker."""\nensure_future(f())\n',
+            "workers/wide.py": (
+                '"""Two."""\nclass Wide:\n    def __init__(self, a, b, /, c, *, d, e, f, g): ...\n'
+                "class Narrow:\n    def __init__(self, a, b, /, c, *, d, e, f): ...\n"
+            ),
             "tests/bus/test_bus.py": "",
             "tests/workers/test_agent.py": "",
         },
@@ -331,6 +372,7 @@ def test_the_other_rules_find_what_breaks_them(tmp_path: Path) -> None:
         "agentd/models/llama/wire.py:1",
         "workers/agent.py:2",
     ]
+    assert wide_constructors(root) == {"workers.wide.Wide": 7}
     assert without_tests(root) == [
         "agentd.cli: has no tests; write tests/cli",
         "agentd.daemon: has no tests; write tests/test_daemon.py",

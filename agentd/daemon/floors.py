@@ -47,6 +47,7 @@ from agentd.serving.door import LOCAL, Door
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters
 from agentd.serving.offers import Offers
+from agentd.serving.receipts import Receipts
 from agentd.status.channels import ChannelStates
 from agentd.status.running import DaemonStatus
 from agentd.status.usage import UsageTotals
@@ -255,12 +256,9 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
     """What clients ask for."""
     inbox = DurableInbox(
         bus=hub.bus,
-        pending=disk.pending,
-        turns=library.ended,
+        receipts=Receipts(disk.pending, library.ended),
         sessions=library.sessions,
         conversations=hub.conversations,
-        ids=disk.ids,
-        clock=CLOCK,
         queue_limit=plan.settings.agent.queue_limit,
         budgets=hub.budgets,
     )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-from agentd.errors import Busy, IdReused, Stopping, UsageError
-from agentd.events import InboundEvent, Principal, StopRequested
-from agentd.ids import IdSource
+from agentd.errors import Busy, Stopping, UsageError
+from agentd.events import UNSTAMPED, InboundEvent, Principal, StopRequested
 from agentd.ports.bus import Bus
 from agentd.ports.channels import Offer, Receipt
-from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionView
-from agentd.ports.turns import EndedTurns
-from agentd.ports.work import WorkList
 from agentd.serving.budget import Budgets
 from agentd.serving.holding import Holding
+from agentd.serving.receipts import Receipts
 from agentd.text.plain import plain
 from agentd.turns.conversation import Conversations
 
@@ -39,28 +36,22 @@ def _digest(*fields: str) -> str:
 
 
 class DurableInbox:
-    """Implements `ports.Inbox` over the bus, the pending directory and the record of finished turns."""
+    """Implements `ports.Inbox`: the bus makes durable what was not accepted before, as `receipts` tell."""
 
     def __init__(
         self,
         *,
         bus: Bus,
-        pending: WorkList,
-        turns: EndedTurns,
+        receipts: Receipts,
         sessions: SessionView,
         conversations: Conversations,
-        ids: IdSource,
-        clock: Clock,
         queue_limit: int,
         budgets: Budgets | None = None,
     ) -> None:
         self._bus = bus
-        self._pending = pending
-        self._turns = turns
+        self._receipts = receipts
         self._sessions = sessions
         self._conversations = conversations
-        self._ids = ids
-        self._clock = clock
         self._queue_limit = queue_limit
         self._budgets = budgets or Budgets()
         self.holding = Holding()
@@ -105,18 +96,23 @@ class DurableInbox:
             )
 
     async def _accept(self, offer: Offer, key: str, content: str) -> Receipt:
-        known = await self._known(key, content)
+        known = await self._receipts.of(key, content)
         if known is not None:
             return known
         waiting = len(self._conversations.of(offer.session_id).waiting)
         if offer.kind == "message" and waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages already wait in this session; wait for an answer or stop the running one.")
         self._budgets.check_question(offer.principal, len(offer.text))
-        turn_id = self._ids.next()
+        event = self._event(offer, key, content)
+        await self._bus.publish(event)
+        return Receipt(id=event.id, session_id=event.session_id, duplicate=False)
+
+    def _event(self, offer: Offer, key: str, content: str) -> InboundEvent:
+        """What begins a turn, with an id that is also the turn's."""
         event = InboundEvent(
-            id=turn_id,
-            time=self._clock.now(),
-            turn_id=turn_id,
+            id="",
+            time=UNSTAMPED,
+            turn_id="",
             session_id=offer.session_id,
             kind=offer.kind,
             agent=offer.agent,
@@ -129,27 +125,5 @@ class DurableInbox:
             text=offer.text,
             documents=offer.documents,
         )
-        await self._bus.publish(event)
-        return Receipt(id=turn_id, session_id=offer.session_id, duplicate=False)
-
-    async def _known(self, key: str, content: str) -> Receipt | None:
-        """The receipt of an earlier offer, looked for among the unfinished turns, then among the ended ones.
-
-        A turn leaves the first place only after it has entered the second, so that no offer falls between.
-        """
-        entry = await self._pending.by_key(key)
-        if entry is not None:
-            event = await self._pending.load(entry.id)
-            if isinstance(event, InboundEvent):
-                _same(content, event.content_digest)
-                return Receipt(id=event.id, session_id=event.session_id, duplicate=True)
-        finished = await self._turns.by_dedupe_key(key)
-        if finished is None:
-            return None
-        _same(content, finished.content_digest)
-        return Receipt(id=finished.turn_id, session_id=finished.session_id, duplicate=True, answer=finished.outbound)
-
-
-def _same(offered: str, stored: str) -> None:
-    if offered != stored:
-        raise IdReused("this message id was already used for another text; give every message an id of its own.")
+        stamped = self._bus.stamped(event)
+        return stamped.model_copy(update={"turn_id": stamped.id})

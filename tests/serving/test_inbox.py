@@ -7,11 +7,10 @@ import asyncio
 import pytest
 
 from agentd.bus.bus import EventBus
-from agentd.clock import SystemClock
 from agentd.errors import Busy, IdReused, NotAccepted, UsageError
 from agentd.events import OWNER, InboundEvent, StopRequested, TurnPlaced, TurnStarted
-from agentd.ids import IdSource
 from agentd.serving.inbox import MAX_MESSAGE_BYTES, DurableInbox, dedupe_key
+from agentd.serving.receipts import Receipts
 from agentd.testing.pending import MemoryPending
 from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, offer, outbound
@@ -27,12 +26,9 @@ class House:
         self.bus = EventBus(self.pending, [self.conversations.apply])
         self.inbox = DurableInbox(
             bus=self.bus,
-            pending=self.pending,
-            turns=self.turns,
+            receipts=Receipts(self.pending, self.turns),
             sessions=self.turns,
             conversations=self.conversations,
-            ids=IdSource(),
-            clock=SystemClock(),
             queue_limit=limit,
         )
 

@@ -30,6 +30,7 @@ from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters, letters_at_rest
+from agentd.serving.receipts import Receipts
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import Turns
@@ -64,15 +65,12 @@ class Desk:
         self.turns = Turns(store, NOW)
         self.handed: list[tuple[str, str]] = []
         self.news = asyncio.Event()
-        bus = EventBus(pending, [self.saw])
+        bus = EventBus(pending, [self.saw], ids=IDS, clock=NOW)
         self.inbox = DurableInbox(
             bus=bus,
-            pending=pending,
-            turns=self.turns,
+            receipts=Receipts(pending, self.turns),
             sessions=Sessions(store, IDS, NOW),
             conversations=Conversations(),
-            ids=IDS,
-            clock=NOW,
             queue_limit=3,
         )
         self.letters = Letters(

@@ -30,6 +30,7 @@ from agentd.ids import IdSource
 from agentd.ports.generation import Limits, Sampling, TextDelta
 from agentd.ports.work import Entry
 from agentd.serving.inbox import DurableInbox
+from agentd.serving.receipts import Receipts
 from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import Tools
@@ -86,12 +87,9 @@ class House:
         )
         self.inbox = DurableInbox(
             bus=self.bus,
-            pending=self.pending,
-            turns=self.turns,
+            receipts=Receipts(self.pending, self.turns),
             sessions=self.turns,
             conversations=self.conversations,
-            ids=ids,
-            clock=clock,
             queue_limit=10,
         )
 
