@@ -38,7 +38,7 @@ class House:
         self.news = asyncio.Condition()
         self.worker = self.make_worker(policy)
 
-    def make_worker(self, policy: Policy, *, leave_others: bool = False) -> DeliveryWorker:
+    def make_worker(self, policy: Policy) -> DeliveryWorker:
         return DeliveryWorker(
             self.pending,
             self.bus,
@@ -46,7 +46,6 @@ class House:
             clock=SystemClock(),
             policy=policy,
             rng=random.Random(1),
-            leave_others=leave_others,
         )
 
     async def follow(self) -> None:

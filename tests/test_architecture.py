@@ -80,7 +80,6 @@ WIDE: Mapping[str, str] = {
     "agentd.serving.control.DaemonControl": "it carries out the commands of conversations and those of the house",
     "agentd.status.running.DaemonStatus": "it asks everybody itself",
     "workers.agent.worker.AgentWorker": "it makes its outcomes itself",
-    "workers.delivery.worker.DeliveryWorker": "the rule for other channels is not in its policy",
 }
 """Classes whose constructors still take more, and why; the list only shrinks."""
 

@@ -208,8 +208,7 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, channels: Mapping
         bus,
         channels,
         clock=CLOCK,
-        policy=delivery_policy(settings),
-        leave_others=plan.in_process,
+        policy=delivery_policy(settings, leave_others=plan.in_process),
     )
     days = settings.delivery.dead_retention_days
     background = {
@@ -336,6 +335,6 @@ def turn_settings(settings: Settings) -> TurnSettings:
     )
 
 
-def delivery_policy(settings: Settings) -> Policy:
+def delivery_policy(settings: Settings, *, leave_others: bool = False) -> Policy:
     """How hard to try, as the settings say it."""
-    return Policy(**settings.delivery.model_dump(exclude={"dead_retention_days"}))
+    return Policy(**settings.delivery.model_dump(exclude={"dead_retention_days"}), leave_others=leave_others)

@@ -36,6 +36,8 @@ class Policy:
     longest_wait: float = 24 * 3600.0
     send_limit: float = 60.0
     confirm_limit: float = 60.0
+    leave_others: bool = False
+    """What is owed over channels that do not run here is not touched, not even when it gets too old."""
 
     @property
     def backoff(self) -> Backoff:

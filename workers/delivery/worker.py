@@ -53,8 +53,8 @@ OUTCOME_SECONDS = 10.0
 class DeliveryWorker:
     """Delivers what the pending directory owes; also `ports.Deliveries`.
 
-    A channel is sent to from its first `ChannelStateChanged` to "connected" (or "degraded") on. With `leave_others`
-    the entries of channels that are not in `channels` are not touched, not even when they get too old.
+    A channel is sent to from its first `ChannelStateChanged` to "connected" (or "degraded") on. If the policy says
+    `leave_others`, the entries of channels that are not in `channels` are not touched.
     """
 
     def __init__(
@@ -66,7 +66,6 @@ class DeliveryWorker:
         clock: Clock,
         policy: Policy | None = None,
         rng: random.Random | None = None,
-        leave_others: bool = False,
     ) -> None:
         self._pending = pending
         self._bus = bus
@@ -74,7 +73,6 @@ class DeliveryWorker:
         self._clock = clock
         self._policy = policy or Policy()
         self._rng = rng or random.Random()
-        self._leave_others = leave_others
         self._lanes = Lanes(self._policy, self._rng)
         self._ledger = Ledger(pending, bus, clock=clock, policy=self._policy, rng=self._rng)
         self._parts_done: dict[str, int] = {}
@@ -132,7 +130,7 @@ class DeliveryWorker:
 
     async def rescan(self) -> None:
         """Take up whatever the pending directory has that is not known here."""
-        channels = self._channels if self._leave_others else None
+        channels = self._channels if self._policy.leave_others else None
         for n, entry in enumerate(await self._pending.undelivered(channels), 1):
             await self._take_up(entry.outbound_id)
             if n % SCAN_BATCH == 0:
@@ -186,7 +184,7 @@ class DeliveryWorker:
         entry = await self._pending.find(outbound_id)
         if entry is None or entry.outbound_id != outbound_id:
             return
-        if self._leave_others and entry.address.channel not in self._channels:
+        if self._policy.leave_others and entry.address.channel not in self._channels:
             return
         self._lanes.add(self._owed(entry), self._now())
 

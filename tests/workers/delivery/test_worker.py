@@ -302,7 +302,7 @@ async def test_a_dead_letter_that_was_taken_up_again_before_a_restart_is_not_too
 
 async def test_other_channels_entries_are_left_alone_on_request() -> None:
     house = House()
-    house.worker = house.make_worker(Policy(max_age=0.01), leave_others=True)
+    house.worker = house.make_worker(Policy(max_age=0.01, leave_others=True))
     async with running(house):
         other = await house.answer(channel="other")
         ours = inbound(address=address(channel="test"))
