@@ -74,7 +74,6 @@ IMPORT_STRING = re.compile(r"(channels|workers)(\.\w+)+(:\w+)?")
 MOST_GIVEN = 6
 """Things that a constructor takes, besides self. Records of pure data are not counted."""
 WIDE: Mapping[str, str] = {
-    "agentd.models.llama.embedder.LlamaEmbedder": "its prefixes and its machine are not records yet",
     "agentd.models.llama.engine.Engine": "what is known of the file and what the settings say are not records yet",
     "agentd.models.llama.model.LlamaModel": "what the settings say of the local model is not a record yet",
     "agentd.serving.control.DaemonControl": "it carries out the commands of conversations and those of the house",

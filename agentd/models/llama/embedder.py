@@ -7,6 +7,7 @@ import base64
 import itertools
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +31,17 @@ LOAD_SECONDS, SECONDS = 300.0, 600.0
 """That loading, and the vectors of one message, may take beside other work."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prefixes:
+    """What stands before a query, and before a text that is found by one."""
+
+    query: str = ""
+    text: str = ""
+
+
+NO_PREFIXES = Prefixes()
+
+
 class LlamaEmbedder:
     """Loads on first use; leaving `async with` (or `close`) ends a child process of its own.
 
@@ -45,13 +57,12 @@ class LlamaEmbedder:
         beside: LlamaModel | None = None,
         threads: int | None = None,
         gpu_layers: int = 0,
-        query_prefix: str = "",
-        text_prefix: str = "",
+        prefixes: Prefixes = NO_PREFIXES,
         patience: Patience | None = None,
     ) -> None:
-        self.name = "|".join(part for part in (path.stem, query_prefix, text_prefix) if part)
+        self.name = "|".join(part for part in (path.stem, prefixes.query, prefixes.text) if part)
         self._path, self._threads, self._gpu_layers = path, threads, gpu_layers
-        self._prefixes = {True: query_prefix, False: text_prefix}
+        self._prefixes = prefixes
         self._numbers = itertools.count(-1, -1)  # a chat model counts up
         self._beside = beside
         load = Load(path="", context=0, threads=threads, gpu_layers=gpu_layers, sequences=0)
@@ -73,7 +84,7 @@ class LlamaEmbedder:
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
         """See `Embedder.embed`. `ModelError` where the model cannot be used, `TimedOut`."""
-        prefix = self._prefixes[query]
+        prefix = self._prefixes.query if query else self._prefixes.text
         ready = [whole(prefix + text[:LONGEST_TEXT]) for text in texts]
         parts = [
             await self._some(ready[start : start + MOST_TEXTS], query=query)

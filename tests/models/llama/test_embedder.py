@@ -12,7 +12,7 @@ import pytest
 from agentd.delivery.backoff import Backoff
 from agentd.errors import ModelError
 from agentd.models.llama import embedder as embedder_module
-from agentd.models.llama.embedder import LlamaEmbedder
+from agentd.models.llama.embedder import LlamaEmbedder, Prefixes
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.supervisor import Patience
 from agentd.ports.generation import Message, ModelRequest, Sampling, TextDelta, TextPart
@@ -53,13 +53,13 @@ async def test_more_texts_than_one_message_takes_keep_their_order(bag: Path, mon
 
 
 async def test_questions_and_texts_have_prefixes_of_their_own_and_the_name_tells_them(bag: Path) -> None:
-    async with LlamaEmbedder(bag, threads=1, query_prefix="xx", text_prefix="yy") as embedder:
+    async with LlamaEmbedder(bag, threads=1, prefixes=Prefixes(query="xx", text="yy")) as embedder:
         query, text = await embedder.embed(["z"], query=True), await embedder.embed(["z"])
         plain = LlamaEmbedder(bag, threads=1)
         async with plain:
             assert np.allclose(query[0], (await plain.embed(["xxz"]))[0], atol=1e-3)
             assert np.allclose(text[0], (await plain.embed(["yyz"]))[0], atol=1e-3)
-        assert len({embedder.name, plain.name, LlamaEmbedder(bag, query_prefix="xx").name}) == 3
+        assert len({embedder.name, plain.name, LlamaEmbedder(bag, prefixes=Prefixes(query="xx")).name}) == 3
 
 
 async def test_beside_a_chat_model_it_lives_in_its_process_and_answers_go_on(bag: Path, endless: Path) -> None:
