@@ -42,11 +42,12 @@ from agentd.retrieval.search import KeywordSearch
 from agentd.serving.audience import Audience
 from agentd.serving.budget import Budgets
 from agentd.serving.clients import Clients
-from agentd.serving.control import DaemonControl
+from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
 from agentd.serving.door import LOCAL, Door
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters
 from agentd.serving.offers import Offers
+from agentd.serving.recall import Recall
 from agentd.serving.receipts import Receipts
 from agentd.status.channels import ChannelStates
 from agentd.status.running import DaemonStatus
@@ -273,16 +274,14 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         usage=hub.usage,
         stores=(disk.agentd, disk.documents),
     )
-    control = DaemonControl(
+    conversations = ConversationCommands(
         sessions=library.sessions,
-        turns=library.ended,
+        recall=Recall(library.sessions, library.ended, library.documents),
         marks=Marks(disk.agentd, CLOCK),
         inbox=inbox,
-        documents=library.documents,
-        status=status,
         clock=CLOCK,
-        models=library.model,
     )
+    house = HouseCommands(documents=library.documents, status=status, models=library.model)
     letters = Letters(
         disk.pending,
         library.ended,
@@ -291,7 +290,7 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         holding=inbox.holding,
         channels=frozenset(plan.builders),
     )
-    return Desk(inbox=inbox, status=status, control=control, letters=letters)
+    return Desk(inbox=inbox, status=status, control=DaemonControl(conversations, house), letters=letters)
 
 
 def build_channels(

@@ -16,7 +16,6 @@ from agentd.ports.house import CommandReply
 from agentd.ports.models import ModelChoice
 from agentd.ports.sessions import SessionInfo, SessionView
 from agentd.ports.status import Status
-from agentd.ports.turns import EndedTurns
 from agentd.rights import may
 from agentd.serving.choosing import choose, label
 from agentd.serving.commands import NO_MODEL, Audience, Invocation, help_text, parse
@@ -41,45 +40,14 @@ class _Request:
         return ("anyone", "owner") if may(self.principal, "administer") else ("anyone",)
 
 
-class DaemonControl:
-    """Without `models`, no model can be chosen while the daemon runs."""
+Action = Callable[[_Request], Awaitable[CommandReply]]
 
-    def __init__(
-        self,
-        *,
-        sessions: SessionView,
-        turns: EndedTurns,
-        marks: Marks,
-        inbox: Stoppable,
-        documents: DocumentView,
-        status: Status,
-        clock: Clock,
-        models: ModelChoice | None = None,
-    ) -> None:
-        self._sessions = sessions
-        self._marks = marks
-        self._inbox = inbox
-        self._documents = documents
-        self._status = status
-        self._clock = clock
-        self._models = models
-        self._recall = Recall(sessions, turns, documents)
-        self._actions: Mapping[str, Callable[[_Request], Awaitable[CommandReply]]] = {
-            "help": self._help,
-            "new": self._new,
-            "sessions": self._list,
-            "resume": self._resume,
-            "stop": self._stop,
-            "history": self._history,
-            "sources": self._sources,
-            "retry": self._retry,
-            "usage": self._usage,
-            "status": self._tell_status,
-            "model": self._model,
-            "docs": self._docs,
-            "good": lambda request: self._mark(request, "good"),
-            "bad": lambda request: self._mark(request, "bad"),
-        }
+
+class DaemonControl:
+    """Finds out which command is meant, and whether it is for whoever sent it."""
+
+    def __init__(self, conversations: ConversationCommands, house: HouseCommands) -> None:
+        self._actions: Mapping[str, Action] = {"help": self._help, **conversations.actions, **house.actions}
 
     async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
         """See `ports.Control`. Commands of a terminal, such as /quit, are that terminal's own business."""
@@ -102,7 +70,36 @@ class DaemonControl:
     async def _help(self, request: _Request) -> CommandReply:
         return CommandReply(text=help_text(request.audiences, request.argument))
 
-    # --- conversations ---
+
+class ConversationCommands:
+    """What is said about conversations: which there are, which one goes on, and what was said in it."""
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionView,
+        recall: Recall,
+        marks: Marks,
+        inbox: Stoppable,
+        clock: Clock,
+    ) -> None:
+        self._sessions = sessions
+        self._recall = recall
+        self._marks = marks
+        self._inbox = inbox
+        self._clock = clock
+        self.actions: Mapping[str, Action] = {
+            "new": self._new,
+            "sessions": self._list,
+            "resume": self._resume,
+            "stop": self._stop,
+            "history": self._history,
+            "sources": self._sources,
+            "retry": self._retry,
+            "usage": self._usage,
+            "good": lambda request: self._mark(request, "good"),
+            "bad": lambda request: self._mark(request, "bad"),
+        }
 
     async def _new(self, request: _Request) -> CommandReply:
         if request.argument and await self._by_name(request, request.argument) is not None:
@@ -151,7 +148,22 @@ class DaemonControl:
         await self._marks.set(request.principal, request.session_id, answer.turn_id, verdict, request.argument)
         return CommandReply(text=f"the last answer is marked as {verdict}")
 
-    # --- the house ---
+
+class HouseCommands:
+    """What is said about the house: how it is, what answers, and from what.
+
+    Without `models`, no model can be chosen while the daemon runs.
+    """
+
+    def __init__(self, *, documents: DocumentView, status: Status, models: ModelChoice | None = None) -> None:
+        self._documents = documents
+        self._status = status
+        self._models = models
+        self.actions: Mapping[str, Action] = {
+            "status": self._tell_status,
+            "model": self._model,
+            "docs": self._docs,
+        }
 
     async def _tell_status(self, request: _Request) -> CommandReply:
         snapshot = await self._status.snapshot(request.principal)

@@ -14,7 +14,8 @@ from agentd.events import OWNER, Citation, Principal, TurnUsage
 from agentd.ids import IdSource
 from agentd.ports.documents import IngestProgress
 from agentd.ports.status import StatusReport
-from agentd.serving.control import DaemonControl
+from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
+from agentd.serving.recall import Recall
 from agentd.status.text import status_lines
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
@@ -94,16 +95,15 @@ class House:
 
     def _control(self, models: bool) -> DaemonControl:
         parts = self.parts
-        return DaemonControl(
+        conversations = ConversationCommands(
             sessions=self.sessions,
-            turns=self.turns,
+            recall=Recall(self.sessions, self.turns, parts),
             marks=self.marks,
             inbox=parts,
-            documents=parts,
-            status=parts,
             clock=self.clock,
-            models=parts if models else None,
         )
+        house = HouseCommands(documents=parts, status=parts, models=parts if models else None)
+        return DaemonControl(conversations, house)
 
     def without_models(self) -> None:
         self.control = self._control(False)
