@@ -10,6 +10,7 @@ channels  each with what its door lets through
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from agentd.ports import sessions as ports
 from agentd.ports.channels import Channel
 from agentd.ports.generation import Limits, Sampling
 from agentd.ports.models import ChatModel
+from agentd.ports.status import DaemonFigures
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.serving.audience import Audience
@@ -50,7 +52,8 @@ from agentd.serving.offers import Offers
 from agentd.serving.recall import Recall
 from agentd.serving.receipts import Receipts
 from agentd.status.channels import ChannelStates
-from agentd.status.running import DaemonStatus
+from agentd.status.running import DaemonStatus, Told
+from agentd.status.stored import Stored
 from agentd.status.usage import UsageTotals
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
@@ -263,16 +266,14 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         budgets=hub.budgets,
     )
     status = DaemonStatus(
-        state_dir=plan.state_dir,
-        in_process=plan.in_process,
-        pending=disk.pending,
-        conversations=hub.conversations,
+        daemon=DaemonFigures(
+            version=__version__, pid=os.getpid(), in_process=plan.in_process, state_dir=str(plan.state_dir)
+        ),
+        stored=Stored(plan.state_dir, disk.pending, (disk.agentd, disk.documents)),
+        told=Told(conversations=hub.conversations, channels=hub.channels, usage=hub.usage),
         documents=library.documents,
         model=library.model,
-        channels=hub.channels,
         delivery=workers.delivery,
-        usage=hub.usage,
-        stores=(disk.agentd, disk.documents),
     )
     conversations = ConversationCommands(
         sessions=library.sessions,

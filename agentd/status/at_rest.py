@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentd import __version__
 from agentd.clock import SystemClock
 from agentd.config import Settings
 from agentd.config.sections import ModelSection
@@ -21,12 +22,11 @@ from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, standing, verdict
 from agentd.models.llama.checks import Checks
 from agentd.pending import PendingDirectory
-from agentd.ports.status import StatusReport
+from agentd.ports.status import DaemonFigures, StatusReport
 from agentd.retrieval.ingest import DocumentIngest
-from agentd.status.channels import ChannelStates
-from agentd.status.running import DaemonStatus
+from agentd.status.running import DaemonStatus, Told
+from agentd.status.stored import Stored
 from agentd.storage.store import Store, load_migrations
-from agentd.turns.conversation import Conversations
 
 NOT_LOADED = "used when agentd runs"
 
@@ -106,17 +106,14 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> Stat
             owed = await pending.undelivered()
             deferred = {entry.address for entry in owed if entry.not_before and entry.not_before > now}
             status = DaemonStatus(
-                state_dir=directory,
-                in_process=False,
-                pending=pending,
-                conversations=Conversations(),
+                daemon=DaemonFigures(version=__version__, pid=None, in_process=False, state_dir=str(directory)),
+                stored=Stored(directory, pending),
+                told=Told(),
                 documents=DocumentIngest(documents, clock),
                 model=await asyncio.to_thread(_model, settings.model, Shelf(state_dir)),
-                channels=ChannelStates(),
                 delivery=_Delivery(deferred=len(deferred)),
             )
-            figures = await status.snapshot(OWNER)
-    return _of_daemon(figures, pid=None)
+            return await status.snapshot(OWNER)
 
 
 def _model(options: ModelSection, shelf: Shelf) -> _Model:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 import time
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from agentd import __version__
 from agentd.delivery import Delivering, DeliveryStats
 from agentd.events import OWNER, Principal
 from agentd.ids import time_of
@@ -27,16 +21,24 @@ from agentd.ports.status import (
     TurnFigures,
     UsageFigures,
 )
-from agentd.ports.work import Inspected
 from agentd.rights import may
 from agentd.status.channels import ChannelStates
+from agentd.status.stored import Stored
 from agentd.status.usage import UsageTotals
-from agentd.storage.store import Store
 from agentd.turns.conversation import Conversations
 
 REASONS = 10
 """Reasons of dead letters that are told apart; the most frequent first."""
 EXTRACTIVE_NOTE = "no language model is configured; answers are sentences of your documents"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What the bus has told since the start; each is one of its reducers."""
+
+    conversations: Conversations = field(default_factory=Conversations)
+    channels: ChannelStates = field(default_factory=ChannelStates)
+    usage: UsageTotals = field(default_factory=UsageTotals)
 
 
 class DaemonStatus:
@@ -45,27 +47,19 @@ class DaemonStatus:
     def __init__(
         self,
         *,
-        state_dir: Path,
-        in_process: bool,
-        pending: Inspected,
-        conversations: Conversations,
+        daemon: DaemonFigures,
+        stored: Stored,
+        told: Told,
         documents: DocumentView,
         model: Standing,
-        channels: ChannelStates,
         delivery: Delivering,
-        usage: UsageTotals | None = None,
-        stores: Sequence[Store] = (),
     ) -> None:
-        self._state_dir = state_dir
-        self._in_process = in_process
-        self._pending = pending
-        self._conversations = conversations
+        self._daemon = daemon
+        self._stored = stored
+        self._told = told
         self._documents = documents
         self._model = model
-        self._channels = channels
         self._delivery = delivery
-        self._usage = usage or UsageTotals()
-        self._stores = stores
 
     async def snapshot(self, principal: Principal) -> StatusReport:
         """See `ports.status.Status`."""
@@ -73,11 +67,14 @@ class DaemonStatus:
 
     async def _public(self, principal: Principal) -> StatusReport:
         """What somebody else than the owner may know."""
-        dead, corrupt = len(await self._pending.dead()), len(await self._pending.corrupt())
+        pending = self._stored.pending
+        dead, corrupt = len(await pending.dead()), len(await pending.corrupt())
         problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
         note = "no language model is configured" if self._model.name == "extractive" else self._model.state
         return StatusReport(
-            daemon=DaemonFigures(version=__version__, pid=os.getpid(), in_process=self._in_process),
+            daemon=DaemonFigures(
+                version=self._daemon.version, pid=self._daemon.pid, in_process=self._daemon.in_process
+            ),
             model=ModelFigures(name=self._model.name, note=note),
             yours=await self._documents_of(principal),
             problems=("some things need the owner's attention",) if problems else (),
@@ -90,20 +87,15 @@ class DaemonStatus:
     async def _whole(self) -> StatusReport:
         refusals = await self.refusals()
         documents = await self._documents_of(OWNER)
-        free, dead, corrupt = (0, Counter[str](), 0) if self._pending.silent else await self._lying_there()
-        counts, oldest, stats = await self._pending.counts(), await self._pending.oldest(1), self._delivery.stats()
+        free, dead, corrupt = await self._stored.lying_there()
+        pending, stats = self._stored.pending, self._delivery.stats()
+        counts, oldest = await pending.counts(), await pending.oldest(1)
         return StatusReport(
-            daemon=DaemonFigures(
-                version=__version__,
-                pid=os.getpid(),
-                in_process=self._in_process,
-                state_dir=str(self._state_dir),
-                free_mb=free // 1_000_000,
-            ),
+            daemon=self._daemon.model_copy(update={"free_mb": free // 1_000_000}),
             model=self._model_figures(),
             documents=documents,
             turns=self._turns(),
-            usage=UsageFigures(answers=self._usage.answers, **self._usage.total.model_dump()),
+            usage=UsageFigures(answers=self._told.usage.answers, **self._told.usage.total.model_dump()),
             pending=PendingFigures(
                 accepts=not refusals,
                 unanswered=counts.unanswered,
@@ -116,13 +108,13 @@ class DaemonStatus:
             ),
             channels=tuple(
                 ChannelFigures(name=name, state=state.state, reason=state.reason, delivery=_figures(stats, name))
-                for name, state in sorted(self._channels.latest.items())
+                for name, state in sorted(self._told.channels.latest.items())
             ),
             problems=(*refusals, *self._problems(stats, dead.total(), corrupt)),
         )
 
     def _turns(self) -> TurnFigures:
-        busy = self._conversations.busy().values()
+        busy = self._told.conversations.busy().values()
         running, waiting = sum(bool(state.running) for state in busy), sum(len(state.waiting) for state in busy)
         return TurnFigures(running=running, waiting=waiting)
 
@@ -136,21 +128,9 @@ class DaemonStatus:
             write_tps=pace.write or None if pace else None,
         )
 
-    async def _lying_there(self) -> tuple[int, Counter[str], int]:
-        """Free bytes, dead letters by reason, and how many files were set aside."""
-        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
-        dead = Counter(_kind(letter.reason) for letter in await self._pending.dead())
-        return free, dead, len(await self._pending.corrupt())
-
     async def refusals(self) -> list[str]:
         """Why no message is taken or none can be answered, as it is at this moment; empty if all is well."""
-        await self._pending.look()
-        problems = [self._pending.problem]
-        for store in self._stores:
-            if store.problem:
-                await store.probe()
-            problems.append(store.problem)
-        return [problem for problem in problems if problem]
+        return await self._stored.refusals()
 
     def _model_note(self) -> str:
         if self._model.name == "extractive":
@@ -161,7 +141,7 @@ class DaemonStatus:
         problems = []
         if self._model.problem:
             problems.append(f"model {self._model.name}: {self._model.problem}")
-        for name, state in sorted(self._channels.latest.items()):
+        for name, state in sorted(self._told.channels.latest.items()):
             if state.state in ("degraded", "down"):
                 problems.append(f"channel {name} is {state.state}: {state.reason}")
         for name, lanes in sorted(stats.channels.items()):
@@ -191,10 +171,3 @@ def _figures(stats: DeliveryStats, channel: str) -> DeliveryFigures:
         last_failed=last.failed if last else None,
         last_error=last.error if last else "",
     )
-
-
-def _kind(reason: str) -> str:
-    """A reason without what differs from letter to letter: its attempts and its age."""
-    if reason.startswith("given up after"):
-        return f"given up: {reason.partition(': ')[2]}"
-    return "not delivered in time" if reason.startswith("not delivered within") else reason

@@ -1,0 +1,46 @@
+"""How it is with what is stored: whether it takes more, and what lies there that a person must look at."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from agentd.ports.work import Inspected
+from agentd.storage.store import Store
+
+
+class Stored:
+    """The pending directory and the databases below `state_dir`."""
+
+    def __init__(self, state_dir: Path, pending: Inspected, stores: Sequence[Store] = ()) -> None:
+        self.pending = pending
+        self._state_dir = state_dir
+        self._stores = stores
+
+    async def refusals(self) -> list[str]:
+        """Why no message is taken or none can be answered, as it is at this moment; empty if all is well."""
+        await self.pending.look()
+        problems = [self.pending.problem]
+        for store in self._stores:
+            if store.problem:
+                await store.probe()
+            problems.append(store.problem)
+        return [problem for problem in problems if problem]
+
+    async def lying_there(self) -> tuple[int, Counter[str], int]:
+        """Free bytes, dead letters by reason, and how many files were set aside; nothing of a disk that is silent."""
+        if self.pending.silent:
+            return 0, Counter(), 0
+        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
+        dead = Counter(_kind(letter.reason) for letter in await self.pending.dead())
+        return free, dead, len(await self.pending.corrupt())
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from letter to letter: its attempts and its age."""
+    if reason.startswith("given up after"):
+        return f"given up: {reason.partition(': ')[2]}"
+    return "not delivered in time" if reason.startswith("not delivered within") else reason
