@@ -1,7 +1,7 @@
 """The one registry of slash commands: their names, arguments, help and what completes them, for every channel.
 
 A message that begins with a slash and a word is a command; `//` at its beginning stands for a slash. A path such as
-`/etc/hosts` at the beginning is none, because its first word has a second slash.
+`/etc/hosts` at the beginning is not a command, because its first word has a second slash.
 """
 
 from __future__ import annotations
