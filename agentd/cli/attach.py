@@ -58,13 +58,13 @@ async def attached(options: argparse.Namespace, *, name: str, acks: bool = True)
 @asynccontextmanager
 async def running_or(
     options: argparse.Namespace,
-    alone: Callable[[Settings, Path], AbstractAsyncContextManager[T]],
+    inside: Callable[[Settings, Path], AbstractAsyncContextManager[T]],
     *,
     name: str,
     acks: bool = False,
     patience: float = 0.0,
 ) -> AsyncIterator[Client | T]:
-    """A client of the running daemon; where none runs, what `alone` makes under the lock of the state directory.
+    """A client of the running daemon; where none runs, what `inside` makes under the lock of the state directory.
 
     Two commands at once agree by that lock: the one that gets it goes on alone, the other one waits for it or connects
     to its daemon. `Unreachable` names the process that holds the lock and does not answer.
@@ -83,7 +83,7 @@ async def running_or(
             await asyncio.sleep(POLL_SECONDS)
             continue
         try:
-            async with alone(settings, state_dir) as found:
+            async with inside(settings, state_dir) as found:
                 yield found
             return
         except StateInUse as error:

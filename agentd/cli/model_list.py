@@ -10,7 +10,7 @@ from agentd.cli.model_names import by_name
 from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.expected import Expected, Ran, of_model, of_size, ran_here
-from agentd.models.library.catalogue import Entry, entries, recommended
+from agentd.models.library.catalogue import Listed, entries, recommended
 from agentd.models.library.shelf import Shelf, size_of
 from agentd.models.library.sources import SUFFIX
 from agentd.models.llama import checks, files, machine
@@ -74,7 +74,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _of_entry(entry: Entry, shelf: Shelf, ran: Sequence[Ran]) -> Expected | None:
+def _of_entry(entry: Listed, shelf: Shelf, ran: Sequence[Ran]) -> Expected | None:
     """Of the file itself if it was pulled."""
     pulled = shelf.get(entry.name)
     return of_size(entry.size, ran) if pulled is None else of_model(pulled.path, ran)

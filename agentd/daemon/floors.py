@@ -160,10 +160,10 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
     def tell(name: str, state: ModelState, reason: str) -> None:
         hub.bus.announce(ModelStateChanged(model=name, state=state, reason=reason))
 
-    def alone() -> bool:
+    def unchosen() -> bool:
         return model.name == ExtractiveModel.name
 
-    extractive = ExtractiveModel(documents, alone=alone)
+    extractive = ExtractiveModel(documents, unchosen=unchosen)
     if plan.model is not None:
         model = only(plan.model, settings.model, shelf, tell)
     else:

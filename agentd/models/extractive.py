@@ -71,14 +71,14 @@ _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 class ExtractiveModel:
     """Implements `ports.ChatModel`; `documents` tells whether there are any at all.
 
-    `alone` says whether no language model is chosen: only then is that told, for otherwise it stands in for one.
+    `unchosen` says whether no language model is chosen: only then is that told, for otherwise it stands in for one.
     """
 
     name = "extractive"
 
-    def __init__(self, documents: Counted, *, alone: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, documents: Counted, *, unchosen: Callable[[], bool] = lambda: True) -> None:
         self._documents = documents
-        self._alone = alone
+        self._unchosen = unchosen
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """`Renumbered`, the answer word by word (a very long one in larger pieces), then `Usage` and `Finish`."""
@@ -98,14 +98,14 @@ class ExtractiveModel:
 
     async def _no_answer(self, question: str, passages: Sequence[Passage], principal: Principal) -> str:
         if is_small_talk(question):
-            return ABOUT if self._alone() else STANDING_IN
+            return ABOUT if self._unchosen() else STANDING_IN
         if (await asyncio.to_thread(divided, question))[1]:
             said = NOT_GIVEN
         else:
             documents, _ = (1, 1) if passages else await self._documents.counts(principal)
             none = NO_DOCUMENTS if may(principal, "ingest") else NOT_YOURS
             said = NO_ANSWER if documents else none
-        return said if self._alone() else said.removesuffix(_WITHOUT).rstrip()
+        return said if self._unchosen() else said.removesuffix(_WITHOUT).rstrip()
 
     async def count_tokens(self, request: ModelRequest) -> int:
         """By rule of thumb: nothing here has tokens."""

@@ -16,7 +16,7 @@ SPARE = 0.8
 """Of the memory that is available, a model may take so much."""
 
 
-class Entry(BaseModel):
+class Listed(BaseModel):
     """One model. `size` and `cache` (for each token of context) are bytes, `threads` the free cores that suit it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,15 +38,15 @@ class Entry(BaseModel):
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[Listed, ...]:
     """All of them, in the order of recommendation."""
     with FILE.open("rb") as file:
-        return tuple(Entry(name=name, **fields) for name, fields in tomllib.load(file).items())
+        return tuple(Listed(name=name, **fields) for name, fields in tomllib.load(file).items())
 
 
 def recommended(
-    *, available: int | None, threads: int, context: int, quick: Callable[[Entry], bool | None] = lambda entry: None
-) -> Entry:
+    *, available: int | None, threads: int, context: int, quick: Callable[[Listed], bool | None] = lambda entry: None
+) -> Listed:
     """The best that fits so many bytes of free memory and is quick enough; the smallest where none is.
 
     `quick` says that by what was measured; where it does not know (None), the free cores decide.

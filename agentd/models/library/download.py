@@ -18,7 +18,7 @@ from pathlib import Path
 from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ModelError, StateError
 from agentd.host.http import Ask, CutOff, Forbidden, Outbound, OutboundError, Reply, TooLarge, Waits
-from agentd.models.library.hub import Offer, alone, refuse, unreached
+from agentd.models.library.hub import Offer, refuse, unreached, with_outbound
 
 SPARE_BYTES = 128 * 1024 * 1024
 """What must stay free on the disk, so that the daemon beside it goes on accepting messages."""
@@ -48,7 +48,7 @@ def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]
             file.truncate(0)
         check_space(directory, offer.size - file.seek(0, os.SEEK_END))
         try:
-            alone(lambda outbound: _Download(offer, file, progress).run(outbound))
+            with_outbound(lambda outbound: _Download(offer, file, progress).run(outbound))
             os.fsync(file.fileno())
         except TooLarge:
             path.unlink()

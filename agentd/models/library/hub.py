@@ -77,14 +77,14 @@ def hub_offer(source: HubFile, *, endpoint: str | None = None) -> Offer:
     headers = {"authorization": f"Bearer {token}"} if (token := _token()) else {}
     revision = quote(source.revision, safe="")
     ask = Ask(url=f"{endpoint}/api/models/{source.repo}/revision/{revision}?blobs=true", headers=headers)
-    info = alone(lambda outbound: _info(outbound, ask, shown(endpoint)))
+    info = with_outbound(lambda outbound: _info(outbound, ask, shown(endpoint)))
     return _offer(source, info, endpoint, headers)
 
 
 def web_offer(source: WebFile) -> Offer:
     """Ask any web server for the size of a file; it promises no hash."""
     _refuse_offline()
-    headers = alone(lambda outbound: _head(outbound, source))
+    headers = with_outbound(lambda outbound: _head(outbound, source))
     size = _number(headers.get("x-linked-size") or headers.get("content-length", ""))
     if size is None:
         raise ModelError(f"{source.text} does not say how large it is; download it yourself and give its path.")
@@ -92,7 +92,7 @@ def web_offer(source: WebFile) -> Offer:
     return Offer(url=source.url, size=size, key=_key(f"{source.text} {tag} {size}"))
 
 
-def alone(work: Callable[[Outbound], Awaitable[Result]]) -> Result:
+def with_outbound(work: Callable[[Outbound], Awaitable[Result]]) -> Result:
     """Do this with a client of its own, in a loop of its own; files may be on other servers than the one asked."""
 
     async def whole() -> Result:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from agentd.errors import UsageError
 from agentd.host.secrets import masked
-from agentd.models.library.catalogue import Entry
+from agentd.models.library.catalogue import Listed
 
 SUFFIX = ".gguf"
 HUBS = ("huggingface.co", "hf.co")
@@ -62,7 +62,7 @@ class LocalFile:
 Source = HubFile | WebFile | LocalFile
 
 
-def read_source(text: str, catalogue: Sequence[Entry]) -> Source:
+def read_source(text: str, catalogue: Sequence[Listed]) -> Source:
     """`UsageError` says what the text may be, and which name was probably meant.
 
     A path begins with `/`, `./`, `../` or `~`, or is the name of a .gguf file in the working directory.

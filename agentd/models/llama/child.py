@@ -150,7 +150,7 @@ class _Desk:
         if self._embeddings is None:
             from agentd.models.llama.embeddings import Embeddings
 
-            self._embeddings = Embeddings(self._line.send, self._checks, self._memory, alone=self._engine is None)
+            self._embeddings = Embeddings(self._line.send, self._checks, self._memory, fresh=self._engine is None)
         if isinstance(message, OpenEmbedder):
             self._embeddings.open(message)
         else:

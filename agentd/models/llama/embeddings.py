@@ -44,13 +44,13 @@ class Embeddings:
         checks: Checks | None = None,
         memory: Memory | None = None,
         *,
-        alone: bool = False,
+        fresh: bool = False,
     ) -> None:
-        """`alone`: nothing has been computed in this process yet, so that a copy of it can use several threads."""
+        """`fresh`: nothing has been computed in this process yet, so that a copy of it can use several threads."""
         self._send = send
         self._checks = checks or Checks(None)
         self._memory = memory
-        self._threads = () if alone else (1,)
+        self._threads = () if fresh else (1,)
         self._embedding: Embedding | None = None
         self._path = ""
         self._urgent: deque[_Request] = deque()

@@ -65,7 +65,7 @@ class _Request:
     prompt_tokens: int
     whole: bool
     """An answer that was cut off is of no use."""
-    alone: bool
+    undisturbed: bool
     """No other request ran at any time of this one."""
     position: int = 0
     read_seconds: float = 0.0
@@ -178,7 +178,7 @@ class Engine:
             sampler.constrain()
         self._warmth.pause()
         for other in self._requests.values():
-            other.alone = False
+            other.undisturbed = False
         self._requests[message.id] = _Request(
             job=job,
             sampler=sampler,
@@ -186,7 +186,7 @@ class Engine:
             drafter=Drafter(prompt.tokens),
             prompt_tokens=len(prompt.tokens),
             whole=grammar is not None,
-            alone=not self._requests,
+            undisturbed=not self._requests,
         )
         self._scheduler.submit(job)
 
@@ -374,7 +374,7 @@ class Engine:
         )
 
     def _learn_speeds(self, request: _Request, write_seconds: float) -> None:
-        if not request.alone:
+        if not request.undisturbed:
             return
         learned = self._speeds.learn(
             read=request.prompt_tokens - (request.job.cached or 0),
