@@ -100,12 +100,13 @@ class LiveFeed:
             session.forgotten = self._forgotten
         self._sessions.move_to_end(session_id)
         if len(self._sessions) > REPLAY_SESSIONS:
-            self._forget_one()
+            self._forget_one(but=session_id)
         return session
 
-    def _forget_one(self) -> None:
+    def _forget_one(self, *, but: str) -> None:
+        """The one that was quiet longest and that nobody follows; `but` is about to be followed or told."""
         for session_id, session in self._sessions.items():
-            if not session.readers:
+            if not session.readers and session_id != but:
                 self._forget(session_id, session)
                 return
 

@@ -1,4 +1,4 @@
-"""What delivery decides, as values, and the figures by which it does: records shared by `delivery` and `outlet`."""
+"""What delivery decides, as values, and the figures by which it does: records shared by `lanes` and `outlet`."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ openai      language models behind an endpoint that speaks OpenAI's chat complet
 choice      the local model of the moment, which can be changed while the daemon runs
 failover    several models in an order: where one cannot answer the next one does
 assembly    puts them together as the settings say
-catalogue   models that are known to run well, and which one fits this machine
-sources     what a person types for a model
-shelf       the models on this machine, and the one that is chosen
-pull        brings a model onto the shelf, with `hub` (what is offered) and `download` (its bytes)
+library     models as files: the catalogue, the hub, downloads, and the shelf with the one that is chosen
+places      how many requests an endpoint takes at once, and who waits
 speed       how fast a model reads and writes here
+expected    how fast a model would be here
 gpu         whether there is one for llama.cpp
 """

@@ -1,8 +1,8 @@
 """The pending directory: one file per unfinished turn, the only place where unfinished work lives.
 
 `pending/ID.event` is the question until it is answered, then the answer until it is delivered; `pending/ID.log` holds
-what was done for it; `dead/` what was given up; `corrupt/` what is not ours. A move is durable when it returns. How the
-disk is written is in `moves`, what a start does in `recovery`; this is what the event loop sees of them.
+what was done for it; `dead/` what was given up; `corrupt/` what is not ours. A move is durable when it returns, except
+`defer`. `moves` writes the disk, `recovery` is what a start does; this is what the event loop sees of them.
 """
 
 from __future__ import annotations

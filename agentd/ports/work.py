@@ -73,7 +73,7 @@ Ended = Callable[[BaseException | None], None]
 
 
 class Pending(Protocol):
-    """The moves of the pending directory; each is durable when it has ended; `NotAccepted` or `StateError`."""
+    """The moves of the pending directory; all but `defer` are durable when they end; `NotAccepted` or `StateError`."""
 
     def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
         """Accept or answer; it goes on by itself, `ended` may be called before this returns, and this never raises.

@@ -98,7 +98,10 @@ class _Tally:
 
 
 class DocumentIngest:
-    """Implements `ports.DocumentView` over documents.db; a file of more than `max_bytes` is left out."""
+    """Implements `DocumentView` and `DocumentIntake` of `ports.documents` over documents.db.
+
+    A file of more than `max_bytes` is left out.
+    """
 
     def __init__(self, store: Store, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
         self._store = store

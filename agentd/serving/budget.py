@@ -1,7 +1,8 @@
 """How much of the daemon each principal may hold at once, in one place for every channel.
 
-A connection takes a `Place` and gives it back when it ends. What is short is not refused to who comes: who holds it
-without use gives way, always of the same principal first, so that nobody is locked out by what is silent or half said.
+A connection takes a `Place` and gives it back when it ends. If places are short, one that is held without use gives way
+to who comes, always one of the same principal first, so that nobody is locked out by what is silent or half said. If
+none can give way, the one who comes is refused (`Busy`).
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Inside:
 
 
 class Door:
-    """Implements every port of `ports.Offers`, and the `ports.Inbox` with which the channel runs."""
+    """Implements what `serving.offers.Offers` gives a channel, and the `Inbox` with which the channel runs."""
 
     def __init__(self, channel: str, inside: Inside) -> None:
         self._channel = channel

@@ -1,4 +1,4 @@
-"""The door: refuses a message, recognises it, or accepts it; accepted means that it is on disk."""
+"""The inbox: refuses a message, recognises it, or accepts it; accepted means that it is on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of a conversation as a pure function of its events, and what a busy session does with a new message."""
+"""The state of a conversation as a pure function of its events: what runs, and what waits behind it."""
 
 from __future__ import annotations
 

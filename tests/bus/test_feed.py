@@ -108,3 +108,13 @@ async def test_sessions_without_followers_are_forgotten_first() -> None:
     assert isinstance(item, Numbered) and isinstance(item.event, TurnQueued) and item.event.position == 9
     [gap] = await read(feed.follow("forgotten", after=(feed.epoch, 1)), 1)
     assert isinstance(gap, Gap)
+
+
+async def test_a_session_that_is_followed_when_all_others_are_followed_too_is_told() -> None:
+    feed = LiveFeed()
+    others = [feed.follow(f"other{n}") for n in range(REPLAY_SESSIONS)]
+    reader = feed.follow(SESSION)
+    feed.apply(queued())
+    assert len(await read(reader, 1)) == 1
+    for other in others:
+        other.close()

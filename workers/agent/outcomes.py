@@ -61,7 +61,7 @@ class Outcomes:
         await self.insist(turn_id, lambda: self._pending.set_aside(turn_id, reason))
         await self._bus.publish(Buried(turn_id=turn_id, session_id=session_id, dead_id=turn_id, reason=reason))
 
-    async def put_aside(self, inbound: InboundEvent, reason: str, code: str) -> None:
+    async def bury(self, inbound: InboundEvent, reason: str, code: str) -> None:
         """It is buried, and its sender is told."""
         notice = OutboundEvent(
             id=following(inbound.turn_id),

@@ -28,7 +28,7 @@ from agentd.ports.clock import Clock
 from agentd.ports.conversation import Conversation
 from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Entry, Work
-from agentd.turns.conversation import Conversations
+from agentd.turns.conversation import Conversations, position
 from agentd.turns.fair import Ready
 from agentd.turns.left import Decision, LeftTurns
 from agentd.turns.runner import TurnRunner
@@ -235,9 +235,8 @@ class AgentWorker:
         self._start_ready()
         if event.session_id in self._running and self._running[event.session_id].turn_id == event.id:
             return
-        if event.id in state.waiting:
-            position = state.waiting.index(event.id) + 1
-            await self._bus.publish(TurnQueued(**self._event(event.id, event.session_id), position=position))
+        if place := position(state, event.id):
+            await self._bus.publish(TurnQueued(**self._event(event.id, event.session_id), position=place))
 
     async def _control_unanswered(self, unanswered: Sequence[Entry]) -> None:
         for entry in unanswered:
@@ -257,8 +256,8 @@ class AgentWorker:
             await self._carry_out(inbound)
 
     async def _carry_out(self, inbound: InboundEvent) -> None:
-        """By its kind; it is acked only after its effect is durable. What is of no kind that is known is put aside."""
-        await self._outcomes.put_aside(inbound, f"this agentd cannot carry out a {inbound.kind}", "not_carried_out")
+        """A command or a decision never runs as a question. Nothing can carry one out yet, so it is put aside."""
+        await self._outcomes.bury(inbound, f"this agentd cannot carry out a {inbound.kind}", "not_carried_out")
 
     def _offer(self, session_id: str, state: Conversation) -> None:
         busy = session_id in self._running or session_id in self._held or session_id in self._left
@@ -385,7 +384,7 @@ class AgentWorker:
             self._bus.announce(inbound)
         if alone and (entry := await self._pending.find(turn_id)) and entry.starts_alone >= MAX_ALONE:
             reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
-            await self._outcomes.put_aside(inbound, reason, "poison")
+            await self._outcomes.bury(inbound, reason, "poison")
             return
         if turn_id in self._recovered and (outbound := await self._ended.finished(turn_id)) is not None:
             await self._persist(self._bus.publish, outbound)

@@ -189,7 +189,7 @@ class DeliveryWorker:
         self._lanes.add(self._owed(entry), self._now())
 
     def _owed(self, entry: Entry) -> Owed:
-        # Only here is the time of day read: a clock that is set while we run moves nothing.
+        # Times of day become monotonic ones here, so that a clock that is set while we run moves nothing.
         today, now = self._clock.now(), self._now()
         wait = 0.0 if entry.not_before is None else (entry.not_before - today).total_seconds()
         # A dead letter that a person took up again is as young as that decision.

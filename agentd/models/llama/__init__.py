@@ -9,6 +9,7 @@ request      a `ModelRequest` checked and turned into a message for the child
 schema       whether a grammar can promise what a JSON schema asks
 supervisor   keeps one child with the model loaded: restart, back-off, crash loop
 process      one child process: spawn, heartbeat, its words to the log, its end
+advice       how a model's makers advise to sample from it
 answer       what the child has told one request and its reader has not taken yet
 
 Between the two, over a socketpair:
@@ -29,7 +30,7 @@ warmth       what every prompt begins with, read while nothing else is to do
 prompts      conversations to prompts that fit
 template     messages to tokens, by trust
 rendering    the template itself, which is a stranger's: in a copy of the process, with limits
-shelf        untrusted text, out of the template's reach
+placeholders untrusted text, out of the template's reach
 forms        a conversation for templates that know less than ours
 jinja        the sandbox of the templates
 vocabulary   text to llama.cpp's tokens and back
