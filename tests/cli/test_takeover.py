@@ -96,7 +96,9 @@ async def test_a_chat_goes_on_as_a_client_of_the_daemon_that_was_started(tmp_pat
             await terminal.shows("14:25")
             async with await Client.connect(tmp_path / "state" / "agentd.sock") as client:
                 assert client.welcome.pid == daemon.process.pid
-                sessions = (await client.sessions()).as_json()["sessions"]
-                assert [session["messages"] for session in sessions] == [2]
+                async with asyncio.timeout(60):  # the text is on the screen before the turn has ended
+                    while not (sessions := (await client.sessions()).sessions):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                assert [session.messages for session in sessions] == [2]
             terminal.type("\x04")
             assert await terminal.ends() == 0

@@ -7,7 +7,7 @@ import importlib.util
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,8 @@ async def served(path: Path) -> AsyncIterator[OpenAIModel]:
             yield model
     finally:
         await model.close()
-        process.kill()
+        with suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
 
