@@ -45,14 +45,18 @@ async def _ingest(options: argparse.Namespace) -> int:
 
 
 async def _upload(client: Client, paths: Sequence[Path]) -> IngestState:
-    """Files one after the other, each under its own name."""
-    states = []
+    """Files one after the other, each under its own name; one that cannot be read is skipped."""
+    states, unread = [], []
     for path in paths:
-        data = await asyncio.to_thread(_bytes, path)
-        states.append(await show_progress(client.upload(path.name, data)))
+        try:
+            data = await asyncio.to_thread(_bytes, path)
+        except UsageError as error:
+            unread.append((str(path), str(error)))
+        else:
+            states.append(await show_progress(client.upload(path.name, data)))
     counted = ("found", "done", "added", "changed", "unchanged", "removed", "chunks")
     total = {name: sum(getattr(state, name) for state in states) for name in counted}
-    skipped = tuple(pair for state in states for pair in state.skipped)
+    skipped = (*unread, *(pair for state in states for pair in state.skipped))
     return IngestState(re="", **total, skipped=skipped, finished=True)
 
 
@@ -62,9 +66,9 @@ def _bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_UPLOAD_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}; --upload takes files that you may read.") from None
+        raise UsageError(f"it cannot be read: {error.strerror}; --upload takes files that you may read") from None
     if len(data) > MAX_UPLOAD_BYTES:
-        raise UsageError(f"{path} has more than {MAX_UPLOAD_BYTES:,} bytes; split it.")
+        raise UsageError(f"it has more than {MAX_UPLOAD_BYTES:,} bytes; split it")
     return data
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from agentd.errors import ConfigError, UsageError
 
 SOCKET_NAME = "agentd.sock"
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 SYSTEM_CONFIG = Path("/etc/agentd/config.toml")
 
 OWNER_ONLY = 0o600

@@ -61,5 +61,6 @@ def test_files_are_uploaded_each_under_its_own_name(tmp_path: Path) -> None:
     assert first.returncode == 1 and first.stdout.startswith("1 added") and "b.bin" in first.stderr
     again = ingest(tmp_path / "state", "--upload", tmp_path / "a.md")
     assert (again.returncode, again.stdout) == (0, "nothing changed: 1 document is up to date\n")
-    folder = ingest(tmp_path / "state", "--upload", tmp_path)
-    assert folder.returncode == 2 and str(tmp_path) in folder.stderr
+    (tmp_path / "c.md").write_text("# C\n\nText of C.\n")
+    folder = ingest(tmp_path / "state", "--upload", tmp_path, tmp_path / "c.md")
+    assert folder.returncode == 1 and f"skipped {tmp_path}:" in folder.stderr and folder.stdout.startswith("1 added")

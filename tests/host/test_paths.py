@@ -41,6 +41,7 @@ def test_a_checkout_keeps_its_state_in_var(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     assert state_dir({"XDG_STATE_HOME": "/xdg"}, package=tmp_path / "agentd") == tmp_path / "var"
     assert state_dir({"STATE_DIRECTORY": "/systemd"}, package=tmp_path / "agentd") == Path("/systemd")
+    assert state_dir({}) == Path(__file__).resolve().parents[2] / "var"
 
 
 def test_empty_variables_and_relative_xdg_directories_count_as_not_set(installed: Path) -> None:
