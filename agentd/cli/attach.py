@@ -26,7 +26,7 @@ from agentd.serving.client import Client, Disconnected
 
 ATTACH_SECONDS = 30.0
 """How long a command waits for a daemon that is just starting or stopping."""
-BACK_SECONDS = 5.0
+BACK_SECONDS = 10.0
 """How long a daemon that went away has to come back before one is run here: longer than systemd's RestartSec."""
 POLL_SECONDS = 0.05
 ATTEMPTS = 5

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -69,28 +70,28 @@ class TerminalChannel:
         finally:
             await self._end()
 
-    def _server(self, group: int | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.set_name("client of the terminal channel")
+    def _server(self, group: int | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if not self._servers:  # it was accepted just before the end
+                writer.transport.abort()
+                return
+            task = asyncio.create_task(self._serve(reader, writer, group), name="client of the terminal channel")
             self._tasks.add(task)
-            try:
-                await self._serve(reader, writer, group)
-            except asyncio.CancelledError:
-                # Only `_end` cancels it, and asyncio.streams takes a connection's cancelled task for a bug.
-                log.debug("a client was cut off at the end")
-            finally:
-                self._tasks.discard(task)
+            task.add_done_callback(partial(self._left, writer))
 
         return connected
 
+    def _left(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        """Also of a client that was cut off before it was served at all."""
+        self._tasks.discard(task)
+        writer.transport.abort()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a client could not be served", exc_info=error)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: int | None) -> None:
         caller = self._principals.local(writer.get_extra_info("socket"), group=group)
-        if caller is None:
-            writer.transport.abort()
-            return
-        await self._clients.serve(SocketTransport(reader, writer), caller)
+        if caller is not None:
+            await self._clients.serve(SocketTransport(reader, writer), caller)
 
     async def stop_receiving(self) -> None:
         """No new clients; those that are here are told and may still get their answers."""
