@@ -39,8 +39,10 @@ class Index:
 
     def put(self, entry: Entry, body: InboundEvent | OutboundEvent | None = None) -> None:
         """Add an entry, or replace what had its name; messages that are accepted in parallel come out of order."""
-        self.remove(entry.id)
-        insort(self._order, entry.id)
+        if entry.id in self._entries:
+            self._forget(entry.id)
+        else:
+            insort(self._order, entry.id)
         self._entries[entry.id] = entry
         if entry.dedupe_key:
             self._keys[entry.dedupe_key] = entry.id
@@ -58,10 +60,14 @@ class Index:
         self._entries[entry.id] = entry
 
     def remove(self, name: str) -> None:
-        entry = self._entries.pop(name, None)
-        if entry is None:
-            return
-        del self._order[bisect_left(self._order, name)]
+        if name in self._entries:
+            self._forget(name)
+            del self._entries[name]
+            del self._order[bisect_left(self._order, name)]
+
+    def _forget(self, name: str) -> None:
+        """What an entry is found by, its place in the order excepted, and its body."""
+        entry = self._entries[name]
         if self._keys.get(entry.dedupe_key) == name:
             del self._keys[entry.dedupe_key]
         self._names.pop(entry.outbound_id, None)

@@ -104,12 +104,7 @@ class Sessions:
 
     async def whose(self, principal: Principal, session_id: str) -> Principal:
         """Whose session this is that `principal` may see."""
-        where, mine = _scope(principal)
-        query = f"SELECT s.principal_kind, s.principal_id FROM sessions s WHERE s.id = ? AND {where}"
-        row = await self._store.read(lambda db: db.execute(query, (session_id, *mine)).fetchone())
-        if row is None:
-            raise NotFound(NO_SESSION.format(session_id))
-        return as_principal(row[0], row[1])
+        return await self._store.read(lambda db: _whose(db, principal, session_id))
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
         """Sessions that have messages, the one with the newest message first."""
@@ -121,7 +116,7 @@ class Sessions:
         """The newest `limit` messages in their order, the newest last."""
 
         def read(db: sqlite3.Connection) -> Sequence[StoredMessage]:
-            _visible(db, principal, session_id)
+            _whose(db, principal, session_id)
             return _messages(db, session_id, limit)
 
         return await self._store.read(read)
@@ -185,7 +180,7 @@ class Sessions:
         """Somebody has seen the session up to its newest message."""
 
         def mark(db: sqlite3.Connection) -> None:
-            _visible(db, principal, session_id)
+            _whose(db, principal, session_id)
             db.execute("UPDATE messages SET unread = 0 WHERE session_id = ? AND unread = 1", (session_id,))
 
         await self._store.write(mark)
@@ -278,6 +273,16 @@ def _info(row: tuple[Any, ...]) -> SessionInfo:
     )
 
 
+def _whose(db: sqlite3.Connection, principal: Principal, session_id: str) -> Principal:
+    """The cheap look at a session: nothing in it is counted."""
+    where, mine = _scope(principal)
+    query = f"SELECT s.principal_kind, s.principal_id FROM sessions s WHERE s.id = ? AND {where}"
+    row = db.execute(query, (session_id, *mine)).fetchone()
+    if row is None:
+        raise NotFound(NO_SESSION.format(session_id))
+    return as_principal(row[0], row[1])
+
+
 def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> SessionInfo:
     where, mine = _scope(principal)
     row = db.execute(f"{_INFO} WHERE s.id = ? AND {where}", (session_id, *mine)).fetchone()
@@ -335,7 +340,7 @@ def _page(
     principal: Principal, session_id: str, after: int, db: sqlite3.Connection
 ) -> tuple[int, Sequence[StoredMessage]]:
     """The messages behind the row `after`, and the last of their rows."""
-    _visible(db, principal, session_id)
+    _whose(db, principal, session_id)
     rows = db.execute(
         "SELECT id, turn_id, role, text, time, citations, interrupted, unread FROM messages"
         " WHERE session_id = ? AND id > ? ORDER BY id",
