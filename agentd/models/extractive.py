@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 
 from agentd.events import Passage, Principal
 from agentd.evidence.candidates import Sentence
-from agentd.evidence.passages import estimate_tokens, render_passage
+from agentd.evidence.passages import estimate_tokens
 from agentd.evidence.pasted import divided, telling
 from agentd.evidence.sentences import best
 from agentd.evidence.smalltalk import asks_summary, is_arithmetic, is_small_talk, lacks_topic
@@ -25,11 +25,11 @@ from agentd.ports.generation import (
     Renumbered,
     TextDelta,
     TextPart,
-    ToolCallPart,
     Usage,
 )
 from agentd.rights import may
 from agentd.text.language import is_ended, joined
+from agentd.turns.prompt import texts_of
 
 _WITHOUT = (
     "(Without a language model, answers are sentences from your documents; `agentd model list` shows models to choose "
@@ -109,7 +109,7 @@ class ExtractiveModel:
 
     async def count_tokens(self, request: ModelRequest) -> int:
         """By rule of thumb: nothing here has tokens."""
-        return sum(estimate_tokens(text) for text in _texts(request))
+        return sum(estimate_tokens(text) for text in texts_of(request))
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -117,18 +117,6 @@ def _pieces(text: str) -> Iterator[str]:
     at_once = len(words) // MOST_PIECES + 1
     for start in range(0, len(words), at_once):
         yield "".join(words[start : start + at_once])
-
-
-def _texts(request: ModelRequest) -> Iterator[str]:
-    for message in request.messages:
-        for part in message.parts:
-            match part:
-                case PassagePart():
-                    yield render_passage(part.passage, numbered=part.numbered)
-                case ToolCallPart():
-                    yield part.arguments
-                case _:
-                    yield part.text
 
 
 def question_of(request: ModelRequest) -> str:

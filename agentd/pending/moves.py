@@ -64,11 +64,12 @@ class Moves:
 
     def lines(self, name: str, event_id: str) -> list[Line]:
         """What the log says about one event; a log that is not there says nothing."""
-        return list(lines_of(self._log(name), event_id))
+        return list(lines_of(self._log(self._at.log(name)), event_id))
 
-    def _log(self, name: str) -> bytes:
+    def _log(self, path: str) -> bytes:
+        """A log that is not there is an empty one."""
         try:
-            return self._files.read(self._at.log(name))
+            return self._files.read(path)
         except FileNotFoundError:
             return b""
 
@@ -119,7 +120,7 @@ class Moves:
             except OSError as error:
                 self._ragged.add(name)
                 self._disk.make_room(error)
-        kept = self._kept(entry, self._log(name))
+        kept = self._kept(entry, self._log(self._at.log(name)))
         self._disk.attempt(lambda: self._renew_log(name, kept + data))
         self._ragged.discard(name)
 
@@ -247,10 +248,7 @@ class Moves:
                     raise
 
     def _link_back(self, dead_id: str, entry: Entry) -> None:
-        try:
-            log = self._files.read(self._at.dead_log(dead_id))
-        except FileNotFoundError:
-            log = b""
+        log = self._log(self._at.dead_log(dead_id))
         with synced_directory(self._files, self._at.pending):
             remove(self._files, self._at.log(entry.id))
             self._disk.write(self._at.log(entry.id), self._kept(entry, log))

@@ -11,12 +11,10 @@ from agentd.ports.channels import Offer, Receipt
 from agentd.ports.sessions import SessionView
 from agentd.serving.budget import Budgets
 from agentd.serving.holding import Holding
+from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.text.plain import plain
 from agentd.turns.conversation import Conversations
-
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""The longest message: 1 MiB of UTF-8."""
 
 
 def dedupe_key(offer: Offer) -> str:
@@ -89,9 +87,9 @@ class DurableInbox:
         if not plain(offer.text).strip():
             raise UsageError("the message is empty; say something.")
         size = len(offer.text.encode("utf-8", "surrogatepass"))
-        if size > MAX_MESSAGE_BYTES:
+        if size > MAX_TEXT_BYTES:
             raise UsageError(
-                f"the message has {size:,} bytes, the limit is {MAX_MESSAGE_BYTES:,}; "
+                f"the message has {size:,} bytes, the limit is {MAX_TEXT_BYTES:,}; "
                 "put long text into a file and read it with `agentd ingest FILE`."
             )
 

@@ -23,6 +23,16 @@ log = logging.getLogger(__name__)
 
 BESIDE = (protocol.Ingest, protocol.Command, protocol.Delivery, protocol.Search, protocol.Export)
 """Requests that may take long, so that a later one need not wait for them."""
+Reported = (
+    protocol.Get
+    | protocol.Search
+    | protocol.Rename
+    | protocol.Delete
+    | protocol.Command
+    | protocol.Delivery
+    | protocol.HandOver
+)
+"""Requests that have one report."""
 
 
 class Requests:
@@ -78,15 +88,7 @@ class Requests:
             case protocol.Stop():
                 running = await self._door.stop(message.session, self._who)
                 yield protocol.Stopped(re=message.id, running=running)
-            case (
-                protocol.Get()
-                | protocol.Search()
-                | protocol.Rename()
-                | protocol.Delete()
-                | protocol.Command()
-                | protocol.Delivery()
-                | protocol.HandOver()
-            ):
+            case _ if isinstance(message, Reported):
                 yield protocol.told(message.id, await self._report(message))
 
     def _hello(self, message: protocol.Hello) -> None:
@@ -99,16 +101,7 @@ class Requests:
 
     # --- what has one report ---
 
-    async def _report(
-        self,
-        message: protocol.Get
-        | protocol.Search
-        | protocol.Rename
-        | protocol.Delete
-        | protocol.Command
-        | protocol.Delivery
-        | protocol.HandOver,
-    ) -> protocol.ToldData:
+    async def _report(self, message: Reported) -> protocol.ToldData:
         match message:
             case protocol.Get():
                 return await self._get(message)

@@ -8,13 +8,13 @@ drawn anew for each turn, so that nothing in them can end them. It comes so late
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from agentd.events import Passage
 from agentd.evidence.passages import render_passage
 from agentd.evidence.pasted import divided
-from agentd.ports.generation import Message, PassagePart, Role, TextPart
+from agentd.ports.generation import Message, ModelRequest, PassagePart, Role, TextPart, ToolCallPart, ToolResultPart
 from agentd.ports.sessions import StoredMessage
 from agentd.text.untrusted import fitting, new_mark
 from agentd.turns.citations import without_sources
@@ -195,6 +195,19 @@ def _message(line: StoredMessage, *, marks: bool) -> Message:
     role: Role = line.role
     text = line.text if marks or role == "user" else without_sources(line.text)
     return Message(role=role, parts=(TextPart(text=f"{text}\n[interrupted]" if line.interrupted else text),))
+
+
+def texts_of(request: ModelRequest) -> Iterator[str]:
+    """Everything that a request says, part by part, without what a template puts around it."""
+    for message in request.messages:
+        for part in message.parts:
+            match part:
+                case PassagePart():
+                    yield render_passage(part.passage, numbered=part.numbered)
+                case ToolCallPart():
+                    yield part.arguments
+                case TextPart() | ToolResultPart():
+                    yield part.text
 
 
 def turns_of(history: Sequence[StoredMessage]) -> list[list[StoredMessage]]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from agentd.errors import ModelError, PromptTooLong
-from agentd.evidence.passages import estimate_tokens, render_passage
-from agentd.ports.generation import Message, ModelRequest, PassagePart, TextPart, ToolCallPart, ToolResultPart
+from agentd.evidence.passages import estimate_tokens
+from agentd.ports.generation import Message, ModelRequest, ToolResultPart
 from agentd.ports.models import ChatModel
 from agentd.ports.sessions import History, StoredMessage, Summaries
 from agentd.text.plain import shortened
 from agentd.text.untrusted import fenced
-from agentd.turns.prompt import Cuts, Draft, fit_history, fit_passages
+from agentd.turns.prompt import Cuts, Draft, fit_history, fit_passages, texts_of
 
 log = logging.getLogger(__name__)
 
@@ -187,17 +187,17 @@ class Window:
         except ModelError as error:
             # Whether it can answer nevertheless is for it to say; a prompt of about the right length is enough to ask.
             log.warning("turn %s: %s; estimating the length of the prompt", request.turn_id, error)
-            return sum(map(estimate_tokens, _texts(request)))
+            return sum(map(estimate_tokens, texts_of(request)))
 
 
 def _least(request: ModelRequest) -> int:
     """Tokens that the prompt has for certain."""
-    return sum(map(len, _texts(request))) // PLENTY
+    return sum(map(len, texts_of(request))) // PLENTY
 
 
 def _surely_fits(request: ModelRequest, tokens: int) -> bool:
     """A token stands for at least one byte of a text; the template's own are allowed for by half."""
-    told = sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(request))
+    told = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts_of(request))
     return 2 * (told + len(json.dumps([tool.parameters for tool in request.tools]))) < tokens
 
 
@@ -210,15 +210,3 @@ def _told(results: Sequence[ToolResultPart], characters: int, mark: str) -> tupl
 
 def _as_data(result: str, mark: str) -> str:
     return result if _FIGURES.fullmatch(result) else fenced(result, mark, what=RESULT)
-
-
-def _texts(request: ModelRequest) -> Iterator[str]:
-    for message in request.messages:
-        for part in message.parts:
-            match part:
-                case PassagePart():
-                    yield render_passage(part.passage, numbered=part.numbered)
-                case ToolCallPart():
-                    yield part.arguments
-                case TextPart() | ToolResultPart():
-                    yield part.text

@@ -9,7 +9,8 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.errors import Busy, IdReused, NotAccepted, UsageError
 from agentd.events import OWNER, InboundEvent, StopRequested, TurnPlaced, TurnStarted
-from agentd.serving.inbox import MAX_MESSAGE_BYTES, DurableInbox, dedupe_key
+from agentd.serving.inbox import DurableInbox, dedupe_key
+from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.testing.pending import MemoryPending
 from agentd.turns.conversation import Conversations
@@ -137,7 +138,7 @@ async def test_an_accept_completes_when_its_caller_is_cancelled() -> None:
     assert again.duplicate
 
 
-@pytest.mark.parametrize("text", ["", "  \n\t ", "x" * (MAX_MESSAGE_BYTES + 1), "é" * (MAX_MESSAGE_BYTES // 2 + 1)])
+@pytest.mark.parametrize("text", ["", "  \n\t ", "x" * (MAX_TEXT_BYTES + 1), "é" * (MAX_TEXT_BYTES // 2 + 1)])
 async def test_empty_and_too_long_messages_are_refused_with_what_to_do(text: str) -> None:
     house = House()
     with pytest.raises(UsageError, match=r"say something|agentd ingest FILE"):
@@ -146,7 +147,7 @@ async def test_empty_and_too_long_messages_are_refused_with_what_to_do(text: str
 
 
 async def test_a_message_of_exactly_the_limit_is_accepted() -> None:
-    assert (await House().inbox.accept(offer("x" * MAX_MESSAGE_BYTES))).id
+    assert (await House().inbox.accept(offer("x" * MAX_TEXT_BYTES))).id
 
 
 async def test_a_full_queue_is_a_clear_refusal() -> None:

@@ -258,7 +258,7 @@ class DeliveryWorker:
             await self._set_aside(owed, entry.session_id, event)
             return
         if isinstance(event, NotLogged):
-            self._lanes.postpone(owed.id, self._policy.backoff.drawn(LOCAL_FAULT, self._rng), event.error, self._now())
+            self._decision(owed.id, event)
             return
         turn = Turn(turn_id=event.turn_id, session_id=event.session_id)
         await self._ledger.attempted(owed, turn, decision.attempt)
