@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
+from agentd.host import limits
 from agentd.models.llama.machine import free_threads
 from agentd.testing.real_models import MODELS, FetchFailed, fetch
 from bench import answers_data, answers_rows
@@ -98,7 +99,7 @@ def _options(arguments: Sequence[str] | None, plan_of: dict[bool, Plan]) -> argp
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments, {True: QUICK, False: FULL})
     plan = (QUICK if options.quick else FULL).with_questions(options.questions)
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.update(limits.THREADS_WAIT)  # the peers' threads wait as ours do
     picture = options.picture or (None if options.quick else PICTURES / "answers.svg")
     try:
         collection = answers_data.read(options.data or answers_data.OWN)

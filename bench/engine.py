@@ -35,13 +35,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from agentd.host import limits
 from agentd.models.llama.machine import free_threads
 from agentd.models.speed import TASK, WORDS
 from agentd.ports.generation import Role
 from agentd.testing import real_models
 from bench import engine_build, engine_divergence, engine_overhead
 from bench.engine_models import HALF_BILLION, SMALL, Shape, words, write_quoting_model, write_random_model
-from bench.engine_peers import Ask, Chat, Said, llama_server, one_after_another, ours
+from bench.engine_peers import TEMPERATURE, Ask, Chat, Said, llama_server, one_after_another, ours
 from bench.report import PICTURES, Panel, Row, compare, draw, shown, table, write_json
 
 SYSTEM_WORDS, QUESTION_WORDS, TOKENS = 180, 60, 48
@@ -103,7 +104,8 @@ class Measured:
 class Texts:
     """Words of one round, none of which a cache can know from another; of English for a `real` model.
 
-    `task` stands behind a question: what a real model is asked for would else end before the tokens do that it may say.
+    `task` stands behind a question, so that a real model does not end before the tokens do that it may say. It takes
+    the likeliest tokens: then everybody says the same, and no answer is short by chance.
     """
 
     def __init__(self, seed: int, *, real: bool = False) -> None:
@@ -111,6 +113,7 @@ class Texts:
         self._chance = random.Random(seed)
         self._words = [f"{word} " for word in WORDS] if real else words(10_000)
         self.task = TASK if real else ""
+        self.temperature = 0.0 if real else TEMPERATURE
 
     def some(self, count: int) -> str:
         return "".join(self._chance.choices(self._words, k=count))
@@ -123,8 +126,12 @@ def chats(texts: Texts, count: int, *, shared: bool) -> list[Chat]:
     for number in range(count):
         first: tuple[Role, str] = ("system", system if shared else texts.some(SYSTEM_WORDS))
         question: tuple[Role, str] = ("user", texts.some(QUESTION_WORDS) + texts.task)
-        found.append(Chat(session=f"{number}", lines=(first, question), tokens=TOKENS, may_end=texts.real))
+        found.append(_chat(texts, f"{number}", (first, question)))
     return found
+
+
+def _chat(texts: Texts, session: str, lines: tuple[tuple[Role, str], ...]) -> Chat:
+    return Chat(session=session, lines=lines, tokens=TOKENS, temperature=texts.temperature, may_end=texts.real)
 
 
 async def together(ask: Ask, asked: Sequence[Chat]) -> tuple[float, float]:
@@ -143,7 +150,7 @@ async def second_turn(ask: Ask, texts: Texts) -> float:
         ("assistant", answer.text),
         ("user", texts.some(QUESTION_WORDS) + texts.task),
     )
-    again = await ask(Chat(session=chat.session, lines=(*chat.lines, *later), tokens=TOKENS, may_end=texts.real))
+    again = await ask(_chat(texts, chat.session, (*chat.lines, *later)))
     return again.first
 
 
@@ -375,7 +382,7 @@ def main() -> None:
         "--model", type=Path, metavar="FILE", help=f"a real model (default: {REAL_MODEL} if it is here, not if --quick)"
     )
     options = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.update(limits.THREADS_WAIT)  # the peers' threads wait as ours do
     server = options.llama_server or engine_build.llama_server()
     picture = options.picture or (None if options.quick else PICTURES / "engine.svg")
     with tempfile.TemporaryDirectory() as place:

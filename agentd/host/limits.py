@@ -47,10 +47,18 @@ class ChildLimits:
     file_size: int | None = 0
 
 
+THREADS_WAIT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
+"""How threads that compute together wait for each other: they spin for some microseconds, then they sleep.
+
+docs/models.md has the figures. The count is libgomp's (its manual, "Environment Variables"); it overrides the policy,
+which is for other OpenMP libraries.
+"""
+
+
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of ours the child gets: nothing that could hold a secret, threads that wait asleep, no debugger on abort."""
+    """What of ours the child gets: nothing that could hold a secret, how threads wait, and no debugger on abort."""
     kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name) and not is_secret_name(name)}
-    return {**kept, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
+    return {**kept, **THREADS_WAIT, "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
 
 
 def command(module: str, arguments: Sequence[str], limits: ChildLimits) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agentd.host.limited import OOM_SCORE
-from agentd.host.limits import ChildLimits, Crashed, child_environment, end, how_it_ended, result, start
+from agentd.host.limits import THREADS_WAIT, ChildLimits, Crashed, child_environment, end, how_it_ended, result, start
 
 SECONDS = 60.0
 NARROW = ChildLimits(memory=256 << 20, processor=20)
@@ -152,7 +152,7 @@ async def test_a_child_that_is_not_waited_for_is_killed(program: Program, tmp_pa
 def test_secrets_of_the_daemon_do_not_reach_the_child() -> None:
     ours = {"PATH": "/bin", "TELEGRAM_TOKEN": "x", "AGENTD_OWNER": "x", "LC_ALL": "C", "OMP_WAIT_POLICY": "active"}
     theirs = child_environment(ours)
-    ours_to_say = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
+    ours_to_say = {**THREADS_WAIT, "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
     assert theirs == {"PATH": "/bin", "LC_ALL": "C"} | ours_to_say
 
 
@@ -172,7 +172,7 @@ async def test_a_child_dies_with_its_parent(program: Program, tmp_path: Path) ->
     note = tmp_path / "child"
     module = program(
         "import asyncio, os, signal, sys\n"
-        "from agentd.host.limits import ChildLimits, start\n"
+        "from agentd.host.limits import THREADS_WAIT, ChildLimits, start\n"
         "def wait():\n"
         "    with open(sys.argv[1], 'w') as file: file.write(f'{os.getpid()}.')\n"
         "    while True: signal.pause()\n"

@@ -96,7 +96,7 @@ class House:
     def __init__(self, place: Path, *arguments: str) -> None:
         self.place = place
         self._watched = place / "watched.json"
-        environment = {**os.environ, "WATCHED": str(self._watched), "OMP_WAIT_POLICY": "passive"}
+        environment = {**os.environ, "WATCHED": str(self._watched)}
         self.daemon = DaemonProcess(
             place / "state", *arguments, program="tests.hostile.watched", environment=environment
         )

@@ -46,7 +46,7 @@ LONE = 256
 """Tokens of a step that reads one prompt beside running answers: it slows them down and does not freeze them."""
 GUESSES = 64
 """Guessed tokens of all answers in a step."""
-LONGEST_SECONDS, LONE_SECONDS = 1.25, 0.5
+LONGEST_SECONDS, LONE_SECONDS = 2.0, 0.5
 """How long a step may take on a machine that is slower than that: any step, as a cancel waits for one, and a step that
 reads one prompt beside answers, or ahead for a question that may come meanwhile."""
 FEWEST = 32
