@@ -160,10 +160,7 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
     def tell(name: str, state: ModelState, reason: str) -> None:
         hub.bus.announce(ModelStateChanged(model=name, state=state, reason=reason))
 
-    def unchosen() -> bool:
-        return model.name == ExtractiveModel.name
-
-    extractive = ExtractiveModel(documents, unchosen=unchosen)
+    extractive = ExtractiveModel(documents)
     if plan.model is not None:
         model = only(plan.model, settings.model, shelf, tell)
     else:
@@ -243,7 +240,7 @@ def run_turns(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: por
         clock=CLOCK,
         settings=turn_settings(settings),
         tools=built_in(documents=library.search, clock=CLOCK),
-        fallback=library.extractive if "extractive" in settings.model.order else None,
+        fallback=library.extractive.standing_in() if "extractive" in settings.model.order else None,
     )
 
 

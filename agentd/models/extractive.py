@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 from agentd.events import Passage, Principal
 from agentd.evidence.candidates import Sentence
@@ -69,16 +69,20 @@ _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
 
 
 class ExtractiveModel:
-    """Implements `ports.ChatModel`; `documents` tells whether there are any at all.
+    """Implements `ports.ChatModel` and `ports.StandIn`; `documents` counts the documents that there are.
 
-    `unchosen` says whether no language model is chosen: only then is that told, for otherwise it stands in for one.
+    If it `stands_in` for a language model, it does not tell the user to choose one.
     """
 
     name = "extractive"
 
-    def __init__(self, documents: Counted, *, unchosen: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, documents: Counted, *, stands_in: bool = False) -> None:
         self._documents = documents
-        self._unchosen = unchosen
+        self._stands_in = stands_in
+
+    def standing_in(self) -> ExtractiveModel:
+        """See `ports.StandIn`."""
+        return ExtractiveModel(self._documents, stands_in=True)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         """`Renumbered`, the answer word by word (a very long one in larger pieces), then `Usage` and `Finish`."""
@@ -98,14 +102,14 @@ class ExtractiveModel:
 
     async def _no_answer(self, question: str, passages: Sequence[Passage], principal: Principal) -> str:
         if is_small_talk(question):
-            return ABOUT if self._unchosen() else STANDING_IN
+            return STANDING_IN if self._stands_in else ABOUT
         if (await asyncio.to_thread(divided, question))[1]:
             said = NOT_GIVEN
         else:
             documents, _ = (1, 1) if passages else await self._documents.counts(principal)
             none = NO_DOCUMENTS if may(principal, "ingest") else NOT_YOURS
             said = NO_ANSWER if documents else none
-        return said if self._unchosen() else said.removesuffix(_WITHOUT).rstrip()
+        return said.removesuffix(_WITHOUT).rstrip() if self._stands_in else said
 
     async def count_tokens(self, request: ModelRequest) -> int:
         """By rule of thumb: nothing here has tokens."""

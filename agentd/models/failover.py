@@ -21,7 +21,7 @@ from agentd.ports.generation import (
     TextDelta,
     ToolCallDelta,
 )
-from agentd.ports.models import Bounded, ChatModel, Citer, Closable, Pace, Paced, ToolUser, Warmable, Writer
+from agentd.ports.models import Bounded, ChatModel, Citer, Closable, Pace, Paced, StandIn, ToolUser, Warmable, Writer
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class FailoverModel:
         failures: list[tuple[str, AgentdError]] = []
         order = self._order()
         for role in order:
-            model = self._models[role]
+            model = self._asked(role)
             if failures:
                 yield HandedOver(model=model.name, reason=str(failures[-1][1]))
             elif role != (preferred := self._roles()[0]):
@@ -203,6 +203,10 @@ class FailoverModel:
         """In the order in which they are asked: who was unavailable lately comes last."""
         now = self._clock()
         return sorted(self._roles(), key=lambda role: role in self._resting and self._resting[role].until > now)
+
+    def _asked(self, role: str) -> ChatModel:
+        model = self._models[role]
+        return model.standing_in() if isinstance(model, StandIn) and role != self._roles()[0] else model
 
     def _failed(self, role: str, error: AgentdError) -> None:
         # The local model knows its own crash loops, and a time-out while it loads may be the last one.

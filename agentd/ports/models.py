@@ -115,6 +115,15 @@ class Writer(Protocol):
 
 
 @runtime_checkable
+class StandIn(Protocol):
+    """A model that answers in other words if another model was to answer and cannot."""
+
+    def standing_in(self) -> ChatModel:
+        """The model to ask then."""
+        ...
+
+
+@runtime_checkable
 class Closable(Protocol):
     """A model that holds something, a connection for example."""
 

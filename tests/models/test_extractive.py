@@ -207,14 +207,14 @@ class Count:
 
 
 async def deltas(
-    question: str, passages: Sequence[Passage] = (), documents: int = 1, unchosen: bool = True
+    question: str, passages: Sequence[Passage] = (), documents: int = 1, stands_in: bool = False
 ) -> list[Delta]:
-    model = ExtractiveModel(Count(documents), unchosen=lambda: unchosen)
+    model = ExtractiveModel(Count(documents), stands_in=stands_in)
     return [delta async for delta in model.stream(request(question, passages))]
 
 
-async def said(question: str, passages: Sequence[Passage] = (), documents: int = 1, unchosen: bool = True) -> str:
-    found = await deltas(question, passages, documents, unchosen)
+async def said(question: str, passages: Sequence[Passage] = (), documents: int = 1, stands_in: bool = False) -> str:
+    found = await deltas(question, passages, documents, stands_in)
     return "".join(delta.text for delta in found if isinstance(delta, TextDelta))
 
 
@@ -393,7 +393,7 @@ async def test_where_it_stands_in_for_a_chosen_model_it_does_not_say_that_there_
         (f"{GIVEN}\n\nWhy is the moon red?", 1, "Neither the text given nor the documents say."),
         ("Hello!", 1, "The language model cannot answer now"),
     ):
-        told = await said(question, documents=documents, unchosen=False)
+        told = await said(question, documents=documents, stands_in=True)
         assert told.startswith(beginning)
         assert "ithout a language model" not in told and "agentd model list" not in told
         assert "ithout a language model" in await said(question, documents=documents)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut, UsageError
+from agentd.events import Principal
 from agentd.models.choice import ChosenModel, State
+from agentd.models.extractive import STANDING_IN, ExtractiveModel
 from agentd.models.failover import NO_MODEL, REST, FailoverModel
 from agentd.ports.generation import (
     Delta,
@@ -97,6 +100,21 @@ async def test_the_next_model_answers_where_the_first_cannot_and_says_why(error:
         TextDelta(text="sentences"),
         Finish(reason="stop"),
     ]
+
+
+class NoDocuments:
+    async def counts(self, principal: Principal) -> tuple[int, int]:
+        return 0, 0
+
+
+async def test_only_a_model_that_is_not_the_preferred_one_stands_in() -> None:
+    greeting = replace(request(), messages=(Message(role="user", parts=(TextPart(text="Hello!", trust="untrusted"),)),))
+    preferred = House(extractive=ExtractiveModel(NoDocuments()), remote=Named("big"))
+    second = House(remote=Named("big", [DOWN]), extractive=ExtractiveModel(NoDocuments()))
+    for house, stands_in in ((preferred, False), (second, True)):
+        deltas = await house.answer(greeting)
+        text = "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+        assert (text == STANDING_IN) is stands_in
 
 
 async def test_what_had_begun_is_void_before_another_model_starts_again() -> None:
