@@ -18,6 +18,7 @@ from agentd.models.llama.engine import Engine
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.native import native
 from agentd.models.llama.request import generate_message
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import FromChild, encode
 from agentd.ports.generation import Message, ModelRequest, Sampling, TextPart, Usage
@@ -95,7 +96,7 @@ def _native_time() -> Iterator[list[float]]:
 
 
 async def _daemon(path: Path, chats: int, tokens: int) -> float:
-    async with LlamaModel(path, threads=1) as model:
+    async with LlamaModel(ModelFile(path=path), EngineSettings(threads=1)) as model:
         await model.start()
         await _read(model, _question(chats, WARM_UP))
         start = time.process_time()

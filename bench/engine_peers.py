@@ -16,6 +16,7 @@ import llama_cpp
 
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.native import begin, model_parameters, native
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.ways import Way
 from agentd.ports.generation import Message, ModelRequest, Role, Sampling, TextDelta, TextPart, Usage
 from bench.apart import Apart
@@ -83,7 +84,8 @@ Ask = Callable[[Chat], Awaitable[Said]]
 
 @asynccontextmanager
 async def ours(path: Path, *, threads: int, guess: bool = True) -> AsyncIterator[Ask]:
-    async with LlamaModel(path, context=CONTEXT, threads=threads, guess=guess) as model:
+    settings = EngineSettings(context=CONTEXT, threads=threads, guess=guess)
+    async with LlamaModel(ModelFile(path=path), settings) as model:
         await model.start()
 
         async def ask(chat: Chat) -> Said:

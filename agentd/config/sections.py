@@ -204,7 +204,7 @@ class RemoteSection(Section):
 
 
 class ModelSection(Section):
-    """From `context` to `guess` they are arguments of `agentd.models.llama.model.LlamaModel`."""
+    """`context` to `spill_bytes` and `guess` are the fields of `agentd.models.llama.settings.EngineSettings`."""
 
     order: Annotated[tuple[Role, ...], AfterValidator(_each_once)] = _key(
         ("remote", "local", "extractive"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from agentd.config.sections import ModelSection
@@ -12,6 +13,7 @@ from agentd.models.failover import LOCAL, FailoverModel
 from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.ports.models import ChatModel
 
 
@@ -62,23 +64,13 @@ def llama_model(
     *,
     way: str = "",
 ) -> LlamaModel:
-    """The model in this file as the settings say; `on_state` is told how it is.
+    """The model in this file as the settings say. What is found out about it is kept on the shelf, if there is one.
 
-    What is found out about it is kept on the shelf, if there is one. See `LlamaModel` for `way`.
+    See `LlamaModel` for `on_state`, and `ModelFile` for `way`.
     """
-    return LlamaModel(
-        path,
-        context=options.context,
-        threads=options.threads,
-        gpu_layers=options.gpu_layers,
-        sequences=options.sequences,
-        spill_bytes=options.spill_bytes,
-        guess=options.guess,
-        checks=shelf.directory / checks.NAME if shelf is not None else None,
-        tools=options.tools,
-        way=way,
-        on_state=on_state,
-    )
+    file = ModelFile(path=path, checks=shelf.directory / checks.NAME if shelf is not None else None, way=way)
+    settings = EngineSettings(**{field.name: getattr(options, field.name) for field in fields(EngineSettings)})
+    return LlamaModel(file, settings, tools=options.tools, on_state=on_state)
 
 
 def remote_model(options: ModelSection) -> ChatModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from agentd.delivery import Policy
 from agentd.errors import ConfigError
 from agentd.models.assembly import llama_model
 from agentd.models.library.shelf import Shelf
-from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings
 from agentd.models.openai.server import Endpoint
 from agentd.ports.generation import Limits, Sampling
 
@@ -151,12 +151,11 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         ModelSection(context=512, sampling=SamplingSection(max_tokens=512))
 
 
-def test_the_keys_of_the_local_model_are_arguments_of_the_engine(tmp_path: Path) -> None:
+def test_the_settings_of_the_engine_are_keys_of_the_configuration(tmp_path: Path) -> None:
     made = llama_model(tmp_path / "m.gguf", ModelSection(), Shelf(tmp_path))
     assert made.name == "m"
-    arguments = inspect.signature(LlamaModel).parameters
-    same = ("context", "sequences", "spill_bytes", "guess", "threads", "gpu_layers")
-    assert {name: arguments[name].default for name in same} == {name: getattr(ModelSection(), name) for name in same}
+    defaults = asdict(EngineSettings())
+    assert defaults == {name: getattr(ModelSection(), name) for name in defaults}
     for wrong in ({"gpu_layers": -1}, {"sequences": 0}, {"sequences": 65}, {"spill_bytes": -1}, {"guess": 2}):
         with pytest.raises(ValidationError):
             ModelSection.model_validate(wrong)

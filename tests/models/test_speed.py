@@ -8,6 +8,7 @@ import pytest
 
 from agentd.errors import ModelError
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.speed import Speed, learned, measure, median
 from agentd.ports.generation import Finish, ModelRequest, TextDelta, Usage
 from agentd.ports.models import Pace
@@ -18,7 +19,7 @@ from agentd.testing.model import ScriptedModel, question_of
 async def test_a_real_model_is_measured_on_prompts_of_the_size_that_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "random.gguf"
     write_random_model(path)
-    async with LlamaModel(path, context=2048, threads=1) as model:
+    async with LlamaModel(ModelFile(path=path), EngineSettings(context=2048, threads=1)) as model:
         speeds = [speed async for speed in measure(model, prompt_tokens=400, answer_tokens=16, rounds=2)]
     assert len(speeds) == 2
     for speed in speeds:
@@ -29,7 +30,7 @@ async def test_a_real_model_is_measured_on_prompts_of_the_size_that_was_asked_fo
 async def test_a_prompt_is_shorter_than_asked_for_where_the_model_has_no_room(tmp_path: Path) -> None:
     path = tmp_path / "random.gguf"
     write_random_model(path)
-    async with LlamaModel(path, context=1024, threads=1) as model:
+    async with LlamaModel(ModelFile(path=path), EngineSettings(context=1024, threads=1)) as model:
         (speed,) = [speed async for speed in measure(model, prompt_tokens=5000, answer_tokens=16, rounds=1)]
     assert 700 < speed.read_tokens < 1000 and speed.written_tokens == 16
 

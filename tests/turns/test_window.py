@@ -11,6 +11,7 @@ import pytest
 
 from agentd.errors import ModelError, PromptTooLong, TimedOut
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.ports.generation import Message, ModelRequest, Sampling, TextPart, ToolCallPart, ToolResultPart, Usage
 from agentd.ports.sessions import StoredMessage, Summary
 from agentd.testing.gguf import write_random_model
@@ -273,7 +274,8 @@ async def test_llama_cpp_finds_the_beginning_of_the_next_prompt_in_its_cache(tmp
     write_random_model(tmp_path / "tiny.gguf")
     kept = Kept(30, size=40)
     memory = Memory(history=kept)
-    async with LlamaModel(tmp_path / "tiny.gguf", context=4096, threads=1) as model:
+    settings = EngineSettings(context=4096, threads=1)
+    async with LlamaModel(ModelFile(path=tmp_path / "tiny.gguf"), settings) as model:
         usages = []
         for n in range(3):
             asked = replace(REQUEST, turn_id=f"t{500 + n}", sampling=Sampling(max_tokens=1, temperature=0))

@@ -23,6 +23,7 @@ from agentd.models.llama.job import Span
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.sampler import Grammar, Sampler
 from agentd.models.llama.scheduler import BATCH
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.supervisor import Patience
 from agentd.models.llama.wire import Choice
 from agentd.serving import protocol
@@ -96,7 +97,9 @@ async def test_what_ends_the_process_of_the_model_costs_a_second_attempt(
     fault: str,
     how: str,
 ) -> None:
-    async with talk(tmp_path / "s", LlamaModel(model, threads=1, patience=HASTY)) as client:
+    async with talk(
+        tmp_path / "s", LlamaModel(ModelFile(path=model), EngineSettings(threads=1), patience=HASTY)
+    ) as client:
         session = (await client.open()).session
         assert (await ask(client, session, "Well?")).text.strip() == ANSWER
         faults(fault)
@@ -112,7 +115,7 @@ async def test_what_ends_the_process_of_the_model_costs_a_second_attempt(
 async def test_what_llama_cpp_itself_refuses_ends_one_turn_in_words_and_no_process(
     tmp_path: Path, model: Path, faults: Callable[[str], None], fault: str
 ) -> None:
-    local = LlamaModel(model, threads=1, patience=HASTY)
+    local = LlamaModel(ModelFile(path=model), EngineSettings(threads=1), patience=HASTY)
     async with talk(tmp_path / "s", local) as client:
         session = (await client.open()).session
         assert (await ask(client, session, "Well?")).text.strip() == ANSWER
@@ -127,7 +130,9 @@ async def test_what_llama_cpp_itself_refuses_ends_one_turn_in_words_and_no_proce
 
 async def test_a_cache_that_is_full_makes_answers_wait_and_ends_none(tmp_path: Path) -> None:
     write_song_model(tmp_path / "endless.gguf")
-    local = LlamaModel(tmp_path / "endless.gguf", threads=1, context=4096, patience=HASTY)
+    local = LlamaModel(
+        ModelFile(path=tmp_path / "endless.gguf"), EngineSettings(threads=1, context=4096), patience=HASTY
+    )
     settings = Settings.model_validate({"model": {"sampling": {"temperature": 1, "max_tokens": 1500}}})
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(local)
@@ -266,7 +271,7 @@ def test_the_cache_is_one_for_all_so_that_a_part_of_it_can_be_copied(driver: Dri
 
 
 async def test_a_child_that_is_killed_while_it_loads_is_started_again(tmp_path: Path, model: Path) -> None:
-    local = LlamaModel(model, threads=1, patience=HASTY)
+    local = LlamaModel(ModelFile(path=model), EngineSettings(threads=1), patience=HASTY)
     async with talk(tmp_path / "s", local) as client:
         session = (await client.open()).session
         await ask(client, session, "Well?")

@@ -9,6 +9,7 @@ import resource
 from pathlib import Path
 
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.ports.generation import Message, ModelRequest, Sampling, TextDelta, TextPart
 from agentd.testing.gguf import write_random_model
 
@@ -45,7 +46,8 @@ async def turns(model: LlamaModel, first: int, last: int) -> None:
 async def test_a_thousand_turns_take_no_more_memory_than_two_hundred(tmp_path: Path) -> None:
     path = tmp_path / "random.gguf"
     write_random_model(path)
-    async with LlamaModel(path, threads=1, context=4096, sequences=TOGETHER, spill_bytes=SPILL_BYTES) as model:
+    settings = EngineSettings(threads=1, context=4096, sequences=TOGETHER, spill_bytes=SPILL_BYTES)
+    async with LlamaModel(ModelFile(path=path), settings) as model:
         child = await model.start()
         await turns(model, 0, 200)
         gc.collect()

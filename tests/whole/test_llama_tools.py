@@ -12,6 +12,7 @@ from agentd.clock import SystemClock
 from agentd.events import Event, GenerationChunk, OutboundEvent, ToolCallFailed, ToolCallRequested, ToolCallSucceeded
 from agentd.ids import IdSource
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.ports.generation import Delta, Limits, ModelRequest, Sampling, TextPart
 from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
@@ -110,7 +111,8 @@ class House:
 
 
 async def test_each_step_of_a_call_is_an_event_and_the_tools_are_part_of_the_count(tmp_path: Path) -> None:
-    async with asyncio.timeout(DEADLINE), Watched(write_caller(tmp_path / "m.gguf"), context=CONTEXT) as model:
+    file = ModelFile(path=write_caller(tmp_path / "m.gguf"))
+    async with asyncio.timeout(DEADLINE), Watched(file, EngineSettings(context=CONTEXT)) as model:
         house = House(model)
         answer = await house.run("Six rows of seven eggs, how many are that?")
         assert answer.text == "Let me see.\n\nis the answer."
@@ -128,8 +130,8 @@ async def test_each_step_of_a_call_is_an_event_and_the_tools_are_part_of_the_cou
 
 
 async def test_a_model_that_is_not_loaded_yet_is_not_told_of_tools_that_it_cannot_call(tmp_path: Path) -> None:
-    path = write_caller(tmp_path / "m.gguf", template=CHATML)
-    async with asyncio.timeout(DEADLINE), Watched(path, context=CONTEXT) as model:
+    file = ModelFile(path=write_caller(tmp_path / "m.gguf", template=CHATML))
+    async with asyncio.timeout(DEADLINE), Watched(file, EngineSettings(context=CONTEXT)) as model:
         await House(model).run("Six rows of seven eggs, how many are that?")
         (request,) = model.requests
         assert request.tools == ()

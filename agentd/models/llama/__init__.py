@@ -15,6 +15,7 @@ answer       what the child has told one request and its reader has not taken ye
 Between the two, over a socketpair:
 
 wire         every message, one union for each direction, and their framing
+settings     which file is loaded, and how llama.cpp runs it
 
 In the child, from the outside inwards:
 

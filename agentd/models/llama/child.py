@@ -10,7 +10,6 @@ import os
 import select
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd.errors import ModelError
@@ -21,6 +20,7 @@ from agentd.models.llama.checks import Checks, here, of_file
 from agentd.models.llama.isolate import isolated
 from agentd.models.llama.memory import Memory
 from agentd.models.llama.rendering import Stranger
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.llama.wire import (
     Cancel,
@@ -129,9 +129,9 @@ class _Desk:
         )
 
     def load(self, message: Load) -> None:
-        self._checks = Checks(Path(message.checks) if message.checks else None)
-        if message.path:
-            self._engine = _load(message, self._checks, self._memory, self._line)
+        if message.file is not None:
+            self._checks = Checks(message.file.checks)
+            self._engine = _load(message.file, message.settings, self._checks, self._memory, self._line)
         else:
             self._line.send(Loaded(context=0, notes=()))
 
@@ -164,29 +164,28 @@ class _Desk:
             self._embeddings.step(beside=answering)
 
 
-def _load(load: Load, checks: Checks, memory: Memory, line: _Line) -> Engine:
-    path = Path(load.path)
-    gguf = files.inspect(path)
+def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Memory, line: _Line) -> Engine:
+    gguf = files.inspect(file.path)
     stranger = Stranger()
-    gpu_layers = load.gpu_layers
+    gpu_layers = settings.gpu_layers
     if gpu_layers is None:
         gpu_layers = ALL_LAYERS if _finds_gpu() else 0
     if gpu_layers == 0:
-        files.check_memory(gguf, context=load.context, available=machine.available_memory())
-    memory.allow(gguf, context=load.context, besides=load.spill_bytes, gpu=gpu_layers != 0)
-    way, switched_off = _way(load, gguf.types, checks, gpu=gpu_layers != 0)
+        files.check_memory(gguf, context=settings.context, available=machine.available_memory())
+    memory.allow(gguf, context=settings.context, besides=settings.spill_bytes, gpu=gpu_layers != 0)
+    way, switched_off = _way(file, gguf.types, checks, gpu=gpu_layers != 0)
     # Only now, because a file that cannot be run shall be named at once.
     from agentd.models.llama.driver import Driver
     from agentd.models.llama.engine import Engine
     from agentd.models.llama.template import Template
 
-    threads = machine.free_threads() if load.threads is None else load.threads
+    threads = machine.free_threads() if settings.threads is None else settings.threads
     driver = Driver(
-        path,
-        context=load.context,
+        file.path,
+        context=settings.context,
         threads=threads,
         gpu_layers=gpu_layers,
-        sequences=load.sequences,
+        sequences=settings.sequences,
         way=way,
     )
     words = driver.vocabulary
@@ -200,9 +199,9 @@ def _load(load: Load, checks: Checks, memory: Memory, line: _Line) -> Engine:
     if template.family is not None:
         words.shown = template.family.shown
     notes = template.notes
-    if driver.context < load.context:
-        notes += (f"The model has a context of {driver.context} tokens, not the {load.context} that are set.",)
-    speeds = _speeds(driver, load, checks, threads)
+    if driver.context < settings.context:
+        notes += (f"The model has a context of {driver.context} tokens, not the {settings.context} that are set.",)
+    speeds = _speeds(driver, file, checks, threads)
     read, write = speeds.pace.read, speeds.pace.write
     line.send(
         Loaded(
@@ -219,31 +218,31 @@ def _load(load: Load, checks: Checks, memory: Memory, line: _Line) -> Engine:
     return Engine(
         driver,
         template,
-        sequences=load.sequences,
+        sequences=settings.sequences,
         send=line.send,
-        spill_bytes=load.spill_bytes,
-        guess=load.guess,
+        spill_bytes=settings.spill_bytes,
+        guess=settings.guess,
         speeds=speeds,
-        snapshots=_snapshots(load, way),
+        snapshots=_snapshots(file, way),
     )
 
 
-def _speeds(driver: Driver, load: Load, checks: Checks, threads: int) -> Speeds:
+def _speeds(driver: Driver, file: ModelFile, checks: Checks, threads: int) -> Speeds:
     """What is known of the model's speed; measured now if nothing is."""
     from agentd.models.llama import pace
 
-    speeds = pace.Speeds(checks, pace.about(Path(load.path), threads))
+    speeds = pace.Speeds(checks, pace.about(file.path, threads))
     if not speeds.pace.read:
         speeds.set(pace.measure(driver))
     return speeds
 
 
-def _snapshots(load: Load, way: Way) -> Snapshots:
+def _snapshots(file: ModelFile, way: Way) -> Snapshots:
     """Beside what was found out about models."""
     from agentd.models.llama import snapshots
 
-    directory = Path(load.checks).parent / snapshots.NAME if load.checks else None
-    return snapshots.Snapshots(directory, f"{here()} {way.name} {of_file(Path(load.path))}")
+    directory = None if file.checks is None else file.checks.parent / snapshots.NAME
+    return snapshots.Snapshots(directory, f"{here()} {way.name} {of_file(file.path)}")
 
 
 def _finds_gpu() -> bool:
@@ -258,13 +257,13 @@ def _finds_gpu() -> bool:
         return False
 
 
-def _way(load: Load, types: tuple[str, ...], checks: Checks, *, gpu: bool) -> tuple[Way, str]:
+def _way(file: ModelFile, types: tuple[str, ...], checks: Checks, *, gpu: bool) -> tuple[Way, str]:
     """How llama.cpp computes with such weights here, and the sentence about what it does not use."""
     ways = allowed(gpu=gpu)
-    if load.way in BY_NAME:
-        chosen = BY_NAME[load.way]
+    if file.way in BY_NAME:
+        chosen = BY_NAME[file.way]
         verdict.find(checks, types, (chosen,))
-        return chosen, verdict.switched_off(chosen, ways[0], load.why) if load.why else ""
+        return chosen, verdict.switched_off(chosen, ways[0], file.why) if file.why else ""
     found = verdict.find(checks, types, ways)
     assert found.way is not None
     return found.way, found.switched_off(ways)

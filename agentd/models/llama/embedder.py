@@ -65,8 +65,7 @@ class LlamaEmbedder:
         self._prefixes = prefixes
         self._numbers = itertools.count(-1, -1)  # a chat model counts up
         self._beside = beside
-        load = Load(path="", context=0, threads=threads, gpu_layers=gpu_layers, sequences=0)
-        self._supervisor = Supervisor(path.stem, load, patience=patience or Patience(), on_state=None)
+        self._supervisor = Supervisor(path.stem, Load(file=None), patience=patience or Patience(), on_state=None)
         self._opened: Process | None = None
         self._opening = asyncio.Lock()
 

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -17,6 +16,7 @@ from agentd.models.llama.checks import Checks
 from agentd.models.llama.probe import Probed, Trial
 from agentd.models.llama.process import Process
 from agentd.models.llama.request import count_message, generate_message, warm_message
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.supervisor import ModelState, OnState, Patience, Supervisor
 from agentd.models.llama.wire import Load
 from agentd.ports.generation import (
@@ -36,7 +36,7 @@ from agentd.ports.models import Pace
 
 QUEUE = 64
 """Requests that may wait for a sequence; background work leaves half of these places to the others."""
-SPILL_BYTES = 512 * 1024 * 1024
+DEFAULT = EngineSettings()
 _SAID = (TextDelta, ReasoningDelta, ToolCallDelta)
 _UNSHOWN = (Placed, Working, Tokens, Opened, Vectors)
 
@@ -44,53 +44,33 @@ _UNSHOWN = (Placed, Working, Tokens, Opened, Vectors)
 class LlamaModel:
     """Loads on first use or by `start`; leaving `async with` (or `close`) ends the child process.
 
-    `context` tokens hold prompt and answer of every conversation that runs at the moment, so one alone may have all of
-    it; at most `sequences` run at once, `QUEUE` more wait. `threads` None means what `machine.free_threads` says,
-    `gpu_layers` None all layers if llama.cpp finds a GPU and else none. Conversations that have to leave the cache are
-    kept in up to `spill_bytes` of memory. `guess` lets the model check several tokens at once if it quotes; that
-    changes how fast it answers, not what. What is found out about the file is kept in `checks`. `tools` "on" offers
-    tools if the model's template knows a form for calls, "off" never does, and "auto" only once the model was seen to
-    use them. `way` is the only one in which llama.cpp may compute; "" is the first that works here.
+    `QUEUE` requests wait beside those that run. `tools` "on" offers tools if the model's template has a form for calls,
+    "off" never does, and "auto" does so only after a trial in which the model used them. `on_state` is told of each
+    change of the model's state.
     """
 
     def __init__(
         self,
-        path: Path,
+        file: ModelFile,
+        settings: EngineSettings = DEFAULT,
         *,
-        context: int = 8192,
-        threads: int | None = None,
-        gpu_layers: int | None = None,
-        sequences: int = 16,
-        spill_bytes: int = SPILL_BYTES,
-        guess: bool = True,
-        checks: Path | None = None,
         tools: Literal["auto", "on", "off"] = "on",
-        way: str = "",
         on_state: OnState | None = None,
         patience: Patience | None = None,
     ) -> None:
-        self.name = path.stem
+        self.name = file.path.stem
         self.writes = True
-        self._most = sequences + QUEUE
+        self._most = settings.sequences + QUEUE
         self._open = 0
         self._numbers = itertools.count(1)
-        load = Load(
-            path=str(path.absolute()),
-            context=context,
-            threads=threads,
-            gpu_layers=gpu_layers,
-            sequences=sequences,
-            spill_bytes=spill_bytes,
-            guess=guess,
-            checks="" if checks is None else str(checks.absolute()),
-            way=way,
-        )
+        load = Load(file=file.absolute(), settings=settings)
         self._supervisor = Supervisor(self.name, load, patience=patience or Patience(), on_state=on_state)
         self._offer = tools
         self._on_state = on_state
         self._warming = 0
         """What is being read ahead."""
-        self._trial = Trial(self, path, None if checks is None else Checks(checks), busy=self._busy, ended=self._tried)
+        checks = None if file.checks is None else Checks(file.checks)
+        self._trial = Trial(self, file.path, checks, busy=self._busy, ended=self._tried)
 
     @property
     def state(self) -> ModelState | None:

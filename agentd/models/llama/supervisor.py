@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from agentd.delivery.backoff import Backoff
@@ -16,6 +15,7 @@ from agentd.models.llama import standing
 from agentd.models.llama.answer import ChildDied
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.process import Process
+from agentd.models.llama.settings import ModelFile
 from agentd.models.llama.standing import Standing
 from agentd.models.llama.ways import PLAINEST
 from agentd.models.llama.wire import Load, Loaded
@@ -56,10 +56,9 @@ class Supervisor:
 
     def __init__(self, name: str, load: Load, *, patience: Patience, on_state: OnState | None) -> None:
         self._name, self._asked, self._patience, self._on_state = name, load, patience, on_state
-        self._load = load
-        """What was asked for, and in the way that this file must have."""
-        self._file = Path(load.path) if load.path else None
-        self._checks = Checks(Path(load.checks) if load.checks else None)
+        self._file = load.file
+        """The file that was asked for, with the way in which it has to be run."""
+        self._checks = Checks(load.file.checks if load.file else None)
         self._standing = Standing()
         self._note: asyncio.Task[None] | None = None
         self._deaths: deque[float] = deque(maxlen=patience.deaths)
@@ -70,6 +69,10 @@ class Supervisor:
         self.state: ModelState | None = None
         """None before the child was first wanted."""
         self.loaded: Loaded | None = None
+
+    @property
+    def _asked_way(self) -> str:
+        return self._asked.file.way if self._asked.file else ""
 
     @property
     def pace(self) -> Pace | None:
@@ -100,8 +103,8 @@ class Supervisor:
         if self._file is None or self._standing.proved:
             return
         self._standing = Standing(proved=True)
-        if not self._asked.way:  # one that was asked for says nothing of the others
-            self._standing = replace(self._standing, way=self._load.way, why=self._load.why)
+        if not self._asked_way:  # a way that was asked for says nothing about the others
+            self._standing = replace(self._standing, way=self._file.way, why=self._file.why)
         self._note = asyncio.create_task(self._keep(), name=f"note that {self._name} answers")
 
     async def close(self) -> None:
@@ -133,20 +136,20 @@ class Supervisor:
 
     async def _look_up(self) -> None:
         """What is known of the file; `ModelError` if it was set aside."""
-        if self._file is None:
+        file = self._asked.file
+        if file is None:
             return
-        if self._asked.checks:
-            self._standing = await asyncio.to_thread(standing.read, self._checks, self._file)
+        if file.checks is not None:
+            self._standing = await asyncio.to_thread(standing.read, self._checks, file.path)
         if self._standing.aside:
             raise ModelError(self._standing.aside)
-        if self._standing.way and not self._asked.way:
-            self._load = self._asked.model_copy(update={"way": self._standing.way, "why": self._standing.why})
-        else:
-            self._load = self._asked
+        self._file = file
+        if self._standing.way and not self._asked_way:
+            self._file = replace(file, way=self._standing.way, why=self._standing.why)
 
     async def _keep(self) -> None:
         assert self._file is not None
-        await asyncio.to_thread(standing.write, self._checks, self._file, self._standing)
+        await asyncio.to_thread(standing.write, self._checks, self._file.path, self._standing)
 
     async def _one_child(self) -> None:
         try:
@@ -158,14 +161,14 @@ class Supervisor:
         except ChildDied as died:
             reason = str(died)
         if process.fault and self._file is not None and not self._standing.proved:
-            await self._after_first_crash(await process.ended())
+            await self._after_first_crash(self._file, await process.ended())
         else:
             await self._after_death(reason)
 
     async def _load_in(self, process: Process) -> Loaded:
         try:
             async with asyncio.timeout(self._patience.load):
-                return await process.load(self._load)
+                return await process.load(self._asked.model_copy(update={"file": self._file}))
         except TimeoutError:
             raise ModelError(
                 f"{self._name} did not load within {self._patience.load:g} s; choose a smaller model."
@@ -178,18 +181,18 @@ class Supervisor:
             ready = self._ready = asyncio.get_running_loop().create_future()
         return ready
 
-    async def _after_first_crash(self, reason: str) -> None:
+    async def _after_first_crash(self, file: ModelFile, reason: str) -> None:
         """Of a file that never gave a token: the plainest way is next, and after that nothing, told by `ModelError`."""
         log.warning("the process of model %s is gone before its first word: %s", self._name, reason)
-        if not self._load.way:
-            self._load = self._asked.model_copy(update={"way": PLAINEST.name, "why": reason})
+        if not file.way:
+            self._file = replace(file, way=PLAINEST.name, why=reason)
             self._tell("loading", f"its process is gone ({reason}) and is restarted in the plainest way")
             return
-        if self._asked.way:
+        if self._asked_way:
             raise ModelError(f"{self._name} crashed before its first word: {reason}.")
         aside = (
             f"{self._name} crashed before its first word, even in the plainest way ({reason}), and is set aside; choose"
-            f" another model (`agentd model list`), or try this one again: `agentd model check {self._file}`."
+            f" another model (`agentd model list`), or try this one again: `agentd model check {file.path}`."
         )
         self._standing = Standing(aside=aside)
         await self._keep()

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from agentd.errors import ModelError
 from agentd.models.llama.advice import NO_ADVICE, Advice
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.ports.generation import Priority, Role
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -28,27 +29,11 @@ class _Message(BaseModel):
 
 
 class Load(_Message):
-    """The first message, once; `threads` None means as many as the machine has free, `gpu_layers` None all or none.
-
-    Without a `path` there is no chat model, only what is opened later.
-    """
+    """The first message, sent once. Without a `file` there is no chat model, only what is opened later."""
 
     type: Literal["load"] = "load"
-    path: str
-    context: int
-    threads: int | None
-    gpu_layers: int | None
-    sequences: int
-    spill_bytes: int = 0
-    """Memory for conversations that are pushed out of the cache."""
-    guess: bool = True
-    """Guess ahead where an answer quotes."""
-    checks: str = ""
-    """The path of what was found out about models here (`checks`), "" if nothing is kept."""
-    way: str = ""
-    """The only way in which llama.cpp may compute (`ways`), "" for the first that works."""
-    why: str = ""
-    """What the model did in other ways."""
+    file: ModelFile | None
+    settings: EngineSettings = EngineSettings()
 
 
 class Piece(_Message):

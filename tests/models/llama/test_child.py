@@ -13,6 +13,7 @@ import pytest
 from agentd.host.limits import child_environment, command
 from agentd.models.llama import child as child_module
 from agentd.models.llama.process import LIMITS, MODULE
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.wire import (
     Cancel,
     Choice,
@@ -72,7 +73,8 @@ def child() -> Iterator[Child]:
 
 
 def load(path: Path, *, context: int = 512) -> Load:
-    return Load(path=str(path), context=context, threads=1, gpu_layers=0, sequences=2)
+    settings = EngineSettings(context=context, threads=1, gpu_layers=0, sequences=2, spill_bytes=0)
+    return Load(file=ModelFile(path=path), settings=settings)
 
 
 def question(number: int) -> Generate:
@@ -117,7 +119,7 @@ def test_a_ping_is_answered_with_and_without_a_model(child: Child, tmp_path: Pat
     child.socket.sendall(encode(Ping(n=1)))
     messages = child.messages()
     assert next(messages) == Pong(n=1)
-    child.socket.sendall(encode(Load(path="", context=0, threads=1, gpu_layers=0, sequences=0)) + encode(Ping(n=2)))
+    child.socket.sendall(encode(Load(file=None)) + encode(Ping(n=2)))
     assert [next(messages), next(messages)] == [Loaded(context=0, notes=()), Pong(n=2)]
 
 

@@ -14,6 +14,7 @@ from agentd.errors import ModelError
 from agentd.models.llama import embedder as embedder_module
 from agentd.models.llama.embedder import LlamaEmbedder, Prefixes
 from agentd.models.llama.model import LlamaModel
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.supervisor import Patience
 from agentd.ports.generation import Message, ModelRequest, Sampling, TextDelta, TextPart
 from agentd.ports.models import Embedder
@@ -63,7 +64,8 @@ async def test_questions_and_texts_have_prefixes_of_their_own_and_the_name_tells
 
 
 async def test_beside_a_chat_model_it_lives_in_its_process_and_answers_go_on(bag: Path, endless: Path) -> None:
-    async with LlamaModel(endless, threads=1, patience=QUICK) as model, LlamaEmbedder(bag, beside=model) as embedder:
+    chat = LlamaModel(ModelFile(path=endless), EngineSettings(threads=1), patience=QUICK)
+    async with chat as model, LlamaEmbedder(bag, beside=model) as embedder:
         request = ModelRequest(
             messages=(Message(role="user", parts=(TextPart(text="Hi"),)),),
             session_id="s",

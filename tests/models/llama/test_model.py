@@ -19,6 +19,7 @@ from agentd.models.llama import model as model_module
 from agentd.models.llama import probe as probe_module
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.probe import Probed
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.supervisor import Patience
 from agentd.ports.generation import (
     Delta,
@@ -47,6 +48,8 @@ HELLO = chain("\n", "Hello", " world", "!")
 ENDLESS = {"\n": "la", "la": "la"}
 QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
 
+ONE_THREAD = EngineSettings(threads=1)
+
 Make = Callable[..., Awaitable[LlamaModel]]
 
 
@@ -71,13 +74,10 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
             else:
                 write_table_model(path, follows, chat_template=chat_template, context=65536)
             model = LlamaModel(
-                path,
-                context=context,
-                threads=1,
-                sequences=sequences,
+                ModelFile(path=path, checks=checks),
+                EngineSettings(context=context, threads=1, sequences=sequences),
                 patience=patience,
                 tools=tools,
-                checks=checks,
             )
             return await stack.enter_async_context(model)
 
@@ -143,7 +143,7 @@ def test_llama_cpp_is_never_imported_in_the_daemon() -> None:
 async def test_it_loads_on_first_use_and_leaves_no_child_behind(tmp_path: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_table_model(path, HELLO)
-    async with LlamaModel(path, threads=1) as model:
+    async with LlamaModel(ModelFile(path=path), ONE_THREAD) as model:
         assert model.state is None and model.name == "tiny"
         await deltas(model)
         assert model.state == "ready"
@@ -342,7 +342,7 @@ async def test_how_fast_it_is_is_known_once_it_is_loaded_and_for_the_next_start(
     write_random_model(path)
     paces: list[Pace | None] = []
     for _ in range(2):
-        async with LlamaModel(path, threads=1, checks=checks) as model:
+        async with LlamaModel(ModelFile(path=path, checks=checks), ONE_THREAD) as model:
             paced: Paced = model
             assert paced.pace is None
             await model.start()
@@ -490,7 +490,7 @@ async def test_a_child_that_hangs_is_a_restart_too(make: Make) -> None:
 async def test_every_problem_of_a_file_is_a_model_error_in_words(tmp_path: Path) -> None:
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF")
-    async with LlamaModel(path) as model:
+    async with LlamaModel(ModelFile(path=path)) as model:
         with pytest.raises(ModelError, match="cut off"):
             await deltas(model)
         with pytest.raises(ModelError, match="cut off"):

@@ -19,6 +19,7 @@ from agentd.models.llama import process as process_module
 from agentd.models.llama.answer import ChildDied
 from agentd.models.llama.memory import BEGINNING
 from agentd.models.llama.process import MODULE, Process
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.wire import Count, Embed, Line, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
 
@@ -29,7 +30,12 @@ HASTY = (0.05, 4)
 def load(tmp_path: Path) -> Load:
     path = tmp_path / "tiny.gguf"
     write_table_model(path, chain("\n", "Hello"))
-    return Load(path=str(path), context=512, threads=1, gpu_layers=0, sequences=2)
+    return load_of(path)
+
+
+def load_of(path: Path) -> Load:
+    settings = EngineSettings(context=512, threads=1, gpu_layers=0, sequences=2, spill_bytes=0)
+    return Load(file=ModelFile(path=path), settings=settings)
 
 
 def count(number: int) -> Count:
@@ -123,10 +129,10 @@ async def test_a_child_that_dies_while_it_loads_says_so(load: Load) -> None:
             await process.load(load)
 
 
-async def test_a_model_that_cannot_be_used_is_an_error_and_no_crash(load: Load, tmp_path: Path) -> None:
+async def test_a_model_that_cannot_be_used_is_an_error_and_no_crash(tmp_path: Path) -> None:
     async with Process(beat=5, beats=12) as process:
         with pytest.raises(ModelError, match="no model file"):
-            await process.load(load.model_copy(update={"path": str(tmp_path / "none.gguf")}))
+            await process.load(load_of(tmp_path / "none.gguf"))
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
@@ -136,15 +142,13 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(level, line.split(": ", 1)[1]) for level, line in lines]
 
 
-async def test_native_errors_reach_the_log_as_errors(
-    load: Load, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
+async def test_native_errors_reach_the_log_as_errors(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level(logging.INFO, MODULE)
     path = tmp_path / "new.gguf"
     write_table_model(path, chain("a", "b"), architecture="llama77")
     async with Process(beat=5, beats=12) as process:
         with pytest.raises(ModelError, match="unknown model architecture"):
-            await process.load(load.model_copy(update={"path": str(path)}))
+            await process.load(load_of(path))
         await process.ended()
     lines = told(caplog)
     assert {level for level, _ in lines} == {logging.ERROR}
@@ -244,12 +248,14 @@ async def test_each_line_of_a_child_has_its_own_level_and_one_without_is_a_warni
 
 PARENT = """
 import asyncio, os, sys
+from pathlib import Path
 from agentd.models.llama.process import Process
+from agentd.models.llama.settings import ModelFile
 from agentd.models.llama.wire import Load
 
 async def main():
     async with Process(beat=5, beats=12) as process:
-        await process.load(Load(path=sys.argv[1], context=512, threads=1, gpu_layers=0, sequences=1))
+        await process.load(Load(file=ModelFile(path=Path(sys.argv[1]))))
         print(process.pid, flush=True)
         await asyncio.sleep(60)
 
@@ -258,7 +264,9 @@ asyncio.run(main())
 
 
 def test_the_child_ends_when_the_daemon_is_killed(load: Load) -> None:
-    parent = subprocess.Popen([sys.executable, "-P", "-c", PARENT, load.path], stdout=subprocess.PIPE, text=True)
+    assert load.file is not None
+    command = [sys.executable, "-P", "-c", PARENT, str(load.file.path)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = os.pidfd_open(int(parent.stdout.readline()))
     try:

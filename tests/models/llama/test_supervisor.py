@@ -12,6 +12,7 @@ from agentd.delivery.backoff import Backoff
 from agentd.errors import ModelError
 from agentd.models.llama import standing
 from agentd.models.llama.checks import Checks
+from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.standing import Standing
 from agentd.models.llama.supervisor import ModelState, Patience, Supervisor
 from agentd.models.llama.wire import Load
@@ -19,6 +20,7 @@ from agentd.testing.gguf import chain, write_table_model
 from tests import native_faults
 
 QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
+SMALL = EngineSettings(context=512, threads=1, gpu_layers=0, sequences=2)
 
 
 class House:
@@ -26,10 +28,9 @@ class House:
 
     def __init__(self, path: Path, patience: Patience = QUICK, *, checks: Path | None = None, way: str = "") -> None:
         self.states: list[tuple[ModelState, str]] = []
-        kept = "" if checks is None else str(checks)
         self.supervisor = Supervisor(
             "tiny",
-            Load(path=str(path), context=512, threads=1, gpu_layers=0, sequences=2, checks=kept, way=way),
+            Load(file=ModelFile(path=path, checks=checks, way=way), settings=SMALL),
             patience=patience,
             on_state=lambda state, reason: self.states.append((state, reason)),
         )
