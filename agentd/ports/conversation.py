@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.events import OWNER, Principal
+from agentd.events import OWNER, Principal, ToolCallApproved, ToolCallDenied, TurnWaiting
+
+Decision = ToolCallApproved | ToolCallDenied
+"""What somebody decided on a call that a turn waits for."""
 
 
 class Said:
@@ -47,7 +50,7 @@ class Conversation:
     """What a session does now: the turn that runs, what it has said in this attempt, and the turns that wait.
 
     `placed` is the first of those that wait once it has its place; `stopping` says that it, or the one that runs, was
-    asked to stop.
+    asked to stop. `wait` is the call that the running turn waits for, `decision` the first one on that call.
     """
 
     running: str = ""
@@ -55,6 +58,8 @@ class Conversation:
     attempt: int = 0
     said: Said = NOTHING
     stopping: bool = False
+    wait: TurnWaiting | None = None
+    decision: Decision | None = None
     waiting: tuple[str, ...] = ()
     whose: Principal = OWNER
     """Who asked last; the owner where only what an earlier process left is known."""

@@ -12,12 +12,14 @@ from agentd.events import (
     InboundEvent,
     OutboundEvent,
     StopRequested,
+    ToolCallApproved,
+    ToolCallDenied,
     TurnInterrupted,
     TurnPlaced,
     TurnStarted,
     TurnWaiting,
 )
-from agentd.ports.conversation import IDLE, Conversation
+from agentd.ports.conversation import IDLE, Conversation, Decision
 
 
 def reduce(state: Conversation, event: Event) -> Conversation:
@@ -31,8 +33,11 @@ def reduce(state: Conversation, event: Event) -> Conversation:
             return replace(_running(state, event.turn_id), attempt=event.attempt)
         case GenerationChunk(reasoning=False) if event.turn_id == state.running and event.attempt == state.attempt:
             return replace(state, said=state.said.put(event.n, event.text))
-        case TurnWaiting() if event.turn_id != state.running:
-            return _running(state, event.turn_id)
+        case TurnWaiting():
+            left = state if event.turn_id == state.running else _running(state, event.turn_id)
+            return replace(left, wait=event, decision=None)
+        case ToolCallApproved() | ToolCallDenied() if _decides(event, state):
+            return replace(state, decision=event)
         case StopRequested() | TurnInterrupted() if event.turn_id in (state.running, state.placed):
             return replace(state, stopping=True)
         case OutboundEvent():
@@ -48,6 +53,13 @@ def _running(state: Conversation, turn_id: str) -> Conversation:
     waiting = tuple(turn for turn in state.waiting if turn != turn_id)
     stopping = state.stopping and turn_id in (state.running, state.placed)
     return Conversation(running=turn_id, stopping=stopping, waiting=waiting, whose=state.whose)
+
+
+def _decides(decision: Decision, state: Conversation) -> bool:
+    """Only the first decision counts, and only on the call that the turn waits for."""
+    wait = state.wait
+    asked = wait is not None and (wait.turn_id, wait.call_id) == (decision.turn_id, decision.call_id)
+    return asked and state.decision is None
 
 
 def _ended(state: Conversation, turns: tuple[str, ...]) -> Conversation:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agentd.events import ToolCallApproved, ToolCallDenied, TurnWaiting
-
-Decision = ToolCallApproved | ToolCallDenied
+from agentd.events import TurnWaiting
+from agentd.ports.conversation import Decision
 
 
 class LeftTurns:
@@ -19,24 +18,13 @@ class LeftTurns:
         self._waiting: dict[str, TurnWaiting] = {}
         self._decided: dict[str, str] = {}
         """Session -> the turn that may go on."""
-        self._early: dict[tuple[str, str], Decision] = {}
-        """Decisions on calls of turns that are about to be left."""
 
     def __contains__(self, session_id: object) -> bool:
         return session_id in self._waiting or session_id in self._decided
 
-    def leave(self, waiting: TurnWaiting) -> Decision | None:
-        """The turn is left; the decision if it came sooner."""
+    def leave(self, waiting: TurnWaiting) -> None:
+        """The turn is left."""
         self._waiting[waiting.session_id] = waiting
-        return self._early.pop((waiting.turn_id, waiting.call_id), None)
-
-    def keep(self, decision: Decision) -> None:
-        """The turn that it is for still runs."""
-        self._early.setdefault((decision.turn_id, decision.call_id), decision)
-
-    def forget(self, turn_id: str) -> None:
-        """The turn has ended: nobody needs the decisions that came for it."""
-        self._early = {key: decision for key, decision in self._early.items() if key[0] != turn_id}
 
     def decide(self, decision: Decision) -> bool:
         """Whether this is the decision that a turn waits for; it does not wait for another one then."""

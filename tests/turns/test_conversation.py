@@ -10,9 +10,12 @@ from agentd.events import (
     InboundEvent,
     OutboundEvent,
     StopRequested,
+    ToolCallApproved,
+    ToolCallDenied,
     TurnInterrupted,
     TurnPlaced,
     TurnStarted,
+    TurnWaiting,
 )
 from agentd.ports.conversation import IDLE, Conversation, Said
 from agentd.turns.conversation import Conversations, position, reduce
@@ -133,3 +136,22 @@ def test_a_stop_holds_from_the_moment_the_turn_has_its_place_until_it_ends() -> 
     assert after(started(event, attempt=2), state=running).stopping
     assert after(outbound(event), state=running) == after(outbound(event), state=asked) == IDLE
     assert not after(StopRequested(turn_id="another", session_id=SESSION), state=placed).stopping
+
+
+def test_the_first_decision_on_the_call_that_a_turn_waits_for_is_kept_until_the_turn_goes_on() -> None:
+    event = inbound()
+    turn = {"turn_id": event.id, "session_id": SESSION}
+    wait = TurnWaiting(**turn, call_id="a", what="may it?", until=TIME)
+    approved, denied = (
+        ToolCallApproved(**turn, call_id="a", by="me"),
+        ToolCallDenied(**turn, call_id="b", by="me", reason=""),
+    )
+    left = after(event, started(event), approved, wait)
+    assert (left.running, left.wait, left.decision) == (event.id, wait, None)
+    assert after(denied, approved.model_copy(update={"turn_id": "another"}), state=left) == left
+    decided = after(approved, denied.model_copy(update={"call_id": "a"}), state=left)
+    assert decided.decision == approved
+    assert after(wait.model_copy(update={"call_id": "b"}), state=decided).decision is None
+    on = after(started(event, attempt=2), state=decided)
+    assert (on.wait, on.decision) == (None, None)
+    assert after(outbound(event), state=decided) == IDLE

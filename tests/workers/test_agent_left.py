@@ -170,6 +170,30 @@ async def test_a_decision_that_comes_before_the_turn_is_left_is_not_lost() -> No
     assert house.noted == ["a"] and house.answers() == ["I will.\n\nnoted a"]
 
 
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_decision_that_the_worker_has_no_room_for_counts_all_the_same(early: bool) -> None:
+    class Busy(Office):
+        def saw(self, event: Event) -> None:
+            super().saw(event)
+            if early and isinstance(event, TurnWaiting):
+                self.overflow(event)
+
+        def overflow(self, waiting: TurnWaiting) -> None:
+            """More at once than the worker's queue holds, so that the decision is dropped from it."""
+            self.bus.announce(approval(waiting))
+            for n in range(300):
+                self.bus.announce(approval(waiting.model_copy(update={"session_id": other(9), "call_id": str(n)})))
+
+    house = Busy()
+    async with house.running():
+        await house.bus.publish(inbound("note a"))
+        await house.until_left()
+        if not early:
+            house.overflow(house.waiting()[0])
+        await house.until(lambda: bool(house.answers()))
+    assert house.noted == ["a"]
+
+
 async def test_a_decision_that_does_not_come_in_time_is_a_denial() -> None:
     house = Office(until=PAST)
     async with house.running():

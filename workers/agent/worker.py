@@ -25,12 +25,12 @@ from agentd.events import (
 )
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
-from agentd.ports.conversation import Conversation
+from agentd.ports.conversation import Conversation, Decision
 from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Entry, Work
 from agentd.turns.conversation import Conversations, position
 from agentd.turns.fair import Ready
-from agentd.turns.left import Decision, LeftTurns
+from agentd.turns.left import LeftTurns
 from agentd.turns.runner import TurnRunner
 from agentd.turns.state import BEGUN, TurnState, rebuilt
 from agentd.turns.turn import Turn
@@ -114,11 +114,12 @@ class AgentWorker:
                 async for event in self._events:
                     if isinstance(event, Gap):
                         await self._control_unanswered(await self._pending.unanswered(self._channels))
+                        self._decide_all()
                         self._rescan()
                     elif isinstance(event, InboundEvent):
                         await self._arrived(event)
                     elif isinstance(event, Decision):
-                        self._decided(event)
+                        self._decide(event)
                 for task in (stops, held, waits):
                     task.cancel()
         finally:
@@ -306,17 +307,16 @@ class AgentWorker:
     # --- turns that are left ---
 
     def _leave(self, waiting: TurnWaiting) -> None:
-        early = self._left.leave(waiting)
+        self._left.leave(waiting)
         self._left_changed.set()
-        if early is not None:
-            self._decide(early)
+        if (decision := self._conversations.of(waiting.session_id).decision) is not None:
+            self._decide(decision)  # It came before the turn was left.
 
-    def _decided(self, decision: Decision) -> None:
-        running = self._running.get(decision.session_id)
-        if running is not None and running.turn_id == decision.turn_id:
-            self._left.keep(decision)
-        else:
-            self._decide(decision)
+    def _decide_all(self) -> None:
+        """The queue may have dropped decisions; the conversations keep them."""
+        for state in list(self._conversations.busy().values()):
+            if state.decision is not None:
+                self._decide(state.decision)
 
     def _decide(self, decision: Decision, *, tell: bool = False) -> None:
         """A turn goes on if it waits for this decision."""
@@ -403,7 +403,6 @@ class AgentWorker:
                 self._leave(outcome)
                 return
             outcome = turn.interrupted()
-        self._left.forget(turn_id)
         await self._end(inbound, outcome)
 
     async def _answer(self, turn: Turn, running: _Running) -> OutboundEvent | TurnWaiting:
