@@ -63,9 +63,9 @@ class DurableInbox:
     async def accept(self, offer: Offer) -> Receipt:
         """Durable when it returns; the same message offered twice, also at the same time, is one turn.
 
-        Raises `UsageError` for an empty or too long message, `Busy` for a full queue, `IdReused` for a known id with
-        other content, `NotAccepted` where the disk did not take it. An accept that has begun completes even if its
-        caller is cancelled.
+        Raises `UsageError` for an empty or too long message and for what nobody here can carry out, `Busy` for a full
+        queue, `IdReused` for a known id with other content, `NotAccepted` if the disk did not take it. An accept that
+        has begun completes even if its caller is cancelled.
         """
         self._check(offer)
         key, content = dedupe_key(offer), content_digest(offer)
@@ -84,6 +84,8 @@ class DurableInbox:
     def _check(self, offer: Offer) -> None:
         if self._closed:
             raise Stopping(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
+        if offer.kind != "message":
+            raise UsageError(f"this version of agentd cannot carry out a {offer.kind}; offer a message.")
         if not plain(offer.text).strip():
             raise UsageError("the message is empty; say something.")
         size = len(offer.text.encode("utf-8", "surrogatepass"))

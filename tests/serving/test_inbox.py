@@ -8,7 +8,7 @@ import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.errors import Busy, IdReused, NotAccepted, UsageError
-from agentd.events import OWNER, InboundEvent, StopRequested, TurnPlaced, TurnStarted
+from agentd.events import OWNER, InboundEvent, Kind, StopRequested, TurnPlaced, TurnStarted
 from agentd.serving.inbox import DurableInbox, dedupe_key
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
@@ -47,17 +47,24 @@ async def test_an_accepted_message_is_on_disk_with_all_that_came_with_it() -> No
     assert not receipt.duplicate
 
 
-async def test_what_is_offered_has_a_kind_and_the_agent_that_it_is_for() -> None:
-    house = House(limit=1)
-    await house.inbox.accept(offer("a question", message_id="m1"))
-    decision = await house.inbox.accept(offer("allow it", message_id="m2", kind="decision", agent="clerk"))
-    event = await house.event(decision.id)
-    assert (event.kind, event.agent, event.text) == ("decision", "clerk", "allow it")
-    again = await house.inbox.accept(offer("allow it", message_id="m2", kind="decision", agent="clerk"))
-    assert again.duplicate and again.id == decision.id
-    for changed in ({"kind": "message"}, {"kind": "decision", "agent": "cook"}):
+async def test_a_message_may_be_for_an_agent() -> None:
+    house = House()
+    receipt = await house.inbox.accept(offer("hello", message_id="m", agent="clerk"))
+    event = await house.event(receipt.id)
+    assert (event.kind, event.agent, event.text) == ("message", "clerk", "hello")
+    again = await house.inbox.accept(offer("hello", message_id="m", agent="clerk"))
+    assert again.duplicate and again.id == receipt.id
+    for agent in ("", "cook"):
         with pytest.raises(IdReused):
-            await house.inbox.accept(offer("allow it", message_id="m2", **changed))
+            await house.inbox.accept(offer("hello", message_id="m", agent=agent))
+
+
+@pytest.mark.parametrize("kind", ["command", "decision"])
+async def test_what_nobody_can_carry_out_is_refused_at_once_and_not_accepted_and_buried_later(kind: Kind) -> None:
+    house = House()
+    with pytest.raises(UsageError, match=kind):
+        await house.inbox.accept(offer("allow it", kind=kind))
+    assert not await unfinished(house.pending)
 
 
 async def test_the_same_message_offered_twice_is_one_turn() -> None:
