@@ -75,7 +75,6 @@ MOST_GIVEN = 6
 """Things that a constructor takes, besides self. Records of pure data are not counted."""
 WIDE: Mapping[str, str] = {
     "agentd.models.llama.engine.Engine": "what is known of the file and what the settings say are not records yet",
-    "workers.agent.worker.AgentWorker": "it makes its outcomes itself",
 }
 """Classes whose constructors still take more, and why; the list only shrinks."""
 

@@ -62,14 +62,15 @@ from agentd.storage.summaries import Summaries
 from agentd.storage.turns import Turns
 from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
+from agentd.turns.factory import TurnFactory
 from agentd.turns.preparation import Preparation
-from agentd.turns.runner import TurnRunner
 from agentd.turns.settings import TurnSettings
 from agentd.turns.window import Memory
 
 CHANNELS = {"terminal": "channels.terminal.channel:build"}
 """Channel name -> what builds it. A third party's channel names its own as `build` under `[channels.NAME]`."""
 AGENT_WORKER = "workers.agent:AgentWorker"
+TURN_LEDGER = "workers.agent:Ledger"
 DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
 WARMER = "workers.warm:Warmer"
 CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
@@ -193,16 +194,10 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, channels: Mapping
     summaries = named(SUMMARIES)(
         Summaries(disk.agentd, CLOCK), library.sessions, library.model, budget=turn.prompt_tokens, limits=turn.limits
     )
-    turns = run_turns(plan, disk, hub, library, summaries)
+    turns = turn_factory(plan, disk, hub, library, summaries)
+    ledger = named(TURN_LEDGER)(disk.pending, library.ended, bus, CLOCK, frozenset(plan.builders))
     agent = named(AGENT_WORKER)(
-        bus=bus,
-        pending=disk.pending,
-        conversations=hub.conversations,
-        ended=library.ended,
-        turns=turns,
-        clock=CLOCK,
-        concurrency=settings.agent.concurrency,
-        channels=frozenset(plan.builders),
+        bus, hub.conversations, ledger, turns, clock=CLOCK, concurrency=settings.agent.concurrency
     )
     delivery = named(DELIVERY_WORKER)(
         disk.pending,
@@ -221,10 +216,10 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, channels: Mapping
     return Workers(agent=agent, delivery=delivery, background=background)
 
 
-def run_turns(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: ports.Summaries) -> TurnRunner:
+def turn_factory(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: ports.Summaries) -> TurnFactory:
     """What every turn uses."""
     settings = plan.settings
-    return TurnRunner(
+    return TurnFactory(
         preparation=Preparation(
             library.search,
             library.documents,

@@ -62,7 +62,7 @@ class Left(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Ready:
+class _Checked:
     """A call that may run; `found` is what it can be cited by."""
 
     call: ToolCallPart
@@ -105,13 +105,13 @@ class Execution:
             log.error("turn %s: %s was cut off and is not run again", self._inbound.turn_id, call.tool)
             return await self._failed(call, CUT_OFF, code=UNKNOWN, durable=True)
         try:
-            ready = await self._checked(call)
+            checked = await self._checked(call)
         except AgentdError as error:
             return await self._failed(call, str(error), code=error.code)
-        await self._wait(ready, known)
-        return await self._run(ready)
+        await self._wait(checked, known)
+        return await self._run(checked)
 
-    async def _checked(self, call: ToolCallPart) -> _Ready:
+    async def _checked(self, call: ToolCallPart) -> _Checked:
         arguments: dict[str, JsonValue] = {}
         try:
             arguments = parse(call.arguments)
@@ -123,7 +123,7 @@ class Execution:
         if tool is None:
             raise Misunderstood(f"There is no such tool. There are: {', '.join(sorted(self._tools)) or 'none'}.")
         checked, found = check(tool.arguments, arguments), list[Passage]()
-        return _Ready(call=call, tool=tool, arguments=checked, context=self._context(call, found), found=found)
+        return _Checked(call=call, tool=tool, arguments=checked, context=self._context(call, found), found=found)
 
     def _context(self, call: ToolCallPart, found: list[Passage]) -> ToolContext:
         def cite(passages: Sequence[Passage]) -> Sequence[Passage]:
@@ -140,23 +140,23 @@ class Execution:
             cite=cite,
         )
 
-    async def _wait(self, ready: _Ready, known: Call | None) -> None:
-        if not isinstance(ready.tool, Hesitant) or (known is not None and known.approved):
+    async def _wait(self, checked: _Checked, known: Call | None) -> None:
+        if not isinstance(checked.tool, Hesitant) or (known is not None and known.approved):
             return
-        if (waiting := ready.tool.waits(ready.arguments, ready.context)) is None:
+        if (waiting := checked.tool.waits(checked.arguments, checked.context)) is None:
             return
         what, until = waiting.what, waiting.until
-        left = TurnWaiting(**self._news.turn, call_id=ready.call.call_id, what=what, until=until)
+        left = TurnWaiting(**self._news.turn, call_id=checked.call.call_id, what=what, until=until)
         await self._journal.note(left, durable=True)
         raise Left(self._journal.state.waiting or left)
 
-    async def _run(self, ready: _Ready) -> str:
-        call, changes = ready.call, ready.tool.side_effects
+    async def _run(self, checked: _Checked) -> str:
+        call, changes = checked.call, checked.tool.side_effects
         if changes:
             started = ToolCallStarted(**self._news.turn, call_id=call.call_id)
             await self._journal.note(started, durable=True)
         try:
-            text = await self._within_time(ready)
+            text = await self._within_time(checked)
         except AgentdError as error:
             return await self._failed(call, str(error), code=error.code, durable=changes)
         except _TooLong:
@@ -166,17 +166,17 @@ class Execution:
         except Exception:
             log.exception("the tool %s failed in turn %s", call.tool, self._inbound.turn_id)
             return await self._broken(call, "The tool failed inside agentd; do without it.", changes)
-        if ready.found:
-            await self._journal.tell(DocumentsRetrieved(**self._news.turn, passages=tuple(ready.found)))
+        if checked.found:
+            await self._journal.tell(DocumentsRetrieved(**self._news.turn, passages=tuple(checked.found)))
         result = shortened(plain(text), self._limits.characters)
         succeeded = ToolCallSucceeded(**self._news.turn, call_id=call.call_id, result=result)
         await self._journal.note(succeeded, durable=changes)
         return result_of(succeeded)
 
-    async def _within_time(self, ready: _Ready) -> str:
+    async def _within_time(self, checked: _Checked) -> str:
         try:
             async with asyncio.timeout(self._limits.seconds) as limit:
-                result: str = await ready.tool.run(ready.arguments, ready.context)
+                result: str = await checked.tool.run(checked.arguments, checked.context)
                 return result
         except TimeoutError:
             if not limit.expired():

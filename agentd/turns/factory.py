@@ -1,4 +1,4 @@
-"""What runs turns: everything that all of them use, and how one begins."""
+"""What turns are made with: everything that all of them use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from agentd.turns.window import Memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TurnRunner:
+class TurnFactory:
     """`model` may give its place to another one at any moment; `progress` keeps what turns have done.
 
     `tools` are offered to models that can call them. `fallback` answers if a language model gives what is not an

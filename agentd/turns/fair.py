@@ -7,7 +7,7 @@ from collections import OrderedDict
 from agentd.events import OWNER, Principal
 
 
-class Ready:
+class ReadySessions:
     """`most` turns run at once; of these one is kept for the owner, if there are several."""
 
     def __init__(self, most: int) -> None:

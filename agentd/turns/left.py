@@ -39,10 +39,16 @@ class LeftTurns:
         """The session's turn that may go on, which is no longer left."""
         return self._decided.pop(session_id, None)
 
-    def stop(self, session_id: str) -> str | None:
-        """The session's turn, whether it waits or may go on; it is no longer left."""
-        waiting = self._waiting.pop(session_id, None)
-        return waiting.turn_id if waiting else self.take(session_id)
+    def stop(self, session_id: str, turn_id: str) -> bool:
+        """Whether this turn of the session was left, waiting or decided on; it no longer is."""
+        waiting = self._waiting.get(session_id)
+        if waiting is not None and waiting.turn_id == turn_id:
+            del self._waiting[session_id]
+            return True
+        if self._decided.get(session_id) != turn_id:
+            return False
+        del self._decided[session_id]
+        return True
 
     def until(self) -> datetime | None:
         """When the first wait is over."""

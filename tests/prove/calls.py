@@ -37,7 +37,7 @@ from agentd.testing.model import ScriptedModel, calls, results_of, says
 from agentd.testing.tools import Notes
 from agentd.turns.conversation import Conversations
 from agentd.turns.execution import UNKNOWN
-from agentd.turns.runner import TurnRunner
+from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.state import rebuilt
 from agentd.turns.window import Memory
@@ -46,7 +46,7 @@ from tests.fakes import ListedDocuments, prepared_from
 from tests.prove.lives import Life
 from tests.prove.result import Result, say
 from tests.prove.told import Tell
-from workers.agent import AgentWorker
+from workers.agent import AgentWorker, Ledger
 
 TEXTS = ("one", "two", "three")
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
@@ -137,16 +137,9 @@ class Place:
             conversations = Conversations()
             bus = EventBus(pending, [conversations.apply])
             told = bus.subscribe(TurnWaiting, OutboundEvent, name="the person")
-            worker = AgentWorker(
-                bus=bus,
-                pending=pending,
-                conversations=conversations,
-                ended=Turns(store, clock),
-                turns=runner(pending, store, bus, tool),
-                clock=clock,
-                concurrency=1,
-                channels={"test"},
-            )
+            ledger = Ledger(pending, Turns(store, clock), bus, clock, {"test"})
+            turns = turn_factory(pending, store, bus, tool)
+            worker = AgentWorker(bus, conversations, ledger, turns, clock=clock, concurrency=1)
             known = await pending.find(self.turn_id)
             running = asyncio.create_task(worker.run(), name="agent worker")
             if known is None:
@@ -170,10 +163,10 @@ class Place:
         return Counter(self.noted.read_text().split()) if self.noted.exists() else Counter()
 
 
-def runner(pending: PendingDirectory, store: Store, bus: EventBus, tool: DyingNotes) -> TurnRunner:
+def turn_factory(pending: PendingDirectory, store: Store, bus: EventBus, tool: DyingNotes) -> TurnFactory:
     ids, clock = IdSource(), SystemClock()
     sessions = Sessions(store, ids, clock)
-    return TurnRunner(
+    return TurnFactory(
         preparation=prepared_from(ListedDocuments(), sessions),
         model=ScriptedModel(noting, tools=True),
         memory=Memory(history=sessions),

@@ -30,13 +30,13 @@ from agentd.storage.turns import Turns
 from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
-from agentd.turns.runner import TurnRunner
+from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.window import Memory
 from tests.builders import inbound
 from tests.fakes import ListedDocuments, prepared_from
 from tests.pending_script import ASIDE, start_up
-from workers.agent import AgentWorker
+from workers.agent import AgentWorker, Ledger
 
 LIMIT = int(os.environ.get("CRASH_LIMIT", "300"))
 SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits())
@@ -78,13 +78,13 @@ class Watch:
 
 
 class House:
-    def __init__(self, pending: PendingDirectory, store: Store, worker: type[AgentWorker]) -> None:
+    def __init__(self, pending: PendingDirectory, store: Store, ledger: type[Ledger]) -> None:
         self.pending = pending
         self.conversations = Conversations()
         self.bus = EventBus(pending, [self.conversations.apply])
         ids, clock = IdSource(), SystemClock()
         sessions, model = Sessions(store, ids, clock), ScriptedModel()
-        turns = TurnRunner(
+        turns = TurnFactory(
             preparation=prepared_from(ListedDocuments(), sessions),
             model=model,
             memory=Memory(history=sessions),
@@ -94,20 +94,12 @@ class House:
             clock=clock,
             settings=SETTINGS,
         )
-        self.worker = worker(
-            bus=self.bus,
-            pending=pending,
-            conversations=self.conversations,
-            ended=Turns(store, clock),
-            turns=turns,
-            clock=clock,
-            concurrency=1,
-            channels={"test"},
-        )
+        kept = ledger(pending, Turns(store, clock), self.bus, clock, {"test"})
+        self.worker = AgentWorker(self.bus, self.conversations, kept, turns, clock=clock, concurrency=1)
 
 
 @asynccontextmanager
-async def house(folder: Path, worker: type[AgentWorker]) -> AsyncIterator[tuple[House, Watch]]:
+async def house(folder: Path, ledger: type[Ledger]) -> AsyncIterator[tuple[House, Watch]]:
     files, database = SimFiles(), folder / "agentd.db"
     watch = Watch(files, database)
     async with (
@@ -115,7 +107,7 @@ async def house(folder: Path, worker: type[AgentWorker]) -> AsyncIterator[tuple[
         Store(database, load_migrations("agentd.storage"), on_commit=watch.look) as store,
     ):
         files.before = watch.look
-        made = House(pending, store, worker)
+        made = House(pending, store, ledger)
         running = asyncio.create_task(made.worker.run(), name="agent worker")
         try:
             yield made, watch
@@ -124,9 +116,9 @@ async def house(folder: Path, worker: type[AgentWorker]) -> AsyncIterator[tuple[
             await asyncio.wait([running])
 
 
-async def live(folder: Path, worker: type[AgentWorker] = AgentWorker) -> Watch:
+async def live(folder: Path, ledger: type[Ledger] = Ledger) -> Watch:
     """Two questions from their acceptance to the acks of their answers."""
-    async with house(folder, worker) as (made, watch), asyncio.timeout(60):
+    async with house(folder, ledger) as (made, watch), asyncio.timeout(60):
         for text in ("what is it?", "and why?"):
             asked = inbound(text)
             assert isinstance(asked, InboundEvent)
@@ -153,26 +145,25 @@ async def test_no_crash_from_question_to_ack_loses_an_answer_or_allows_a_second_
     assert watch.wrong == set() and watch.states > 100
 
 
-class RecordsAfterTheAnswer(AgentWorker):
+class RecordsAfterTheAnswer(Ledger):
     """Writes the answer's file before the transaction that records how the turn ended."""
 
-    async def _end(self, inbound: InboundEvent, outbound: OutboundEvent) -> None:
+    async def end(self, inbound: InboundEvent, outbound: OutboundEvent) -> None:
         await self._bus.publish(outbound)
-        await super()._end(inbound, outbound)
+        await super().end(inbound, outbound)
 
 
-class NeverRecords(AgentWorker):
+class NeverRecords(Ledger):
     """Has the answer's file and no row."""
 
-    async def _end(self, inbound: InboundEvent, outbound: OutboundEvent) -> None:
+    async def end(self, inbound: InboundEvent, outbound: OutboundEvent) -> None:
         await self._bus.publish(outbound)
-        finished = TurnFinished(**self._event(inbound.turn_id, inbound.session_id), outcome=outbound.outcome)
+        turn_id, session_id = inbound.turn_id, inbound.session_id
+        finished = TurnFinished(turn_id=turn_id, session_id=session_id, outcome=outbound.outcome)
         await self._bus.publish(finished)
 
 
-@pytest.mark.parametrize("worker", [RecordsAfterTheAnswer, NeverRecords])
-async def test_a_turn_that_is_not_recorded_before_its_answer_is_noticed(
-    tmp_path: Path, worker: type[AgentWorker]
-) -> None:
-    watch = await live(tmp_path, worker)
+@pytest.mark.parametrize("ledger", [RecordsAfterTheAnswer, NeverRecords])
+async def test_a_turn_that_is_not_recorded_before_its_answer_is_noticed(tmp_path: Path, ledger: type[Ledger]) -> None:
+    watch = await live(tmp_path, ledger)
     assert "a question that is offered again after its answer would be answered by a second turn" in watch.wrong

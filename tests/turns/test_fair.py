@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agentd.events import OWNER, Principal
-from agentd.turns.fair import Ready
+from agentd.turns.fair import ReadySessions
 
 ANN, BEN = Principal(kind="chat", id="ann"), Principal(kind="chat", id="ben")
 
 
 def test_principals_take_turns_and_each_has_its_sessions_in_order() -> None:
-    ready = Ready(4)
+    ready = ReadySessions(4)
     for n in range(100):
         ready.put(f"a{n}", ANN)
     ready.put("b0", BEN)
@@ -19,19 +19,19 @@ def test_principals_take_turns_and_each_has_its_sessions_in_order() -> None:
 
 
 def test_one_place_is_kept_for_the_owner() -> None:
-    ready = Ready(4)
+    ready = ReadySessions(4)
     ready.put("a", ANN)
     assert ready.take(3) is None
     ready.put("o", OWNER)
     assert ready.take(3) == "o"
     assert ready.take(2) == "a"
-    alone = Ready(1)
+    alone = ReadySessions(1)
     alone.put("a", ANN)
     assert alone.take(0) == "a"
 
 
 def test_nobody_waits_when_nobody_is_there() -> None:
-    ready = Ready(2)
+    ready = ReadySessions(2)
     assert ready.take(0) is None
     ready.put("a", ANN)
     ready.take(0)

@@ -46,10 +46,11 @@ def test_a_decision_on_something_else_changes_nothing() -> None:
 def test_a_turn_can_be_stopped_while_it_waits_and_when_it_may_go_on() -> None:
     left = LeftTurns()
     left.leave(waiting())
-    assert left.stop(SESSION) == "t" and left.stop(SESSION) is None and not left.decide(approved())
+    assert not left.stop(SESSION, "u") and SESSION in left
+    assert left.stop(SESSION, "t") and not left.stop(SESSION, "t") and not left.decide(approved())
     left.leave(waiting())
     left.decide(approved())
-    assert left.stop(SESSION) == "t" and left.take(SESSION) is None
+    assert not left.stop(SESSION, "u") and left.stop(SESSION, "t") and left.take(SESSION) is None
 
 
 def test_waits_are_over_at_their_time() -> None:

@@ -45,7 +45,7 @@ from agentd.testing.model import ScriptedModel, calls, failing, in_turn, questio
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
 from agentd.turns.execution import ToolLimits
-from agentd.turns.runner import TurnRunner
+from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.turn import Turn
 from agentd.turns.window import Memory
@@ -76,7 +76,7 @@ class House:
             instructions=instructions,
         )
         documents = documents or ListedDocuments()
-        self.runner = TurnRunner(
+        self.runner = TurnFactory(
             preparation=prepared_from(documents, self.turns),
             model=model,
             memory=Memory(history=self.turns),

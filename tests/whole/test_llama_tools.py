@@ -18,7 +18,7 @@ from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
-from agentd.turns.runner import TurnRunner
+from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.window import Memory
 from tests.builders import inbound
@@ -90,7 +90,7 @@ class House:
         self.events: list[Event] = []
         documents = ListedDocuments()
         self.pending = MemoryPending()
-        self.turns = TurnRunner(
+        self.turns = TurnFactory(
             preparation=prepared_from(documents, MemoryTurns()),
             model=model,
             memory=Memory(history=MemoryTurns()),

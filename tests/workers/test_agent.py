@@ -35,14 +35,14 @@ from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import Tools
 from agentd.turns.conversation import Conversations
-from agentd.turns.runner import TurnRunner
+from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.window import Memory
 from tests.builders import SESSION, address, inbound, outbound
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from tests.unfinished import unfinished
-from workers.agent import AgentWorker, outcomes, worker
-from workers.agent.outcomes import MAX_ALONE
+from workers.agent import AgentWorker, Ledger, ledger, worker
+from workers.agent.runner import MAX_ALONE
 
 GUEST, OTHER = Principal(kind="chat", id="7"), Principal(kind="chat", id="8")
 SETTINGS = TurnSettings(prompt_tokens=2000, sampling=Sampling(), limits=Limits())
@@ -64,7 +64,7 @@ class House:
         self.changed = asyncio.Event()
         self.bus = EventBus(self.pending, [self.conversations.apply, self.saw])
         ids, clock = IdSource(), SystemClock()
-        runner = TurnRunner(
+        factory = TurnFactory(
             preparation=prepared_from(ListedDocuments(), self.turns),
             model=self.model,
             memory=Memory(history=self.turns),
@@ -75,16 +75,8 @@ class House:
             settings=SETTINGS,
             tools=tools or {},
         )
-        self.worker = AgentWorker(
-            bus=self.bus,
-            pending=self.pending,
-            conversations=self.conversations,
-            ended=self.turns,
-            turns=runner,
-            clock=clock,
-            concurrency=2,
-            channels={"test"},
-        )
+        kept = Ledger(self.pending, self.turns, self.bus, clock, {"test"})
+        self.worker = AgentWorker(self.bus, self.conversations, kept, factory, clock=clock, concurrency=2)
         self.inbox = DurableInbox(
             bus=self.bus,
             receipts=Receipts(self.pending, self.turns),
@@ -107,7 +99,7 @@ class House:
         return [event.text.strip() for event in self.events if isinstance(event, OutboundEvent)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -163,7 +155,7 @@ async def test_sessions_are_answered_in_parallel_up_to_the_limit_and_in_turn() -
         for n in range(4):
             await house.bus.publish(inbound(f"{n}a", session_id=other(n)))
             await house.bus.publish(inbound(f"{n}b", session_id=other(n)))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while house.model.most_running < 2:  # noqa: ASYNC110 (the model tells nobody that it was asked)
                 await asyncio.sleep(0.005)
         house.model.gate.set()
@@ -380,7 +372,7 @@ async def test_a_decision_is_told_of_twice_and_put_aside_once() -> None:
 
 
 async def test_a_disk_that_refuses_loses_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "STORE_WAITS", Backoff(first=0.001, longest=0.001))
+    monkeypatch.setattr(ledger, "STORE_WAITS", Backoff(first=0.001, longest=0.001))
     pending = MemoryPending()
     decision = inbound("allow it", kind="decision")
     await pending.accept(decision)
@@ -433,7 +425,7 @@ async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
     async with house.running():
         await house.bus.publish(inbound("another", session_id=other(1)))
         await house.until(lambda: bool(house.answers()))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             await house.worker.drain()
     assert house.answers() == ["another"]
     found = house.pending.after_crash()
@@ -472,7 +464,7 @@ async def test_draining_ends_what_runs_and_leaves_what_waits() -> None:
         await asyncio.sleep(0)
         assert not drained.done()
         house.model.gate.set()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             await drained
             await asyncio.wait([task])
     assert house.answers() == ["running"]
@@ -482,7 +474,7 @@ async def test_draining_ends_what_runs_and_leaves_what_waits() -> None:
 async def test_an_answer_that_the_disk_refuses_is_stored_later_and_made_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outcomes, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(ledger, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
     house = House()
     house.turns.faults = [StateError("the disk is full"), StateError("the disk is full")]
     house.pending.fail("answer", StateError("the disk is full"))
@@ -508,7 +500,7 @@ async def test_a_question_that_cannot_be_read_back_is_set_aside_and_the_session_
 async def test_a_disk_that_is_away_for_a_while_costs_a_question_nothing_but_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outcomes, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
+    monkeypatch.setattr(ledger, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
     house = House()
     for move in ("load", "started"):
         house.pending.fail(move, StateError("too many files are open"))

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
+class Origin:
     """Where a delivery's events belong; a notice has a name of its own in the pending directory, but not here."""
 
     turn_id: str
@@ -40,11 +40,11 @@ class Ledger:
         self.unrecorded: set[str] = set()
         self.last: dict[str, LastSeen] = {}
 
-    async def attempted(self, owed: Owed, turn: Turn, attempt: int) -> None:
+    async def attempted(self, owed: Owed, origin: Origin, attempt: int) -> None:
         await self._bus.publish(
             DeliveryAttempted(
-                turn_id=turn.turn_id,
-                session_id=turn.session_id,
+                turn_id=origin.turn_id,
+                session_id=origin.session_id,
                 outbound_id=owed.id,
                 address=owed.address,
                 attempt=attempt,
@@ -52,7 +52,7 @@ class Ledger:
         )
 
     async def delivered(
-        self, owed: Owed, turn: Turn, how: Literal["taken", "history"], freed: Callable[[], None]
+        self, owed: Owed, origin: Origin, how: Literal["taken", "history"], freed: Callable[[], None]
     ) -> None:
         """It is owed no more. `freed` is called once, when the disk has taken that or refused for the first time."""
         if how == "taken":
@@ -60,37 +60,37 @@ class Ledger:
         await self._persist(owed, lambda: self._pending.ack(owed.turn_id), freed)
         await self._bus.publish(
             Delivered(
-                turn_id=turn.turn_id,
-                session_id=turn.session_id,
+                turn_id=origin.turn_id,
+                session_id=origin.session_id,
                 outbound_id=owed.id,
                 address=owed.address,
                 how=how,
             )
         )
 
-    async def buried(self, decision: Bury, turn: Turn) -> None:
+    async def buried(self, decision: Bury, origin: Origin) -> None:
         """It lies in the dead letters, with the reason."""
-        await self._given_up(decision, turn, lambda: self._pending.bury(decision.owed.turn_id, decision.reason))
+        await self._given_up(decision, origin, lambda: self._pending.bury(decision.owed.turn_id, decision.reason))
 
-    async def set_aside(self, decision: Bury, turn: Turn) -> None:
+    async def set_aside(self, decision: Bury, origin: Origin) -> None:
         """What is left of its file lies in corrupt/."""
-        await self._given_up(decision, turn, lambda: self._pending.set_aside(decision.owed.turn_id, decision.reason))
+        await self._given_up(decision, origin, lambda: self._pending.set_aside(decision.owed.turn_id, decision.reason))
 
-    async def _given_up(self, decision: Bury, turn: Turn, move: Callable[[], Awaitable[None]]) -> None:
+    async def _given_up(self, decision: Bury, origin: Origin, move: Callable[[], Awaitable[None]]) -> None:
         owed = decision.owed
         self._saw(owed, error=decision.reason)
         log.warning("%s for %s is given up: %s", owed.id, owed.address, decision.reason)
         await self._persist(owed, move, lambda: None)
         await self._bus.publish(
             Buried(
-                turn_id=turn.turn_id,
-                session_id=turn.session_id,
+                turn_id=origin.turn_id,
+                session_id=origin.session_id,
                 dead_id=owed.id,
                 reason=decision.reason,
             )
         )
 
-    async def deferred(self, decision: Defer, turn: Turn) -> None:
+    async def deferred(self, decision: Defer, origin: Origin) -> None:
         """It stays owed. A disk that refuses this costs nothing but the count of attempts, after a restart."""
         owed, now = decision.owed, self._clock.now()
         self._saw(owed, error=decision.error)
@@ -104,8 +104,8 @@ class Ledger:
             log.warning("that %s is deferred could not be noted: %s", owed.id, error)
         await self._bus.publish(
             DeliveryDeferred(
-                turn_id=turn.turn_id,
-                session_id=turn.session_id,
+                turn_id=origin.turn_id,
+                session_id=origin.session_id,
                 outbound_id=owed.id,
                 address=owed.address,
                 attempt=owed.attempts,

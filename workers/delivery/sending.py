@@ -95,10 +95,10 @@ class PartLog:
             log.warning("part %d of %s is confirmed, but that could not be noted: %s", n, self._entry.id, error)
 
 
-Outcome = Taken | Written | Failed | NotLogged
+SendResult = Taken | Written | Failed | NotLogged
 
 
-async def send(channel: Channel, event: OutboundEvent, progress: PartLog, *, limit: float) -> Outcome:
+async def send(channel: Channel, event: OutboundEvent, progress: PartLog, *, limit: float) -> SendResult:
     """Send one event; `limit` is in seconds without any progress.
 
     When the caller is cancelled the channel's send is cancelled too, and CancelledError raised, unless the channel

@@ -22,7 +22,7 @@ from agentd.ports.bus import Bus, Gap
 from agentd.ports.channels import Channel
 from agentd.ports.clock import Clock
 from agentd.ports.work import Entry, Work
-from workers.delivery.ledger import Ledger, Turn
+from workers.delivery.ledger import Ledger, Origin
 from workers.delivery.sending import (
     STORAGE_ERRORS,
     Failed,
@@ -260,15 +260,17 @@ class DeliveryWorker:
         if isinstance(event, NotLogged):
             self._decision(owed.id, event)
             return
-        turn = Turn(turn_id=event.turn_id, session_id=event.session_id)
-        await self._ledger.attempted(owed, turn, decision.attempt)
+        origin = Origin(turn_id=event.turn_id, session_id=event.session_id)
+        await self._ledger.attempted(owed, origin, decision.attempt)
         outcome = await self._send(owed, event, entry)
         if outcome is None:
             return
         # The lane may bring the event again before its outcome is written; that attempt then waits for this one.
         recorded = self._recording[owed.id] = asyncio.Event()
         try:
-            await finish(self._record(owed, turn, outcome), f"writing the outcome of {owed.id}", limit=OUTCOME_SECONDS)
+            await finish(
+                self._record(owed, origin, outcome), f"writing the outcome of {owed.id}", limit=OUTCOME_SECONDS
+            )
         finally:
             recorded.set()
             if self._recording.get(owed.id) is recorded:
@@ -279,7 +281,7 @@ class DeliveryWorker:
         self._lanes.forget(owed.id, self._now())
         self._parts_done.pop(owed.id, None)
         decision = Bury(owed=owed, reason=str(error))
-        await self._ledger.set_aside(decision, Turn(turn_id=owed.turn_id, session_id=session_id))
+        await self._ledger.set_aside(decision, Origin(turn_id=owed.turn_id, session_id=session_id))
         await self.rescan()
 
     async def _prepare(self, owed: Owed) -> OutboundEvent | NotLogged | Unreadable:
@@ -312,18 +314,18 @@ class DeliveryWorker:
             return None
         return await confirm(outcome.confirmation, owed.id, limit=self._policy.confirm_limit)
 
-    async def _record(self, owed: Owed, turn: Turn, outcome: _Known) -> None:
+    async def _record(self, owed: Owed, origin: Origin, outcome: _Known) -> None:
         """Tell the lanes, the disk and the bus."""
         if isinstance(outcome, Taken):
-            await self._ledger.delivered(owed, turn, outcome.how, lambda: self._taken(owed))
+            await self._ledger.delivered(owed, origin, outcome.how, lambda: self._taken(owed))
             return
         decision = self._decision(owed.id, outcome)
         self._changed()
         if isinstance(decision, Bury):
             self._parts_done.pop(owed.id, None)
-            await self._ledger.buried(decision, turn)
+            await self._ledger.buried(decision, origin)
         else:
-            await self._ledger.deferred(decision, turn)
+            await self._ledger.deferred(decision, origin)
 
     def _taken(self, owed: Owed) -> None:
         self._parts_done.pop(owed.id, None)
@@ -350,13 +352,13 @@ class DeliveryWorker:
     async def _give_up(self, decision: Bury | ToHistory) -> None:
         owed = decision.owed
         entry = await self._pending.find(owed.id)
-        turn = Turn(turn_id=owed.turn_id, session_id="" if entry is None else entry.session_id)
+        origin = Origin(turn_id=owed.turn_id, session_id="" if entry is None else entry.session_id)
         self._parts_done.pop(owed.id, None)
         try:
             if isinstance(decision, Bury):
-                await self._ledger.buried(decision, turn)
+                await self._ledger.buried(decision, origin)
             else:
-                await self._ledger.delivered(owed, turn, "history", lambda: None)
+                await self._ledger.delivered(owed, origin, "history", lambda: None)
         finally:
             self._endings -= 1
 

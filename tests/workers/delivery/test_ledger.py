@@ -11,7 +11,7 @@ from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from tests.builders import inbound, outbound
 from tests.unfinished import unfinished
-from workers.delivery.ledger import Ledger, Turn
+from workers.delivery.ledger import Ledger, Origin
 
 
 class Desk:
@@ -25,13 +25,13 @@ class Desk:
         policy = Policy(backoff_base=0.001)
         self.ledger = Ledger(self.pending, self.bus, clock=self.clock, policy=policy, rng=random.Random(1))
 
-    async def answered(self, *, repeat: bool = False) -> tuple[Owed, Turn]:
+    async def answered(self, *, repeat: bool = False) -> tuple[Owed, Origin]:
         asked = inbound()
         event: OutboundEvent = outbound(asked)
         await self.pending.accept(asked)
         await self.pending.answer(event)
         owed = Owed(id=event.id, turn_id=asked.id, address=event.address, born=0.0, attempts=2, repeat=repeat)
-        return owed, Turn(turn_id=asked.id, session_id=asked.session_id)
+        return owed, Origin(turn_id=asked.id, session_id=asked.session_id)
 
     async def next(self) -> object:
         async for event in self.reader:

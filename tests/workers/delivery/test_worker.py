@@ -302,14 +302,16 @@ async def test_a_dead_letter_that_was_taken_up_again_before_a_restart_is_not_too
 
 async def test_other_channels_entries_are_left_alone_on_request() -> None:
     house = House()
-    house.worker = house.make_worker(Policy(max_age=0.01, leave_others=True))
+    house.worker = house.make_worker(Policy(max_age=3600, leave_others=True))
     async with running(house):
-        other = await house.answer(channel="other")
+        other = inbound(id="0000000000000001-00000000", address=address(channel="other"))
+        await house.pending.accept(other)
+        await house.bus.publish(outbound(other, id="0000000000000002-00000000"))
         ours = inbound(address=address(channel="test"))
         await house.pending.accept(ours)
         await house.bus.publish(outbound(ours))
         await house.wait_for(Delivered)
-        assert list(await unfinished(house.pending)) == [other.turn_id]
+        assert list(await unfinished(house.pending)) == [other.id]
 
 
 async def test_an_entry_that_somebody_removed_is_forgotten() -> None:
