@@ -19,6 +19,7 @@ from agentd.cli.ingest import show_progress, summary
 from agentd.cli.lines import read_lines, standard_lines
 from agentd.cli.repl.link import Link
 from agentd.cli.say import put, say, warn
+from agentd.cli.yes_no import AGAIN, yes_or_no
 from agentd.serving.client import Client
 
 DECLINED = "documents.declined"
@@ -99,8 +100,8 @@ async def offer_documents(client: Client, declined: Path) -> None:
         return
     say("There are no documents yet. You can try agentd on some without a language model.")
     say(f"Its own documentation is in {pages[0].parent}")
-    reply = await _read_line("Index it, so that you have something to ask about? [Y/n] ")
-    if reply is not None and reply.strip().lower() in ("", "y", "yes"):
+    reply = await _yes("Index it, so that you have something to ask about? [Y/n] ")
+    if reply:
         say(summary(await show_progress(client.ingest(pages))))
         say(f"Now ask, for example: {FIRST_QUESTION}")
         return
@@ -117,6 +118,16 @@ def _remember(declined: Path) -> None:
         os.close(os.open(declined, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         warn(f"agentd: cannot write {declined}: {error.strerror}")
+
+
+async def _yes(question: str) -> bool | None:
+    """What the person says, with yes for an empty line; None at the end of input."""
+    for words in (question, f"{AGAIN} "):
+        if (line := await _read_line(words)) is None:
+            return None
+        if (reply := yes_or_no(line, default=True)) is not None:
+            return reply
+    return False
 
 
 async def _read_line(prompt: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from agentd.cli.advice import as_typed
 from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
 from agentd.cli.say import say, say_json
@@ -39,11 +40,12 @@ def run(options: argparse.Namespace) -> int:
         with_secrets(settings)
         check_channels(settings, channel_builders(settings, CHANNELS))
         _check_model(settings)
-        say(f"ok: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
+        ok = "ok, with 1 warning" if settings.warning else "ok"
+        say(f"{ok}: {_sources(paths.config_file(os.environ, options.config), origins(settings))}")
     elif options.json:
         say_json({row.key: {"value": row.value, "origin": row.origin} for row in _rows(settings)})
     else:
-        say(f"# {asyncio.run(_who_answers(settings, state_dir))}")
+        say(as_typed(f"# {asyncio.run(_who_answers(settings, state_dir))}"))
         say("\n".join(lines(_rows(settings))))
     return 0
 

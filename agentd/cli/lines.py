@@ -128,7 +128,7 @@ class Lines:
         if self._prompt:
             self._display.note("Ask something; /help lists the commands, Ctrl-D leaves.")
         async for text in self._messages():
-            if text.strip() and not await self._actions.perform(text):
+            if not await self._actions.perform(text):
                 break
             await self._display.until(lambda: self._transcript.idle)
         return 0
@@ -158,6 +158,9 @@ class Lines:
         """Returns when the person wants to leave."""
         while True:
             await interrupts.get()
+            if self._actions.dismiss():
+                self._ask_for("")
+                continue
             if self._transcript.running and not self._transcript.stopping:
                 with suppress(AgentdError):
                     await self.link.stop()

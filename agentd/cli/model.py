@@ -18,6 +18,7 @@ from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, machine, standing
 from agentd.models.llama.checks import Checks
 from agentd.serving.commands import NO_MODEL
+from agentd.status.text import who_answers
 
 MOST_ROUNDS = 100
 
@@ -166,10 +167,10 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
 
 
 def _done(path: Path | None, answering: str) -> str:
-    """What became of the choice; `answering` is the model that answers in a running daemon, "" where none runs."""
+    """What became of the choice; `answering` says who answers in a running daemon, "" where none runs."""
     if path is None:
         return (
-            f"no model is chosen; {answering} answers from now on; after a restart, no model in a file does"
+            f"no model is chosen; {answering} from now on; after a restart, no model in a file does"
             if answering
             else "no model is chosen; from the next start on, no model in a file answers"
         )
@@ -186,7 +187,7 @@ def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
 
 
 async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
-    """The model that a running daemon answers with then; "" where none runs. `AgentdError` where it cannot do that."""
+    """Who answers in a running daemon then; "" where none runs. `AgentdError` where it cannot do that."""
     from agentd.cli.attach import running_client
 
     client = await running_client(state_dir, "agentd model", False)
@@ -196,4 +197,4 @@ async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
         if path is not None:
             warn(f"loading {path.stem} ...")
         await client.command(f"/model {path or NO_MODEL}")
-        return (await client.status()).model.name
+        return who_answers(await client.status())

@@ -27,6 +27,7 @@ from agentd.ports.generation import (
     TextPart,
     Usage,
 )
+from agentd.ports.models import EXTRACTIVE
 from agentd.rights import may
 from agentd.text.language import is_ended, joined
 from agentd.turns.prompt import texts_of
@@ -74,7 +75,7 @@ class ExtractiveModel:
     If it `stands_in` for a language model, it does not tell the user to choose one.
     """
 
-    name = "extractive"
+    name = EXTRACTIVE
 
     def __init__(self, documents: Counted, *, stands_in: bool = False) -> None:
         self._documents = documents

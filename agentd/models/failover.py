@@ -21,7 +21,19 @@ from agentd.ports.generation import (
     TextDelta,
     ToolCallDelta,
 )
-from agentd.ports.models import Bounded, ChatModel, Citer, Closable, Pace, Paced, StandIn, ToolUser, Warmable, Writer
+from agentd.ports.models import (
+    Bounded,
+    ChatModel,
+    Citer,
+    Closable,
+    Pace,
+    Paced,
+    StandIn,
+    ToolUser,
+    Warmable,
+    Writer,
+    answering,
+)
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +133,7 @@ class FailoverModel:
         said = await self._local.use(path)
         self._models = {LOCAL: self._local, **others}
         self._resting.pop(LOCAL, None)
-        return said if path is not None else f"{self.name} answers from now on; {said}"
+        return said if path is not None else f"{answering(self.name)} from now on; {said}"
 
     async def context(self, limits: Limits) -> int | None:
         """Of the model that will be asked first; one that does not load in time comes after the others for a while."""

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+EXTRACTIVE = "extractive"
+"""The name of the model that has no weights; only settings and programs know it by that name."""
+
+
+def answering(model: str) -> str:
+    """That this model answers, in words for a person."""
+    return "sentences of your documents answer" if model == EXTRACTIVE else f"{model} answers"
+
+
 class ChatModel(Protocol):
     @property
     def name(self) -> str: ...

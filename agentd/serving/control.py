@@ -20,7 +20,7 @@ from agentd.rights import may
 from agentd.serving.choosing import choose, label
 from agentd.serving.commands import NO_MODEL, Audience, Invocation, help_text, parse
 from agentd.serving.recall import COLUMNS, Recall
-from agentd.status.text import status_lines
+from agentd.status.text import model_words, status_lines
 from agentd.storage.marks import Marks, Verdict
 
 LISTED = 50
@@ -175,7 +175,7 @@ class HouseCommands:
             return CommandReply(text=await self._choose_model(chosen))
         model = (await self._status.snapshot(request.principal)).model
         return CommandReply(
-            text=f"{model.name} answers: {model.note}\n"
+            text=f"{model_words(model)}\n"
             "To choose another one: in a shell, `agentd model list` shows some, `agentd model use NAME` chooses one"
             " for good; /model PATH.gguf uses one until agentd ends, /model none uses none."
         )

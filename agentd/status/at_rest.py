@@ -22,6 +22,7 @@ from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, standing, verdict
 from agentd.models.llama.checks import Checks
 from agentd.pending import PendingDirectory
+from agentd.ports.models import EXTRACTIVE
 from agentd.ports.status import DaemonFigures, StatusReport
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.status.running import DaemonStatus, Told
@@ -125,7 +126,7 @@ def _model(options: ModelSection, shelf: Shelf) -> _Model:
             case "local" if path is not None:
                 return _local(path, Checks(shelf.directory / checks.NAME))
             case "extractive":
-                return _Model(name="extractive")
+                return _Model(name=EXTRACTIVE)
     return _Model(name="none", problem=NO_MODEL)
 
 

@@ -9,7 +9,7 @@ from agentd.delivery import Delivering, DeliveryStats
 from agentd.events import OWNER, Principal
 from agentd.ids import time_of
 from agentd.ports.documents import DocumentView
-from agentd.ports.models import Paced, Standing
+from agentd.ports.models import EXTRACTIVE, Paced, Standing
 from agentd.ports.status import (
     ChannelFigures,
     DaemonFigures,
@@ -29,7 +29,7 @@ from agentd.turns.conversation import Conversations
 
 REASONS = 10
 """Reasons of dead letters that are told apart; the most frequent first."""
-EXTRACTIVE_NOTE = "no language model is configured; answers are sentences of your documents"
+EXTRACTIVE_NOTE = "no language model is chosen; answers are sentences of your documents"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class DaemonStatus:
         pending = self._stored.pending
         dead, corrupt = len(await pending.dead()), len(await pending.corrupt())
         problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
-        note = "no language model is configured" if self._model.name == "extractive" else self._model.state
+        note = "no language model is chosen" if self._model.name == EXTRACTIVE else self._model.state
         return StatusReport(
             daemon=DaemonFigures(
                 version=self._daemon.version, pid=self._daemon.pid, in_process=self._daemon.in_process
@@ -133,7 +133,7 @@ class DaemonStatus:
         return await self._stored.refusals()
 
     def _model_note(self) -> str:
-        if self._model.name == "extractive":
+        if self._model.name == EXTRACTIVE:
             return EXTRACTIVE_NOTE
         return self._model.problem or "; ".join(filter(None, (self._model.state, self._model.note)))
 

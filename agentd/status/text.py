@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from agentd.delivery.decisions import duration
+from agentd.ports.models import EXTRACTIVE, answering
 from agentd.ports.status import ChannelFigures, ModelFigures, PendingFigures, StatusReport, UsageFigures
 from agentd.status.usage import tokens_told
 from agentd.text.plain import ENDLESS, plain_line
 
-EXTRACTIVE = "extractive"
-"""The name of the model that answers without any weights."""
+MODELS_ADVICE = "`agentd model list` shows language models"
 
 
 def status_lines(status: StatusReport, *, columns: int | None = None) -> list[str]:
@@ -36,10 +36,31 @@ def answers_line(status: StatusReport) -> str:
     documents = "1 document" if count == 1 else f"{count:,} documents"
     if model.name == EXTRACTIVE:
         words = "no language model is chosen: answers are sentences of"
-        return f"{words} {documents}" if count else f"{words} your documents, and there are none yet"
+        told = f"{words} {documents}" if count else f"{words} your documents, and there are none yet"
+        return told if status.documents is None else f"{told}; {MODELS_ADVICE}"
     if any(problem.startswith(f"model {model.name}: ") for problem in status.problems):
         return f"{model.name} cannot answer: {model.note}"
     return f"{model.name} answers ({model.note}), " + (f"from {documents}" if count else "no documents")
+
+
+def who_answers(status: StatusReport) -> str:
+    """The same in a few words."""
+    return answering(status.model.name)
+
+
+def daemon_line(status: StatusReport) -> str:
+    """Who runs the agent, for a person in a chat: a daemon that stays, this chat, or another command."""
+    pid = status.daemon.pid
+    if not status.daemon.in_process:
+        return f"a daemon runs (pid {pid}); it goes on when you leave"
+    if pid == os.getpid():
+        return "no daemon runs, so this chat runs agentd itself until you leave; `agentd run` can take over"
+    return f"a chat or another command runs agentd (pid {pid}); when that ends, this chat runs it itself"
+
+
+def model_words(model: ModelFigures) -> str:
+    """Which model answers, and how it is."""
+    return model.note if model.name == EXTRACTIVE else f"{model.name} answers: {model.note}"
 
 
 def _wrapped(line: str, columns: int, indent: int) -> list[str]:
@@ -61,7 +82,10 @@ def _rows(status: StatusReport) -> Iterator[tuple[str, str]]:
     if daemon.state_dir:
         room = "nothing is there yet" if daemon.free_mb is None else f"{daemon.free_mb:,} MB free"
         yield "state", f"{daemon.state_dir}, {room}"
-    yield "model", f"{model.name}: {', '.join((model.note, *_speeds(model)))}"
+    if model.name == EXTRACTIVE:
+        yield "model", f"{model.note}; {MODELS_ADVICE}" if status.documents is not None else model.note
+    else:
+        yield "model", f"{model.name}: {', '.join((model.note, *_speeds(model)))}"
     if (documents := status.documents or status.yours) is not None:
         yield "documents", f"{documents.documents:,} ({documents.chunks:,} passages)"
     yield from _work(status)

@@ -80,7 +80,9 @@ def test_a_model_that_takes_over_is_named_on_standard_error(state: Path) -> None
     nobody = ("--set", "model.remote.base_url=http://127.0.0.1:9/v1", "--set", "model.remote.retries=0")
     done = agentd(state, "ask", *nobody, "When is the rent due?")
     assert done.returncode == 0 and b"third working day" in done.stdout
-    assert done.stderr.startswith(b"agentd: extractive answers instead: The model server at http://127.0.0.1:9/v1")
+    assert done.stderr.startswith(
+        b"agentd: sentences of your documents answer instead: The model server at http://127.0.0.1:9/v1"
+    )
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line_on_standard_error(state: Path, tmp_path: Path) -> None:
@@ -89,7 +91,9 @@ def test_a_model_that_cannot_be_loaded_is_one_line_on_standard_error(state: Path
     done = agentd(state, "ask", "--model", str(model), "When is the rent due?")
     assert done.returncode == 0 and b"third working day" in done.stdout
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("agentd: extractive answers instead: ") and "unknown model architecture" in line
+    assert (
+        line.startswith("agentd: sentences of your documents answer instead: ") and "unknown model architecture" in line
+    )
 
 
 def test_a_session_is_continued_by_c_and_by_name(state: Path) -> None:

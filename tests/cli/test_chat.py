@@ -69,6 +69,16 @@ async def test_who_said_no_to_the_first_documents_is_not_asked_again(tmp_path: P
         assert "[Y/n]" not in terminal.everything
 
 
+async def test_what_is_neither_yes_nor_no_is_asked_once_more_and_then_a_no(tmp_path: Path) -> None:
+    async with chat(tmp_path) as terminal:
+        await terminal.shows("[Y/n]")
+        terminal.enter("What can you do?")
+        await terminal.shows("y or n?")
+        terminal.enter("Hello?")
+        await terminal.shows("/docs add PATH reads your own documents.")
+        await terminal.shows("Ctrl-D leaves")
+
+
 async def test_who_only_left_is_asked_again(tmp_path: Path) -> None:
     for _ in range(2):
         async with chat(tmp_path) as terminal:
@@ -80,6 +90,7 @@ async def test_who_only_left_is_asked_again(tmp_path: Path) -> None:
 async def test_the_first_conversation_needs_no_daemon(tmp_path: Path) -> None:
     async with chat(tmp_path) as terminal:
         await ready(terminal)
+        assert "no daemon runs, so this chat runs agentd itself" in terminal.everything
         terminal.enter(f"/docs add {notes(tmp_path)}")
         await terminal.shows("1 added")
         terminal.enter("When does the ferry to Hydra leave?")
@@ -108,6 +119,7 @@ async def test_own_documents_are_offered_first(tmp_path: Path) -> None:
 async def test_a_daemon_that_is_killed_and_started_again_is_reached_again(tmp_path: Path) -> None:
     async with DaemonProcess(tmp_path / "state") as daemon, chat(tmp_path) as terminal:
         await ready(terminal)
+        assert f"a daemon runs (pid {daemon.process.pid}); it goes on when you leave" in terminal.everything
         terminal.enter(f"/docs add {notes(tmp_path)}")
         await terminal.shows("1 added")
         await daemon.end(signal.SIGKILL)

@@ -31,6 +31,17 @@ def test_check_says_ok_and_which_file_it_read(file: Path, capsys: pytest.Capture
     assert capsys.readouterr() == (f"ok: {file}\n", "")
 
 
+def test_check_counts_a_warning_that_it_gave(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[model.remote]\nbase_url = 'http://127.0.0.1:9/v1'\napi_key = 'k'\n")
+    file.chmod(0o644)
+    assert main(["config", "check"]) == 0
+    said, warned = capsys.readouterr()
+    assert said == f"ok, with 1 warning: {file}\n" and len(warned.splitlines()) == 1
+    file.chmod(0o600)
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr() == (f"ok: {file}\n", "")
+
+
 def test_check_tells_all_problems_and_exits_78(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("[agent]\nconcurency = 3\n[daemon]\ngrace = 'x'\n")
     assert main(["config", "check"]) == 78
@@ -84,7 +95,10 @@ def test_show_says_first_which_model_answers_and_from_how_many_documents(
     state = ("--state-dir", str(tmp_path / "s"))
     assert main(["config", "show", *state]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == "# no language model is chosen: answers are sentences of your documents, and there are none yet"
+    assert first == (
+        "# no language model is chosen: answers are sentences of your documents, and there are none yet; "
+        "`agentd model list` shows language models"
+    )
     assert main(["ingest", str(notes), *state]) == 0
     capsys.readouterr()
     assert main(["config", "show", *state, "--set", f"model.path={model}"]) == 0

@@ -21,7 +21,8 @@ def test_without_a_daemon_it_says_so_and_that_there_is_no_language_model(tmp_pat
     done = status(tmp_path / "s")
     assert done.returncode == 0 and done.stderr == ""
     assert "no daemon runs" in done.stdout
-    assert "no language model is configured" in done.stdout
+    assert "no language model is chosen" in done.stdout
+    assert "extractive" not in done.stdout and "agentd model list" in done.stdout
     assert "well" in done.stdout.splitlines()[-1]
 
 

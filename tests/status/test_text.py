@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -77,13 +78,34 @@ def test_what_answers_took_is_told_once_there_is_one() -> None:
 def test_it_says_who_answers_from_how_many_documents() -> None:
     assert answers_line(status()) == "m answers (ready), from 2 documents"
     found = {**status(), "documents": {"documents": 1, "chunks": 1}, "model": {"name": "extractive", "note": "n"}}
-    assert answers_line(found) == "no language model is chosen: answers are sentences of 1 document"
-    assert answers_line({**found, "documents": {"documents": 0, "chunks": 0}}) == (
-        "no language model is chosen: answers are sentences of your documents, and there are none yet"
+    chosen, advice = (
+        "no language model is chosen: answers are sentences of",
+        "`agentd model list` shows language models",
     )
+    assert answers_line(found) == f"{chosen} 1 document; {advice}"
+    none = {"documents": 0, "chunks": 0}
+    assert answers_line({**found, "documents": none}) == f"{chosen} your documents, and there are none yet; {advice}"
+    theirs = {**found, "documents": None, "yours": {"documents": 1, "chunks": 1}}
+    assert answers_line(theirs) == f"{chosen} 1 document"
     assert answers_line({**status(), "documents": {"documents": 0, "chunks": 0}}) == "m answers (ready), no documents"
     broken = {**status(problems=["model m: no such file"]), "model": {"name": "m", "note": "no such file"}}
     assert answers_line(broken) == "m cannot answer: no such file"
+
+
+def test_a_person_is_not_told_the_name_of_the_model_without_weights() -> None:
+    model = {"name": "extractive", "note": "no language model is chosen"}
+    assert line("model", model=model) == "no language model is chosen; `agentd model list` shows language models"
+    report = StatusReport.model_validate(status(model=model))
+    assert text.model_words(report.model) == "no language model is chosen"
+
+
+def test_it_says_who_runs_the_agent() -> None:
+    def told(**daemon: Any) -> str:
+        return text.daemon_line(StatusReport.model_validate({**status(), "daemon": daemon}))
+
+    assert told(pid=7) == "a daemon runs (pid 7); it goes on when you leave"
+    assert told(pid=os.getpid(), in_process=True).startswith("no daemon runs, so this chat runs agentd itself")
+    assert told(pid=7, in_process=True).startswith("a chat or another command runs agentd (pid 7)")
 
 
 def test_how_fast_the_model_is_is_told_as_far_as_it_is_known() -> None:

@@ -30,7 +30,7 @@ async def handed_over(client: Client) -> str:
     while True:
         state = await next_of(client, protocol.State, state="running")
         assert isinstance(state, protocol.State)
-        if "answers instead" in state.detail:
+        if " instead: " in state.detail:
             return state.detail
 
 
@@ -50,7 +50,7 @@ async def test_a_server_answers_and_when_it_fails_the_documents_do(tmp_path: Pat
         await client.post(session, "And now?")
         chunk = await next_of(client, protocol.Chunk)
         assert isinstance(chunk, protocol.Chunk) and (chunk.text, chunk.attempt) == ("Half an ans", 1)
-        assert "extractive answers instead: The model server at" in await handed_over(client)
+        assert "sentences of your documents answer instead: The model server at" in await handed_over(client)
         answer = await next_answer(client)
         assert (answer.outcome, answer.model) == ("answer", "extractive")
         assert "Half an ans" not in answer.text and "ithout a language model" not in answer.text

@@ -12,6 +12,7 @@ from agentd.cli.ingest import summary
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.link import Link, Settled
 from agentd.cli.repl.transcript import cleaned
+from agentd.cli.yes_no import AGAIN, yes_or_no
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.host.paths import absolute
 from agentd.serving import commands
@@ -30,6 +31,14 @@ Ctrl-R searches what you typed before; Ctrl-X Ctrl-E opens an editor
 TITLE_WIDTH = 60
 LEAVING = ("exit", "quit")
 """What leaves the chat where it is all that a line says."""
+
+
+def is_command(line: str) -> bool:
+    """Whether a line is for this program, and not a message."""
+    try:
+        return leaves(line) or commands.parse(line) is not None
+    except UsageError:
+        return True
 
 
 def leaves(line: str) -> bool:
@@ -56,11 +65,30 @@ class Actions:
         self._settled = settled
         self._doomed: SessionEntry | None = None
         """The conversation of which it was asked whether it is to be deleted; the next line answers."""
+        self._asked_again = False
+
+    @property
+    def asking(self) -> bool:
+        """Whether the next line answers a question of ours."""
+        return self._doomed is not None
+
+    def dismiss(self) -> bool:
+        """Take a question back, which is a no; False where none was asked."""
+        if self._doomed is None:
+            return False
+        self._doomed, self._asked_again = None, False
+        self._display.note("nothing was deleted")
+        return True
 
     async def perform(self, line: str) -> bool:
-        """Do what the line says; False when the person wants to leave. What fails is shown as one line."""
-        doomed, self._doomed = self._doomed, None
-        if doomed is not None and await self._answered(doomed, line):
+        """Do what the line says, nothing if it is blank; False when the person wants to leave.
+
+        What fails is shown as one line.
+        """
+        if self._doomed is not None and await self._answered(self._doomed, line):
+            await self._display.flush()
+            return True
+        if not line.strip():
             return True
         try:
             invocation = commands.parse(line)
@@ -137,12 +165,24 @@ class Actions:
         self._display.note(plain(f'delete "{label(self._doomed, TITLE_WIDTH)}" with {messages} for good? [y/N]'))
 
     async def _answered(self, doomed: SessionEntry, line: str) -> bool:
-        """Whether the line was the answer to the question; anything but a yes keeps the conversation."""
-        answer = line.strip().lower()
-        if answer not in ("y", "yes"):
-            self._display.note("nothing was deleted")
-            await self._display.flush()
-            return answer in ("", "n", "no")
+        """Whether that is all that the line does: a command keeps the conversation and is done, too.
+
+        What is neither yes nor no is never sent: it is asked once more, and then it is a no.
+        """
+        yes = yes_or_no(line, default=False)
+        command = yes is None and is_command(line)
+        if yes is None and not command and not self._asked_again:
+            self._asked_again = True
+            self._display.note(AGAIN)
+            return True
+        if yes:
+            self._doomed, self._asked_again = None, False
+            await self._delete(doomed)
+        else:
+            self.dismiss()
+        return not command
+
+    async def _delete(self, doomed: SessionEntry) -> None:
         here = doomed.id == self._link.session
         try:
             await self._link.delete(doomed.id)
@@ -150,8 +190,6 @@ class Actions:
             self._display.error(plain(str(error)))
         else:
             self._display.note("deleted; this is a new conversation" if here else "deleted")
-        await self._display.flush()
-        return True
 
     def _show_usage(self, argument: str) -> None:
         if argument not in ("on", "off"):

@@ -5,7 +5,6 @@ missed is shown when the daemon is back.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
@@ -20,7 +19,7 @@ from agentd.delivery.backoff import Backoff
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.serving import protocol
 from agentd.serving.client import Client, Disconnected, new_message_id
-from agentd.status.text import answers_line
+from agentd.status.text import answers_line, daemon_line
 from agentd.text.plain import plain
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
@@ -154,9 +153,9 @@ class Link:
         return await self.client.command(text, session=self.session)
 
     async def who_answers(self) -> str:
-        """Which model answers, and from how many documents; "" if the daemon does not say."""
+        """Whose daemon it is, which model answers, and from how many documents; "" if the daemon does not say."""
         status = await self.client.status()
-        return plain(answers_line(status)) if status.model.name else ""
+        return plain(f"{daemon_line(status)}\n{answers_line(status)}") if status.model.name else ""
 
     async def sessions(self) -> Sequence[protocol.SessionEntry]:
         """The conversations there are, newest first."""
@@ -265,23 +264,17 @@ class Link:
                     await self._display.flush()
                 await asyncio.sleep(WAITS.ceiling(attempt))
             else:
-                self._display.note(await self._who_answers())
+                self._display.note(await self._who_is_back())
                 await self._display.flush()
                 return
 
-    async def _who_answers(self) -> str:
+    async def _who_is_back(self) -> str:
         """What became of the daemon that was lost."""
         try:
-            status = await self.client.status()
+            who = await self.who_answers()
         except AgentdError:  # it went away again, which is told next
-            return "connected again"
-        daemon, model = status.daemon, plain(status.model.name)
-        if daemon.in_process and daemon.pid == os.getpid():
-            return (
-                f"connected again: no daemon came back, so this chat runs one itself with the model {model}. "
-                "`agentd run` can take over at any time."
-            )
-        return f"connected again; the model is {model}" if model else "connected again"
+            who = ""
+        return f"connected again: {who}" if who else "connected again"
 
     async def _resume(self) -> None:
         async with AsyncExitStack() as connection:

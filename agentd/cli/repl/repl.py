@@ -6,13 +6,13 @@ import asyncio
 import os
 from pathlib import Path
 
-from agentd.cli.repl.actions import Actions, leaves
+from agentd.cli.repl.actions import Actions, is_command
 from agentd.cli.repl.complete import CommandCompleter
 from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.pages import Pages
 from agentd.cli.repl.screen import Screen, TypedHistory, open_history
 from agentd.cli.repl.transcript import Transcript
-from agentd.errors import AgentdError, UsageError
+from agentd.errors import AgentdError
 from agentd.serving.commands import parse
 from agentd.text.plain import plain
 
@@ -87,7 +87,7 @@ class Repl:
         return " · ".join(filter(None, (doing, self._progress)))
 
     def typed(self, text: str) -> None:
-        if _is_command(text):
+        if is_command(text):
             self._pages.commanded(text)
         try:
             self._lines.put_nowait(text)
@@ -96,10 +96,9 @@ class Repl:
             self._pages.error("you typed too much at once; this line was not sent.")
 
     def interrupt(self) -> bool:
-        """Stop the running answer, once: who presses again wants to leave."""
-        if not self.link.connected or not self._transcript.running:
-            return False
-        if self._transcript.stopping or self._interrupted.is_set():
+        """Say no to a question, or stop the running answer, once: who presses again wants to leave."""
+        running = self.link.connected and self._transcript.running and not self._transcript.stopping
+        if self._interrupted.is_set() or not (running or self._actions.asking):
             return False
         self._interrupted.set()
         return True
@@ -109,10 +108,11 @@ class Repl:
         while True:
             await self._interrupted.wait()
             try:
-                await self.link.stop()
+                if not self._actions.dismiss():
+                    await self.link.stop()
             except AgentdError as error:
                 self._pages.error(plain(str(error)))
-                await self._pages.flush()
+            await self._pages.flush()
             self._interrupted.clear()
 
     # --- what is typed ---
@@ -145,13 +145,6 @@ def _outcome(tasks: list[asyncio.Task[int | None]]) -> int:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
     return tasks[0].result() or 0
-
-
-def _is_command(text: str) -> bool:
-    try:
-        return leaves(text) or parse(text) is not None
-    except UsageError:
-        return True
 
 
 def _takes_long(text: str) -> bool:

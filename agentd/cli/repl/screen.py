@@ -25,6 +25,7 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples, to_formatted_text
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import ColorDepth
@@ -32,6 +33,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
 
+from agentd.cli.repl.ahead import typed_ahead
 from agentd.cli.say import warn
 from agentd.text.characters import whole
 
@@ -64,7 +66,7 @@ class Prompted(Protocol):
         ...
 
     def typed(self, text: str) -> None:
-        """Something was sent off with Enter."""
+        """Something was sent off with Enter, "" for a blank line."""
         ...
 
     def interrupt(self) -> bool:
@@ -187,8 +189,10 @@ class Screen:
 
     async def run(self) -> int:
         """Returns the exit code when the person leaves."""
+        terminal = self._session.input
         try:
-            with patch_stdout(raw=True):
+            with terminal.raw_mode(), patch_stdout(raw=True):
+                store_typeahead(terminal, typed_ahead(terminal))
                 return await self._session.prompt_async()
         except EOFError:
             return 0
@@ -255,6 +259,9 @@ class Screen:
             buffer.append_to_history()
             buffer.reset()
             self._prompted.typed(text)
+        else:
+            buffer.reset()
+            self._prompted.typed("")
 
     def _interrupt(self, event: KeyPressEvent) -> None:
         if self._prompted.interrupt():

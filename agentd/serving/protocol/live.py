@@ -25,6 +25,7 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
+from agentd.ports.models import answering
 from agentd.serving.protocol.base import Cursor
 from agentd.serving.protocol.replies import Answer, Chunk, Failure, Found, Question, Reading, ServerMessage, State
 
@@ -94,7 +95,7 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
         case TurnInterrupted():
             state = {"state": "stopping", "detail": event.reason}
         case TurnHandedOver():
-            detail = f"{event.model} answers instead: {event.reason}"
+            detail = f"{answering(event.model)} instead: {event.reason}"
             state = {"state": "running", "attempt": event.attempt, "detail": detail}
         case TurnFinished():
             state = {"state": "done"}

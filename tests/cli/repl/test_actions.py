@@ -241,8 +241,17 @@ async def test_a_conversation_is_deleted_only_after_a_yes(tmp_path: Path) -> Non
             await actions.perform(answer)
             assert "note: nothing was deleted" in display.shown[-2:]
             assert link.session == session and [entry.id for entry in await link.sessions()] == [session]
-        await actions.perform("/delete 1")
-        await actions.perform("yes")
+        for line in ("/delete", "What is in it?", "Well, hm"):
+            await actions.perform(line)
+        assert display.shown[-2:] == ["note: y or n?", "note: nothing was deleted"]
+        for line in ("/delete", "What is in it?", ""):
+            await actions.perform(line)
+        assert display.shown[-2:] == ["note: y or n?", "note: nothing was deleted"]
+        await actions.perform("/delete")
+        assert actions.dismiss() and not actions.dismiss()
+        assert [entry.messages for entry in await link.sessions()] == [2]
+        for line in ("/delete 1", "maybe", "yes"):
+            await actions.perform(line)
         assert link.session != session and await link.sessions() == ()
         await actions.perform("/delete")
         assert display.shown[-1].startswith("error: nothing was asked")

@@ -146,7 +146,10 @@ async def test_the_model_of_the_daemon_that_is_back_is_told(tmp_path: Path) -> N
         server.status = {"model": {"name": "big\x1b[31m"}, "daemon": {"in_process": True, "pid": 1}}
         await server.die()
         await server.start()
-        await display.shows("note: connected again; the model is big")
+        await display.until(
+            lambda: any("again: a chat or another command runs agentd" in line for line in display.shown)
+        )
+        assert display.shown[-1].endswith("\nbig answers ()")
 
 
 async def test_a_chat_that_runs_the_daemon_itself_says_so(tmp_path: Path) -> None:
@@ -154,7 +157,8 @@ async def test_a_chat_that_runs_the_daemon_itself_says_so(tmp_path: Path) -> Non
         server.status = {"model": {"name": "small"}, "daemon": {"in_process": True, "pid": os.getpid()}}
         await server.die()
         await server.start()
-        await display.until(lambda: any("runs one itself with the model small" in line for line in display.shown))
+        await display.until(lambda: any("again: no daemon runs, so this chat runs" in line for line in display.shown))
+        assert display.shown[-1].endswith("\nsmall answers ()")
 
 
 async def test_what_a_stopping_daemon_does_not_take_is_offered_to_the_next(tmp_path: Path) -> None:

@@ -85,3 +85,15 @@ async def test_quit_leaves_and_nothing_of_the_prompt_stays(tmp_path: Path) -> No
         assert await terminal.ends() == 0
         told = "the running answer goes on; `agentd chat -c` shows it"
         assert terminal.everything.endswith(f"> Talk.\n\n> /quit\n{told}")
+
+
+async def test_ctrl_c_and_an_empty_line_are_a_no_and_what_follows_is_sent(tmp_path: Path) -> None:
+    async with talking(tmp_path) as (server, terminal):
+        server.session("holiday", title="Where to?")
+        for n, no in enumerate(("\x03", "\r"), start=1):
+            terminal.enter("/delete holiday")
+            await terminal.until(lambda: terminal.everything.count("[y/N]") == n, "the question")  # noqa: B023
+            terminal.type(no)
+            await terminal.until(lambda: terminal.everything.count("nothing was deleted") == n, "the no")  # noqa: B023
+        terminal.enter("Hello?")
+        assert (await server.next_turn()).text == "Hello?"

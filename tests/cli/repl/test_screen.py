@@ -5,7 +5,8 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from tests.terminal import talking
+from agentd.testing.server import ScriptedServer
+from tests.terminal import chat, talking
 
 
 async def test_ctrl_c_at_rest_clears_the_line_and_leaves_when_pressed_twice(tmp_path: Path) -> None:
@@ -26,6 +27,17 @@ async def test_newlines_are_kept_from_the_keyboard_a_paste_and_a_backslash(tmp_p
         terminal.type("\\\rfive\r")
         assert (await server.next_turn()).text == "one\ntwo\nthree\nfour\n/help\nfive"
         await terminal.has_printed("> one\n… two\n… three\n… four\n… /help\n… five")
+
+
+async def test_lines_that_were_typed_before_the_prompt_was_there_are_sent_one_by_one(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "agentd.sock") as server, chat(tmp_path) as terminal:
+        terminal.type("one\rtwo \\\rthree\rfour")
+        await terminal.shows("Ctrl-D leaves")
+        assert (await server.next_turn()).text == "one"
+        assert (await server.next_turn()).text == "two \nthree"
+        await terminal.shows("> four")
+        terminal.type(" and five\nsix\r")
+        assert (await server.next_turn()).text == "four and five\nsix"
 
 
 async def test_what_was_typed_is_kept_for_the_owner_and_completed(tmp_path: Path) -> None:
