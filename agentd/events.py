@@ -357,10 +357,11 @@ class Reopened(_OfTurn):
 
 
 class SessionDeleted(Happened):
-    """A conversation is gone, with everything that was said in it."""
+    """A conversation is gone, with everything that was said in it; `undelivered` are its answers that went with it."""
 
     type: Literal["session_deleted"] = "session_deleted"
     session_id: str
+    undelivered: tuple[str, ...] = ()
 
 
 class ChannelStateChanged(Happened):

@@ -20,6 +20,7 @@ from agentd.daemon.floors import (
     CHANNELS,
     CLOCK,
     Desk,
+    Disk,
     Hub,
     Library,
     Plan,
@@ -109,7 +110,7 @@ class Daemon:
             workers = employ(plan, disk, hub, library, channels)
             desk = furnish(plan, disk, hub, library, workers)
             self._health = Health(disk.pending, library.sessions, desk.status)
-            doors = self._open_doors(hub, library, workers, desk, self._hand_over(stop))
+            doors = self._open_doors(disk, hub, library, workers, desk, self._hand_over(stop))
             audience = Audience(hub.feed.epoch, workers.delivery)
             channels |= build_channels(plan, doors, hub.budgets, audience, self._sockets)
             listen(stack, channels)
@@ -126,7 +127,13 @@ class Daemon:
         log.info("stopped")
 
     def _open_doors(
-        self, hub: Hub, library: Library, workers: Workers, desk: Desk, hand_over: Callable[[], float] | None
+        self,
+        disk: Disk,
+        hub: Hub,
+        library: Library,
+        workers: Workers,
+        desk: Desk,
+        hand_over: Callable[[], float] | None,
     ) -> dict[str, Door]:
         """One for each channel; what is behind them is the same."""
         inside = Inside(
@@ -134,7 +141,7 @@ class Daemon:
             peer=self._peer,
             inbox=desk.inbox,
             sessions=library.sessions,
-            deletions=Deletions(library.sessions, hub.conversations, hub.bus),
+            deletions=Deletions(library.sessions, disk.pending, hub.conversations, hub.bus),
             documents=library.documents,
             budgets=hub.budgets,
             feed=hub.feed,

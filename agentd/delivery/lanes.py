@@ -177,14 +177,21 @@ class Lanes:
 
     def forget(self, outbound_id: str, now: float) -> None:
         """Somebody removed it: it is owed no more, whether it was under way or waiting."""
-        lane = self._lane_of[outbound_id]
-        kept = [owed for owed in lane.waiting if owed.id != outbound_id]
-        if len(kept) < len(lane.waiting):
-            lane.waiting = kept
-        else:
-            self._end(outbound_id)
-            self._outlet(lane.address.channel).breaker.release(outbound_id)
+        if self.withdraw(outbound_id, now):
+            return
+        lane, _ = self._end(outbound_id)
+        self._outlet(lane.address.channel).breaker.release(outbound_id)
         self._drop(lane, outbound_id, now)
+
+    def withdraw(self, outbound_id: str, now: float) -> bool:
+        """Somebody removed it: it waits no more. False if it does not wait: what is under way ends by itself."""
+        lane = self._lane_of.get(outbound_id)
+        kept = [] if lane is None else [owed for owed in lane.waiting if owed.id != outbound_id]
+        if lane is None or len(kept) == len(lane.waiting):
+            return False
+        lane.waiting = kept
+        self._drop(lane, outbound_id, now)
+        return True
 
     # What can be told
 

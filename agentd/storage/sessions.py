@@ -36,6 +36,8 @@ UNUSED = 1000
 """Sessions of one principal that were opened and never used, at most."""
 LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
 """Characters of one message that are read back, and of all at once; what has no room any more is shortened."""
+ERASED = "This conversation was deleted."
+"""The answer of each of its turns from then on."""
 NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
 
 _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
@@ -136,17 +138,18 @@ class Sessions:
         return await self._store.write(rename)
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
-        """The session goes, with its messages, its summary and the marks of its answers.
+        """The session goes, with its messages, its summary, the marks of its answers and the answers of its turns.
 
-        How its turns ended stays known (see `Turns`), so that a message that is offered again is no new turn.
+        That its turns ended stays known (see `Turns`), so that a message that is offered again is no new turn.
         """
 
         def delete(db: sqlite3.Connection) -> SessionInfo:
             session = _visible(db, principal, session_id)
             db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            db.execute(_ERASE, (ERASED, session_id))
             return session
 
-        return await self._store.write(delete)
+        return await self._store.write(delete, erases=True)
 
     async def session(self, principal: Principal, session_id: str) -> SessionInfo:
         return await self._store.read(lambda db: _visible(db, principal, session_id))
@@ -245,6 +248,11 @@ def _printable(line: str) -> str:
 
 # --- queries ---------------------------------------------------------------------------------------------------------
 
+_ERASE = """
+UPDATE turns SET outbound_json = iif(json_valid(outbound_json),
+    json_set(outbound_json, '$.text', ?, '$.citations', json('[]')), '')
+WHERE session_id = ?
+"""
 _INFO = """
 SELECT s.id, s.principal_kind, s.principal_id, s.name, s.title, s.created, s.updated,
        (SELECT count(*) FROM messages m WHERE m.session_id = s.id),

@@ -64,6 +64,7 @@ def load_migrations(package: str) -> tuple[str, ...]:
 class _Job(Generic[T]):
     run: Callable[[sqlite3.Connection], T]
     done: asyncio.Future[None]
+    erases: bool
     value: T | None = None
     error: BaseException | None = None
 
@@ -97,6 +98,8 @@ class Store:
         self._open = False
         self.problem = ""
         """Why the last write was refused, "" if it was not; `probe` finds out whether that has passed."""
+        self._erasing = False
+        """Whether the log beside the file may still hold what was erased; known to the writer's thread alone."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -152,15 +155,16 @@ class Store:
 
     # --- writing ---
 
-    async def write(self, run: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, run: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
         """What `run` returns, once its changes are on disk; all that waits shares one commit.
 
         If `run` raises, its own changes are undone and the caller gets the exception. `StateError` where the disk did
         not take them, `Busy` where the writer is too far behind. Once the writer has the function, cancelling the
-        caller undoes nothing.
+        caller undoes nothing. If `run` erases something, it goes from SQLite's log (`-wal`), too, before the caller is
+        told, or with the first later write that finds no reader in the way.
         """
         await self._room(self._write_room)
-        job: _Job[T] = _Job(run, self._loop.create_future())
+        job: _Job[T] = _Job(run, self._loop.create_future(), erases)
         self._jobs.put(job)
         await job.done
         if job.error is not None:
@@ -199,6 +203,9 @@ class Store:
             self.problem = ""
         if self._on_commit is not None:
             self._on_commit()
+        if self._erasing or any(job.erases for job in batch):
+            (blocked, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._erasing = bool(blocked)
 
     def _fill(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> None:
         """Run the functions of the batch, which takes in what comes meanwhile."""

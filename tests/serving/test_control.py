@@ -79,7 +79,7 @@ class Parts:
     async def use(self, path: Path | None) -> str:
         if path is None:
             self.used.append(None)
-            return "extractive answers from now on"
+            return "nothing more answers from now on"
         if path.suffix != ".gguf" or path.stem == "none":
             raise ModelError(f"{path} is no GGUF file.")
         self.used.append(path)
@@ -226,7 +226,7 @@ async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) 
         assert told.startswith("tiny answers: ready\n")
         assert "`agentd model use NAME`" in told and "/model PATH.gguf" in told
         assert await h.say("/model /models/big.gguf") == "big answers from now on"
-        assert await h.say("/model none") == "extractive answers from now on"
+        assert await h.say("/model none") == "nothing more answers from now on"
         assert h.parts.used == [Path("/models/big.gguf"), None]
         with pytest.raises(ModelError, match="no GGUF"):
             await h.say("/model /etc/passwd")

@@ -15,7 +15,7 @@ from agentd.events import OWNER, Address, Citation, InboundEvent, OutboundEvent,
 from agentd.ids import IdSource
 from agentd.ports.sessions import SessionView, Summary
 from agentd.storage.marks import Marks
-from agentd.storage.sessions import ALL_TOGETHER, SHORTENED, Sessions
+from agentd.storage.sessions import ALL_TOGETHER, ERASED, SHORTENED, Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
 from agentd.storage.turns import TURNS_KEPT, Turns
@@ -462,8 +462,26 @@ async def test_deleting_a_session_keeps_how_its_turns_ended(sessions: Kept, stor
     await sessions.delete(ANN, session.id)
     assert await sessions.list(OWNER) == []
     assert await store.read(lambda db: db.execute("SELECT count(*) FROM messages").fetchone()) == (0,)
-    assert await sessions.turns.finished(inbound.turn_id) == outbound
+    erased = outbound.model_copy(update={"text": ERASED, "citations": ()})
+    assert await sessions.turns.finished(inbound.turn_id) == erased
     assert await sessions.turns.by_dedupe_key("k") is not None
+
+
+async def test_no_word_of_a_deleted_session_stays_in_the_files(sessions: Kept, tmp_path: Path) -> None:
+    def files_with(word: bytes) -> list[str]:
+        return sorted(path.name for path in tmp_path.iterdir() if word in path.read_bytes())
+
+    session, other = await sessions.open(OWNER, "diary"), await sessions.open(OWNER, "other")
+    for text in ("A xylophone?", "A long one: " + "xylophone " * 2000):
+        question = asked(session.id, text).model_copy(update={"content_digest": "d"})
+        await sessions.turns.finish([question], answered(question, text=f"Yes, {text}"))
+    kept = asked(other.id, "A trombone?")
+    await sessions.turns.finish([kept], answered(kept, text="Yes, a trombone."))
+    assert files_with(b"xylophone")
+    await sessions.delete(OWNER, session.id)
+    assert (files_with(b"xylophone"), files_with(b"trombone")) == ([], ["agentd.db"])
+    finished = await sessions.turns.finished(kept.turn_id)
+    assert finished is not None and finished.text == "Yes, a trombone."
 
 
 async def test_nothing_of_a_deleted_session_stays_but_how_its_turns_ended(sessions: Kept, store: Store) -> None:

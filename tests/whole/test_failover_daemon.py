@@ -58,7 +58,7 @@ async def test_a_server_answers_and_when_it_fails_the_documents_do(tmp_path: Pat
         assert status["model"]["name"] == "big" and "ended in the middle" in status["problems"][0]
 
         await client.post(session, "Still down?")
-        assert "extractive answers instead" in await handed_over(client)
+        assert "sentences of your documents answer instead" in await handed_over(client)
         assert (await next_answer(client)).model == "extractive"
         assert len(server.completions) == 2, "the server rests"
     assert KEY not in daemon.log.read_text()

@@ -15,7 +15,7 @@ from functools import partial
 
 from agentd.delivery import Bury, Defer, DeliveryStats, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Unreadable, Wait
-from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent, Reopened
+from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent, Reopened, SessionDeleted
 from agentd.host.secrets import masked
 from agentd.ids import time_of
 from agentd.ports.bus import Bus, Gap
@@ -84,7 +84,7 @@ class DeliveryWorker:
         self._running = False
         self._ended = asyncio.Event()
         # From here on, so that nothing is missed that happens before `run` gets its first turn.
-        self._outbound = bus.subscribe(OutboundEvent, Buried, Reopened, name="delivery")
+        self._outbound = bus.subscribe(OutboundEvent, Buried, Reopened, SessionDeleted, name="delivery")
         self._states = bus.subscribe(ChannelStateChanged, name="delivery: channels")
 
     async def run(self) -> None:
@@ -160,6 +160,10 @@ class DeliveryWorker:
                 self._changed()
             elif isinstance(event, Reopened):
                 await self._take_up(event.outbound_id)
+                self._changed()
+            elif isinstance(event, SessionDeleted):
+                for outbound_id in event.undelivered:
+                    self._lanes.withdraw(outbound_id, self._now())
                 self._changed()
             elif isinstance(event, Gap) or (isinstance(event, Buried) and event.dead_id == event.turn_id):
                 # A question that is buried may leave a notice behind, which nobody publishes.

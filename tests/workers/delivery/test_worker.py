@@ -14,6 +14,7 @@ from agentd.events import (
     DeliveryAttempted,
     DeliveryDeferred,
     Reopened,
+    SessionDeleted,
 )
 from agentd.testing.channel import Gate, Hang, Unconfirmed
 from tests.builders import IDS, TIME, address, inbound, outbound
@@ -338,3 +339,15 @@ async def test_figures_tell_what_waits_and_what_went_wrong_last() -> None:
         assert stats.oldest_age is not None and 0 <= stats.oldest_age < 10
         last = stats.last["test"]
         assert last.error == "503" and last.delivered is not None and last.failed is not None
+
+
+async def test_answers_that_went_with_their_conversation_wait_no_more() -> None:
+    house = House()
+    async with running(house, connected=False):
+        gone, kept = await house.answer("gone"), await house.answer("kept")
+        await turn_over(lambda: house.worker.stats().pending == 2)
+        await house.pending.ack(gone.turn_id)
+        house.bus.announce(SessionDeleted(session_id=gone.session_id, undelivered=(gone.id,)))
+        await turn_over(lambda: house.worker.stats().pending == 1)
+        await house.state("connected")
+        assert [told.outbound_id for told in await house.wait_for(Delivered)] == [kept.id]
