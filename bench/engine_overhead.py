@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.models.llama.engine import Engine
+from agentd.models.llama.kept import Kept
 from agentd.models.llama.model import LlamaModel
 from agentd.models.llama.native import native
 from agentd.models.llama.request import generate_message
@@ -57,7 +58,8 @@ def _engine(path: Path, chats: int, tokens: int) -> float:
         sent.append(encode(message))
 
     driver = open_driver(path, context=8192, threads=1, sequences=16)
-    engine = Engine(driver, Template(driver.vocabulary.chat_template()), sequences=16, send=send)
+    template = Template(driver.vocabulary.chat_template())
+    engine = Engine(driver, template, EngineSettings(sequences=16, spill_bytes=0), Kept(), send=send)
     for number in range(chats):
         engine.handle(generate_message(_question(number, tokens + 1), number))
     while not any(b'"said"' in message for message in sent):

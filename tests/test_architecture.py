@@ -73,9 +73,7 @@ COMPOSITION_ROOT = "agentd.daemon"
 IMPORT_STRING = re.compile(r"(channels|workers)(\.\w+)+(:\w+)?")
 MOST_GIVEN = 6
 """Things that a constructor takes, besides self. Records of pure data are not counted."""
-WIDE: Mapping[str, str] = {
-    "agentd.models.llama.engine.Engine": "what is known of the file and what the settings say are not records yet",
-}
+WIDE: Mapping[str, str] = {}
 """Classes whose constructors still take more, and why; the list only shrinks."""
 
 

@@ -20,12 +20,14 @@ settings     which file is loaded, and how llama.cpp runs it
 In the child, from the outside inwards:
 
 child        the entry point and its loop
-engine       requests in, events out: joins the rooms below
+engine       requests in, events out: joins what is below
 embeddings   texts in, vectors out, one batch between two steps of the engine
-speech       what a request says: answer, reasoning, calls, and the messages that tell of them
-reading      how far the prompts are read, told to those who wait
+waiting      what the requests that wait are told
+generating   the requests that are being answered: their next tokens, what these say, their end
+speech       what a request says: answer, reasoning, calls, and the messages about them
+warmth       what every prompt begins with, read while there is nothing else to do
+kept         what a model keeps on disk for its later starts
 pace         how fast the model is here: measured, learned, kept
-warmth       what every prompt begins with, read while nothing else is to do
 
     the prompt:
 prompts      conversations to prompts that fit
@@ -44,7 +46,9 @@ grammar      a JSON schema as a grammar, tried where a crash costs nothing
 sampler      how a request chooses its tokens, within its grammar
 
     the batch and the cache:
+decoder      a loaded model with its scheduler and its cache
 scheduler    pure: which sequence gets which tokens of the next batch
+steps        pure: how many tokens a step may have on this machine
 job, pool    pure: its records, and what each sequence of the cache holds
 draft        pure: what an answer says next, guessed from what was said before
 spill        sessions that had to leave the cache, in a bounded memory

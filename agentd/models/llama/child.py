@@ -16,7 +16,7 @@ from agentd.errors import ModelError
 from agentd.host.limits import Crashed
 from agentd.models.llama import files, machine, verdict
 from agentd.models.llama.advice import advice_of
-from agentd.models.llama.checks import Checks, here, of_file
+from agentd.models.llama.checks import Checks
 from agentd.models.llama.isolate import isolated
 from agentd.models.llama.memory import Memory
 from agentd.models.llama.rendering import Stranger
@@ -43,11 +43,8 @@ from agentd.models.llama.wire import (
 )
 
 if TYPE_CHECKING:
-    from agentd.models.llama.driver import Driver
     from agentd.models.llama.embeddings import Embeddings
     from agentd.models.llama.engine import Engine
-    from agentd.models.llama.pace import Speeds
-    from agentd.models.llama.snapshots import Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +174,7 @@ def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Mem
     # Only now, because a file that cannot be run shall be named at once.
     from agentd.models.llama.driver import Driver
     from agentd.models.llama.engine import Engine
+    from agentd.models.llama.kept import open_kept
     from agentd.models.llama.template import Template
 
     threads = machine.free_threads() if settings.threads is None else settings.threads
@@ -201,48 +199,20 @@ def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Mem
     notes = template.notes
     if driver.context < settings.context:
         notes += (f"The model has a context of {driver.context} tokens, not the {settings.context} that are set.",)
-    speeds = _speeds(driver, file, checks, threads)
-    read, write = speeds.pace.read, speeds.pace.write
+    kept = open_kept(file, driver, way, threads=threads)
     line.send(
         Loaded(
             context=driver.context,
             notes=notes,
             tools=template.tools,
-            read_tps=read,
-            write_tps=write,
+            read_tps=kept.speeds.pace.read,
+            write_tps=kept.speeds.pace.write,
             advice=advice_of(gguf.name, gguf.sampling),
             way=way.name,
             switched_off=switched_off,
         )
     )
-    return Engine(
-        driver,
-        template,
-        sequences=settings.sequences,
-        send=line.send,
-        spill_bytes=settings.spill_bytes,
-        guess=settings.guess,
-        speeds=speeds,
-        snapshots=_snapshots(file, way),
-    )
-
-
-def _speeds(driver: Driver, file: ModelFile, checks: Checks, threads: int) -> Speeds:
-    """What is known of the model's speed; measured now if nothing is."""
-    from agentd.models.llama import pace
-
-    speeds = pace.Speeds(checks, pace.about(file.path, threads))
-    if not speeds.pace.read:
-        speeds.set(pace.measure(driver))
-    return speeds
-
-
-def _snapshots(file: ModelFile, way: Way) -> Snapshots:
-    """Beside what was found out about models."""
-    from agentd.models.llama import snapshots
-
-    directory = None if file.checks is None else file.checks.parent / snapshots.NAME
-    return snapshots.Snapshots(directory, f"{here()} {way.name} {of_file(file.path)}")
+    return Engine(driver, template, settings, kept, send=line.send)
 
 
 def _finds_gpu() -> bool:

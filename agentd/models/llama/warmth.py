@@ -8,12 +8,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentd.models.llama.cache import Cache
-from agentd.models.llama.driver import Driver
+from agentd.models.llama.decoder import Decoder
 from agentd.models.llama.job import Job
-from agentd.models.llama.pace import Speeds
-from agentd.models.llama.scheduler import Scheduler
-from agentd.models.llama.snapshots import Snapshots
+from agentd.models.llama.kept import Kept
 from agentd.models.llama.wire import Warmed
 
 WORTH_SAVING = 0.25
@@ -36,11 +33,9 @@ class _Beginning:
 class Warmth:
     """Call `step` while it is `busy` and no request runs, and `pause` before one does."""
 
-    def __init__(
-        self, driver: Driver, scheduler: Scheduler, cache: Cache, *, snapshots: Snapshots, speeds: Speeds
-    ) -> None:
-        self._driver, self._scheduler, self._cache = driver, scheduler, cache
-        self._snapshots, self._speeds = snapshots, speeds
+    def __init__(self, decoder: Decoder, kept: Kept) -> None:
+        self._driver, self._scheduler, self._cache = decoder.driver, decoder.scheduler, decoder.cache
+        self._snapshots, self._speeds = kept.snapshots, kept.speeds
         self._wanted: deque[_Beginning] = deque()
         self._job: Job | None = None
         self._saved: set[str] = set()

@@ -11,6 +11,8 @@ import pytest
 
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.engine import Engine
+from agentd.models.llama.kept import Kept
+from agentd.models.llama.settings import EngineSettings
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import (
     Cancel,
@@ -52,15 +54,8 @@ class Bench:
         self.told: list[FromChild] = []
         self.driver = Driver(path, context=context, threads=1, gpu_layers=0, sequences=sequences)
         template = Template(self.driver.vocabulary.chat_template())
-        self.engine = Engine(
-            self.driver,
-            template,
-            sequences=sequences,
-            send=self.told.append,
-            spill_bytes=spill_bytes,
-            guess=guess,
-            clock=clock,
-        )
+        settings = EngineSettings(sequences=sequences, spill_bytes=spill_bytes, guess=guess)
+        self.engine = Engine(self.driver, template, settings, Kept(), send=self.told.append, clock=clock)
         self.steps = 0
 
     def run(self, most: int = 10_000) -> None:
@@ -259,13 +254,9 @@ def test_text_is_told_together_but_never_later_than_it_would_be_seen(random_mode
     """Steps of 6 ms: what two of them say is one message; before a prompt, which takes longer, all is told."""
     bench = Bench(random_model)
     ticks = iter(range(1_000_000))
+    settings = EngineSettings(sequences=4, spill_bytes=0, guess=False)
     engine = Engine(
-        bench.driver,
-        Template(CHATML),
-        sequences=4,
-        send=bench.told.append,
-        guess=False,
-        clock=lambda: next(ticks) * 0.002,
+        bench.driver, Template(CHATML), settings, Kept(), send=bench.told.append, clock=lambda: next(ticks) * 0.002
     )
     engine.handle(ask(1, "Why?", max_tokens=40))
     while engine.busy:
@@ -339,12 +330,9 @@ def test_a_conversation_that_the_template_refuses_is_refused_with_its_words(tmp_
 def test_a_slow_machine_gets_smaller_steps(random_model: Path) -> None:
     bench = Bench(random_model)
     ticks = iter(range(10_000))
+    settings = EngineSettings(sequences=2, spill_bytes=0)
     engine = Engine(
-        bench.driver,
-        Template(CHATML),
-        sequences=2,
-        send=bench.told.append,
-        clock=lambda: next(ticks) * 2.0,
+        bench.driver, Template(CHATML), settings, Kept(), send=bench.told.append, clock=lambda: next(ticks) * 2.0
     )
     engine.handle(ask(1, "x" * 1000, max_tokens=1))
     steps = 0

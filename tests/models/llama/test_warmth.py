@@ -12,7 +12,9 @@ from agentd.models.llama.checks import Checks
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.engine import Engine
 from agentd.models.llama.job import Span
+from agentd.models.llama.kept import Kept
 from agentd.models.llama.pace import Speeds
+from agentd.models.llama.settings import EngineSettings
 from agentd.models.llama.snapshots import Snapshots
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import (
@@ -58,16 +60,10 @@ class Bench:
         self.driver = Counting(path, context=context, threads=1, gpu_layers=0, sequences=sequences)
         speeds = Speeds(Checks(None), "")
         speeds.set(Pace(read=speed, write=speed))
-        self.engine = Engine(
-            self.driver,
-            Template(self.driver.vocabulary.chat_template()),
-            sequences=sequences,
-            send=self.told.append,
-            spill_bytes=1 << 24,
-            speeds=speeds,
-            snapshots=Snapshots(directory, path.name),
-            clock=lambda: 0.0,
-        )
+        template = Template(self.driver.vocabulary.chat_template())
+        settings = EngineSettings(sequences=sequences, spill_bytes=1 << 24)
+        kept = Kept(speeds=speeds, snapshots=Snapshots(directory, path.name))
+        self.engine = Engine(self.driver, template, settings, kept, send=self.told.append, clock=lambda: 0.0)
 
     @property
     def read(self) -> int:

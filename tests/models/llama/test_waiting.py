@@ -1,4 +1,4 @@
-"""When it is told how far a prompt is read, and what."""
+"""What the requests that wait are told, and when."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from agentd.models.llama.checks import Checks
 from agentd.models.llama.job import Job
 from agentd.models.llama.pace import Speeds
 from agentd.models.llama.pool import Slot
-from agentd.models.llama.reading import PAUSE, Readings
-from agentd.models.llama.wire import FromChild, Progress
+from agentd.models.llama.waiting import PAUSE, Waiting
+from agentd.models.llama.wire import FromChild, Progress, Queued, Started
 from agentd.ports.models import Pace
 
 
 class Bench:
-    """Readings on a clock that stands still until a step is made."""
+    """Those who wait, on a clock that stands still until a step is made."""
 
     def __init__(self, speed: float) -> None:
         self.now = 100.0
         self.told: list[FromChild] = []
         speeds = Speeds(Checks(None), "")
         speeds.set(Pace(read=speed, write=speed))
-        self.readings = Readings(self.told.append, speeds, lambda: self.now)
+        self.waiting = Waiting(self.told.append, speeds, lambda: self.now)
 
     def job(self, number: int, tokens: int, *, held: int = 0) -> Job:
         slot = Slot(number, tokens=list(range(held)))
@@ -29,7 +29,7 @@ class Bench:
         assert job.slot is not None
         since, self.now = self.now, self.now + seconds
         job.slot.tokens += job.tokens[len(job.slot.tokens) :][:tokens]
-        self.readings.read(job, since)
+        self.waiting.read([job], since)
 
     def said(self) -> list[tuple[int, int, float | None]]:
         said = [(told.done, told.total, told.seconds) for told in self.told if isinstance(told, Progress)]
@@ -40,7 +40,7 @@ class Bench:
 def test_what_will_take_long_is_told_before_it_begins_and_then_at_each_step() -> None:
     bench = Bench(speed=50)
     job = bench.job(1, 2100, held=100)
-    bench.readings.placed(job, [job])
+    bench.waiting.placed(job, [job])
     assert bench.said() == [(0, 2000, 40.0)]
     for done in (500, 1000, 1500):
         bench.step(job, 500, 5.0)
@@ -55,7 +55,7 @@ def test_what_will_take_long_is_told_before_it_begins_and_then_at_each_step() ->
 def test_a_prompt_that_is_read_at_once_is_not_told_of() -> None:
     bench = Bench(speed=5000)
     job = bench.job(1, 400)
-    bench.readings.placed(job, [job])
+    bench.waiting.placed(job, [job])
     bench.step(job, 300, PAUSE / 3)
     bench.step(job, 100, PAUSE / 3)
     assert bench.said() == []
@@ -64,7 +64,7 @@ def test_a_prompt_that_is_read_at_once_is_not_told_of() -> None:
 def test_steps_that_are_quick_are_told_a_few_times_a_second() -> None:
     bench = Bench(speed=1000)
     job = bench.job(1, 2000)
-    bench.readings.placed(job, [job])
+    bench.waiting.placed(job, [job])
     for _ in range(40):
         bench.step(job, 50, 0.05)
     told = bench.said()
@@ -75,14 +75,14 @@ def test_steps_that_are_quick_are_told_a_few_times_a_second() -> None:
 def test_who_is_read_later_is_told_how_long_the_prompts_before_it_take_too() -> None:
     bench = Bench(speed=100)
     first, answering, later = bench.job(1, 1000), bench.job(2, 50, held=49), bench.job(3, 200)
-    bench.readings.placed(later, [first, answering, later])
+    bench.waiting.placed(later, [first, answering, later])
     assert bench.said() == [(0, 200, 12.0)]
 
 
 def test_a_prompt_that_is_in_the_cache_is_not_told_of_whoever_is_read_beside_it() -> None:
     bench = Bench(speed=100)
     first, cached = bench.job(1, 1000), bench.job(2, 200, held=199)
-    bench.readings.placed(cached, [first, cached])
+    bench.waiting.placed(cached, [first, cached])
     bench.step(cached, 1, 5.0)
     assert bench.said() == []
 
@@ -90,21 +90,44 @@ def test_a_prompt_that_is_in_the_cache_is_not_told_of_whoever_is_read_beside_it(
 def test_a_job_that_lost_its_place_is_read_again_from_there() -> None:
     bench = Bench(speed=100)
     job = bench.job(1, 1000)
-    bench.readings.placed(job, [job])
+    bench.waiting.placed(job, [job])
     bench.step(job, 500, 5.0)
     job.slot = Slot(2)
-    bench.readings.placed(job, [job])
+    bench.waiting.placed(job, [job])
     assert bench.said()[-1] == (0, 1000, 10.0)
 
 
 def test_of_a_job_that_has_ended_and_without_a_known_speed_nothing_is_told_in_advance() -> None:
     bench = Bench(speed=0)
     job = bench.job(1, 1000)
-    bench.readings.placed(job, [job])
+    bench.waiting.placed(job, [job])
     assert bench.said() == []
     bench.step(job, 100, 1.0)
     assert bench.said() == [(100, 1000, 9.0)]
-    bench.readings.ended(1)
-    bench.readings.ended(1)
+    bench.waiting.ended(1)
+    bench.waiting.ended(1)
     bench.step(job, 100, 1.0)
     assert bench.said() == []
+
+
+def test_who_waits_is_told_the_position_only_when_it_changes() -> None:
+    bench = Bench(speed=100)
+    first, second = bench.job(1, 10), bench.job(2, 10)
+    for queue in ([first, second], [first, second], [second]):
+        bench.waiting.queued(queue)
+    assert bench.told == [Queued(id=1, position=1), Queued(id=2, position=2), Queued(id=2, position=1)]
+
+
+def test_a_request_is_told_once_that_its_prompt_waits_for_others_and_once_that_it_is_read() -> None:
+    bench = Bench(speed=1000)
+    first, second = bench.job(1, 100), bench.job(2, 100)
+    for job in (first, second):
+        bench.waiting.placed(job, [first, second])
+    bench.step(first, 50, 0.01)
+    bench.step(first, 50, 0.01)
+    bench.step(second, 100, 0.01)
+    assert [told for told in bench.told if isinstance(told, Started)] == [
+        Started(id=1, reading=True),
+        Started(id=2, reading=False),
+        Started(id=2, reading=True),
+    ]
