@@ -69,20 +69,23 @@ bench: $(VENV)/tested
 
 $(VENV)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "agentd needs Python 3.11 or newer"; exit 1; }
+	@echo "Step 1 of 4: a Python environment in $(VENV), which takes some seconds."
 	@$(PYTHON) -m venv $(VENV) || { echo "install python3-venv first: apt-get install python3-venv"; exit 1; }
-	@$(PIP) install --quiet --upgrade 'pip==26.3'
+	@$(PIP) install --upgrade 'pip==26.3'
 	@touch $@
 
 # pip's own progress is shown. Compiled once, and again when llama.cmake or the version changes.
 $(VENV)/llama: $(VENV)/pip requirements.lock llama.cmake
-	@echo "Installing llama.cpp into $(VENV); compiling it takes some minutes the first time."
+	@echo "Step 2 of 4: llama.cpp. Compiling it takes 15 minutes of processor time, once (four minutes on four cores)."
 	@sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(VENV)/llama.txt
 	@CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install --cache-dir "$(LLAMA_CACHE)" --require-hashes --no-deps --force-reinstall \
 		-r $(VENV)/llama.txt
 	@echo "$(CMAKE_ARGS)" > $@
 
 $(VENV)/installed: $(VENV)/llama requirements.lock pyproject.toml
+	@echo "Step 3 of 4: the other libraries, which takes a minute or two."
 	@$(PIP) install --require-hashes -r requirements.lock
+	@echo "Step 4 of 4: agentd itself, which takes some seconds."
 	@$(PIP) install --quiet --no-deps --editable .
 	@touch $@
 
@@ -91,6 +94,7 @@ llama:
 	@$(MAKE) --no-print-directory CMAKE_ARGS="$(CMAKE_ARGS)" $(VENV)/installed
 
 $(VENV)/tested: $(VENV)/installed requirements-dev.lock
+	@echo "What the tests need, which takes a minute or two."
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -72,3 +73,10 @@ def test_uninstall_takes_the_link_away_and_nothing_else(machine: Machine) -> Non
     assert machine.make("uninstall").stdout == f"{machine.link} is gone\n"
     assert not machine.link.is_symlink() and machine.program.exists()
     assert machine.make("uninstall").stdout.endswith("nothing was done\n")
+
+
+def test_a_first_chat_announces_each_step_before_it_begins(tmp_path: Path) -> None:
+    command = ["make", "--dry-run", "chat", f"VENV={tmp_path / 'none'}"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    marks = re.findall(r"^echo \"(Step \d of \d)|(?: -m venv | -m pip [^\n]* install )", planned, re.MULTILINE)
+    assert marks == ["Step 1 of 4", "", "", "Step 2 of 4", "", "Step 3 of 4", "", "Step 4 of 4", ""]
