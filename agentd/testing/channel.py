@@ -105,13 +105,13 @@ class FakeChannel:
             raise RuntimeError("the channel does not run: there is nothing to crash")
         self._crash.set_exception(error)
 
-    async def wait_for_attempts(self, count: int, *, limit: float = 10.0) -> Sequence[OutboundEvent]:
+    async def wait_for_attempts(self, count: int, *, limit: float = 60.0) -> Sequence[OutboundEvent]:
         """Wait until so many sends were begun; TimeoutError after `limit` seconds."""
         async with asyncio.timeout(limit), self._changed:
             await self._changed.wait_for(lambda: len(self.attempts) >= count)
         return self.attempts
 
-    async def wait_for_received(self, count: int, *, limit: float = 10.0) -> Sequence[SentPart]:
+    async def wait_for_received(self, count: int, *, limit: float = 60.0) -> Sequence[SentPart]:
         """Wait until so many parts reached the platform; TimeoutError after `limit` seconds."""
         async with asyncio.timeout(limit), self._changed:
             await self._changed.wait_for(lambda: len(self.received) >= count)

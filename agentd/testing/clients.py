@@ -25,7 +25,7 @@ from agentd.serving.offers import Offers
 Told = TypeVar("Told", bound=protocol.ServerMessage)
 Data = TypeVar("Data", bound=protocol.ToldData)
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds that a client waits for what it wants to hear."""
 QUEUED = 1000
 """Messages that may wait in either direction."""

@@ -24,7 +24,7 @@ from agentd.events import Citation, TurnUsage
 from agentd.ids import IdSource
 from agentd.serving import protocol
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds after which a wait of a test fails."""
 
 

@@ -61,6 +61,15 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
     assert not modules & HEAVY
 
 
+def test_a_command_that_needs_a_daemon_imports_one_only_if_none_runs() -> None:
+    """A daemon is most of agentd, and importing it takes longer than asking one that runs."""
+    clients = ("chat", "ask", "ingest", "status", "delivery", "config")
+    code = f"import sys, {', '.join(f'agentd.cli.{name}' for name in clients)}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    rooms = {".".join(name.split(".")[:2]) for name in done.stdout.split() if name.startswith("agentd.")}
+    assert not rooms & {"agentd.daemon", "agentd.models", "agentd.storage", "agentd.retrieval", "agentd.turns"}
+
+
 def test_help_lists_the_commands_in_order_and_the_exit_codes() -> None:
     text = agentd_command("--help").stdout
     assert list(COMMANDS) == ["chat", "ask", "ingest", "model", "run", "status", "delivery", "config"]

@@ -1,9 +1,13 @@
-"""What is fed: texts, JSON and bytes that are nearly right, because what is wrong throughout is refused at once."""
+"""What is fed: texts, JSON and bytes that are nearly right, because what is wrong throughout is refused at once.
+
+A strategy is made once for the same arguments: making one takes far longer than drawing from it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -22,7 +26,8 @@ _REPEATED = st.tuples(
 )
 
 
-def odd_text(words: Sequence[str] = (), longest: int = 40) -> SearchStrategy[str]:
+@cache
+def odd_text(words: tuple[str, ...] = (), longest: int = 40) -> SearchStrategy[str]:
     """Some of these `words` between letters, odd characters and runs of one character."""
     piece = st.one_of(
         st.sampled_from((*words, *ODD)) if words else st.sampled_from(ODD),
@@ -42,9 +47,10 @@ _SCALARS = st.one_of(
 )
 
 
-def odd_json(names: Sequence[str] = ("id", "text", "type")) -> SearchStrategy[Any]:
+@cache
+def odd_json(names: tuple[str, ...] = ("id", "text", "type")) -> SearchStrategy[Any]:
     """A value of JSON whose objects have some of these members."""
-    member = st.one_of(st.sampled_from(tuple(names)), odd_text(longest=2))
+    member = st.one_of(st.sampled_from(names), odd_text(longest=2))
     return st.recursive(
         _SCALARS,
         lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(member, inner, max_size=5)),
@@ -52,14 +58,24 @@ def odd_json(names: Sequence[str] = ("id", "text", "type")) -> SearchStrategy[An
     )
 
 
+@cache
+def _added(names: tuple[str, ...]) -> SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(names), odd_json(names), max_size=1)
+
+
+@cache
+def _appended(names: tuple[str, ...]) -> SearchStrategy[list[Any]]:
+    return st.lists(odd_json(names), max_size=1)
+
+
 @st.composite
-def changed(draw: DrawFn, value: Any, names: Sequence[str] = ("id", "text", "type")) -> Any:
+def changed(draw: DrawFn, value: Any, names: tuple[str, ...] = ("id", "text", "type")) -> Any:
     """A right value of JSON with some members replaced, left out or added."""
     if isinstance(value, dict) and draw(st.integers(0, 9)) > 1:
         kept = {name: draw(changed(inner, names)) for name, inner in value.items() if draw(st.integers(0, 19))}
-        return kept | draw(st.dictionaries(st.sampled_from(tuple(names)), odd_json(names), max_size=1))
+        return kept | draw(_added(names))
     if isinstance(value, list) and draw(st.integers(0, 9)) > 1:
-        return [draw(changed(inner, names)) for inner in value] + draw(st.lists(odd_json(names), max_size=1))
+        return [draw(changed(inner, names)) for inner in value] + draw(_appended(names))
     return value if draw(st.integers(0, 5)) else draw(odd_json(names))
 
 

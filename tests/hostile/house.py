@@ -22,7 +22,7 @@ SETTLED = 64 * MIB
 """Bytes of memory that may stay after an attack."""
 CALLBACK = 0.25
 """Seconds of the processor that one callback of the loop may take."""
-DEADLINE = 60.0
+DEADLINE = 240.0
 QUESTION = "What is a zebra?"
 DOCUMENT = "# Zebras\n\nA zebra is an animal with stripes.\n"
 
@@ -208,7 +208,7 @@ class House:
     async def _settled(self) -> None:
         """Memory that is still held some time after everybody has gone."""
         await self._stack.aclose()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             self.seen.after, self.seen.peak = self._memory("VmRSS"), self._memory("VmHWM")
             if self.seen.grown <= SETTLED or time.monotonic() > until:

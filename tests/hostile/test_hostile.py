@@ -14,7 +14,7 @@ LOG = 1 * MIB
 
 
 @pytest.mark.parametrize("kind", ALL)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_an_attack_holds_up_fills_and_ends_nothing(kind: str, tmp_path: Path) -> None:
     seen = (await attacked(kind, tmp_path)).seen
     assert seen.callback <= CALLBACK, seen.which

@@ -12,7 +12,7 @@ from agentd.models.places import Places, Ticket
 
 
 def soon() -> float:
-    return asyncio.get_running_loop().time() + 5
+    return asyncio.get_running_loop().time() + 60
 
 
 async def test_a_free_place_is_taken_at_once_and_nobody_is_told_a_position() -> None:

@@ -72,7 +72,7 @@ async def test_an_iterator_that_is_at_its_end_does_not_hang_its_caller() -> None
     threads = Threads(1, "test")
     # Python turns a StopIteration that leaves a coroutine into a RuntimeError (PEP 479).
     with pytest.raises(RuntimeError):
-        await asyncio.wait_for(threads.run(lambda: next(iter(()))), 10)
+        await asyncio.wait_for(threads.run(lambda: next(iter(()))), 60)
     threads.close()
 
 

@@ -47,7 +47,7 @@ async def test_a_client_that_leaves_ends_the_handler() -> None:
         finally:
             ended.set()
 
-    async with HttpServer(forever) as server, httpx2.AsyncClient(timeout=0.1) as client:
+    async with HttpServer(forever) as server, httpx2.AsyncClient(timeout=httpx2.Timeout(60, read=0.1)) as client:
         with pytest.raises(httpx2.ReadTimeout):
             await client.get(server.url)
         async with asyncio.timeout(60):

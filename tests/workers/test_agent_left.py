@@ -246,8 +246,8 @@ async def test_draining_waits_for_no_turn_that_waits_and_a_decision_counts_at_th
     async with house.running() as running:
         await house.bus.publish(inbound("note a"))
         await house.until_left()
-        await asyncio.wait_for(house.worker.drain(), 5)
-        await asyncio.wait([running], timeout=5)
+        await asyncio.wait_for(house.worker.drain(), 60)
+        await asyncio.wait([running], timeout=60)
     after = house.after_crash()
     async with after.running():
         await after.until(lambda: bool(after.waiting()))

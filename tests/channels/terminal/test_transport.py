@@ -97,7 +97,7 @@ async def test_a_message_of_one_mebibyte_is_answered_and_a_longer_one_refused(tm
 async def test_a_client_that_never_reads_is_cut_off_and_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(outbox, "STUCK_SECONDS", 2.0)
     model = ScriptedModel(lambda request: [TextDelta(text="x" * 4_000_000), Finish(reason="stop")])
     async with running(tmp_path / "s", model) as house, house.client() as client:
         session = (await client.open()).session

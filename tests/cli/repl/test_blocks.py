@@ -123,10 +123,10 @@ def test_an_open_fence_stays_open_until_it_is_closed() -> None:
 
 def test_a_very_long_open_block_does_not_slow_down() -> None:
     blocks = Blocks()
-    began = time.monotonic()
+    began = time.process_time()
     blocks.feed("```\n")
     for n in range(20_000):
         assert blocks.feed(f"line {n} of the code\n") == []
     assert blocks.feed("```\n") == []
     assert len(blocks.finish()) == 1
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

@@ -57,7 +57,7 @@ def test_a_schema_that_breaks_the_converter_or_llama_cpp_is_refused_in_words(
     start = time.monotonic()
     with pytest.raises(ModelError, match=words):
         Grammars(vocabulary).grammar(schema)
-    assert time.monotonic() - start < SECONDS + 5
+    assert time.monotonic() - start < SECONDS + 60
 
 
 def test_a_schema_is_converted_once_and_refused_once(vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch) -> None:

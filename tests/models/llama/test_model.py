@@ -482,7 +482,7 @@ async def test_an_answer_that_kills_the_child_again_is_given_up(make: Make) -> N
 
 
 async def test_a_child_that_hangs_is_a_restart_too(make: Make) -> None:
-    model = await make(HELLO, patience=Patience(restart=Backoff(first=0.001, longest=1.0), beat=0.05, beats=6))
+    model = await make(HELLO, patience=Patience(restart=Backoff(first=0.001, longest=1.0), beat=0.2, beats=15))
     os.kill(await pid_of(model), signal.SIGSTOP)
     assert text_of(await deltas(model)) == "Hello world!"
 

@@ -129,7 +129,7 @@ async def test_looking_again_revives_nothing_that_was_given_up_and_is_not_buried
         await turn_over(lambda: house.worker.stats().unrecorded == 1)
         await house.worker.rescan()
         await house.wait_for(Buried)
-        assert await house.worker.drain(10)
+        assert await house.worker.drain(60)
         assert not await unfinished(house.pending)
         assert len(house.all(Buried)) == 1 and not house.channel.attempts
 

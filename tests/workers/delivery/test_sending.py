@@ -95,7 +95,7 @@ class Slow(FakeChannel):
         parts, _ = await progress.begin(list(event.text))
         for n in range(len(parts)):
             try:
-                await asyncio.wait_for(asyncio.Event().wait(), 0.12)
+                await asyncio.wait_for(asyncio.Event().wait(), 0.4)
             except TimeoutError:
                 await progress.part(n)
         return "taken"
@@ -104,7 +104,7 @@ class Slow(FakeChannel):
 async def test_each_confirmed_part_gives_it_the_whole_limit_again() -> None:
     errand = Errand("abcdef")
     log = await errand.log()
-    assert await send(Slow(), errand.event, log, limit=0.3) == Taken(how="taken")
+    assert await send(Slow(), errand.event, log, limit=2.0) == Taken(how="taken")
     assert log.done == 6
 
 
