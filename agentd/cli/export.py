@@ -31,6 +31,10 @@ async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
                 file = await asyncio.to_thread(_make, target)
             await asyncio.to_thread(file.write, whole(piece.text))
         done = True
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no folder {target.parent if target else path}; make it, or name another file."
+        ) from None
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}; /export FILE names another file.") from None
     finally:

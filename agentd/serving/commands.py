@@ -111,9 +111,11 @@ class Invocation:
 
 
 def parse(text: str) -> Invocation | None:
-    """The command that a message is, None for a message that is none; `UsageError` for a command that nobody knows."""
+    """The command that a message is, None for a message that is none; `UsageError` for one that nobody knows."""
     form = _FORM.match(text)
     if form is None:
+        if text.strip() == "/":
+            raise UsageError("the name of a command follows its slash; /help lists the commands.")
         return None
     name = form[1].lower()
     if name not in _BY_NAME:

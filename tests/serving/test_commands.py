@@ -28,7 +28,7 @@ def test_a_slash_and_a_known_word_are_a_command(text: str, name: str, argument: 
     assert (invocation.command.name, invocation.argument) == (name, argument)
 
 
-@pytest.mark.parametrize("text", ["", "hello", "//help", "/etc/hosts is what?", "/", "/ help", " /help", "1/2"])
+@pytest.mark.parametrize("text", ["", "hello", "//help", "/etc/hosts is what?", "/ help", " /help", "1/2"])
 def test_everything_else_is_a_message(text: str) -> None:
     assert parse(text) is None
 
@@ -43,6 +43,8 @@ def test_an_unknown_command_is_answered_with_the_nearest_one() -> None:
         parse("/sesions")
     with pytest.raises(UsageError, match=r"no command /xyzzy; /help lists them, and // begins a message with a slash"):
         parse("/xyzzy now")
+    with pytest.raises(UsageError, match="/help lists the commands"):
+        parse("/ ")
 
 
 def test_the_help_names_the_commands_of_those_who_read_it() -> None:

@@ -133,7 +133,7 @@ class Actions:
         elif name == "delete":
             await self._ask_to_delete(argument)
         elif name == "model" and argument not in ("", commands.NO_MODEL):
-            await self._ask(f"/model {_path(argument)}")
+            await self._ask(f"/model {_path(_one_path(argument))}")
         else:
             await self._ask(f"/{name} {argument}".rstrip())
 
@@ -153,7 +153,7 @@ class Actions:
         self._display.remembered(tuple(cleaned(line) for line in lines))
 
     async def _export(self, argument: str) -> None:
-        path = await write_export(self._link.export(form_of(argument)), argument)
+        path = await write_export(self._link.export(form_of(name := _one_path(argument))), name)
         self._display.note(plain(f"this conversation was written to {path}"))
 
     async def _ask_to_delete(self, argument: str) -> None:
@@ -229,6 +229,16 @@ class Actions:
 
 def _path(text: str) -> Path:
     return absolute(Path(text))
+
+
+def _one_path(text: str) -> str:
+    """A path with blanks, or one in the quotes of a shell."""
+    if text[:1] not in ("'", '"') or _path(text).exists():
+        return text
+    words = _words(text)
+    if len(words) != 1:
+        raise UsageError("that takes one path; put all of it into quotes, or none of it.")
+    return words[0]
 
 
 def _words(text: str) -> list[str]:

@@ -62,6 +62,8 @@ class Pages:
                 return
             del self._printed[place:]
             self.note(CORRECTED)
+        elif not self._printed:
+            self._blank_line()  # behind what commands said meanwhile
         self._printed.append(block)
         self._print(render.error(block, self._width()) if failed else render.block(block, self._width()))
 

@@ -229,7 +229,12 @@ async def test_a_conversation_is_exported_to_a_new_file_that_is_nobody_else_s(
         await actions.perform("/export diary.md")
         assert display.shown[-1].startswith("error: ") and "exists already" in display.shown[-1]
         await actions.perform("/export nowhere/at/all.md")
-        assert display.shown[-1].startswith("error: ") and not (tmp_path / "nowhere").exists()
+        assert display.shown[-1].startswith("error: there is no folder ") and not (tmp_path / "nowhere").exists()
+        await actions.perform("/export 'two words.md'")
+        await actions.perform("/export two other words.md")
+        assert (tmp_path / "two words.md").exists() and (tmp_path / "two other words.md").exists()
+        await actions.perform("/export 'two' 'paths'")
+        assert display.shown[-1].startswith("error: that takes one path")
 
 
 async def test_a_conversation_is_deleted_only_after_a_yes(tmp_path: Path) -> None:

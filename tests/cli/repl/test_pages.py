@@ -48,6 +48,14 @@ async def test_only_the_open_block_is_live_and_each_block_is_printed_once() -> N
     assert paper.live() == ""
 
 
+async def test_an_answer_does_not_begin_right_below_what_a_command_said_meanwhile() -> None:
+    paper = Paper()
+    paper.pages.asked("Why?")
+    paper.pages.note("one\ntwo")
+    paper.pages.answered(answer("Because."))
+    assert await paper.text() == "> Why?\n\none\ntwo\n\nBecause.\n\n"
+
+
 async def test_a_second_attempt_that_says_the_same_prints_nothing_twice() -> None:
     paper = Paper()
     paper.pages.draft("One.\n\nTwo.\n\nThree\n")
