@@ -1,14 +1,19 @@
-"""A machine of known size with models that were put on the shelf by hand, and `agentd model` on it."""
+"""A machine of known size with models on it, and daemons of models that try llama.cpp once for all of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import pytest
 
 from agentd.cli import main
 from agentd.models.library.shelf import Shelf
+from agentd.models.llama import verdict
+from agentd.models.llama.checks import NAME, Checks
 from agentd.testing.gguf import chain, write_table_model
+from tests.daemons import DaemonProcess
 
 GIB = 1024**3
 
@@ -40,3 +45,30 @@ def write_song_model(path: Path) -> None:
     """A model that never ends and, at temperature 1, never goes round in circles: any note follows any other."""
     any_note = {note: 1 / len(NOTES) for note in NOTES}
     write_table_model(path, {"\n": any_note, **dict.fromkeys(NOTES, any_note)})
+
+
+_ways: dict[str, dict[str, Any]] = {}
+"""What trials of llama.cpp have found, by what they were about."""
+
+
+class ModelDaemon(DaemonProcess):
+    """Knows from its first start in which way llama.cpp computes, once an earlier one of these has tried it.
+
+    A trial takes a second of the processor; `test_llama_ways` looks at trials themselves.
+    """
+
+    async def start(self) -> None:
+        for about, finding in _ways.items():
+            self._checks.put(verdict.KIND, about, finding)
+        await super().start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        found = self._checks.all(verdict.KIND).items()
+        _ways.update({about: finding for about, finding in found if not finding["problems"]})
+
+    @property
+    def _checks(self) -> Checks:
+        return Checks(Shelf(self.state_dir).directory / NAME)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -139,32 +141,49 @@ COMMANDS = (
 )
 
 
-def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command of another user: the interpreter imports all that it may need before it gives its rights up."""
-    code = (
-        "import importlib, os, sys, agentd.cli as cli\n"
-        "for module, _ in cli.COMMANDS.values(): importlib.import_module(module)\n"
-        "import agentd.cli.model_pull, agentd.serving.letters, agentd.status.at_rest, channels.terminal.channel\n"
-        "import workers.agent, workers.delivery\n"
-        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        "sys.exit(cli.main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
+AS_NOBODY = f"""
+import importlib, json, os, sys, agentd.cli as cli
+for module, _ in cli.COMMANDS.values(): importlib.import_module(module)
+import agentd.cli.model_pull, agentd.serving.letters, agentd.status.at_rest, channels.terminal.channel
+import workers.agent, workers.delivery
+for words in json.loads(sys.argv[1]):
+    reads, writes = os.pipe()
+    if os.fork() == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(writes, 2)
+        os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+        code = cli.main(words)
+        sys.stderr.flush()
+        os._exit(code)
+    os.close(writes)
+    with open(reads) as told:
+        said = told.read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.wait()[1]), said]), flush=True)
+"""
+
+
+def as_nobody(commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """Exit code and errors of commands of another user.
+
+    One interpreter imports all that they may need, and each is a copy of it that gives its rights up.
+    """
+    command = [sys.executable, "-c", AS_NOBODY, json.dumps(commands)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, timeout=240, check=True)
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("below", ["", "further/down"])
-def test_a_state_directory_of_somebody_else_is_told_in_one_sentence(arguments: list[str], below: str) -> None:
+def test_a_state_directory_of_somebody_else_is_told_in_one_sentence(below: str) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         state = Path(folder, "state")
         state.mkdir(mode=0o700)
-        done = as_nobody(*arguments, "--state-dir", str(state / below))
-    assert done.returncode == StateError.exit_code
-    assert done.stderr.startswith("agentd: ") and done.stderr.count("\n") == 1
-    assert re.search("belongs to root|[Pp]ermission", done.stderr) and str(state) in done.stderr
+        ended = as_nobody([[*words, "--state-dir", str(state / below)] for words in COMMANDS])
+    for words, (code, errors) in zip(COMMANDS, ended, strict=True):
+        assert code == StateError.exit_code, words
+        assert errors.startswith("agentd: ") and errors.count("\n") == 1, words
+        assert re.search("belongs to root|[Pp]ermission", errors) and str(state) in errors, words
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)

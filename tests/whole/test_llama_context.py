@@ -11,8 +11,8 @@ from agentd.serving import protocol
 from agentd.serving.client import Client
 from agentd.testing.gguf import CHATML, chain, write_table_model
 from agentd.testing.openai_server import OpenAIServer, Refusal, Stream, end, text
-from tests.daemons import DaemonProcess
 from tests.house import next_answer, next_of
+from tests.model_house import ModelDaemon
 
 CONTEXT = 2048
 
@@ -25,11 +25,11 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def daemon(state_dir: Path, *settings: str, model: Path, environment: dict[str, str] | None = None) -> DaemonProcess:
+def daemon(state_dir: Path, *settings: str, model: Path, environment: dict[str, str] | None = None) -> ModelDaemon:
     given = ("model.sampling.temperature=0", "model.sampling.max_tokens=100", *settings)
     words = [word for one in given for word in ("--set", one)]
     environment = {"AGENTD_CONFIG": "/dev/null", **(environment or {})}
-    return DaemonProcess(state_dir, "--model", str(model), *words, environment=environment)
+    return ModelDaemon(state_dir, "--model", str(model), *words, environment=environment)
 
 
 async def ask(client: Client, session: str, question: str) -> protocol.Answer:

@@ -10,9 +10,9 @@ import pytest
 
 from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
-from tests.daemons import DaemonProcess, processes_of
+from tests.daemons import processes_of
 from tests.house import next_answer, next_of
-from tests.model_house import NOTES, write_song_model
+from tests.model_house import NOTES, ModelDaemon, write_song_model
 
 GREEDY = ("--set", "model.sampling.temperature=0")
 WORDS = ("\n", " The", " answer", " is", " known", ".", "</s>")
@@ -32,8 +32,8 @@ def endless(tmp_path: Path) -> Path:
     return path
 
 
-def daemon(state_dir: Path, model: Path, *more: str) -> DaemonProcess:
-    return DaemonProcess(state_dir, "--model", str(model), *GREEDY, *more)
+def daemon(state_dir: Path, model: Path, *more: str) -> ModelDaemon:
+    return ModelDaemon(state_dir, "--model", str(model), *GREEDY, *more)
 
 
 def child_of(pid: int) -> int:
@@ -161,7 +161,7 @@ async def test_a_model_file_in_the_settings_that_is_foreign_is_named_and_the_dae
     foreign = tmp_path / "foreign.gguf"
     foreign.write_bytes(b"PK\x03\x04" + bytes(5000))
     settings = ("--set", 'model.order=["local"]', "--set", f"model.path={foreign}")
-    async with DaemonProcess(tmp_path / "s", *settings) as running, running.client() as client:
+    async with ModelDaemon(tmp_path / "s", *settings) as running, running.client() as client:
         session = (await client.open()).session
         await client.post(session, "Hello?")
         answer = await next_answer(client)

@@ -20,7 +20,7 @@ from agentd.cli import main
 from agentd.serving import protocol
 from agentd.serving.client import Client
 from agentd.testing.gguf import write_random_model
-from tests.daemons import DaemonProcess
+from tests.model_house import ModelDaemon
 from tests.real_models import real_model, without_template
 from tests.whole.test_llama_daemon import child_of
 
@@ -37,11 +37,11 @@ def smollm2() -> Path:
     return real_model("smollm2-135m")
 
 
-def daemon(state: Path, model: Path, *settings: str) -> DaemonProcess:
+def daemon(state: Path, model: Path, *settings: str) -> ModelDaemon:
     """Short answers, of the likeliest words unless the settings say otherwise."""
     all_settings = ("model.sampling.max_tokens=32", "model.sampling.temperature=0", *settings)
     options = [word for setting in all_settings for word in ("--set", setting)]
-    return DaemonProcess(state, "--model", str(model), *options)
+    return ModelDaemon(state, "--model", str(model), *options)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
-from tests.daemons import DaemonProcess
 from tests.house import next_answer
+from tests.model_house import ModelDaemon
 
 ALOUD = chain("\n", "<think>", "secret", " thoughts", "</think>", "Yes", ".", "</s>")
 OPENED = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
@@ -19,7 +19,7 @@ async def check(tmp_path: Path, follows: dict[str, str], template: str) -> None:
     model = tmp_path / "thinker.gguf"
     write_table_model(model, follows, chat_template=template)
     settings = ("--model", str(model), "--set", "model.sampling.temperature=0")
-    async with DaemonProcess(tmp_path / "s", *settings) as running, running.client() as client:
+    async with ModelDaemon(tmp_path / "s", *settings) as running, running.client() as client:
         session = (await client.open()).session
         for _ in range(2):
             await client.post(session, "Is it so?")
@@ -49,7 +49,7 @@ async def test_an_answer_that_is_nothing_but_reasoning_is_an_error(tmp_path: Pat
     model = tmp_path / "thinker.gguf"
     write_table_model(model, chain("\n", "<think>", "secret", "</s>"))
     only = ("--model", str(model), "--set", "model.sampling.temperature=0", "--set", 'model.order=["local"]')
-    async with DaemonProcess(tmp_path / "s", *only) as running, running.client() as client:
+    async with ModelDaemon(tmp_path / "s", *only) as running, running.client() as client:
         await client.post((await client.open()).session, "Is it so?")
         answer = await next_answer(client)
         assert answer.outcome == "error" and "secret" not in answer.text

