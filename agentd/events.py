@@ -361,7 +361,7 @@ class SessionDeleted(Happened):
 
     type: Literal["session_deleted"] = "session_deleted"
     session_id: str
-    undelivered: tuple[str, ...] = ()
+    undelivered: Annotated[tuple[str, ...], FailFast()] = ()
 
 
 class ChannelStateChanged(Happened):
