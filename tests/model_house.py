@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -51,24 +53,32 @@ _ways: dict[str, dict[str, Any]] = {}
 """What trials of llama.cpp have found, by what they were about."""
 
 
-class ModelDaemon(DaemonProcess):
-    """Knows from its first start in which way llama.cpp computes, once an earlier one of these has tried it.
+@contextmanager
+def tried(state_dir: Path) -> Iterator[Path]:
+    """The file of checks in a state directory; it knows from the first in which way llama.cpp computes, if an earlier
+    one of these has found that.
 
-    A trial takes a second of the processor; `test_llama_ways` looks at trials themselves.
+    A trial takes a second of the processor; `test_llama_ways` and `test_verdict` look at trials themselves.
     """
+    path = Shelf(state_dir).directory / NAME
+    checks = Checks(path)
+    for about, finding in _ways.items():
+        checks.put(verdict.KIND, about, finding)
+    yield path
+    found = checks.all(verdict.KIND).items()
+    _ways.update({about: finding for about, finding in found if not finding["problems"]})
 
-    async def start(self) -> None:
-        for about, finding in _ways.items():
-            self._checks.put(verdict.KIND, about, finding)
-        await super().start()
+
+class ModelDaemon(DaemonProcess):
+    """One whose checks are `tried`."""
+
+    async def __aenter__(self) -> Self:
+        self._tried = ExitStack()
+        self._tried.enter_context(tried(self.state_dir))
+        return await super().__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await super().__aexit__(kind, error, trace)
-        found = self._checks.all(verdict.KIND).items()
-        _ways.update({about: finding for about, finding in found if not finding["problems"]})
-
-    @property
-    def _checks(self) -> Checks:
-        return Checks(Shelf(self.state_dir).directory / NAME)
+        self._tried.close()

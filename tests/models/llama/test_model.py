@@ -43,6 +43,7 @@ from agentd.ports.generation import (
 from agentd.ports.models import ChatModel, Pace, Paced, ToolUser, Warmable
 from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
 from tests.families import HERMES
+from tests.model_house import tried
 
 HELLO = chain("\n", "Hello", " world", "!")
 ENDLESS = {"\n": "la", "la": "la"}
@@ -69,6 +70,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
             checks: Path | None = None,
         ) -> LlamaModel:
             path = tmp_path / "tiny.gguf"
+            checks = checks or stack.enter_context(tried(tmp_path))
             if follows is None:
                 write_random_model(path, chat_template=chat_template, context=65536)
             else:

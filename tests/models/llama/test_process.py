@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,20 +22,22 @@ from agentd.models.llama.process import MODULE, Process
 from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.wire import Count, Embed, Line, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
+from tests.model_house import tried
 
 HASTY = (0.05, 4)
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Load:
+def load(tmp_path: Path) -> Iterator[Load]:
     path = tmp_path / "tiny.gguf"
     write_table_model(path, chain("\n", "Hello"))
-    return load_of(path)
+    with tried(tmp_path) as checks:
+        yield load_of(path, checks)
 
 
-def load_of(path: Path) -> Load:
+def load_of(path: Path, checks: Path | None = None) -> Load:
     settings = EngineSettings(context=512, threads=1, gpu_layers=0, sequences=2, spill_bytes=0)
-    return Load(file=ModelFile(path=path), settings=settings)
+    return Load(file=ModelFile(path=path, checks=checks), settings=settings)
 
 
 def count(number: int) -> Count:
