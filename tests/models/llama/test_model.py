@@ -329,12 +329,12 @@ async def test_the_limit_of_the_first_token_counts_only_while_nothing_more_is_re
     assert isinstance(usage, Usage)
     limits = Limits(first_token=usage.read_seconds * 0.6)
     assert (await deltas(model, ask("y" * 10_000, sampling=brief, session="b", limits=limits)))[-1]
-    async with aclosing(model.stream(ask("z" * 10_000, limits=Limits(first_token=1.5)))) as stream:
+    async with aclosing(model.stream(ask("z" * 10_000, limits=Limits(first_token=5.0)))) as stream:
         async for delta in stream:
             if isinstance(delta, Reading) and delta.done:
                 break
         os.kill(await pid_of(model), signal.SIGSTOP)
-        with pytest.raises(TimedOut, match=r"read no more of the prompt within 1\.5 s"):
+        with pytest.raises(TimedOut, match="read no more of the prompt within 5 s"):
             async for _ in stream:
                 pass
 

@@ -26,9 +26,8 @@ def test_every_way_computes_rightly_with_the_forms_of_common_files(tmp_path: Pat
     assert Trials(tmp_path, ("F32", "Q4_K", "Q6_K", "Q4_1")).problem(way, selftest.several()) == ""
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_computed_rightly_in_the_fastest_and_the_plainest_way(tmp_path: Path, form: str) -> None:
-    trials = Trials(tmp_path, [form])
+def test_every_form_is_computed_rightly_in_the_fastest_and_the_plainest_way(tmp_path: Path) -> None:
+    trials = Trials(tmp_path, FORMS)
     assert [trials.problem(way, (1,)) for way in (allowed(gpu=False)[0], PLAINEST)] == ["", ""]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from agentd.models.llama.supervisor import ModelState, Patience, Supervisor
 from agentd.models.llama.wire import Load
 from agentd.testing.gguf import chain, write_table_model
 from tests import native_faults
+from tests.model_house import tried
 
 QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
 SMALL = EngineSettings(context=512, threads=1, gpu_layers=0, sequences=2)
@@ -43,8 +44,9 @@ class House:
 
 
 @pytest.fixture
-def checks(tmp_path: Path) -> Path:
-    return tmp_path / "checks.json"
+def checks(tmp_path: Path) -> Iterator[Path]:
+    with tried(tmp_path) as path:
+        yield path
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -24,9 +25,11 @@ pytestmark = pytest.mark.skipif(
 )
 DEADLINE = 60.0
 SERVE = """
-import runpy
+import os, runpy, uvicorn
 from agentd.models.llama.native import begin
 begin()  # the server itself does not look for what was compiled for this processor
+run = uvicorn.run
+uvicorn.run = lambda app, **_: run(app, fd=int(os.environ["LISTENS"]))
 runpy.run_module("llama_cpp.server", run_name="__main__", alter_sys=True)
 """
 
@@ -39,20 +42,20 @@ def request(text: str = "Hello?", *, max_tokens: int = 64) -> ModelRequest:
 
 @asynccontextmanager
 async def served(path: Path) -> AsyncIterator[OpenAIModel]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVE, "--model", str(path), "--n_ctx", "2048", "--port", str(port)),
-        *("--host", "127.0.0.1", "--model_alias", "tiny"),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SERVE, "--model", str(path), "--n_ctx", "2048", "--model_alias", "tiny"),
+            env={**os.environ, "LISTENS": str(listening.fileno())},
+            pass_fds=[listening.fileno()],
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
     model = OpenAIModel(Endpoint(base_url=f"http://127.0.0.1:{port}/v1", retries=0))
     try:
         async with asyncio.timeout(DEADLINE):
-            while not await _answers(port):
-                assert process.returncode is None, "the server did not start"
-            yield model
+            assert await _answers(port), "the server did not start"
+        yield model
     finally:
         await model.close()
         with suppress(ProcessLookupError):
@@ -61,13 +64,12 @@ async def served(path: Path) -> AsyncIterator[OpenAIModel]:
 
 
 async def _answers(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        await asyncio.sleep(0.05)
-        return False
+    """Its address listens from the beginning, so that one question waits until it is up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /v1/models HTTP/1.0\r\n\r\n")
+    answered = await reader.read(1)
     writer.close()
-    return True
+    return bool(answered)
 
 
 async def test_it_lists_its_model_and_answers(tmp_path: Path) -> None:
