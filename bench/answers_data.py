@@ -1,15 +1,14 @@
 """Questions with known answers, and which of them are asked where what was read; pure but for reading the files.
 
 The form is SQuAD's: articles of paragraphs, each with questions and gold answers. Each paragraph becomes a document of
-its own. A paragraph of our own set names a file and a heading of the repository in place of its text, so that the
-questions always fit the documentation as it is.
+its own. A paragraph of our own set names a file of the repository in place of its text: what is read is the
+documentation as it is, as whole pages, as a new user has it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +106,11 @@ def _add(article: dict[str, Any], documents: list[Document], questions: list[Que
     for n, paragraph in enumerate(article["paragraphs"]):
         name = ""
         if "file" in paragraph or "context" in paragraph:
-            # A name that tells nothing: titles count in a search.
-            name = f"{number:03}-{n:02}.txt"
-            text = section(paragraph["file"], paragraph["heading"]) if "file" in paragraph else paragraph["context"]
+            if "file" in paragraph:
+                name, text = page(paragraph["file"]), (REPOSITORY / paragraph["file"]).read_text("utf-8")
+            else:
+                # A name that tells nothing: titles count in a search.
+                name, text = f"{number:03}-{n:02}.txt", paragraph["context"]
             documents.append(Document(name=name, article=number, text=text))
         for asked in paragraph["qas"]:
             gold = tuple(dict.fromkeys(answer["text"] for answer in asked.get("answers", ())))
@@ -118,14 +119,9 @@ def _add(article: dict[str, Any], documents: list[Document], questions: list[Que
             )
 
 
-def section(file: str, heading: str) -> str:
-    """What stands in a Markdown file of the repository below a heading, with it, up to the next of its level."""
-    text = (REPOSITORY / file).read_text("utf-8")
-    mark = re.search(rf"^(#+) {re.escape(heading)}[ \t]*$", text, re.MULTILINE)
-    if mark is None:
-        raise DataError(f"{file} has no heading {heading!r}.")
-    end = re.compile(rf"^#{{1,{len(mark[1])}}} ", re.MULTILINE).search(text, mark.end())
-    return text[mark.start() : end.start() if end else len(text)].strip() + "\n"
+def page(file: str) -> str:
+    """What a page of the repository is called where all lie in one folder."""
+    return file.replace("/", "-")
 
 
 def follow_ups(path: Path = FOLLOW_UPS) -> list[FollowUp]:

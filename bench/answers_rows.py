@@ -20,10 +20,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from bench.answers_data import SUMS, Collection, FollowUp, Question
+from bench.answers_data import SUMS, Collection, FollowUp, Question, page
 from bench.answers_journal import Part, Reply, Who
 from bench.answers_judge import Estimate, holds_number, is_right, quantile, refuses, share
 from bench.report import Panel, Row
@@ -48,7 +47,7 @@ class Known:
         both: list[Question | FollowUp] = [*collection.questions, *follow_ups]
         return cls(
             gold={each.id: each.gold for each in both},
-            document={each.id: Path(each.document).name for each in both},
+            document={each.id: page(each.document) for each in both},
         )
 
     def right(self, reply: Reply) -> bool:

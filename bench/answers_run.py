@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agentd.models.llama.ways import PLAINEST
 from bench.answers_daemon import Asking, Said, daemon
-from bench.answers_data import REPOSITORY, SUMS, Asked, Collection, FollowUp, Library, choose
+from bench.answers_data import SUMS, Asked, Collection, Document, FollowUp, Library, choose, read
 from bench.answers_journal import Journal, Part, Reply, Who
 from bench.answers_peer import PASSAGES, Peer, Spoken, peer, prompt
 
@@ -30,7 +30,7 @@ class Plan:
     questions: Mapping[str, int | None]
     first_texts: int = 20
     sums: int = len(SUMS)
-    follow_ups: int = 20
+    follow_ups: int = 40
     tokens: int = 96
 
     def with_questions(self, most: int | None) -> Plan:
@@ -179,7 +179,7 @@ class Run:
         if not todo:
             return
         self.progress.begin(f"{model}, follow-ups", len(todo))
-        async with self._daemon(model, REPOSITORY / "docs", ()) as asking:
+        async with self._daemon(model, self._written("own", read().documents), ()) as asking:
             for each in todo:
                 session = await asking.session()
                 await asking.ask(each.first, session=session)
@@ -221,11 +221,14 @@ class Run:
             yield asking
 
     def _library(self, name: Library) -> Path:
-        """The documents of a library as files."""
+        return self._written(name, self.setting.collection.library(name))
+
+    def _written(self, name: str, documents: Sequence[Document]) -> Path:
+        """The folder with these documents as files."""
         folder = self.setting.place / "documents" / name
         if not folder.exists():
             folder.mkdir(parents=True)
-            for document in self.setting.collection.library(name):
+            for document in documents:
                 (folder / document.name).write_text(document.text, "utf-8")
         return folder
 

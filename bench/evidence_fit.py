@@ -99,7 +99,7 @@ async def cases(collection: Collection) -> list[Case]:
 
 def case(question: Question, article: int, situation: Situation, passages: Sequence[Passage]) -> Case:
     wanted = asked(question.text)
-    sentences = [s for s in candidates(passages, wanted.language) if s.kind != "code"]
+    sentences = [s for s in candidates(passages, wanted.language) if s.is_told]
     own = {passage.n for passage in passages if _holds(passage, question)}
     gold = [normal(answer) for answer in question.gold]
     # Within words too: "5-time champion" holds "5".
