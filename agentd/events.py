@@ -84,6 +84,8 @@ class Passage(Citation):
     """BM25, in parts of what a word counts that occurs nowhere else."""
     possible: float = 0.0
     """The score of a passage full of all that the question asks for; 0 if that is not known."""
+    head: Text = ""
+    """The line above the rows of the table in which the text begins; "" if it does not begin in one."""
 
 
 UNSTAMPED = datetime.min.replace(tzinfo=UTC)

@@ -43,6 +43,16 @@ _MEASURES: dict[Wanted, str] = {
     "height age prozent anzahl zahl lange hoch alt weit viel viele",
 }
 """Kinds of which an answer is recognised without their name: "1066" is a year, and "86" may be an age."""
+_HOW = frozenset("how wie comment cómo come como hoe как".split())
+_TYPED = frozenset(
+    """
+    command commands option options flag flags setting settings key keys shortcut switch parameter variable function
+    befehl befehle option optionen einstellung taste tasten schalter variable funktion commande réglage touche fonction
+    comando opción ajuste tecla función opzione tasto funzione opção função opdracht optie toets instelling
+    команда настройка клавиша
+    """.split()
+)
+"""Kinds of which an answer is something to type, which documents write as code."""
 _ASKED_BY = {
     language: {word: wanted for wanted, text in askers.items() for word in text.split()}
     for language, askers in _ASKERS.items()
@@ -54,8 +64,9 @@ _MEASURED_BY = {word: wanted for wanted, text in _MEASURES.items() for word in t
 class Asked:
     """A question as it is compared with sentences; all words are stems of `language`.
 
-    `terms` are the informative ones, each once, in order; `names`, `numbers` and `kinds` are among them. A kind is what
-    the question calls the thing that it wants ("which river"): an answer rarely repeats it.
+    `terms` are the informative ones, each once, in order; `names`, `numbers`, `kinds` and `context` are among them. A
+    kind is what the question calls the thing that it wants ("which river"): an answer rarely repeats it. `context` are
+    those that only the question before it has, to which it goes back.
     """
 
     language: str
@@ -64,16 +75,29 @@ class Asked:
     numbers: frozenset[str]
     kinds: frozenset[str]
     wanted: Wanted
+    does: bool = False
+    """Whether it asks how something is done, or what to type for it."""
+    context: frozenset[str] = frozenset()
 
 
-def asked(question: str) -> Asked:
-    """What a question asks for; harmless for any text."""
-    question = focus(question)
+def asked(question: str, about: str = "") -> Asked:
+    """What a question asks for that follows another one, `about`, if there is one; harmless for any text."""
+    question, about = focus(question), focus(about)
     language = language_of(question)
     said = list(spelled(question))
-    kinds, measures, wanted = _kinds([word.lower() for word in said], language)
-    terms = informative(question, language)
-    terms = [term for term in terms if term not in measures] or terms
+    lower = [word.lower() for word in said]
+    kinds, measures, wanted = _kinds(lower, language)
+    does = _does(lower, wanted)
+    if about and not (wanted or does):
+        # "And on a full disk?" asks for what was asked for before.
+        before = [word.lower() for word in spelled(about)]
+        kinds, measures, wanted = _kinds(before, language)
+        does = _does(before, wanted)
+    own = informative(question, language)
+    context = [term for term in informative(about, language) if term not in own] if about else []
+    known_by_form = measures | (_stems(_TYPED, language) if does else frozenset())
+    terms = [*context, *own]
+    terms = [term for term in terms if term not in known_by_form] or terms
     if len(terms) > TERMS:
         terms = terms[: TERMS // 2] + terms[-TERMS // 2 :]
     known = frozenset(terms)
@@ -88,7 +112,14 @@ def asked(question: str) -> Asked:
         numbers=known & numbers,
         kinds=known.intersection(kinds) - names_known - numbers,
         wanted=wanted,
+        does=does,
+        context=known.intersection(context),
     )
+
+
+def _does(said: Sequence[str], wanted: Wanted) -> bool:
+    how = not wanted and bool(said) and (said[0] in _HOW or (len(said) > 1 and said[1] in _HOW))
+    return how or not _TYPED.isdisjoint(said[: 2 + KIND_WORDS])
 
 
 def informative(question: str, language: str) -> list[str]:
@@ -108,7 +139,7 @@ def _kinds(said: Sequence[str], language: str) -> tuple[frozenset[str], frozense
         if word in kind_askers:
             kinds = list(_until_stop(said[n + 1 : n + 1 + KIND_WORDS], language))
             measures = [kind for kind in kinds if kind in _MEASURED_BY]
-            of_kind: Wanted = "thing" if kinds and word != "how" else ""
+            of_kind: Wanted = "thing" if kinds and word not in _HOW else ""
             wanted = _MEASURED_BY[measures[0]] if measures else of_kind
             return _stems(kinds, language), _stems(measures, language), wanted
     return frozenset(), frozenset(), ""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from agentd.events import Passage
 from agentd.evidence.answerable import ENOUGH
 from agentd.evidence.asked import TERMS, Asked, asked, informative
-from agentd.evidence.candidates import Sentence
+from agentd.evidence.candidates import Sentence, as_code
 from agentd.evidence.likeness import Vocabulary
 from agentd.evidence.ranking import rank
 from agentd.evidence.replies import is_refusal
@@ -98,8 +98,9 @@ def likely(passages: Sequence[Passage], question: str) -> tuple[int, list[str]]:
     if heard.likeliest is None:
         return 0, []
     groups = best(question, passages)
-    around = [sentence.text for group in groups[:1] for sentence in group]
-    return heard.likeliest.passage, [heard.likeliest.text, *(text for text in around if text != heard.likeliest.text)]
+    around = [_quotable(sentence) for group in groups[:1] for sentence in group]
+    first = _quotable(heard.likeliest)
+    return heard.likeliest.passage, [first, *(text for text in around if text != first)]
 
 
 def _statements(reply: str) -> Iterator[str]:
@@ -112,8 +113,12 @@ def _statements(reply: str) -> Iterator[str]:
 
 def _support(quoted: Sequence[Sentence], texts: Mapping[int, str]) -> Support:
     passage = quoted[0].passage
-    start, end = located(texts[passage], [sentence.text for sentence in quoted])
-    return Support(passage=passage, start=start, end=end, text=" ".join(sentence.text for sentence in quoted))
+    start, end = located(texts[passage], [sentence.held for sentence in quoted])
+    return Support(passage=passage, start=start, end=end, text=" ".join(map(_quotable, quoted)))
+
+
+def _quotable(sentence: Sentence) -> str:
+    return as_code(sentence.text) if sentence.kind == "code" else sentence.text
 
 
 class _Heard:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from agentd.events import Passage
 from agentd.text.language import sentences, stems
-from agentd.text.markup import Block, blocks
+from agentd.text.markup import Block, blocks, is_markdown, told
 
 LETTERS = 0.6
 """The part of the visible characters, marks of code aside, that are letters or digits where something is said."""
@@ -19,17 +19,24 @@ _DRAWN = re.compile("[\u2500-\u25ff]")
 """Lines, blocks and arrow heads of which diagrams and folder trees are drawn."""
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _EMPTY = Block(kind="code", text="```\n\n```")
+_REMARK = re.compile(r"\S[ \t]+(?:#|//|--)[ \t]+[^\W\d_]{2}")
+"""In a line of code, where it says what it does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sentence:
-    """A sentence of passage `passage`, the `n`-th of all; `block` tells which sentences stand in one paragraph."""
+    """A sentence of passage `passage`, the `n`-th of all; `block` tells which sentences stand in one paragraph.
+
+    `text` is how it is said: a row of a table with what its columns are called, a line of code as it stands.
+    """
 
     passage: int
     n: int
     block: int
     kind: Literal["prose", "item", "row", "code"]
     text: str
+    held: str
+    """What stands in the document word for word, markup aside."""
     sequence: tuple[str, ...]
     """The stems of its words, in order."""
     stems: frozenset[str]
@@ -37,21 +44,31 @@ class Sentence:
     """The stems of the sentence before it in its paragraph."""
     heading: frozenset[str]
     title: frozenset[str]
+    head: frozenset[str] = frozenset()
+    """The stems of what the columns of its table are called."""
+    info: str = ""
+    """What its block of code says of itself, which is most often its language."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it says something by itself: not a line of code that nothing explains."""
+        return self.kind != "code" or _REMARK.search(self.text) is not None
 
 
 def candidates(passages: Sequence[Passage], language: str) -> Iterator[Sentence]:
-    """All sentences, list items, rows and blocks of code, in reading order; stems are those of `language`."""
+    """All sentences, list items, rows and lines of code, in reading order; stems are those of `language`."""
     number = count()
     paragraph = count()
     for passage in passages:
         title = frozenset(stems(passage.title, language))
         heading = frozenset(stems(passage.heading, language))
-        for block in _whole(passage.text):
+        for block in _whole(passage):
             if block.kind == "heading":
                 heading = frozenset(stems(f"{passage.heading} {block.text}", language))
                 continue
             place = next(paragraph)
             said: frozenset[str] = frozenset()
+            head = frozenset(stems(" ".join(block.head), language))
             for text in _split(block):
                 sequence = tuple(stems(text, language))
                 before, said = said, frozenset(sequence)
@@ -60,25 +77,34 @@ def candidates(passages: Sequence[Passage], language: str) -> Iterator[Sentence]
                     n=next(number),
                     block=place,
                     kind=block.kind,
-                    text=text,
+                    text=told(block.cells, block.head) if block.kind == "row" else text,
+                    held=text,
                     sequence=sequence,
                     stems=said,
                     before=before,
-                    heading=heading,
+                    heading=heading | head,
                     title=title,
+                    head=head,
+                    info=block.text.partition("\n")[0][3:] if block.kind == "code" else "",
                 )
 
 
-def _whole(text: str) -> Sequence[Block]:
+def as_code(line: str) -> str:
+    """A line of code as it stands within a sentence."""
+    line = " ".join(line.split())
+    return f"`` {line} ``" if "`" in line else f"`{line}`"
+
+
+def _whole(passage: Passage) -> Sequence[Block]:
     """The blocks of a passage; none where it is the end of a block of code whose beginning is in another passage."""
-    found = blocks(text)
-    closes = bool(found) and found[-1] == _EMPTY and len(_FENCE.findall(text)) % 2 == 1
+    found = blocks(passage.text, markdown=is_markdown(passage.source), head=passage.head)
+    closes = bool(found) and found[-1] == _EMPTY and len(_FENCE.findall(passage.text)) % 2 == 1
     return () if closes else found
 
 
 def _split(block: Block) -> list[str]:
     if block.kind == "code":
-        return [block.text]
+        return [line.rstrip() for line in block.text.split("\n")[1:-1] if line.strip()]
     if not _is_said(block.text):
         return []
     if block.kind == "row":

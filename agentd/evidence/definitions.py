@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Literal
 
+from agentd.evidence.candidates import Sentence
 from agentd.text.language import stems, words
 
 _SUBJECT = re.compile(
@@ -17,16 +17,19 @@ _ARTICLES = frozenset(
 )
 
 
-def defines(text: str, kind: Literal["prose", "item", "row", "code"], terms: Collection[str], language: str) -> bool:
-    """Whether the subject of a sentence, or the first cell of a row, consists of these stems alone."""
-    if kind == "row":
-        name = text.partition(": ")[0]
+def defines(sentence: Sentence, terms: Collection[str], language: str) -> bool:
+    """Whether the subject of a sentence consists of these stems alone; or the first cell of a row, and all others are
+    in the head of its table: "What is the default of `size`?".
+    """
+    if sentence.kind == "row":
+        name, head = sentence.held.partition(": ")[0], sentence.head
         # A command or a file that is called like a thing does not say what that is: `/sessions`.
         if name.startswith("`") and len(terms) == 1:
             return False
-    elif found := _SUBJECT.match(text):
+    elif found := _SUBJECT.match(sentence.held):
         said = words(found["subject"])
-        name = " ".join(said[1:] if said and said[0] in _ARTICLES else said)
+        name, head = " ".join(said[1:] if said and said[0] in _ARTICLES else said), frozenset()
     else:
         return False
-    return bool(terms) and set(stems(name, language)) == set(terms)
+    named = set(stems(name, language))
+    return bool(named) and named <= set(terms) <= named | head

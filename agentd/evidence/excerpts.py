@@ -14,6 +14,7 @@ from agentd.events import Passage
 from agentd.evidence.ranking import rank
 from agentd.evidence.spans import located
 from agentd.text.language import sentences, stems
+from agentd.text.markup import table_head
 
 LONGEST = 400
 """Characters of one piece; a longer sentence is cut at a line end or a blank."""
@@ -25,6 +26,7 @@ NOTHING = -30.0
 """Of a piece in which no sentence was found."""
 GAP = 100
 """Characters between two kept pieces of a passage that are kept as well: a hole so small saves nothing."""
+_ROW = re.compile(r"^[ \t]*\|[^\n]*(?:\n|\Z)", re.MULTILINE)
 _BREAK = re.compile(r"\n+|(?<=[ \t])(?=\S)")
 
 
@@ -62,7 +64,17 @@ def _pieces(number: int, text: str) -> Iterator[_Piece]:
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """A sentence in pieces that are short enough."""
+    """A sentence in pieces that are short enough; of a table each row is one."""
+    for row in _ROW.finditer(text, start, end):
+        if row.start() > start and text[start : row.start()].strip():
+            yield from _short(text, start, row.start())
+        yield row.start(), row.end()
+        start = row.end()
+    if text[start:end].strip():
+        yield from _short(text, start, end)
+
+
+def _short(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     while end - start > LONGEST:
         breaks = [found.end() for found in _BREAK.finditer(text, start + LONGEST // 2, start + LONGEST)]
         lines = [at for at in breaks if text[at - 1] == "\n"]
@@ -82,7 +94,7 @@ def _scores(
     for one in ranking.ranked:
         number = numbers[one.sentence.passage]
         text = passages[number].text
-        start, end = located(text, [one.sentence.text])
+        start, end = located(text, [one.sentence.held])
         for piece in pieces[number]:
             if piece.start < end and start < piece.end:
                 held = set(ranking.asked.terms) & set(stems(text[piece.start : piece.end], ranking.asked.language))
@@ -121,6 +133,20 @@ def _runs(passage: Passage, pieces: Sequence[_Piece], kept: set[tuple[int, int]]
 
 
 def _run(passage: Passage, start: int, end: int) -> Passage:
+    """What is indented keeps its indentation, and rows keep the head of their table."""
+    line = passage.text.rfind("\n", 0, start) + 1
+    start = start if passage.text[line:start].strip(" \t") else line
+    end = start + len(passage.text[start:end].rstrip())
     return passage.model_copy(
-        update={"text": passage.text[start:end], "start": passage.start + start, "end": passage.start + end}
+        update={
+            "text": passage.text[start:end],
+            "start": passage.start + start,
+            "end": passage.start + end,
+            "head": table_head(passage.text, start) or (passage.head if _within(passage.text, start) else ""),
+        }
     )
+
+
+def _within(text: str, at: int) -> bool:
+    """Whether a text is nothing but rows up to there, and goes on with one."""
+    return text.startswith("|", at) and all(line.startswith("|") for line in text[:at].splitlines())

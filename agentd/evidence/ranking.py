@@ -17,6 +17,12 @@ from agentd.text.language import is_question
 
 ROW = -1.0
 """What is taken off a row beside a sentence: a row without its table says little."""
+CODE = 1.5
+"""What is added to a sentence with something to type in it, where the question asks how something is done."""
+UNFIT = -4.0
+"""What is taken off a sentence without anything of the kind that is wanted, where the question says nothing else: "And
+how much is it?" after another one.
+"""
 DEFINITION = 5.0
 """What is added where a sentence is about exactly what was asked for ("A turn is ...")."""
 DEFINED = 3.0
@@ -38,7 +44,7 @@ class Ranked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranking:
-    """`sentences` are all of the passages in reading order, `ranked` those that are no code, the best first.
+    """`sentences` are all of the passages in reading order, `ranked` those that are told, the best first.
 
     `answerable` is the probability, 0 to 1, that one of them answers.
     """
@@ -49,11 +55,14 @@ class Ranking:
     answerable: float
 
 
-def rank(question: str, passages: Sequence[Passage]) -> Ranking:
-    """The sentences of the passages, weighed; harmless for any text, and its time grows no faster than the texts."""
-    wanted = asked(question)
+def rank(question: str, passages: Sequence[Passage], about: str = "") -> Ranking:
+    """The sentences of the passages, weighed; `about` is the question that this one goes back to, if it does.
+
+    Harmless for any text, and its time grows no faster than the texts.
+    """
+    wanted = asked(question, about)
     sentences = list(candidates(passages, wanted.language))
-    said = [sentence for sentence in sentences if sentence.kind != "code"]
+    said = [sentence for sentence in sentences if sentence.is_told]
     signs = Signs(wanted, passages, said)
     telling = [n for n in range(len(said)) if not signs.is_silent(n)]
     if not telling:
@@ -73,11 +82,13 @@ def rank(question: str, passages: Sequence[Passage]) -> Ranking:
 
 
 def _ranked(sentence: Sentence, wanted: Asked, signs: Mapping[str, float]) -> Ranked:
-    about = defines(sentence.text, sentence.kind, wanted.terms, wanted.language)
+    about = defines(sentence, wanted.terms, wanted.language)
     odds = weighed(ANSWERS, signs)
     # No data was at hand for these.
     odds += (ROW if sentence.kind == "row" else 0.0) + (DEFINITION if about else 0.0)
     odds += QUESTION if is_question(sentence.text) else 0.0
+    odds += UNFIT if signs["unfit"] and wanted.context.issuperset(wanted.terms) else 0.0
+    odds += CODE if wanted.does and (sentence.kind == "code" or "`" in sentence.text) else 0.0
     return Ranked(sentence=sentence, odds=odds, defines=about)
 
 

@@ -18,8 +18,8 @@ from agentd.evidence.kinds import kinds_of_answer
 from agentd.evidence.likeness import Vocabulary
 from agentd.text.language import is_question, stems
 
-KIND = 0.5
-"""What a word counts that names the kind of thing that is asked for."""
+KIND, CONTEXT = 0.5, 0.5
+"""What a word counts that names the kind of thing that is asked for, and one that only the question before has."""
 HEADING, TITLE, BEFORE, AFTER = 0.75, 0.5, 0.6, 0.5
 """What a word of the question counts in the heading, the title, the sentence before and the one after."""
 NAMED = 0.9
@@ -89,10 +89,14 @@ class Signs:
         for term in self._asked.terms:
             found = sum(matches.get(term) == 1.0 for matches in self._here)
             self._rarity[term] = math.log(1 + total / (found + 0.5)) / math.log(1 + total / 0.5)
-        self._weights = {
-            term: rarity * (KIND if term in self._asked.kinds else 1.0) for term, rarity in self._rarity.items()
-        }
+        self._weights = {term: rarity * self._share(term) for term, rarity in self._rarity.items()}
         self._total = sum(self._weights.values()) or 1.0
+
+    def _share(self, term: str) -> float:
+        return self._share_of_context(term) * (KIND if term in self._asked.kinds else 1.0)
+
+    def _share_of_context(self, term: str) -> float:
+        return CONTEXT if term in self._asked.context else 1.0
 
     def _of_passages(self) -> dict[int, dict[str, float]]:
         found: dict[int, dict[str, float]] = {}
@@ -147,7 +151,7 @@ class Signs:
             "anywhere": self._coverage(self._anywhere),
             "behind": self.own[n] - self._best_own,
             "ahead": covered - others,
-            "mass": sum(self._rarity[term] * alike for term, alike in here.items()),
+            "mass": sum(self._rarity[term] * self._share_of_context(term) * alike for term, alike in here.items()),
             "unlike": sum(self._weights[term] * alike for term, alike in here.items() if alike < 1) / self._total,
         }
 

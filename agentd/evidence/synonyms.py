@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from agentd.text.language import stem
@@ -32,7 +33,21 @@ folder directory | stop halt | error failure | fast quick | picture image | allo
 
 def alternatives(term: str, language: str) -> frozenset[str]:
     """The stems that say the same as this one, itself among them."""
-    return _table(language).get(term, frozenset()) | {term}
+    table = _table(language)
+    forms = {term, *_compared(term)} if language == "english" else {term}
+    return frozenset().union(forms, *(table.get(form, frozenset()) for form in forms))
+
+
+_COMPARED = re.compile(r"(\w{2,}?)(\w)(\2?)(?:er|est)")
+
+
+def _compared(term: str) -> set[str]:
+    """What "faster", "largest" and "bigger" are forms of; something that is no word for words that are none."""
+    found = _COMPARED.fullmatch(term)
+    if found is None:
+        return set()
+    root = found[1] + found[2]
+    return {stem(form, "english") for form in (root, root + found[3], root + "e")}
 
 
 @cache

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 
 from agentd.events import Passage, Principal
-from agentd.evidence.candidates import Sentence
+from agentd.evidence.candidates import Sentence, as_code
+from agentd.evidence.follow_ups import refers_back
 from agentd.evidence.passages import estimate_tokens
 from agentd.evidence.pasted import divided, telling
 from agentd.evidence.sentences import best
@@ -89,7 +91,7 @@ class ExtractiveModel:
         """`Renumbered`, the answer word by word (a very long one in larger pieces), then `Usage` and `Finish`."""
         question, passages = question_of(request), passages_of(request)
         # Stemming a few pages takes tens of milliseconds.
-        text, cited = await asyncio.to_thread(answer, question, passages)
+        text, cited = await asyncio.to_thread(answer, question, passages, about=about(request))
         if cited:
             yield Renumbered(passages=cited)
         text = text or await self._no_answer(question, passages, request.principal)
@@ -126,10 +128,22 @@ def _pieces(text: str) -> Iterator[str]:
 
 def question_of(request: ModelRequest) -> str:
     """What the newest user message says, without what agentd put around it."""
-    newest = next((message for message in reversed(request.messages) if message.role == "user"), None)
-    parts = newest.parts if newest else ()
-    # What was pasted is a part of its own, and a paragraph of its own.
-    return "\n\n".join(part.text for part in parts if isinstance(part, TextPart) and part.trust == "untrusted")
+    return next(_asked(request), "")
+
+
+def about(request: ModelRequest) -> str:
+    """The question before the newest one, if that goes back to it, else ""."""
+    newest, before, *_ = (*islice(_asked(request), 2), "", "")
+    return divided(before)[0] if refers_back(newest) else ""
+
+
+def _asked(request: ModelRequest) -> Iterator[str]:
+    """What the user messages say, the newest first."""
+    for message in reversed(request.messages):
+        if message.role == "user":
+            # What was pasted is a part of its own, and a paragraph of its own.
+            said = (part.text for part in message.parts if isinstance(part, TextPart) and part.trust == "untrusted")
+            yield "\n\n".join(said)
 
 
 def passages_of(request: ModelRequest) -> list[Passage]:
@@ -143,17 +157,17 @@ def passages_of(request: ModelRequest) -> list[Passage]:
     return [found[n] for n in sorted(found)]
 
 
-def answer(message: str, passages: Sequence[Passage]) -> tuple[str, tuple[int, ...]]:
+def answer(message: str, passages: Sequence[Passage], *, about: str = "") -> tuple[str, tuple[int, ...]]:
     """The best sentences, those of a passage together, and the passages by which `[1]`, `[2]` ... cite them.
 
-    "" and nothing where none answers.
+    "" and nothing where none answers. `about` is the question that the message goes back to, if it does.
     """
     question, given = divided(message)
-    if lacks_topic(question) or asks_summary(question) or is_arithmetic(question):
+    if (lacks_topic(question) and not about) or asks_summary(question) or is_arithmetic(question):
         return "", ()
     text = _given(telling(given, question))
     # Whoever gives a text wants to hear of it: documents are for what it does not say.
-    groups = best(question, text) or best(question, passages)
+    groups = best(question, text) or best(question, passages, about=about)
     if not groups and text:
         groups = best(question, text, answers=GIVEN_ANSWERS) or best(message, passages)
     cited = tuple(dict.fromkeys(group[0].passage for group in groups if group[0].passage))
@@ -170,9 +184,18 @@ def _given(text: str) -> list[Passage]:
 
 
 def _cited(group: Sequence[Sentence], numbers: Mapping[int, str]) -> str:
+    """The sentences in a row, and the code that they introduce below them; code by itself stands in their place."""
+    mark = numbers.get(group[0].passage, GIVEN)
     said = joined(_said(sentence.text) for sentence in group if sentence.kind != "code")
-    code = [sentence.text for sentence in group if sentence.kind == "code"]
-    return "\n\n".join((f"{said} {numbers.get(group[0].passage, GIVEN)}", *code))
+    code = [sentence for sentence in group if sentence.kind == "code"]
+    if not said:
+        return "\n".join(as_code(sentence.text) for sentence in code) + f" {mark}"
+    return "\n\n".join((f"{said} {mark}", *(_block(lines) for _, lines in groupby(code, lambda line: line.block))))
+
+
+def _block(lines: Iterable[Sentence]) -> str:
+    first, *others = lines
+    return "\n".join((f"```{first.info}", first.text, *(line.text for line in others), "```"))
 
 
 def _said(text: str) -> str:

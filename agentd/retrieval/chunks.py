@@ -142,8 +142,16 @@ def _split(text: str, start: int, end: int, *, markdown: bool) -> Iterator[tuple
             capacity = CJK_CHARACTERS if cjk else CHARACTERS
             splitter = MarkdownSplitter(capacity) if markdown else TextSplitter(capacity)
             for offset, length in _without_crumbs(splitter.chunk_indices(window), capacity):
-                yield start + offset, start + offset + length
+                # What is indented in Markdown is code: its first line keeps its indentation, too.
+                kept = _indentation(window, offset) if markdown else 0
+                yield start + offset - kept, start + offset + length
         start = stop
+
+
+def _indentation(text: str, at: int) -> int:
+    """The blanks between the beginning of a line and a place in it, if there is nothing else."""
+    line = text.rfind("\n", 0, at) + 1
+    return at - line if not text[line:at].strip(" \t") else 0
 
 
 def _without_crumbs(pieces: Sequence[tuple[int, str]], capacity: tuple[int, int]) -> list[tuple[int, int]]:

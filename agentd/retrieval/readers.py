@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from agentd.text.markup import MARKDOWN, is_markdown
+
 MAX_BYTES = 32 * 1024 * 1024
-MARKDOWN = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 TEXT = frozenset({".txt", ".text", ".rst", ".log", ".org", ".adoc", ".asciidoc", ".textile", ".tex", ".me", ".1st"})
 NAMES = frozenset({"readme", "changelog", "changes", "news", "todo", "faq", "install", "notes", "history"})
 """Files without a suffix that are text by custom."""
@@ -78,7 +79,7 @@ def _source(source: str, path: str, data: bytes, modified: datetime) -> Source:
         content_hash=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         modified=modified,
-        markdown=os.path.splitext(path.lower())[1] in MARKDOWN,
+        markdown=is_markdown(path),
     )
 
 

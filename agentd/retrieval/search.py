@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agentd.events import Passage, Principal
+from agentd.evidence.synonyms import alternatives
 from agentd.retrieval.documents import scope, text_between
 from agentd.storage.store import Store
-from agentd.text.language import content_words, focus, is_cjk, language_of
+from agentd.text.language import content_words, focus, is_cjk, language_of, stem
+from agentd.text.markup import table_head
 from agentd.text.stopwords import FRAME_WORDS
 
 DEPTH = 100
@@ -34,6 +36,8 @@ COMMON = 1.05
 """The odds against a word that are reckoned with at least: half of the chunks and more may hold it."""
 FEW = 50
 """Chunks from which on their number tells how rare a word is."""
+LOOKED_BACK = 16_384
+"""Characters before a passage in which the head of its table is looked for."""
 JOINED_CHARACTERS = 3000
 """A passage grows by neighbouring chunks up to this length."""
 
@@ -69,7 +73,7 @@ class Hit:
 
 
 def _search(db: sqlite3.Connection, question: str, principal: Principal, limit: int) -> list[Passage]:
-    frequencies = _frequencies(db, _asked(question))
+    frequencies = _known(db, _frequencies(db, _asked(question)), language_of(focus(question)))
     expression = _expression(frequencies)
     if not expression:
         return []
@@ -133,16 +137,26 @@ def _frequencies(db: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]
     """Word -> chunks that hold it, 0 if none does; of the forms of one stem the first alone."""
     found: dict[str, int] = {}
     stems: set[str] = set()
-    for word, stem in _index_terms(words):
-        if stem in stems:
+    for word, term in _index_terms(words):
+        if term in stems:
             continue
-        stems.add(stem)
+        stems.add(term)
         if is_cjk(word) and len(word) == 1:
-            statement, parameter = "SELECT sum(doc) FROM chunks_vocabulary WHERE term GLOB ?", f"{stem}*"
+            statement, parameter = "SELECT sum(doc) FROM chunks_vocabulary WHERE term GLOB ?", f"{term}*"
         else:
-            statement, parameter = "SELECT doc FROM chunks_vocabulary WHERE term = ?", stem
+            statement, parameter = "SELECT doc FROM chunks_vocabulary WHERE term = ?", term
         row = db.execute(statement, (parameter,)).fetchone()
         found[word] = row[0] if row and row[0] else 0
+    return found
+
+
+def _known(db: sqlite3.Connection, frequencies: Mapping[str, int], language: str) -> dict[str, int]:
+    """With other words of the same meaning in place of those that no chunk holds, if some chunk holds them."""
+    found: dict[str, int] = {}
+    for word, frequency in frequencies.items():
+        same = sorted(alternatives(stem(word, language), language) - {word}) if not frequency else []
+        known = {other: n for other, n in _frequencies(db, same).items() if n} if same else {}
+        found |= known or {word: frequency}
     return found
 
 
@@ -234,6 +248,7 @@ def _joined(hits: Sequence[Hit], limit: int) -> list[_Place]:
 def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possible: float) -> Passage:
     hit = place.hit
     whole = place.first == place.last
+    text = hit.text if whole else text_between(db, hit.document_id, place.start, place.end)
     return Passage(
         n=n,
         title=hit.title,
@@ -243,7 +258,14 @@ def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possibl
         end=place.end,
         document_id=hit.document_id,
         chunk_id=hit.chunk_id,
-        text=hit.text if whole else text_between(db, hit.document_id, place.start, place.end),
+        text=text,
         score=hit.score / unit,
         possible=possible,
+        head=_head(db, hit.document_id, place.start) if text.startswith("|") else "",
     )
+
+
+def _head(db: sqlite3.Connection, document_id: int, start: int) -> str:
+    """The head of the table in which a passage begins."""
+    begin = max(0, start - LOOKED_BACK)
+    return table_head(text_between(db, document_id, begin, start + 1), start - begin)

@@ -161,6 +161,7 @@ def stems(text: str, language: str) -> list[str]:
 
 _ENDS = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_`]*+(?=\s)|[。！？]++[”’」』）]*+|\n[ \t]*+\n")
 """Every part takes what it can and gives nothing back, so that no text takes time that grows with its square."""
+_CODE = re.compile(r"(?<!`)`(?!`)[^`\n]{1,200}(?:\n[^`\n]{1,200})?`(?!`)")
 _ABBREVIATIONS = frozenset(
     "approx art bzw ca cf co dr e.g eg etc evtl fig ggf i.e ie inc jr max min mr mrs ms nr no p pp prof sec sog st u.a "
     "usw vgl vol vs z.b zb d.h тд тп см стр рис др им г гг напр".split()
@@ -173,13 +174,32 @@ def sentences(text: str) -> list[tuple[int, int]]:
     """Character spans of the sentences, without the white space around them."""
     spans = []
     start = 0
+    code = _Code(text)
     for end in _ENDS.finditer(text):
-        if end[0].strip() == "." and _abbreviates(text, start, end.end()):
+        if code.holds(end.start()) or (end[0].strip() == "." and _abbreviates(text, start, end.end())):
             continue
         spans.append((start, end.end()))
         start = end.end()
     spans.append((start, len(text)))
     return [span for span in (_stripped(text, *span) for span in spans) if span[0] < span[1]]
+
+
+class _Code:
+    """Tells, from left to right, which places of a text stand in code between backticks on one line or two."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._spans = _CODE.finditer(text)
+        self._start, self._end = -1, -1
+
+    def holds(self, place: int) -> bool:
+        while self._end <= place:
+            span = next(self._spans, None)
+            if span is None:
+                self._start = self._end = len(self._text) + 1
+                break
+            self._start, self._end = span.span()
+        return self._start <= place < self._end
 
 
 def is_question(sentence: str) -> bool:

@@ -92,9 +92,9 @@ STOP_WORDS: Final[dict[str, frozenset[str]]] = {
 FRAME_WORDS: Final[dict[str, frozenset[str]]] = {
     name: frozenset(words.split())
     for name, words in {
-        "english": "according another answer approximately called define describe exactly explain find generally get "
+        "english": "according another approximately called define describe exactly explain find generally get "
         "give happen happened happening happens know let list long mainly mean meaning means mentioned much many often "
-        "please primarily question say says show tell there typically use used using usually want",
+        "please primarily say says show tell there typically use used using usually want",
         "german": "bedeutet beschreibe bitte erkläre erklären frage gibt geschieht heißt nenne passiert sage sagt "
         "zeige zeigen viel viele",
         "french": "décris donne explique montre passe peux question signifie veut dire",

@@ -63,3 +63,31 @@ def test_words_that_only_frame_a_question_are_not_asked_for() -> None:
     found = informative("What happens to a message when the daemon is killed?", "english")
     assert found == ["messag", "daemon", "kill"]
     assert informative("Что происходит с сообщением?", "russian") == ["сообщен"]
+
+
+@pytest.mark.parametrize(
+    ("question", "does"),
+    [
+        ("How do I delete a conversation?", True),
+        ("Which command deletes a conversation?", True),
+        ("Wie lösche ich ein Gespräch?", True),
+        ("How long is the bridge?", False),
+        ("What is a bridge?", False),
+        ("Who wrote it?", False),
+    ],
+)
+def test_whether_something_is_to_be_done_is_told(question: str, does: bool) -> None:
+    assert asked(question).does is does
+
+
+def test_what_is_known_by_its_form_need_not_be_said() -> None:
+    assert asked("Which command removes a dead letter?").terms == ("remov", "dead", "letter")
+    assert asked("Which command?").terms == ("command",)
+
+
+def test_a_question_that_goes_back_has_the_words_of_the_one_before_as_context() -> None:
+    found = asked("And the museum?", "How many crowns does the ferry cost?")
+    assert found.context == {"crown", "ferri", "cost"} and found.terms[-1] == "museum"
+    assert found.wanted == "number", "it asks for what was asked for before"
+    assert asked("And when does it leave?", "How many crowns does it cost?").wanted == "time"
+    assert asked("When does it leave?").context == frozenset()

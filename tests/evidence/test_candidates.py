@@ -28,8 +28,35 @@ def test_items_rows_and_code_are_told_apart() -> None:
     assert [(s.kind, s.text) for s in candidates([passage(1, text)], "english")] == [
         ("item", "one item"),
         ("row", "c: d"),
-        ("code", "```\ncode\n```"),
+        ("code", "code"),
     ]
+
+
+def test_a_row_is_matched_as_it_stands_and_said_with_what_its_columns_are_called() -> None:
+    (row,) = candidates([passage(1, "| `grace` | 20 s | how long |", head="| key | default | meaning |")], "english")
+    assert row.held == "`grace`: 20 s, how long" and "default: 20 s" in row.text
+    assert row.head == {"key", "default", "mean"} <= row.heading and "default" not in row.stems
+
+
+def test_the_head_of_a_table_says_nothing_of_what_comes_behind_it() -> None:
+    *_, last = candidates([passage(1, "| key | default |\n|---|---|\n| a | b |\n\nThe end.", heading="")], "english")
+    assert last.heading == frozenset()
+
+
+def test_code_is_its_lines_and_those_with_a_remark_say_something() -> None:
+    text = "```sh\nmake chat   # opens a talk\n\nmake test\n```"
+    found = list(candidates([passage(1, text)], "english"))
+    assert [(s.text, s.is_told, s.info) for s in found] == [
+        ("make chat   # opens a talk", True, "sh"),
+        ("make test", False, "sh"),
+    ]
+    assert len({s.block for s in found}) == 1
+
+
+def test_what_is_indented_is_code_if_the_source_is_markdown() -> None:
+    text = "Run:\n\n    make chat\n"
+    assert [s.kind for s in candidates([passage(1, text, source="/a.md")], "english")] == ["prose", "code"]
+    assert [s.kind for s in candidates([passage(1, text, source="/a.txt")], "english")] == ["prose", "prose"]
 
 
 def test_numbers_go_on_from_passage_to_passage() -> None:

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
+from agentd.evidence.candidates import Sentence
 from agentd.evidence.definitions import defines
+
+
+def sentence(text: str, kind: Literal["prose", "row"], head: frozenset[str] = frozenset()) -> Sentence:
+    none: frozenset[str] = frozenset()
+    return Sentence(
+        passage=1,
+        n=0,
+        block=0,
+        kind=kind,
+        text=text,
+        held=text,
+        sequence=(),
+        stems=none,
+        before=none,
+        heading=none,
+        title=none,
+        head=head,
+    )
 
 
 @pytest.mark.parametrize(
@@ -17,7 +38,7 @@ from agentd.evidence.definitions import defines
     ],
 )
 def test_a_sentence_defines_its_subject(text: str) -> None:
-    assert defines(text, "prose", ["dead", "letter"], "english")
+    assert defines(sentence(text, "prose"), ["dead", "letter"], "english")
 
 
 @pytest.mark.parametrize(
@@ -31,20 +52,26 @@ def test_a_sentence_defines_its_subject(text: str) -> None:
     ],
 )
 def test_another_subject_is_not_defined(text: str) -> None:
-    assert not defines(text, "prose", ["dead", "letter"], "english")
+    assert not defines(sentence(text, "prose"), ["dead", "letter"], "english")
 
 
 def test_a_row_defines_its_first_cell() -> None:
-    assert defines("turn: one message", "row", ["turn"], "english")
-    assert defines("`daemon.grace`: 20 s", "row", ["daemon", "grace"], "english")
-    assert not defines("`/turn`: lists them", "row", ["turn"], "english")
-    assert not defines("one message: turn", "row", ["turn"], "english")
+    assert defines(sentence("turn: one message", "row"), ["turn"], "english")
+    assert defines(sentence("`daemon.grace`: 20 s", "row"), ["daemon", "grace"], "english")
+    assert not defines(sentence("`/turn`: lists them", "row"), ["turn"], "english")
+    assert not defines(sentence("one message: turn", "row"), ["turn"], "english")
 
 
 def test_nothing_asked_is_not_defined() -> None:
-    assert not defines("...: x", "row", [], "english")
+    assert not defines(sentence("...: x", "row"), [], "english")
 
 
 def test_other_languages_define_too() -> None:
-    assert defines("Der Schlüssel ist weg.", "prose", ["schlussel"], "german")
-    assert defines("La clé est ici.", "prose", ["cle"], "french")
+    assert defines(sentence("Der Schlüssel ist weg.", "prose"), ["schlussel"], "german")
+    assert defines(sentence("La clé est ici.", "prose"), ["cle"], "french")
+
+
+def test_a_row_is_about_its_first_cell_and_what_its_columns_are_called() -> None:
+    row = sentence("`daemon.grace`: 20 s, how long", "row", frozenset({"key", "default"}))
+    assert defines(row, ["default", "daemon", "grace"], "english")
+    assert not defines(row, ["default", "daemon", "owner"], "english") and not defines(row, ["default"], "english")

@@ -69,3 +69,23 @@ def test_long_hostile_text_takes_time_that_grows_with_its_length_only() -> None:
 
     seconds(1000)
     assert seconds(64_000) < 40 * max(seconds(8_000), 0.01)
+
+
+def test_a_row_is_kept_alone_and_with_the_head_of_its_table() -> None:
+    rows = "".join(f"| `key{n}` | {n} s | how long the {word} waits for its friends |\n" for n, word in WAITERS)
+    table = f"| key | default | meaning |\n|---|---|---|\n{rows}"
+    (found,) = excerpts("How long does the walrus wait?", [passage(1, table)], characters=60)
+    assert (found.text, found.head) == ("| `key2` | 2 s | how long the walrus waits for its friends |", HEAD)
+    (again,) = excerpts("How long does the walrus wait?", [passage(1, rows, head=HEAD)], characters=60)
+    assert (again.text, again.head) == (found.text, HEAD)
+
+
+WAITERS = tuple(enumerate(("seal", "otter", "walrus", "whale", "heron")))
+HEAD = "| key | default | meaning |"
+
+
+def test_what_is_kept_of_code_is_indented_as_before() -> None:
+    text = "Seals sleep on ice.\n\n    make seals\n    make walrus  # the walrus sleeps\n\nOthers swim. " * 3
+    for found in excerpts("Where does the walrus sleep?", [passage(1, text)], characters=120):
+        assert text[found.start : found.end] == found.text
+        assert not text[: found.start].endswith("   ")

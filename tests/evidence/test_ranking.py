@@ -81,3 +81,9 @@ def test_no_text_takes_long(case: str) -> None:
 
 def test_odds_are_the_bias_and_each_sign_by_its_weight() -> None:
     assert weighed(Weights(bias=1.0, of={"own": 2.0}), {"own": 0.5, "near": 7.0}) == 2.0
+
+
+def test_who_asks_how_something_is_done_wants_something_to_type() -> None:
+    said = ("The lamp stops for whoever types dusk.", "The lamp stops for whoever types `dusk`.")
+    for question, first in (("How do I stop the lamp?", said[1]), ("Who stops the lamp?", said[0])):
+        assert rank(question, [passage(1, "\n\n".join(said))]).ranked[0].sentence.text == first

@@ -53,7 +53,7 @@ def test_what_a_sentence_introduces_comes_with_it() -> None:
     code = "```sh\nagentd ingest ~/notes\n```"
     text = f"To add documents, run this command:\n\n{code}\n\nIt may take a while."
     assert texts(best("Which command adds documents?", [passage(1, text)])) == [
-        ["To add documents, run this command:", code]
+        ["To add documents, run this command:", "agentd ingest ~/notes"]
     ]
     text = "These channels exist:\n\n- terminal\n- telegram\n\nOther text."
     assert texts(best("Which channels exist?", [passage(1, text)])) == [
@@ -146,3 +146,26 @@ def test_everyday_synonyms_answer() -> None:
     place = passage(1, "Our dentist is Dr. Okafor, telephone 210 44 17. The rent is due on the first.")
     said = [["Our dentist is Dr. Okafor, telephone 210 44 17."]]
     assert texts(best("What is the phone number of the dentist?", [place])) == said
+
+
+def test_what_is_said_elsewhere_must_be_nearly_as_good_as_the_best() -> None:
+    one = "Grey seals sleep on the ice in winter. Grey seals sleep on ice for hours."
+    other = "Whales sleep in winter, far away from the ice."
+    found = texts(best("Where do grey seals sleep in winter?", [passage(1, one), passage(2, other)]))
+    assert found[0][0] == "Grey seals sleep on the ice in winter." and [other] not in found
+
+
+def test_a_line_of_code_comes_with_the_sentence_that_introduces_it() -> None:
+    code = "make chat   # opens a talk\nmake polish   # polishes the lamps of the harbour"
+    text = f"These commands are for the harbour:\n\n```sh\n{code}\n```"
+    (found,) = best("Which command polishes the lamps?", [passage(1, text)])
+    said = [sentence.text for sentence in found]
+    assert said[0] == "These commands are for the harbour:"
+    assert "make polish   # polishes the lamps of the harbour" in said
+
+
+def test_a_question_that_goes_back_to_another_is_answered_about_its_topic() -> None:
+    text = "The ferry to Oland leaves at noon. It costs 12 crowns. The museum costs 40 crowns."
+    (found,) = best("And how much is it?", [passage(1, text)], about="When does the ferry to Oland leave?")
+    assert "It costs 12 crowns." in [sentence.text for sentence in found]
+    assert best("And how much is it?", [passage(1, "Cats purr.")], about="When does the ferry leave?") == []

@@ -20,3 +20,9 @@ def test_irregular_forms_are_one_word_in_their_language() -> None:
 def test_any_other_word_is_itself() -> None:
     assert alternatives("turn", "english") == {"turn"}
     assert alternatives("", "english") == {""}
+
+
+def test_compared_words_are_forms_of_one() -> None:
+    for word, form in (("faster", "fast"), ("largest", "larg"), ("bigger", "big")):
+        assert form in alternatives(word, "english")
+    assert alternatives("faster", "german") == {"faster"}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -341,16 +342,16 @@ def test_what_agentd_wrote_around_the_question_is_no_part_of_it() -> None:
 
 def test_each_group_is_cited_once() -> None:
     one = passage(1, "Seals sleep on the ice in winter. Seals sleep in the sea in summer.")
-    two = passage(2, "Some people say that tired seals sleep anywhere.")
+    two = passage(2, "Seals sleep on the rocks in spring.")
     assert answer("Where do seals sleep?", [one, two]) == (
         "Seals sleep on the ice in winter. Seals sleep in the sea in summer. [1]\n\n"
-        "Some people say that tired seals sleep anywhere. [2]",
+        "Seals sleep on the rocks in spring. [2]",
         (1, 2),
     )
 
 
 def test_citations_are_numbered_in_the_order_of_their_use() -> None:
-    vague = passage(1, "Some people say that tired seals sleep anywhere.")
+    vague = passage(1, "Seals sleep on the rocks in spring.")
     better = passage(3, "Seals sleep on the ice in winter.")
     text, cited = answer("Where do seals sleep in winter?", [vague, passage(2, "Owls hunt."), better])
     assert text.startswith("Seals sleep on the ice in winter. [1]")
@@ -414,3 +415,23 @@ async def test_a_very_long_answer_comes_in_a_bounded_number_of_pieces() -> None:
     ]
     assert len(pieces) <= MOST_PIECES + 1
     assert "".join(pieces).startswith("a b ") and len("".join(pieces)) > len(long) // 2
+
+
+async def test_a_follow_up_is_answered_with_what_it_goes_back_to() -> None:
+    place = passage(1, "The ferry to Oland leaves at noon. It costs 12 crowns.")
+    history = [line("user", "When does the ferry to Oland leave?"), line("assistant", "At noon.")]
+    model = ExtractiveModel(Count(1))
+    asked = request("And how much is it?", [place], history)
+    told = [delta.text async for delta in model.stream(asked) if isinstance(delta, TextDelta)]
+    assert "It costs 12 crowns. [1]" in "".join(told)
+
+
+def line(role: Literal["user", "assistant"], text: str) -> StoredMessage:
+    return StoredMessage(role=role, text=text, turn_id="t0", time=TIME)
+
+
+def test_code_without_a_sentence_stands_in_the_line_of_its_citation() -> None:
+    text = "```sh\nmake polish   # polishes the lamps of the harbour\n```"
+    assert answer("Which command polishes the lamps of the harbour?", [passage(1, text)])[0] == (
+        "`make polish # polishes the lamps of the harbour` [1]"
+    )

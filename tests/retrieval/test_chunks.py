@@ -146,3 +146,9 @@ def test_the_paths_of_all_chunks_together_are_bounded_by_the_text() -> None:
     )
     paths = [chunk.heading for chunk in split(text, markdown=True).chunks]
     assert len(text) // PATHS_PART < sum(map(len, paths)) <= PATHS + len(text) // PATHS_PART
+
+
+def test_code_at_the_beginning_of_a_chunk_keeps_its_indentation() -> None:
+    outline = split("# Title\n\n## What next\n\n    make chat   # opens a talk\n    make test\n", markdown=True)
+    (chunk,) = [chunk for chunk in outline.chunks if "make" in chunk.text]
+    assert chunk.text == "    make chat   # opens a talk\n    make test"

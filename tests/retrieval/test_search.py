@@ -186,3 +186,19 @@ async def test_a_passage_that_has_all_of_a_rare_question_comes_near_to_what_is_p
 
 async def test_of_a_small_collection_it_is_not_known_what_is_possible(store: Store) -> None:
     assert (await ask(store, "Where do seals sleep?"))[0].possible == 0.0
+
+
+async def test_a_passage_within_a_table_has_the_head_of_its_table(store: Store) -> None:
+    rows = "".join(
+        f"| `key{n}` | {n} s | how long the {n}th walrus waits for all of its friends |\n" for n in range(60)
+    )
+    await put(store, {"settings": f"# Settings\n\n| key | default | meaning |\n|---|---|---|\n{rows}"})
+    found = [passage for passage in await ask(store, "How long does the 59th walrus wait?") if "59th" in passage.text]
+    assert [passage.head for passage in found] == ["| key | default | meaning |"] and found[0].start > 0
+
+
+async def test_a_word_that_no_passage_holds_is_looked_for_by_others_that_say_the_same(store: Store) -> None:
+    await put(store, {"speed": "# Speed\n\nOwls are quick.", "slow": "# Slow\n\nSnails are slow."})
+    assert [passage.title for passage in await ask(store, "faster")] == ["Speed"]
+    await put(store, {"faster": "# Falcons\n\nFalcons are faster."})
+    assert [passage.title for passage in await ask(store, "faster")] == ["Falcons"], "it has the word itself"

@@ -154,3 +154,14 @@ def test_a_letter_keeps_its_marks_and_a_heap_of_them_costs_little() -> None:
 
 def test_what_is_too_long_for_a_word_has_no_stem() -> None:
     assert stem("running" * 100, "english") == "running" * 100
+
+
+def test_no_sentence_ends_within_code() -> None:
+    text = "Run `agentd retry ID... now` again. `a.` is one. It costs `5. It` ends."
+    assert [text[start:end] for start, end in sentences(text)] == [
+        "Run `agentd retry ID... now` again.",
+        "`a.` is one.",
+        "It costs `5. It` ends.",
+    ]
+    lonely = "A ` is a mark. So is this."
+    assert len(sentences(lonely)) == 2

@@ -246,3 +246,9 @@ def test_long_text_that_was_pasted_is_a_block_of_its_own() -> None:
         assert [part.trust for part in message.parts].count("untrusted") == 2
         assert text_of(message).replace(f"\n{draft.mark}", "").endswith(question[-15:])
     assert Draft(question="One.\n\nTwo?").messages()[-1].parts == (TextPart(text="One.\n\nTwo?"),)
+
+
+def test_a_model_reads_each_row_with_what_its_columns_are_called() -> None:
+    found = passage(1, "| `grace` | 20 s | how long |", head="| key | default | meaning |")
+    assert "`grace` \u2014 default: 20 s; meaning: how long\n" in render_passage(found)
+    assert "[1] " in render_passage(found) and "[1] " not in render_passage(found, numbered=False)
