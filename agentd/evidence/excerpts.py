@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from agentd.events import Passage
 from agentd.evidence.ranking import rank
 from agentd.evidence.spans import located
 from agentd.text.language import sentences, stems
-from agentd.text.markup import table_head
+from agentd.text.markup import delimits, table_head
 
 LONGEST = 400
 """Characters of one piece; a longer sentence is cut at a line end or a blank."""
@@ -64,11 +65,14 @@ def _pieces(number: int, text: str) -> Iterator[_Piece]:
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """A sentence in pieces that are short enough; of a table each row is one."""
-    for row in _ROW.finditer(text, start, end):
-        if row.start() > start and text[start : row.start()].strip():
+    """A sentence in pieces that are short enough; of a table each row is one, and its head none."""
+    rows = list(_ROW.finditer(text, start, end))
+    for row, behind in zip_longest(rows, rows[1:]):
+        if text[start : row.start()].strip():
             yield from _short(text, start, row.start())
-        yield row.start(), row.end()
+        head = behind is not None and delimits(behind[0].strip("\n"))
+        if not head and not delimits(row[0].strip("\n")):
+            yield row.start(), row.end()
         start = row.end()
     if text[start:end].strip():
         yield from _short(text, start, end)

@@ -91,7 +91,7 @@ def table_head(text: str, at: int) -> str:
     while rows and lines[rows - 1].lstrip().startswith("|"):
         rows -= 1
     table = lines[rows:]
-    return table[0].strip() if len(table) > 1 and _delimits(table[1]) else ""
+    return table[0].strip() if len(table) > 1 and delimits(table[1]) else ""
 
 
 def told(cells: Sequence[str], head: Sequence[str]) -> str:
@@ -113,17 +113,17 @@ def tables_told(text: str, head: str = "") -> str:
     kept: list[str] = []
     for line, behind in zip(lines, [*lines[1:], ""], strict=True):
         row = line.lstrip().startswith("|")
-        if row and names is None and _delimits(behind):
+        if row and names is None and delimits(behind):
             names = _cells(line)
         elif row and names is not None:
-            kept += [] if _delimits(line) else [told(_cells(line), names)]
+            kept += [] if delimits(line) else [told(_cells(line), names)]
         else:
             names = None
             kept.append(line)
     return "\n".join(kept)
 
 
-def _delimits(line: str) -> bool:
+def delimits(line: str) -> bool:
     """Whether a line stands between the head and the rows of a table."""
     return "-" in line and not set(line) - set(" \t|:-")
 
@@ -212,7 +212,7 @@ def _paragraph(token: Token, kind: Literal["prose", "item", "heading"]) -> Itera
         return
     # Rows of a table whose head is in an earlier piece.
     for line in lines:
-        if not _delimits(line):
+        if not delimits(line):
             yield _row([_plain(_parser().parseInline(cell)[0]) for cell in _cells(line)], ())
 
 

@@ -76,6 +76,8 @@ def test_a_row_is_kept_alone_and_with_the_head_of_its_table() -> None:
     table = f"| key | default | meaning |\n|---|---|---|\n{rows}"
     (found,) = excerpts("How long does the walrus wait?", [passage(1, table)], characters=60)
     assert (found.text, found.head) == ("| `key2` | 2 s | how long the walrus waits for its friends |", HEAD)
+    (first,) = excerpts("How long does the seal wait?", [passage(1, table)], characters=60)
+    assert (first.text.startswith("| `key0`"), first.head) == (True, HEAD)
     (again,) = excerpts("How long does the walrus wait?", [passage(1, rows, head=HEAD)], characters=60)
     assert (again.text, again.head) == (found.text, HEAD)
 
