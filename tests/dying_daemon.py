@@ -28,6 +28,9 @@ class CountingModel:
     def __init__(self, documents: object, **_: object) -> None:
         pass
 
+    def standing_in(self) -> CountingModel:
+        return self
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
         _count(request)
         yield TextDelta(text="You said: ")
