@@ -7,27 +7,27 @@ from typing import Any
 from agentd.config import Settings
 from agentd.events import Address
 from agentd.ports.channels import Receipt
-from agentd.serving.offers import Offers
+from agentd.serving.given import Given
 from agentd.testing.channel import FakeChannel
 from agentd.testing.clients import MemoryChannel
 from tests.builders import offer
 
 HELD: dict[str, FakeChannel] = {}
-OFFERED: dict[str, Offers] = {}
+OFFERED: dict[str, Given] = {}
 """What each channel was given of the house."""
 
 
-def build(offers: Offers) -> FakeChannel:
-    name = str(offers.settings["name"])
-    OFFERED[name] = offers
+def build(given: Given) -> FakeChannel:
+    name = str(given.settings["name"])
+    OFFERED[name] = given
     return HELD[name]
 
 
 async def say(channel: FakeChannel, text: str, *, chat: str = "1", **changes: Any) -> Receipt:
     """Somebody writes in a chat of this channel, in the one conversation that the chat has."""
-    offers = OFFERED[channel.name]
-    principal = offers.principals.chat(chat)
-    session = await offers.sessions.open(principal, "main")
+    given = OFFERED[channel.name]
+    principal = given.door.principals.chat(chat)
+    session = await given.door.sessions.open(principal, "main")
     address = Address(channel=channel.name, account="bot", chat=chat)
     values = {"principal": principal, "session_id": session.id, "address": address, **changes}
     return await channel.receive(offer(text, **values))
@@ -43,8 +43,8 @@ def configured(*channels: FakeChannel) -> Settings:
 MEMORY: dict[str, MemoryChannel] = {}
 
 
-def build_memory(offers: Offers) -> MemoryChannel:
-    return MEMORY[str(offers.settings["name"])].build(offers)
+def build_memory(given: Given) -> MemoryChannel:
+    return MEMORY[str(given.settings["name"])].build(given)
 
 
 def in_memory(*channels: MemoryChannel) -> Settings:

@@ -42,7 +42,6 @@ class House:
         return DeliveryWorker(
             self.pending,
             self.bus,
-            self.channels,
             clock=SystemClock(),
             policy=policy,
             rng=random.Random(1),
@@ -80,7 +79,7 @@ async def running(house: House, *, connected: bool = True) -> AsyncIterator[asyn
     before = asyncio.all_tasks()
     follower = asyncio.create_task(house.follow())
     await turn_over(lambda: follower.get_coro() is not None)
-    task = asyncio.create_task(house.worker.run())
+    task = asyncio.create_task(house.worker.run(house.channels))
     if connected:
         for name in house.channels:
             await house.state("connected", name)

@@ -64,7 +64,10 @@ def _merge(earlier: Numbered, later: Numbered) -> Numbered | None:
 
 
 class LiveFeed:
-    """What `ports.Feed` gives out, for the core, which knows who may have it; fed by being a reducer of the bus."""
+    """Live events of each session, with a bounded replay; fed by being a reducer of the bus.
+
+    It is for the core, which knows who may follow what.
+    """
 
     def __init__(self) -> None:
         self.epoch = os.urandom(8).hex()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pwd
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -19,10 +18,6 @@ from agentd.daemon.floors import (
     CHANNEL_SUPERVISOR,
     CHANNELS,
     CLOCK,
-    Desk,
-    Disk,
-    Hub,
-    Library,
     Plan,
     Workers,
     build_channels,
@@ -30,6 +25,7 @@ from agentd.daemon.floors import (
     employ,
     furnish,
     open_disk,
+    open_doors,
     open_library,
 )
 from agentd.errors import AgentdError
@@ -42,8 +38,7 @@ from agentd.pending import PendingDirectory
 from agentd.ports.channels import Channel, Draining, Listening
 from agentd.ports.models import ChatModel
 from agentd.serving.audience import Audience
-from agentd.serving.deletions import Deletions
-from agentd.serving.door import Door, Inside
+from agentd.serving.door import Door
 from agentd.status.running import DaemonStatus
 from agentd.storage.sessions import Sessions
 
@@ -77,11 +72,11 @@ class Daemon:
             settings=with_secrets(settings),
             state_dir=state_dir,
             builders={name: builders[name] for name in channels or builders},
+            sockets=sockets,
+            peer=peer,
             in_process=channels is not None,
             model=model,
         )
-        self._peer = peer
-        self._sockets = sockets
         self._health: Health | None = None
 
     async def is_well(self) -> bool:
@@ -106,13 +101,11 @@ class Daemon:
             disk = await open_disk(stack, plan)
             hub = connect(disk)
             library = open_library(stack, plan, disk, hub)
-            channels: dict[str, Channel] = {}
-            workers = employ(plan, disk, hub, library, channels)
+            workers = employ(plan, disk, hub, library)
             desk = furnish(plan, disk, hub, library, workers)
             self._health = Health(disk.pending, library.sessions, desk.status)
-            doors = self._open_doors(disk, hub, library, workers, desk, self._hand_over(stop))
-            audience = Audience(hub.feed.epoch, workers.delivery)
-            channels |= build_channels(plan, doors, hub.budgets, audience, self._sockets)
+            doors = open_doors(plan, disk, hub, library, desk, workers.delivery, self._hand_over(stop))
+            channels = build_channels(plan, doors, hub.budgets, Audience(hub.feed.epoch, workers.delivery))
             listen(stack, channels)
             tasks = start(workers, hub.bus, channels, doors)
             log.info("agentd %s runs on %s", __version__, plan.state_dir)
@@ -125,34 +118,6 @@ class Daemon:
             finally:
                 await end(tasks, (1 - CLOSING_SHARE) * limits.hard_limit)
         log.info("stopped")
-
-    def _open_doors(
-        self,
-        disk: Disk,
-        hub: Hub,
-        library: Library,
-        workers: Workers,
-        desk: Desk,
-        hand_over: Callable[[], float] | None,
-    ) -> dict[str, Door]:
-        """One for each channel; what is behind them is the same."""
-        inside = Inside(
-            owners=[pwd.getpwnam(name).pw_uid for name in self._plan.settings.daemon.owners],
-            peer=self._peer,
-            inbox=desk.inbox,
-            sessions=library.sessions,
-            deletions=Deletions(library.sessions, disk.pending, hub.conversations, hub.bus),
-            documents=library.documents,
-            budgets=hub.budgets,
-            feed=hub.feed,
-            conversations=hub.conversations,
-            deliveries=workers.delivery,
-            status=desk.status,
-            control=desk.control,
-            letters=desk.letters,
-            hand_over=hand_over,
-        )
-        return {name: Door(name, inside) for name in self._plan.builders}
 
     def _hand_over(self, stop: asyncio.Event) -> Callable[[], float] | None:
         """What ends a daemon inside a command for one of its own; None for that one."""
@@ -181,10 +146,10 @@ def start(
     """Workers first, then channels, so that nobody takes in what nobody answers."""
     supervisor = named(CHANNEL_SUPERVISOR)(bus, CLOCK)
     running = {
-        "delivery worker": workers.delivery.run(),
+        "delivery worker": workers.delivery.run(channels),
         "agent worker": workers.agent.run(),
         **{name: worker.run() for name, worker in workers.background.items()},
-        **{f"channel {name}": supervisor.run(channel, doors[name]) for name, channel in channels.items()},
+        **{f"channel {name}": supervisor.run(channel, doors[name].sessions) for name, channel in channels.items()},
     }
     return [asyncio.create_task(run, name=name) for name, run in running.items()]
 

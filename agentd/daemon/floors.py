@@ -5,13 +5,16 @@ hub       the bus, and what is told of every event before anybody else
 library   what there is to answer from, and what answers
 workers   who answers, delivers, and works in the background
 desk      what clients ask for
-channels  each with what its door lets through
+doors     one for each channel, which look who asks for what
+channels  each with its door
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import pwd
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +30,7 @@ from agentd.config.channels import channel_builder, channel_model
 from agentd.delivery import Policy
 from agentd.events import ModelStateChanged
 from agentd.host.imports import named
+from agentd.host.peers import Peer
 from agentd.ids import IdSource
 from agentd.models.assembly import assemble, only
 from agentd.models.choice import State as ModelState
@@ -35,7 +39,7 @@ from agentd.models.failover import FailoverModel
 from agentd.models.library.shelf import Shelf
 from agentd.pending import PendingDirectory
 from agentd.ports import sessions as ports
-from agentd.ports.channels import Channel
+from agentd.ports.channels import Channel, Deliveries
 from agentd.ports.generation import Limits, Sampling
 from agentd.ports.models import ChatModel
 from agentd.ports.status import DaemonFigures
@@ -45,10 +49,11 @@ from agentd.serving.audience import Audience
 from agentd.serving.budget import Budgets
 from agentd.serving.clients import Clients
 from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
-from agentd.serving.door import LOCAL, Door
+from agentd.serving.deletions import Deletions
+from agentd.serving.door import LOCAL, DocumentDoor, Door, Gate, HouseDoor, SessionDoor
+from agentd.serving.given import Given
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters
-from agentd.serving.offers import Offers
 from agentd.serving.recall import Recall
 from agentd.serving.receipts import Receipts
 from agentd.status.channels import ChannelStates
@@ -85,11 +90,16 @@ PROMPT_RESERVE = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What is to be built: `builders` by the channel's name, and `model`, if any, answers instead of the settings'."""
+    """What is to be built: `builders` by the channel's name, `sockets` with their modes for the local one.
+
+    `model`, if any, answers instead of the settings'; `peer` tells who connects.
+    """
 
     settings: Settings
     state_dir: Path
     builders: Mapping[str, str]
+    sockets: Sequence[tuple[Path, int]]
+    peer: Callable[[socket.socket], Peer]
     in_process: bool
     model: ChatModel | None
 
@@ -188,8 +198,8 @@ class Workers:
     background: Mapping[str, Any]
 
 
-def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, channels: Mapping[str, Channel]) -> Workers:
-    """Who works as long as the daemon runs. `channels` is filled before they start."""
+def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
+    """Who works as long as the daemon runs."""
     settings, bus, turn = plan.settings, hub.bus, turn_settings(plan.settings)
     summaries = named(SUMMARIES)(
         Summaries(disk.agentd, CLOCK), library.sessions, library.model, budget=turn.prompt_tokens, limits=turn.limits
@@ -202,7 +212,6 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, channels: Mapping
     delivery = named(DELIVERY_WORKER)(
         disk.pending,
         bus,
-        channels,
         clock=CLOCK,
         policy=delivery_policy(settings, leave_others=plan.in_process),
     )
@@ -286,34 +295,43 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
     return Desk(inbox=inbox, status=status, control=DaemonControl(conversations, house), letters=letters)
 
 
-def build_channels(
+def open_doors(
     plan: Plan,
-    doors: Mapping[str, Door],
-    budgets: Budgets,
-    audience: Audience,
-    sockets: Sequence[tuple[Path, int]],
-) -> dict[str, Channel]:
-    """Each with what its door offers; only the local one gets the sockets."""
+    disk: Disk,
+    hub: Hub,
+    library: Library,
+    desk: Desk,
+    deliveries: Deliveries,
+    hand_over: Callable[[], float] | None,
+) -> dict[str, Door]:
+    """One for each channel; what lies behind them is the same."""
+    owners = [pwd.getpwnam(name).pw_uid for name in plan.settings.daemon.owners]
+    deletions = Deletions(library.sessions, disk.pending, hub.conversations, hub.bus)
 
-    def offers(name: str, builder: str, door: Door) -> Offers:
-        return Offers(
-            settings=channel_table(plan.settings, name, channel_model(name, builder)),
-            sockets=sockets if name == LOCAL else (),
-            principals=door,
-            sessions=door,
-            documents=door,
-            feed=door,
-            deliveries=door,
-            status=door,
-            control=door,
-            letters=door,
-            clients=partial(Clients, door, audience, budgets, __version__),
+    def door(channel: str) -> Door:
+        gate = Gate(channel, owners, plan.peer)
+        return Door(
+            principals=gate,
+            sessions=SessionDoor(gate, library.sessions, desk.inbox, deletions, hub.feed, hub.conversations),
+            documents=DocumentDoor(gate, library.documents, hub.budgets),
+            house=HouseDoor(gate, desk.status, desk.control, desk.letters, deliveries, hand_over),
         )
 
-    return {
-        name: channel_builder(name, builder)(offers(name, builder, doors[name]))
-        for name, builder in plan.builders.items()
-    }
+    return {channel: door(channel) for channel in plan.builders}
+
+
+def build_channels(plan: Plan, doors: Mapping[str, Door], budgets: Budgets, audience: Audience) -> dict[str, Channel]:
+    """Each with its door; only the local one gets the sockets."""
+
+    def given(name: str, builder: str) -> Given:
+        return Given(
+            settings=channel_table(plan.settings, name, channel_model(name, builder)),
+            sockets=plan.sockets if name == LOCAL else (),
+            door=doors[name],
+            clients=partial(Clients, doors[name], audience, budgets, __version__),
+        )
+
+    return {name: channel_builder(name, builder)(given(name, builder)) for name, builder in plan.builders.items()}
 
 
 def turn_settings(settings: Settings) -> TurnSettings:

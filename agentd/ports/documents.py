@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from agentd.events import Citation, Passage, Principal
@@ -42,20 +41,4 @@ class Counted(Protocol):
 class DocumentView(Counted, Protocol):
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
         """The text at a place that was cited; None if the document is gone or has changed since that time."""
-        ...
-
-
-class DocumentIntake(DocumentView, Protocol):
-    def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
-        """Bring the documents under `paths` up to date, telling the progress; the last item has `finished`.
-
-        `UsageError` for anybody but the owner.
-        """
-        ...
-
-    def upload(self, name: str, data: bytes, principal: Principal) -> AsyncIterator[IngestProgress]:
-        """Read a document of the principal's own from its bytes, in place of an earlier one of the same name.
-
-        The last item has `finished`. `UsageError` for a name that is none, `Busy` where there are too many documents.
-        """
         ...

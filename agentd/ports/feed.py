@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from agentd.events import Event, InboundEvent, Principal
+from agentd.events import Event, InboundEvent
 from agentd.ports.bus import Subscription
 from agentd.ports.conversation import Conversation
 
@@ -30,14 +29,3 @@ class Followed:
     state: Conversation
     questions: Sequence[InboundEvent]
     events: Subscription[Numbered]
-
-
-class Feed(Protocol):
-    """Live events of one session, with a bounded replay."""
-
-    @property
-    def epoch(self) -> str: ...
-
-    async def follow(self, principal: Principal, session_id: str, after: tuple[str, int] | None = None) -> Followed:
-        """Events after `(epoch, n)`, or from now on; a Gap where they are no longer all there. `NotFound`."""
-        ...

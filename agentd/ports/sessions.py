@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -57,28 +57,6 @@ class SessionView(Protocol):
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Somebody has seen the session up to its newest message."""
-        ...
-
-
-class SessionDesk(SessionView, Protocol):
-    """What may be done with whole sessions, as well."""
-
-    async def session(self, principal: Principal, session_id: str) -> SessionInfo: ...
-
-    def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
-        """All messages, the oldest first, some at a time."""
-        ...
-
-    async def search(self, principal: Principal, text: str, *, limit: int = 20) -> Sequence[SessionHit]:
-        """Sessions that have all words of a text in one message, or in their name and title; the newest first."""
-        ...
-
-    async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
-        """Give a session a name, or none (""). `UsageError` if its principal uses that name already."""
-        ...
-
-    async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
-        """A session goes with all that was said in it; as it was."""
         ...
 
 

@@ -98,7 +98,7 @@ class _Tally:
 
 
 class DocumentIngest:
-    """Implements `DocumentView` and `DocumentIntake` of `ports.documents` over documents.db.
+    """Implements `ports.documents.DocumentView` over documents.db, and reads documents in.
 
     A file of more than `max_bytes` is left out.
     """

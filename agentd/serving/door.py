@@ -1,7 +1,7 @@
-"""What one channel is given of the house: nothing passes this door without a look at who asks for what.
+"""What one channel is given of the house: nothing passes its door without a look at who asks for what.
 
 A channel speaks only for the principals that it got here. What it accepts lands in a session of that principal, with an
-address of its own, and belongs to whose session it is.
+address of its own, and belongs to whose session it is. Each method does what its namesake behind the door does.
 """
 
 from __future__ import annotations
@@ -12,208 +12,228 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
+from agentd.bus.feed import LiveFeed
 from agentd.errors import UsageError
-from agentd.events import Address, Citation, InboundEvent, Principal, Sender
+from agentd.events import Address, Citation, Principal, Sender
 from agentd.host.peers import Peer
-from agentd.ports.bus import Subscription
 from agentd.ports.channels import Caller, Deliveries, Inbox, Offer, Receipt
-from agentd.ports.documents import DocumentIntake, IngestProgress
-from agentd.ports.feed import Followed, Numbered
+from agentd.ports.documents import IngestProgress
+from agentd.ports.feed import Followed
 from agentd.ports.house import CommandReply, Control
 from agentd.ports.letters import Decided, DeliveryDesk, LetterList, LetterShown
-from agentd.ports.sessions import SessionDesk, SessionHit, SessionInfo, StoredMessage
+from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.ports.status import Status, StatusReport
+from agentd.retrieval.ingest import DocumentIngest
 from agentd.rights import local_principal, require
 from agentd.serving.budget import Budgets
 from agentd.serving.deletions import Deletions
+from agentd.storage.sessions import Sessions
 from agentd.turns.conversation import Conversations
 
 LOCAL = "terminal"
 """The channel that serves the sockets of this machine, and so may speak for its users."""
 
 
-class _Sessions(SessionDesk, Protocol):
-    async def whose(self, principal: Principal, session_id: str) -> Principal: ...
+class Gate:
+    """Implements `ports.Principals` for one channel, and knows what it gave out.
 
+    `owners` are the uids that the owner has besides the daemon's own; `peer` tells who connected.
+    """
 
-class _Documents(DocumentIntake, Protocol):
-    async def held(self, principal: Principal, besides: str = "") -> tuple[int, int]: ...
-
-
-class _Feed(Protocol):
-    @property
-    def epoch(self) -> str: ...
-
-    def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Subscription[Numbered]: ...
-
-    def questions(self, session_id: str) -> Sequence[InboundEvent]: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inside:
-    """What lies behind every door. `owners` are the uids that the owner has, `peer` tells who connected."""
-
-    owners: Collection[int]
-    peer: Callable[[socket.socket], Peer]
-    inbox: Inbox
-    sessions: _Sessions
-    deletions: Deletions
-    documents: _Documents
-    budgets: Budgets
-    feed: _Feed
-    conversations: Conversations
-    deliveries: Deliveries
-    status: Status
-    control: Control
-    letters: DeliveryDesk
-    hand_over: Callable[[], float] | None
-
-
-class Door:
-    """Implements what `serving.offers.Offers` gives a channel, and the `Inbox` with which the channel runs."""
-
-    def __init__(self, channel: str, inside: Inside) -> None:
-        self._channel = channel
-        self._inside = inside
-
-    @property
-    def channel(self) -> str:
-        """The name of the channel whose door this is."""
-        return self._channel
-
-    # --- who ---
+    def __init__(self, channel: str, owners: Collection[int], peer: Callable[[socket.socket], Peer]) -> None:
+        self.channel = channel
+        self._owners = {0, os.geteuid(), *owners}
+        self._peer = peer
 
     def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
-        if self._channel != LOCAL:
-            raise UsageError(f"channel {self._channel} may not speak for users of this machine; {LOCAL} does that.")
-        peer = self._inside.peer(connection)
-        owners = {0, os.geteuid(), *self._inside.owners}
-        principal = local_principal(peer.uid, peer.groups, owners, group)
+        if self.channel != LOCAL:
+            raise UsageError(f"channel {self.channel} may not speak for users of this machine; {LOCAL} does that.")
+        peer = self._peer(connection)
+        principal = local_principal(peer.uid, peer.groups, self._owners, group)
         sender = Sender(id=str(peer.uid), name=f"pid {peer.pid}")
         return None if principal is None else Caller(principal=principal, sender=sender)
 
     def token(self, name: str) -> Principal:
-        return Principal(kind="token", id=f"{self._channel}:{name}")
+        return Principal(kind="token", id=f"{self.channel}:{name}")
 
     def chat(self, chat: str) -> Principal:
-        return Principal(kind="chat", id=f"{self._channel}:{chat}")
+        return Principal(kind="chat", id=f"{self.channel}:{chat}")
 
-    def _known(self, principal: Principal) -> Principal:
+    def known(self, principal: Principal) -> Principal:
         """`UsageError` for a principal that was not given out here."""
-        if self._channel == LOCAL:
+        if self.channel == LOCAL:
             given = principal.kind in ("owner", "user")
         else:
-            given = principal.kind in ("token", "chat") and principal.id.startswith(f"{self._channel}:")
+            given = principal.kind in ("token", "chat") and principal.id.startswith(f"{self.channel}:")
         if not given:
             raise UsageError(
-                f"channel {self._channel} may not speak for {principal.kind} {principal.id}".rstrip()
-                + "; it takes its principals from Offers.principals."
+                f"channel {self.channel} may not speak for {principal.kind} {principal.id}".rstrip()
+                + "; take the principal from `door.principals`."
             )
         return principal
 
-    def _own(self, address: Address) -> None:
-        if address.channel != self._channel:
-            raise UsageError(f"channel {self._channel} may not use an address of channel {address.channel}.")
+    def own(self, address: Address) -> Address:
+        """`UsageError` for an address of another channel."""
+        if address.channel != self.channel:
+            raise UsageError(f"channel {self.channel} may not use an address of channel {address.channel}.")
+        return address
 
-    # --- sessions ---
+
+class SessionDoor:
+    """Conversations, and what is asked and happens in them; implements `ports.Inbox`, with which the channel runs."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        sessions: Sessions,
+        inbox: Inbox,
+        deletions: Deletions,
+        feed: LiveFeed,
+        conversations: Conversations,
+    ) -> None:
+        self._gate = gate
+        self._sessions = sessions
+        self._inbox = inbox
+        self._deletions = deletions
+        self._feed = feed
+        self._conversations = conversations
 
     async def accept(self, offer: Offer) -> Receipt:
-        self._own(offer.address)
-        who = self._known(offer.principal)
-        with self._inside.deletions.asking(offer.session_id):
-            whose = await self._inside.sessions.whose(who, offer.session_id)
-            return await self._inside.inbox.accept(replace(offer, principal=whose))
+        self._gate.own(offer.address)
+        who = self._gate.known(offer.principal)
+        with self._deletions.asking(offer.session_id):
+            whose = await self._sessions.whose(who, offer.session_id)
+            return await self._inbox.accept(replace(offer, principal=whose))
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
-        return await self._inside.inbox.stop(session_id, self._known(principal))
+        return await self._inbox.stop(session_id, self._gate.known(principal))
 
     async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
-        return await self._inside.sessions.open(self._known(principal), ref)
+        return await self._sessions.open(self._gate.known(principal), ref)
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
-        return await self._inside.sessions.list(self._known(principal), limit=limit)
+        return await self._sessions.list(self._gate.known(principal), limit=limit)
 
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
-        return await self._inside.sessions.history(self._known(principal), session_id, limit=limit)
+        return await self._sessions.history(self._gate.known(principal), session_id, limit=limit)
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
-        await self._inside.sessions.mark_read(self._known(principal), session_id)
+        await self._sessions.mark_read(self._gate.known(principal), session_id)
 
     async def session(self, principal: Principal, session_id: str) -> SessionInfo:
-        return await self._inside.sessions.session(self._known(principal), session_id)
+        return await self._sessions.session(self._gate.known(principal), session_id)
 
     def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
-        return self._inside.sessions.pages(self._known(principal), session_id)
+        return self._sessions.pages(self._gate.known(principal), session_id)
 
     async def search(self, principal: Principal, text: str, *, limit: int = 20) -> Sequence[SessionHit]:
-        return await self._inside.sessions.search(self._known(principal), text, limit=limit)
+        return await self._sessions.search(self._gate.known(principal), text, limit=limit)
 
     async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
-        return await self._inside.sessions.rename(self._known(principal), session_id, name)
+        return await self._sessions.rename(self._gate.known(principal), session_id, name)
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
-        return await self._inside.deletions.delete(self._known(principal), session_id)
-
-    @property
-    def epoch(self) -> str:
-        return self._inside.feed.epoch
+        return await self._deletions.delete(self._gate.known(principal), session_id)
 
     async def follow(self, principal: Principal, session_id: str, after: tuple[str, int] | None = None) -> Followed:
-        await self._inside.sessions.whose(self._known(principal), session_id)
+        """Its state, and its events after `(epoch, n)`, or from now on; a Gap if they are no longer all there."""
+        await self._sessions.whose(self._gate.known(principal), session_id)
         # All at one moment, so that nothing is missed between the state and what happens next.
         return Followed(
-            state=self._inside.conversations.of(session_id),
-            questions=self._inside.feed.questions(session_id),
-            events=self._inside.feed.follow(session_id, after),
+            state=self._conversations.of(session_id),
+            questions=self._feed.questions(session_id),
+            events=self._feed.follow(session_id, after),
         )
 
-    # --- documents ---
+
+class DocumentDoor:
+    """Documents: counted, looked up and read in."""
+
+    def __init__(self, gate: Gate, documents: DocumentIngest, budgets: Budgets) -> None:
+        self._gate = gate
+        self._documents = documents
+        self._budgets = budgets
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
-        return await self._inside.documents.counts(self._known(principal))
+        return await self._documents.counts(self._gate.known(principal))
 
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
-        return await self._inside.documents.passage(citation, self._known(principal), since)
+        return await self._documents.passage(citation, self._gate.known(principal), since)
 
     def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
-        require(self._known(principal), "ingest")
-        return self._inside.documents.ingest(paths, principal)
+        require(self._gate.known(principal), "ingest")
+        return self._documents.ingest(paths, principal)
 
     async def upload(self, name: str, data: bytes, principal: Principal) -> AsyncIterator[IngestProgress]:
-        require(self._known(principal), "upload")
-        held = await self._inside.documents.held(principal, besides=name)
-        self._inside.budgets.check_document(principal, held, len(data))
-        async for progress in self._inside.documents.upload(name, data, principal):
+        require(self._gate.known(principal), "upload")
+        held = await self._documents.held(principal, besides=name)
+        self._budgets.check_document(principal, held, len(data))
+        async for progress in self._documents.upload(name, data, principal):
             yield progress
 
-    # --- the house ---
 
-    def reachable(self, address: Address) -> None:
-        self._own(address)
-        self._inside.deliveries.reachable(address)
+class HouseDoor:
+    """The house as a whole: how it is, what it is told to do, and what it owes.
+
+    `hand_over` ends this daemon for another one; None if it does not do that.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        status: Status,
+        control: Control,
+        letters: DeliveryDesk,
+        deliveries: Deliveries,
+        hand_over: Callable[[], float] | None,
+    ) -> None:
+        self._gate = gate
+        self._status = status
+        self._control = control
+        self._letters = letters
+        self._deliveries = deliveries
+        self._hand_over = hand_over
 
     async def snapshot(self, principal: Principal) -> StatusReport:
-        return await self._inside.status.snapshot(self._known(principal))
+        return await self._status.snapshot(self._gate.known(principal))
 
     async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
-        return await self._inside.control.run(text, self._known(principal), session_id)
+        return await self._control.run(text, self._gate.known(principal), session_id)
 
     async def letters(self, principal: Principal, *, limit: int = 200) -> LetterList:
-        return await self._inside.letters.letters(self._known(principal), limit=limit)
+        return await self._letters.letters(self._gate.known(principal), limit=limit)
 
     async def letter(self, principal: Principal, wanted: str) -> LetterShown:
-        return await self._inside.letters.letter(self._known(principal), wanted)
+        return await self._letters.letter(self._gate.known(principal), wanted)
 
     async def retry(self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
-        return await self._inside.letters.retry(self._known(principal), ids, older_than=older_than)
+        return await self._letters.retry(self._gate.known(principal), ids, older_than=older_than)
 
     async def drop(self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
-        return await self._inside.letters.drop(self._known(principal), ids, older_than=older_than)
+        return await self._letters.drop(self._gate.known(principal), ids, older_than=older_than)
+
+    def reachable(self, address: Address) -> None:
+        self._deliveries.reachable(self._gate.own(address))
 
     def hand_over(self, principal: Principal) -> float:
-        require(self._known(principal), "hand_over")
-        if self._inside.hand_over is None:
+        """Seconds until it has ended at the latest."""
+        require(self._gate.known(principal), "hand_over")
+        if self._hand_over is None:
             raise UsageError("this daemon was started by `agentd run` and does not hand over; stop it first.")
-        return self._inside.hand_over()
+        return self._hand_over()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Door:
+    """Of one channel; a channel takes the parts that it uses."""
+
+    principals: Gate
+    sessions: SessionDoor
+    documents: DocumentDoor
+    house: HouseDoor
+
+    @property
+    def channel(self) -> str:
+        """The name of the channel whose door this is."""
+        return self.principals.channel

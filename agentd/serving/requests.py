@@ -86,7 +86,7 @@ class Requests:
                 self._follower.unfollow(message.session)
                 yield protocol.Closed(re=message.id, session=message.session)
             case protocol.Stop():
-                running = await self._door.stop(message.session, self._who)
+                running = await self._door.sessions.stop(message.session, self._who)
                 yield protocol.Stopped(re=message.id, running=running)
             case _ if isinstance(message, Reported):
                 yield protocol.told(message.id, await self._report(message))
@@ -106,14 +106,14 @@ class Requests:
             case protocol.Get():
                 return await self._get(message)
             case protocol.Search():
-                found = await self._door.search(self._who, message.text, limit=message.limit)
+                found = await self._door.sessions.search(self._who, message.text, limit=message.limit)
                 return protocol.SessionsFound(sessions=tuple(map(entries.found, found)))
             case protocol.Rename():
-                return entries.entry(await self._door.rename(self._who, message.session, message.name))
+                return entries.entry(await self._door.sessions.rename(self._who, message.session, message.name))
             case protocol.Delete():
-                return entries.entry(await self._door.delete(self._who, message.session))
+                return entries.entry(await self._door.sessions.delete(self._who, message.session))
             case protocol.Command():
-                return await self._door.run(message.text, self._who, message.session)
+                return await self._door.house.run(message.text, self._who, message.session)
             case protocol.Delivery():
                 return await self._decide(message)
             case protocol.HandOver():
@@ -122,44 +122,45 @@ class Requests:
     async def _get(self, message: protocol.Get) -> protocol.ToldData:
         match message.what:
             case "status":
-                return await self._door.snapshot(self._who)
+                return await self._door.house.snapshot(self._who)
             case "sessions":
-                sessions = await self._door.list(self._who, limit=message.limit)
+                sessions = await self._door.sessions.list(self._who, limit=message.limit)
                 return protocol.SessionList(sessions=tuple(map(entries.entry, sessions)))
             case "history":
-                stored = await self._door.history(self._who, message.session, limit=message.limit)
+                stored = await self._door.sessions.history(self._who, message.session, limit=message.limit)
                 return protocol.History(messages=tuple(map(entries.line, stored)))
 
     async def _decide(self, message: protocol.Delivery) -> protocol.ToldData:
         ids = message.ids
         match message.what:
             case "list":
-                return await self._door.letters(self._who, limit=message.limit)
+                return await self._door.house.letters(self._who, limit=message.limit)
             case "show" if len(ids) == 1:
-                return await self._door.letter(self._who, ids[0])
+                return await self._door.house.letter(self._who, ids[0])
             case "show":
                 raise UsageError("one event is shown at a time; give its id.")
             case "retry":
-                return await self._door.retry(self._who, ids, older_than=message.older_than)
+                return await self._door.house.retry(self._who, ids, older_than=message.older_than)
             case "drop":
-                return await self._door.drop(self._who, ids, older_than=message.older_than)
+                return await self._door.house.drop(self._who, ids, older_than=message.older_than)
 
     def _hand_over(self) -> protocol.HandingOver:
-        seconds = self._door.hand_over(self._who)
+        seconds = self._door.house.hand_over(self._who)
         self._audience.ending = f"`agentd run` takes over ({self._caller.sender.name})"
         return protocol.HandingOver(seconds=seconds)
 
     # --- sessions ---
 
     async def _open(self, message: protocol.Open) -> AsyncIterator[protocol.ServerMessage]:
-        session = await self._door.open(self._who, message.session)
+        session = await self._door.sessions.open(self._who, message.session)
         lines: tuple[protocol.Line, ...] = ()
         if message.history:
-            lines = tuple(map(entries.line, await self._door.history(self._who, session.id, limit=message.history)))
+            stored = await self._door.sessions.history(self._who, session.id, limit=message.history)
+            lines = tuple(map(entries.line, stored))
             await self._mark_read(session)
         self._follower.place.follow(session.id)
         after = (message.after.epoch, message.after.n) if message.after else None
-        followed = await self._door.follow(self._who, session.id, after)
+        followed = await self._door.sessions.follow(self._who, session.id, after)
         self._follower.follow(session.id, followed.events)
         state = followed.state
         yield protocol.SessionOpened(
@@ -183,7 +184,7 @@ class Requests:
     async def _mark_read(self, session: SessionInfo) -> None:
         if session.unread:
             try:
-                await self._door.mark_read(self._who, session.id)
+                await self._door.sessions.mark_read(self._who, session.id)
             except AgentdError as error:  # a full disk, for one: the history can be read all the same
                 self._follower.place.tell(f"a session stays marked as unread: {error}")
 
@@ -191,7 +192,7 @@ class Requests:
         if not self._follower.follows(message.session):
             raise NotFound("open a session before posting to it.")
         request = message.id if message.reply == "request" else ""
-        receipt = await self._door.accept(
+        receipt = await self._door.sessions.accept(
             Offer(
                 principal=self._who,
                 address=self._audience.address(self._door.channel, message.session, request),
@@ -207,9 +208,9 @@ class Requests:
             yield protocol.answer_message(receipt.answer, repeat=True)
 
     async def _export(self, message: protocol.Export) -> AsyncIterator[protocol.ServerMessage]:
-        session = await self._door.session(self._who, message.session)
+        session = await self._door.sessions.session(self._who, message.session)
         name = exports.file_name(session, message.format)
-        pages = self._door.pages(self._who, session.id)
+        pages = self._door.sessions.pages(self._who, session.id)
         n = 0
         async for text in exports.pieces(session, pages, message.format):
             yield (piece := protocol.Exported(re=message.id, name=name, n=n, text=text))
@@ -222,7 +223,7 @@ class Requests:
         paths = [Path(path) for path in message.paths]
         if relative := [str(path) for path in paths if not path.is_absolute()]:
             raise UsageError(f"{relative[0]} is not an absolute path; the daemon does not know your directory.")
-        async for progress in self._door.ingest(paths, self._who):
+        async for progress in self._door.documents.ingest(paths, self._who):
             yield _ingest_state(message.id, progress)
 
     async def _upload(self, message: protocol.Upload) -> AsyncIterator[protocol.ServerMessage]:
@@ -232,7 +233,7 @@ class Requests:
             raise UsageError("the data of a document is not base64; encode its bytes.") from None
         if len(data) > protocol.MAX_UPLOAD_BYTES:
             raise UsageError(f"a document may have {protocol.MAX_UPLOAD_BYTES:,} bytes; split it.")
-        async for progress in self._door.upload(message.name, data, self._who):
+        async for progress in self._door.documents.upload(message.name, data, self._who):
             yield _ingest_state(message.id, progress)
 
 

@@ -20,7 +20,7 @@ from agentd.ports.channels import Caller, Confirmation, Inbox, PartDone, Report
 from agentd.serving import protocol
 from agentd.serving.budget import Place
 from agentd.serving.clients import Clients
-from agentd.serving.offers import Offers
+from agentd.serving.given import Given
 
 Told = TypeVar("Told", bound=protocol.ServerMessage)
 Data = TypeVar("Data", bound=protocol.ToldData)
@@ -121,11 +121,11 @@ class MemoryChannel:
         self.running = asyncio.Event()
         """Set while `run` runs."""
         self._clients: Clients | None = None
-        self._offers: Offers | None = None
+        self._given: Given | None = None
 
-    def build(self, offers: Offers) -> MemoryChannel:
+    def build(self, given: Given) -> MemoryChannel:
         """What the daemon calls."""
-        self._offers, self._clients = offers, offers.clients()
+        self._given, self._clients = given, given.clients()
         return self
 
     @property
@@ -134,9 +134,9 @@ class MemoryChannel:
         return self._clients
 
     @property
-    def offers(self) -> Offers:
-        assert self._offers is not None, "the daemon builds the channel first"
-        return self._offers
+    def given(self) -> Given:
+        assert self._given is not None, "the daemon builds the channel first"
+        return self._given
 
     @asynccontextmanager
     async def client(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from agentd.events import OutboundEvent
 from agentd.ports.channels import Confirmation, Inbox, PartDone, Principals, Report
 from agentd.serving.clients import Clients
-from agentd.serving.offers import Offers
+from agentd.serving.given import Given
 from channels.terminal.lines import READ_BYTES
 from channels.terminal.socket import Bound, bind, shared_group
 from channels.terminal.transport import SocketTransport
@@ -30,9 +30,9 @@ SETTINGS = _Nothing
 """The channel has no settings of its own."""
 
 
-def build(offers: Offers) -> TerminalChannel:
+def build(given: Given) -> TerminalChannel:
     """The channel as the daemon builds it."""
-    return TerminalChannel(offers.sockets, offers.principals, offers.clients())
+    return TerminalChannel(given.sockets, given.door.principals, given.clients())
 
 
 class TerminalChannel:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from agentd.errors import NotAccepted, Retry
 from agentd.events import Address, OutboundEvent, Sender
 from agentd.ports.channels import Inbox, Offer, PartDone, Report
-from agentd.serving.offers import Offers
+from agentd.serving.given import Given
 
 PART_CHARACTERS = 300
 FAILURES = 0.04
@@ -29,11 +29,11 @@ class LogChannel:
 
     name = "log"
 
-    def __init__(self, offers: Offers) -> None:
-        self._principals = offers.principals
-        self._sessions = offers.sessions
-        self._feed = str(offers.settings["feed"])
-        self._log = os.open(str(offers.settings["log"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, given: Given) -> None:
+        self._principals = given.door.principals
+        self._sessions = given.door.sessions
+        self._feed = str(given.settings["feed"])
+        self._log = os.open(str(given.settings["log"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._rng = random.Random()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -104,5 +104,5 @@ class LogChannel:
             self._writer.write(json.dumps(line).encode() + b"\n")
 
 
-def build(offers: Offers) -> LogChannel:
-    return LogChannel(offers)
+def build(given: Given) -> LogChannel:
+    return LogChannel(given)

@@ -27,8 +27,8 @@ async def page_and_terminal(
     pages = MemoryChannel("pages")
     async with running(folder / "s", model, in_memory(pages)) as house, house.client() as terminal:
         await pages.running.wait()
-        token = pages.offers.principals.token("ann")
-        session = (await pages.offers.sessions.open(token, "shared")).id
+        token = pages.given.door.principals.token("ann")
+        session = (await pages.given.door.sessions.open(token, "shared")).id
         yield pages, terminal, session
 
 
@@ -38,7 +38,7 @@ async def opened(client: MemoryClient, session: str) -> None:
 
 async def test_what_is_asked_in_the_terminal_is_answered_on_the_page_and_the_other_way_round(tmp_path: Path) -> None:
     async with page_and_terminal(tmp_path) as (pages, terminal, session):
-        async with pages.client(pages.offers.principals.token("ann")) as page:
+        async with pages.client(pages.given.door.principals.token("ann")) as page:
             await opened(page, session)
             await terminal.open(session)
             await terminal.post(session, "from the terminal", message_id="t")
@@ -54,7 +54,7 @@ async def test_an_answer_that_nobody_heard_goes_to_who_opens_its_session_over_an
     model = ScriptedModel()
     model.gate.clear()
     async with page_and_terminal(tmp_path, model) as (pages, terminal, session):
-        async with pages.client(pages.offers.principals.token("ann")) as page:
+        async with pages.client(pages.given.door.principals.token("ann")) as page:
             await opened(page, session)
             await page.ask(protocol.Post(id="p", session=session, text="hello"), protocol.Accepted)
         model.gate.set()
@@ -71,7 +71,7 @@ async def test_followers_hear_the_answers_to_what_came_over_a_platform(tmp_path:
     async with running(tmp_path / "s", settings=configured(platform)) as house, house.client() as client:
         await platform.receiving.wait()
         given = OFFERED["platform"]
-        session = (await given.sessions.open(given.principals.chat("1"), "main")).id
+        session = (await given.door.sessions.open(given.door.principals.chat("1"), "main")).id
         await client.open(session)
         await say(platform, "over the platform")
         assert (await next_answer(client)).text == "over the platform "

@@ -16,7 +16,7 @@ from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.events import OWNER, Address, Citation, Principal
 from agentd.serving import protocol
 from agentd.serving.client import Client
-from agentd.serving.offers import Offers
+from agentd.serving.given import Given
 from agentd.testing.channel import FakeChannel
 from agentd.testing.model import ScriptedModel
 from tests.builders import TIME
@@ -145,7 +145,7 @@ async def test_users_who_are_named_owners_are_the_owner(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def mallory(folder: Path) -> AsyncIterator[tuple[Offers, FakeChannel, str]]:
+async def mallory(folder: Path) -> AsyncIterator[tuple[Given, FakeChannel, str]]:
     """What a hostile channel has in its hands, beside a conversation of the owner."""
     channel = FakeChannel("mallory")
     async with diary(folder, configured(channel)) as (_, session):
@@ -168,47 +168,47 @@ async def test_a_channel_speaks_only_for_principals_that_it_was_given(tmp_path: 
         place = Citation(n=1, title="t", source="/x", start=0, end=1)
         attempts: list[Callable[[], Awaitable[object]]] = [
             lambda: say(channel, "What did I say?", principal=who, session_id=session),
-            lambda: given.sessions.open(who, session),
-            lambda: given.sessions.list(who),
-            lambda: given.sessions.history(who, session),
-            lambda: given.sessions.mark_read(who, session),
-            lambda: given.sessions.session(who, session),
-            lambda: given.sessions.search(who, "owls"),
-            lambda: given.sessions.rename(who, session, "mine"),
-            lambda: given.sessions.delete(who, session),
-            lambda: anext(given.documents.upload("a.md", b"", who)),
-            lambda: given.feed.follow(who, session),
-            lambda: given.documents.counts(who),
-            lambda: given.documents.passage(place, who, TIME),
-            lambda: given.status.snapshot(who),
-            lambda: given.control.run("/status", who, session),
-            lambda: given.letters.letters(who),
+            lambda: given.door.sessions.open(who, session),
+            lambda: given.door.sessions.list(who),
+            lambda: given.door.sessions.history(who, session),
+            lambda: given.door.sessions.mark_read(who, session),
+            lambda: given.door.sessions.session(who, session),
+            lambda: given.door.sessions.search(who, "owls"),
+            lambda: given.door.sessions.rename(who, session, "mine"),
+            lambda: given.door.sessions.delete(who, session),
+            lambda: anext(given.door.documents.upload("a.md", b"", who)),
+            lambda: given.door.sessions.follow(who, session),
+            lambda: given.door.documents.counts(who),
+            lambda: given.door.documents.passage(place, who, TIME),
+            lambda: given.door.house.snapshot(who),
+            lambda: given.door.house.run("/status", who, session),
+            lambda: given.door.house.letters(who),
         ]
         for attempt in attempts:
             with pytest.raises(UsageError, match="may not speak for"):
                 await attempt()
         with pytest.raises(UsageError, match="may not speak for"):
-            given.documents.ingest([tmp_path], who)
+            given.door.documents.ingest([tmp_path], who)
 
 
 async def test_a_token_of_a_channel_reaches_nothing_of_the_owner(tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("The zebrakey is SK-OWNER.")
     async with mallory(tmp_path) as (given, channel, session):
-        token = given.principals.token("me")
-        own = await given.sessions.open(token, "diary")
-        assert own.id != session and await given.sessions.list(token) == []
+        token = given.door.principals.token("me")
+        own = await given.door.sessions.open(token, "diary")
+        assert own.id != session and await given.door.sessions.list(token) == []
         for attempt in (
             lambda: say(channel, "What did I say?", principal=token, session_id=session),
-            lambda: given.feed.follow(token, session),
-            lambda: given.sessions.history(token, session),
+            lambda: given.door.sessions.follow(token, session),
+            lambda: given.door.sessions.history(token, session),
         ):
             with pytest.raises(NotFound):
                 await attempt()
         with pytest.raises(UsageError, match="only the owner"):
-            given.documents.ingest([note], token)
+            given.door.documents.ingest([note], token)
         with pytest.raises(UsageError, match="the owner"):
-            await given.letters.letters(token)
+            await given.door.house.letters(token)
 
 
 async def test_a_channel_has_answers_sent_to_its_own_addresses_alone(tmp_path: Path) -> None:
@@ -217,11 +217,11 @@ async def test_a_channel_has_answers_sent_to_its_own_addresses_alone(tmp_path: P
         with pytest.raises(UsageError, match="address of channel terminal"):
             await say(channel, "hello", address=elsewhere)
         with pytest.raises(UsageError, match="address of channel terminal"):
-            given.deliveries.reachable(elsewhere)
+            given.door.house.reachable(elsewhere)
 
 
 async def test_only_the_channel_of_this_machine_speaks_for_its_users_and_has_its_sockets(tmp_path: Path) -> None:
     async with mallory(tmp_path) as (given, _, _):
         assert given.sockets == ()
         with pytest.raises(AgentdError, match="may not speak for users of this machine"):
-            given.principals.local(None, group=None)  # type: ignore[arg-type]
+            given.door.principals.local(None, group=None)  # type: ignore[arg-type]

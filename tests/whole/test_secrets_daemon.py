@@ -30,8 +30,8 @@ class Leaky:
     async def send(self, event, progress):
         raise Permanent(self.gate)
 
-def build(offers):
-    return Leaky(offers.settings["gate"])
+def build(given):
+    return Leaky(given.settings["gate"])
 """
 
 

@@ -54,14 +54,13 @@ class DeliveryWorker:
     """Delivers what the pending directory owes; also `ports.Deliveries`.
 
     A channel is sent to from its first `ChannelStateChanged` to "connected" (or "degraded") on. If the policy says
-    `leave_others`, the entries of channels that are not in `channels` are not touched.
+    `leave_others`, the entries of channels that do not run here are not touched.
     """
 
     def __init__(
         self,
         pending: Work,
         bus: Bus,
-        channels: Mapping[str, Channel],
         *,
         clock: Clock,
         policy: Policy | None = None,
@@ -69,7 +68,7 @@ class DeliveryWorker:
     ) -> None:
         self._pending = pending
         self._bus = bus
-        self._channels = channels
+        self._channels: Mapping[str, Channel] = {}
         self._clock = clock
         self._policy = policy or Policy()
         self._rng = rng or random.Random()
@@ -87,8 +86,9 @@ class DeliveryWorker:
         self._outbound = bus.subscribe(OutboundEvent, Buried, Reopened, SessionDeleted, name="delivery")
         self._states = bus.subscribe(ChannelStateChanged, name="delivery: channels")
 
-    async def run(self) -> None:
-        """Deliver until cancelled, or until `drain` has nothing left to finish."""
+    async def run(self, channels: Mapping[str, Channel]) -> None:
+        """Deliver over these channels until cancelled, or until `drain` has nothing left to finish."""
+        self._channels = channels
         self._running = True
         for name in self._channels:
             self._lanes.disconnected(name)
