@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,15 +32,13 @@ from agentd.errors import (
     UsageError,
 )
 from agentd.serving import protocol
+from agentd.serving.live import LiveMessages
 from agentd.serving.socket import open_socket, refuse_impostor
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 60.0
 COMMAND_SECONDS = 600.0
 """A slash command may load a model."""
-MAX_LIVE = 4096
-MAX_LIVE_BYTES = 32 * 1024 * 1024
-"""Live messages that are kept for a reader that is behind, and bytes of them; of what is dropped it is told."""
 MAX_REPLIES = 256
 """Replies to one request that are kept, the newest."""
 
@@ -81,10 +78,7 @@ class Client:
         self._reader = reader
         self._writer = writer
         self._replies: dict[str, asyncio.Queue[protocol.ServerMessage]] = {}
-        self._live: deque[tuple[protocol.ServerMessage, int]] = deque()
-        """Each with the bytes that it came in."""
-        self._live_bytes = 0
-        self._news = asyncio.Event()
+        self._live = LiveMessages()
         self._why = "the daemon closed the connection."
         self._ended = ""
         """Why no message comes any more, once that is so."""
@@ -279,15 +273,9 @@ class Client:
 
     async def messages(self) -> AsyncIterator[protocol.ServerMessage]:
         """Everything that is not the reply to a request, as it comes; raises `Disconnected` at the end."""
-        while True:
-            while self._live:
-                message, size = self._live.popleft()
-                self._live_bytes -= size
-                yield message
-            if self._ended:
-                raise Disconnected(self._ended)
-            self._news.clear()
-            await self._news.wait()
+        async for message in self._live:
+            yield message
+        raise Disconnected(self._ended)
 
     # --- the connection ---
 
@@ -336,23 +324,6 @@ class Client:
         except OSError:
             raise Disconnected("the daemon closed the connection.") from None
 
-    def _keep(self, message: protocol.ServerMessage, size: int) -> None:
-        """Queue a live message; of a reader that is far behind only the newest answers are kept."""
-        if len(self._live) >= MAX_LIVE or self._live_bytes + size > MAX_LIVE_BYTES:
-            self._drop(size)
-            self._live.append((protocol.Truncated(session=getattr(message, "session", "")), 0))
-        self._live.append((message, size))
-        self._live_bytes += size
-        self._news.set()
-
-    def _drop(self, size: int) -> None:
-        """Make room. An answer that is dropped was not acknowledged, so that the daemon still has it."""
-        answers = deque(pair for pair in self._live if isinstance(pair[0], protocol.Answer))
-        self._live_bytes = sum(s for _, s in answers)
-        while answers and (len(answers) > MAX_LIVE // 2 or self._live_bytes + size > MAX_LIVE_BYTES):
-            self._live_bytes -= answers.popleft()[1]
-        self._live = answers
-
     async def _read(self) -> None:
         try:
             while True:
@@ -378,11 +349,11 @@ class Client:
         elif isinstance(message, protocol.Failure) and not request and message.code == Busy.code:
             self._why = message.message
         elif not request:
-            self._keep(message, size)
+            self._live.put(message, size)
 
     def _end(self) -> None:
         self._ended = self._why
-        self._news.set()
+        self._live.end()
         gone = protocol.Failure(code="disconnected", message=self._why)
         for replies in self._replies.values():
             if replies.full():

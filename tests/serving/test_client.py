@@ -12,7 +12,7 @@ import pytest
 
 from agentd.errors import IdReused, NotFound, Unreachable, UsageError
 from agentd.serving import client as client_module
-from agentd.serving import protocol
+from agentd.serving import live, protocol
 from agentd.serving.client import Client, Disconnected, new_message_id
 from agentd.serving.socket import FULL_SECONDS, open_socket
 from tests.house import next_answer, next_of, running
@@ -132,7 +132,7 @@ async def test_a_daemon_that_does_not_reply_is_given_up(tmp_path: Path, monkeypa
 async def test_of_a_flood_that_nobody_reads_the_answers_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_LIVE", 10)
+    monkeypatch.setattr(live, "MAX_LIVE", 10)
     state = protocol.encode(protocol.State(session="s", turn="t", state="running"))
     answer = protocol.Answer(session="s", turn="t", id="a", answers=("t",), outcome="answer", text="x")
 
@@ -146,13 +146,13 @@ async def test_of_a_flood_that_nobody_reads_the_answers_are_kept(
         first = await next_of(client, protocol.Answer)
         assert first == answer
         await next_of(client, protocol.Truncated)
-        assert len(client._live) <= 11
+        assert len(client._live.kept) <= 11
 
 
 async def test_of_endless_long_answers_that_nobody_reads_a_bounded_number_of_bytes_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_LIVE_BYTES", 1_000_000)
+    monkeypatch.setattr(live, "MAX_LIVE_BYTES", 1_000_000)
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(WELCOME)
@@ -169,9 +169,9 @@ async def test_of_endless_long_answers_that_nobody_reads_a_bounded_number_of_byt
 
     async with server(tmp_path / "s", flood) as path, await Client.connect(path) as client:
         await client.status()
-        kept = [message for message, _ in client._live if isinstance(message, protocol.Answer)]
+        kept = [message for message, _ in client._live.kept if isinstance(message, protocol.Answer)]
         assert 5 <= len(kept) < 10 and kept[-1].id == "a49"
-        assert client._live_bytes == sum(size for _, size in client._live) <= 1_000_000
+        assert client._live.size == sum(size for _, size in client._live.kept) <= 1_000_000
         await next_of(client, protocol.Truncated)
 
 
