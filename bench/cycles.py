@@ -24,7 +24,7 @@ from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from bench.disk import SlowFiles, fresh_directory
 
 QUESTION, ANSWER = "q" * 1024, "a" * 1024
@@ -142,7 +142,7 @@ async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ra
         Store(state / "agentd.db", load_migrations("agentd.storage"), on_commit=commits.wait) as store,
     ):
         conversations, bus = Sessions(store, questions.ids, questions.clock), EventBus(pending)
-        turns = Turns(store, questions.clock)
+        turns = TurnRecords(store, questions.clock)
         sessions = [
             info.id for info in await asyncio.gather(*(conversations.open(OWNER, None) for _ in range(concurrent)))
         ]

@@ -13,19 +13,19 @@ from agentd.testing.clients import MemoryChannel
 from tests.builders import offer
 
 HELD: dict[str, FakeChannel] = {}
-OFFERED: dict[str, Given] = {}
+GIVEN: dict[str, Given] = {}
 """What each channel was given of the house."""
 
 
 def build(given: Given) -> FakeChannel:
     name = str(given.settings["name"])
-    OFFERED[name] = given
+    GIVEN[name] = given
     return HELD[name]
 
 
 async def say(channel: FakeChannel, text: str, *, chat: str = "1", **changes: Any) -> Receipt:
     """Somebody writes in a chat of this channel, in the one conversation that the chat has."""
-    given = OFFERED[channel.name]
+    given = GIVEN[channel.name]
     principal = given.door.principals.chat(chat)
     session = await given.door.sessions.open(principal, "main")
     address = Address(channel=channel.name, account="bot", chat=chat)

@@ -95,7 +95,7 @@ class BackgroundSummaries:
     async def _request(
         self, model: ChatModel, session_id: str, earlier: str, said: Sequence[StoredMessage]
     ) -> ModelRequest:
-        """The oldest turns give way where there is no room for all: the newest matter most to what comes."""
+        """The oldest turns are left out if there is no room for all: the newest matter most to what comes."""
         context = await model.context(self._limits) if isinstance(model, Bounded) else None
         budget = room(context, answer=SAMPLING.max_tokens, otherwise=self._budget).prompt
         turns = turns_of(said)

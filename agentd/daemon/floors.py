@@ -64,7 +64,7 @@ from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.tools.registry import built_in
 from agentd.turns.conversation import Conversations
 from agentd.turns.factory import TurnFactory
@@ -156,7 +156,7 @@ def connect(disk: Disk) -> Hub:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Library:
     sessions: Sessions
-    ended: Turns
+    ended: TurnRecords
     search: KeywordSearch
     documents: DocumentIngest
     model: FailoverModel
@@ -181,7 +181,7 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
         sessions=Sessions(
             disk.agentd, disk.ids, CLOCK, unanswered=hub.conversations.newest, followed=hub.budgets.followed
         ),
-        ended=Turns(disk.agentd, CLOCK),
+        ended=TurnRecords(disk.agentd, CLOCK),
         search=KeywordSearch(disk.documents),
         documents=documents,
         model=model,

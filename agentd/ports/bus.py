@@ -33,7 +33,7 @@ class Bus(Protocol):
         ...
 
     def stamped(self, event: Stamped) -> Stamped:
-        """The event with an id and a time, for who must write it before it is published."""
+        """The event with an id and a time, for a caller that must write it before it is published."""
         ...
 
     def announce(self, event: Event) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -43,25 +42,6 @@ class Caller:
 
     principal: Principal
     sender: Sender
-
-
-class Principals(Protocol):
-    """Says whose a request is. No other principal is taken of a channel, at any port."""
-
-    def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
-        """Who connected to a unix socket that is shared with `group`; None for somebody who may not come in.
-
-        `UsageError` for a channel that does not serve the sockets of this machine.
-        """
-        ...
-
-    def token(self, name: str) -> Principal:
-        """Who shows a token that the channel knows by this name."""
-        ...
-
-    def chat(self, chat: str) -> Principal:
-        """Who writes in this chat of the channel's platform."""
-        ...
 
 
 class Stoppable(Protocol):

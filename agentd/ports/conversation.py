@@ -62,7 +62,7 @@ class Conversation:
     decision: Decision | None = None
     waiting: tuple[str, ...] = ()
     whose: Principal = OWNER
-    """Who asked last; the owner where only what an earlier process left is known."""
+    """Who asked last; the owner if nobody has asked since the start."""
 
     @property
     def idle(self) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-
-from agentd.events import Principal
 
 
 class ToldData(BaseModel):
@@ -27,11 +25,3 @@ class CommandReply(ToldData):
     text: str = ""
     session: str = ""
     ask: str = ""
-
-
-class Control(Protocol):
-    """What a slash command of `agentd.serving.commands` does."""
-
-    async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
-        """Do what `text` commands; `UsageError`, `NotFound` or another `AgentdError` says why it could not be done."""
-        ...

@@ -5,13 +5,13 @@ A letter is a question without an answer, or an answer that was not taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import FailFast
 
-from agentd.events import Address, Principal
+from agentd.events import Address
 from agentd.ports.house import ToldData
 
 
@@ -67,27 +67,3 @@ class Decided(ToldData):
     done: Annotated[tuple[str, ...], FailFast()]
     failed: Mapping[str, str]
     more: bool = False
-
-
-class DeliveryDesk(Protocol):
-    """What the owner may ask, and decide, about what is pending and what is dead; `UsageError` for anybody else.
-
-    retry and drop mean the dead letters of these ids, or, without any, those given up at least `older_than` seconds
-    ago.
-    """
-
-    async def letters(self, principal: Principal, *, limit: int = 200) -> LetterList:
-        """At most `limit` of each kind."""
-        ...
-
-    async def letter(self, principal: Principal, wanted: str) -> LetterShown:
-        """By the id of the event or of its turn; `NotFound`."""
-        ...
-
-    async def retry(
-        self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None
-    ) -> Decided: ...
-
-    async def drop(
-        self, principal: Principal, ids: Sequence[str] = (), *, older_than: float | None = None
-    ) -> Decided: ...

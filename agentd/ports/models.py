@@ -51,7 +51,7 @@ class Bounded(Protocol):
     """A model with a context of its own; for one that is not `Bounded`, or does not know it, the settings' counts."""
 
     async def context(self, limits: Limits) -> int | None:
-        """Tokens that a prompt and its answer may have together; None where that is not known.
+        """Tokens that a prompt and its answer may have together; None if that is not known.
 
         Waits until the model is loaded, after which `tools` is certain too; raises like `ChatModel.stream`.
         """
@@ -147,7 +147,7 @@ class Loadable(Closable, Protocol):
 
 
 class Embedder(Protocol):
-    """Makes vectors of texts, near each other where the texts mean the same."""
+    """Makes vectors of texts; texts that mean the same have vectors near each other."""
 
     @property
     def name(self) -> str:

@@ -89,7 +89,7 @@ class ChannelFigures(ToldData):
 class StatusReport(ToldData):
     """What `agentd status` shows. What is None or empty by default is told to the owner alone.
 
-    `yours` are the documents of whoever asks, if that is not the owner.
+    `yours` are the documents of the principal who asks, unless that is the owner.
     """
 
     daemon: DaemonFigures = DaemonFigures()

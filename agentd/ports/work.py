@@ -47,7 +47,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetter:
-    """An event that was given up on. `time` is when, None where that was not written; `size` is in bytes."""
+    """An event that was given up on. `time` is when, None if that was not written; `size` is in bytes."""
 
     id: str
     kind: Literal["inbound", "outbound"]
@@ -194,7 +194,7 @@ class DeadList(Purging, Protocol):
 
 
 class Unfinished(WorkList, DeadList, Protocol):
-    """All that is pending or dead, for whoever looks at it."""
+    """All that is pending or dead, to look at."""
 
 
 class Inspected(Unfinished, Protocol):

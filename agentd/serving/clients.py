@@ -1,4 +1,4 @@
-"""The clients of one channel: each is served as the one that it is, and all of them are told when the daemon stops."""
+"""The clients of one channel: each is served until it leaves, and all are told when the daemon stops."""
 
 from __future__ import annotations
 

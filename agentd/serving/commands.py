@@ -20,19 +20,19 @@ NO_MODEL = "none"
 """Instead of a file, takes /model back to no language model of this machine."""
 QUESTIONS, MOST_QUESTIONS = 5, 50
 """How many questions /history shows if no number is given, and at most."""
-Audience = Literal["anyone", "owner", "terminal"]
+Whom = Literal["anyone", "owner", "terminal"]
 """Who may use a command: everybody with a session of theirs, the owner alone, or a person at a terminal of agentd's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One command. `arguments` is how they are shown in the help, in brackets where they may be left out."""
+    """One command. `arguments` is how they are shown in the help, in brackets if they may be left out."""
 
     name: str
     summary: str
     arguments: str = ""
     completes: Completes = "nothing"
-    audience: Audience = "anyone"
+    whom: Whom = "anyone"
 
     @property
     def usage(self) -> str:
@@ -69,7 +69,7 @@ COMMANDS = (
         arguments="[PATH]",
         summary="show which model answers; with the path of a GGUF file, use that model",
         completes="model",
-        audience="owner",
+        whom="owner",
     ),
     Command(
         name="docs",
@@ -82,19 +82,19 @@ COMMANDS = (
         arguments="[FILE]",
         summary="write this conversation to a file, as Markdown or, if its name ends in .json, as JSON",
         completes="file",
-        audience="terminal",
+        whom="terminal",
     ),
     Command(
         name="delete",
         arguments="[NAME|ID|NUMBER]",
         summary="delete this conversation or another one, after a question",
         completes="session",
-        audience="terminal",
+        whom="terminal",
     ),
     Command(name="good", arguments="[NOTE]", summary="mark the last answer as good"),
     Command(name="bad", arguments="[NOTE]", summary="mark the last answer as bad"),
     Command(
-        name="quit", summary="leave, like exit, quit and Ctrl-D; a running answer is kept for you", audience="terminal"
+        name="quit", summary="leave, like exit, quit and Ctrl-D; a running answer is kept for you", whom="terminal"
     ),
 )
 
@@ -150,11 +150,11 @@ def _suggestion(name: str) -> str:
     return f"did you mean /{close[0]}?" if close else "/help lists them, and // begins a message with a slash."
 
 
-def help_text(audiences: Collection[Audience], about: str = "") -> str:
-    """The help for those who may use the commands of these audiences: of one command, or of all of them."""
+def help_text(allowed: Collection[Whom], about: str = "") -> str:
+    """The help for somebody who is `allowed` these commands: of one command, or of all of them."""
     if about:
         command = find(about)
         return f"{command.usage}\n  {command.summary}"
-    shown = [command for command in COMMANDS if command.audience in audiences]
+    shown = [command for command in COMMANDS if command.whom in allowed]
     width = max(len(command.usage) for command in shown)
     return "\n".join(f"{command.usage:<{width}}  {command.summary}" for command in shown)

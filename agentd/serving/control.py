@@ -1,4 +1,4 @@
-"""What a slash command does, on the daemon's side and for every channel: `DaemonControl` implements `ports.Control`."""
+"""What a slash command of `agentd.serving.commands` does, on the daemon's side and for every channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agentd.ports.sessions import SessionInfo, SessionView
 from agentd.ports.status import Status
 from agentd.rights import may
 from agentd.serving.choosing import choose, label
-from agentd.serving.commands import NO_MODEL, Audience, Invocation, help_text, parse
+from agentd.serving.commands import NO_MODEL, Invocation, Whom, help_text, parse
 from agentd.serving.recall import COLUMNS, Recall
 from agentd.status.text import model_words, status_lines
 from agentd.storage.marks import Marks, Verdict
@@ -36,7 +36,7 @@ class _Request:
     argument: str
 
     @property
-    def audiences(self) -> tuple[Audience, ...]:
+    def allowed(self) -> tuple[Whom, ...]:
         return ("anyone", "owner") if may(self.principal, "administer") else ("anyone",)
 
 
@@ -44,13 +44,16 @@ Action = Callable[[_Request], Awaitable[CommandReply]]
 
 
 class DaemonControl:
-    """Finds out which command is meant, and whether it is for whoever sent it."""
+    """Finds out which command is meant, and whether its sender may use it."""
 
     def __init__(self, conversations: ConversationCommands, house: HouseCommands) -> None:
         self._actions: Mapping[str, Action] = {"help": self._help, **conversations.actions, **house.actions}
 
     async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
-        """See `ports.Control`. Commands of a terminal, such as /quit, are that terminal's own business."""
+        """Do what `text` commands; an `AgentdError` says why it could not be done.
+
+        Commands of a terminal, such as /quit, are that terminal's own business.
+        """
         invocation = parse(text)
         if invocation is None:
             raise UsageError("a command begins with a slash; /help lists the commands.")
@@ -64,11 +67,11 @@ class DaemonControl:
         command = invocation.command
         if not known:
             raise UsageError(f"/{command.name} is a command of the terminal; it does nothing here.")
-        if command.audience not in request.audiences:
+        if command.whom not in request.allowed:
             raise UsageError(f"/{command.name} is only for the owner of this agentd.")
 
     async def _help(self, request: _Request) -> CommandReply:
-        return CommandReply(text=help_text(request.audiences, request.argument))
+        return CommandReply(text=help_text(request.allowed, request.argument))
 
 
 class ConversationCommands:

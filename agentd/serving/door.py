@@ -20,14 +20,16 @@ from agentd.host.peers import Peer
 from agentd.ports.channels import Caller, Deliveries, Inbox, Offer, Receipt
 from agentd.ports.documents import IngestProgress
 from agentd.ports.feed import Followed
-from agentd.ports.house import CommandReply, Control
-from agentd.ports.letters import Decided, DeliveryDesk, LetterList, LetterShown
+from agentd.ports.house import CommandReply
+from agentd.ports.letters import Decided, LetterList, LetterShown
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.ports.status import Status, StatusReport
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.rights import local_principal, require
 from agentd.serving.budget import Budgets
+from agentd.serving.control import DaemonControl
 from agentd.serving.deletions import Deletions
+from agentd.serving.letters import Letters
 from agentd.storage.sessions import Sessions
 from agentd.turns.conversation import Conversations
 
@@ -36,7 +38,7 @@ LOCAL = "terminal"
 
 
 class Gate:
-    """Implements `ports.Principals` for one channel, and knows what it gave out.
+    """Says whose a request of one channel is. No other principal is taken of the channel, at any part of its door.
 
     `owners` are the uids that the owner has besides the daemon's own; `peer` tells who connected.
     """
@@ -47,6 +49,10 @@ class Gate:
         self._peer = peer
 
     def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
+        """Who connected to a unix socket that is shared with `group`; None for somebody who may not come in.
+
+        `UsageError` for a channel that does not serve the sockets of this machine.
+        """
         if self.channel != LOCAL:
             raise UsageError(f"channel {self.channel} may not speak for users of this machine; {LOCAL} does that.")
         peer = self._peer(connection)
@@ -55,9 +61,11 @@ class Gate:
         return None if principal is None else Caller(principal=principal, sender=sender)
 
     def token(self, name: str) -> Principal:
+        """Who shows a token that the channel knows by this name."""
         return Principal(kind="token", id=f"{self.channel}:{name}")
 
     def chat(self, chat: str) -> Principal:
+        """Who writes in this chat of the channel's platform."""
         return Principal(kind="chat", id=f"{self.channel}:{chat}")
 
     def known(self, principal: Principal) -> Principal:
@@ -183,8 +191,8 @@ class HouseDoor:
         self,
         gate: Gate,
         status: Status,
-        control: Control,
-        letters: DeliveryDesk,
+        control: DaemonControl,
+        letters: Letters,
         deliveries: Deliveries,
         hand_over: Callable[[], float] | None,
     ) -> None:

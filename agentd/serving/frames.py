@@ -18,7 +18,7 @@ LONGEST, SHORTEST = 4 * 1024 * 1024, 16
 ITEMS, FIELDS = 10_000, 32
 """Items that are left of a list at most, and of a record at least."""
 NEWEST_LAST = frozenset({"history", "messages"})
-"""Lists of which the end is kept."""
+"""Lists that are cut at their beginning, so that the end is kept."""
 
 
 def fitting(message: ServerMessage) -> bytes:

@@ -61,7 +61,7 @@ class DurableInbox:
         self._closed = reason
 
     async def accept(self, offer: Offer) -> Receipt:
-        """Durable when it returns; the same message offered twice, also at the same time, is one turn.
+        """Durable when it returns. The same message offered twice, even at the same time, is one turn.
 
         Raises `UsageError` for an empty or too long message and for what nobody here can carry out, `Busy` for a full
         queue, `IdReused` for a known id with other content, `NotAccepted` if the disk did not take it. An accept that

@@ -1,4 +1,4 @@
-"""What is pending and what is dead, as whoever looks after the deliveries sees it, and what that person decides."""
+"""What is pending and what is dead, and what the owner decides about it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from agentd.ids import time_of
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
-from agentd.ports.letters import Decided, DeliveryDesk, Letter, LetterCounts, LetterList, LetterShown
+from agentd.ports.letters import Decided, Letter, LetterCounts, LetterList, LetterShown
 from agentd.ports.turns import EndedTurns
 from agentd.ports.work import DeadLetter, Entry, Unfinished
 from agentd.rights import require
 from agentd.serving.holding import Holding
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 
 AT_ONCE = 64
 """Dead letters that are retried or dropped in parallel."""
@@ -35,8 +35,10 @@ NO_SUCH = "nothing that is pending or dead has the id {}; `agentd delivery list`
 
 
 class Letters:
-    """Implements `ports.letters.DeliveryDesk`. What is pending again is told on the bus.
+    """What the owner may ask and decide; `UsageError` for anybody else. What is pending again is told on the bus.
 
+    `retry` and `drop` mean the dead letters of these ids, or, without any, those that were given up at least
+    `older_than` seconds ago.
     A question that came over other `channels` than these is left to a process that runs those. `holding` is that of
     the inbox, so that a message is not offered anew while its question is taken back.
     """
@@ -152,7 +154,7 @@ class Letters:
         return Decided(done=tuple(sorted(done)), failed=failed, more=len(wanted) > MOST)
 
     async def _given_up_before(self, age: float) -> list[str]:
-        """Dead letters that were given up so long ago; where that is not known, their own age stands for it."""
+        """Dead letters that were given up so long ago; if that is not known, their own age counts."""
         letters = map(self._dead, await self._pending.dead())
         return [letter.id for letter in letters if (letter.age if letter.dead_age is None else letter.dead_age) >= age]
 
@@ -181,22 +183,22 @@ class Letters:
 
 
 class OwnersLetters:
-    """The letters as whoever may open the state directory asks: that is its owner."""
+    """The letters for somebody who may open the state directory, and so is its owner."""
 
-    def __init__(self, desk: DeliveryDesk) -> None:
-        self._desk = desk
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
 
     async def letters(self, *, limit: int = 200) -> LetterList:
-        return await self._desk.letters(OWNER, limit=limit)
+        return await self._letters.letters(OWNER, limit=limit)
 
     async def letter(self, wanted: str) -> LetterShown:
-        return await self._desk.letter(OWNER, wanted)
+        return await self._letters.letter(OWNER, wanted)
 
     async def retry(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
-        return await self._desk.retry(OWNER, ids, older_than=older_than)
+        return await self._letters.retry(OWNER, ids, older_than=older_than)
 
     async def drop(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided:
-        return await self._desk.drop(OWNER, ids, older_than=older_than)
+        return await self._letters.drop(OWNER, ids, older_than=older_than)
 
 
 _TOLD = ("call_id", "tool", "what", "until", "by", "reason", "code", "error")
@@ -216,7 +218,7 @@ def _lines(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) -> AsyncIterator[OwnersLetters]:
     """The letters of a state directory that no daemon uses. Nothing is answered and nothing delivered meanwhile.
 
-    Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
+    Raises `StateInUse` if a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
     """
     clock = SystemClock()
     with StateLock(state_dir):
@@ -225,6 +227,6 @@ async def letters_at_rest(state_dir: Path, *, allow_network_fs: bool = False) ->
             Store(state_dir / "agentd.db", load_migrations("agentd.storage")) as store,
         ):
             await pending.tell_lost()
-            turns, nobody = Turns(store, clock), EventBus(pending)
+            turns, nobody = TurnRecords(store, clock), EventBus(pending)
             letters = Letters(pending, turns, bus=nobody, clock=clock, holding=Holding(), channels=())
             yield OwnersLetters(letters)

@@ -86,7 +86,7 @@ class Outbox:
             self._room.set()
 
     def close(self) -> None:
-        """The client is gone: whoever waits is told, and nothing is kept for it."""
+        """The client is gone: everybody who waits is told, and nothing is kept for it."""
         self._ended = True
         for frame in self._frames:
             _settle(frame, ConnectionError("the client is gone"))

@@ -24,7 +24,7 @@ _SHAPED = re.compile(r"\s|[-*+|>#`~]|\d+[.)]")
 
 
 class Recall:
-    """Every method raises `NotFound` for a session of somebody else, and where there is nothing to tell."""
+    """Every method raises `NotFound` for a session of somebody else, and if there is nothing to tell."""
 
     def __init__(self, sessions: SessionView, turns: EndedTurns, documents: DocumentView) -> None:
         self._sessions = sessions

@@ -26,7 +26,7 @@ def refuse_impostor(path: Path, writer: asyncio.StreamWriter) -> None:
 
 
 async def open_socket(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect also where the path is longer than the kernel takes (107 bytes), through its directory."""
+    """Connect. A path that is longer than the kernel takes (107 bytes) is reached through its directory."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         while True:

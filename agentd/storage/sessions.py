@@ -140,7 +140,7 @@ class Sessions:
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
         """The session goes, with its messages, its summary, the marks of its answers and the answers of its turns.
 
-        That its turns ended stays known (see `Turns`), so that a message that is offered again is no new turn.
+        That its turns ended stays known (see `TurnRecords`), so that a message that is offered again is no new turn.
         """
 
         def delete(db: sqlite3.Connection) -> SessionInfo:

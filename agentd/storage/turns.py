@@ -24,7 +24,7 @@ TURNS_KEPT = timedelta(days=8)
 PURGED_AT_ONCE = 1000
 
 
-class Turns:
+class TurnRecords:
     """Implements `ports.EndedTurns`; `StateError` or `Busy` as in `Store`."""
 
     def __init__(self, store: Store, clock: Clock) -> None:

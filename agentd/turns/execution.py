@@ -34,7 +34,7 @@ from agentd.turns.state import Call, result_of
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
-"""The code of a call of which nobody knows whether it took effect."""
+"""The code of a call if nobody knows whether it took effect."""
 MAY_HAVE_RUN = "Nobody knows whether it took effect. Find that out before you call it again, and tell the user."
 CUT_OFF = f"agentd ended while this call ran. {MAY_HAVE_RUN}"
 

@@ -177,7 +177,7 @@ class Turn:
         return flaw(self._ongoing.telling.raw, told=(*filter(None, told), *asked))
 
     async def _fall_back(self, model: ChatModel, reason: str) -> OutboundEvent:
-        """The sentences of the documents, where a language model gave no answer twice."""
+        """The sentences of the documents, after a language model twice gave what is not an answer."""
         fallback = self._fallback
         if fallback is None:
             raise ModelError(f"{model.name} gave no answer: {reason}. Ask in other words or choose another model.")

@@ -12,8 +12,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from agentd.events import OutboundEvent
-from agentd.ports.channels import Confirmation, Inbox, PartDone, Principals, Report
+from agentd.ports.channels import Confirmation, Inbox, PartDone, Report
 from agentd.serving.clients import Clients
+from agentd.serving.door import Gate
 from agentd.serving.given import Given
 from channels.terminal.lines import READ_BYTES
 from channels.terminal.socket import Bound, bind, shared_group
@@ -42,7 +43,7 @@ class TerminalChannel:
 
     name = "terminal"
 
-    def __init__(self, paths: Sequence[tuple[Path, int]], principals: Principals, clients: Clients) -> None:
+    def __init__(self, paths: Sequence[tuple[Path, int]], principals: Gate, clients: Clients) -> None:
         self._paths = paths
         self._principals = principals
         self._clients = clients

@@ -28,7 +28,7 @@ class Bound:
         self._inode = _inode(path)
 
     def unlink(self) -> None:
-        """Nobody finds it any more. Whatever came into the place of our socket meanwhile stays."""
+        """Nobody finds it any more. What has taken the place of our socket in the meantime stays."""
         if self.listener.fileno() < 0:
             return
         # While it is open, no other socket can have its inode.
@@ -137,7 +137,7 @@ def _somebody_listens(path: str) -> bool:
 
 
 def shared_group(path: Path) -> int | None:
-    """The group that the socket is shared with, None where it is its owner's alone."""
+    """The group that the socket is shared with; None if its owner alone may use it."""
     status = os.stat(path)
     if not status.st_mode & stat.S_IWGRP:
         return None

@@ -32,7 +32,7 @@ from agentd.pending.log import lines_of, steps_of
 from agentd.ports.generation import Delta, Limits, ModelRequest, Sampling
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.model import ScriptedModel, calls, results_of, says
 from agentd.testing.tools import Notes
 from agentd.turns.conversation import Conversations
@@ -137,7 +137,7 @@ class Place:
             conversations = Conversations()
             bus = EventBus(pending, [conversations.apply])
             told = bus.subscribe(TurnWaiting, OutboundEvent, name="the person")
-            ledger = Ledger(pending, Turns(store, clock), bus, clock, {"test"})
+            ledger = Ledger(pending, TurnRecords(store, clock), bus, clock, {"test"})
             turns = turn_factory(pending, store, bus, tool)
             worker = AgentWorker(bus, conversations, ledger, turns, clock=clock, concurrency=1)
             known = await pending.find(self.turn_id)

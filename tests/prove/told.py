@@ -22,7 +22,7 @@ from agentd.pending import PendingDirectory
 from agentd.ports.work import Entry
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from tests.builders import TIME
 from tests.prove.world import Item
 from tests.unfinished import unfinished
@@ -49,7 +49,7 @@ def teller(fd: int) -> Tell:
 class Told:
     """Makes moves on the real parts; without `turns` there is no record of ended turns."""
 
-    def __init__(self, pending: PendingDirectory, turns: Turns | None, ids: IdSource, tell: Tell) -> None:
+    def __init__(self, pending: PendingDirectory, turns: TurnRecords | None, ids: IdSource, tell: Tell) -> None:
         self.pending = pending
         self.turns = turns
         self.ids = ids
@@ -129,7 +129,7 @@ async def opened(
             sessions = Sessions(store, ids, SystemClock())
             ids.seen(await sessions.last_id())
             tell({"found": await found_in(pending, store), "aside": len(pending.aside)})
-            yield Told(pending, Turns(store, SystemClock()), ids, tell)
+            yield Told(pending, TurnRecords(store, SystemClock()), ids, tell)
 
 
 async def found_in(pending: PendingDirectory, store: Store | None) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from agentd.serving.client import Client
 from agentd.testing.channel import FakeChannel
 from agentd.testing.clients import MemoryChannel, MemoryClient
 from agentd.testing.model import ScriptedModel
-from tests.built_channels import OFFERED, configured, in_memory, say
+from tests.built_channels import GIVEN, configured, in_memory, say
 from tests.house import next_answer, running, status_until
 
 
@@ -70,7 +70,7 @@ async def test_followers_hear_the_answers_to_what_came_over_a_platform(tmp_path:
     platform = FakeChannel("platform")
     async with running(tmp_path / "s", settings=configured(platform)) as house, house.client() as client:
         await platform.receiving.wait()
-        given = OFFERED["platform"]
+        given = GIVEN["platform"]
         session = (await given.door.sessions.open(given.door.principals.chat("1"), "main")).id
         await client.open(session)
         await say(platform, "over the platform")

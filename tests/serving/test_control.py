@@ -20,7 +20,7 @@ from agentd.status.text import status_lines
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.clock import FakeClock
 from tests.builders import inbound, outbound
 
@@ -90,7 +90,7 @@ class House:
     def __init__(self, store: Store) -> None:
         self.clock, self.parts = FakeClock(), Parts()
         self.sessions, self.marks = Sessions(store, IdSource(), self.clock), Marks(store, self.clock)
-        self.turns = Turns(store, self.clock)
+        self.turns = TurnRecords(store, self.clock)
         self.control = self._control(True)
 
     def _control(self, models: bool) -> DaemonControl:

@@ -20,7 +20,7 @@ from agentd.serving.given import Given
 from agentd.testing.channel import FakeChannel
 from agentd.testing.model import ScriptedModel
 from tests.builders import TIME
-from tests.built_channels import OFFERED, configured, say
+from tests.built_channels import GIVEN, configured, say
 from tests.house import RunningDaemon, next_answer, next_of, running
 
 ANN, BEN = 54321, 54322
@@ -150,7 +150,7 @@ async def mallory(folder: Path) -> AsyncIterator[tuple[Given, FakeChannel, str]]
     channel = FakeChannel("mallory")
     async with diary(folder, configured(channel)) as (_, session):
         await channel.receiving.wait()
-        yield OFFERED["mallory"], channel, session
+        yield GIVEN["mallory"], channel, session
 
 
 FORGED = (

@@ -33,7 +33,7 @@ from agentd.serving.letters import Letters, letters_at_rest
 from agentd.serving.receipts import Receipts
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
 from tests.builders import IDS, TIME, address, inbound, offer, outbound
@@ -62,7 +62,7 @@ class Desk:
 
     def __init__(self, pending: PendingDirectory, store: Store) -> None:
         self.pending = pending
-        self.turns = Turns(store, NOW)
+        self.turns = TurnRecords(store, NOW)
         self.handed: list[tuple[str, str]] = []
         self.news = asyncio.Event()
         bus = EventBus(pending, [self.saw], ids=IDS, clock=NOW)

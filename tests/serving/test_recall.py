@@ -16,7 +16,7 @@ from agentd.retrieval.ingest import DocumentIngest
 from agentd.serving.recall import SHOWN, Recall
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.clock import FakeClock
 from tests.builders import TIME, inbound, outbound
 
@@ -26,7 +26,7 @@ GUEST = Principal(kind="chat", id="7")
 class House:
     def __init__(self, store: Store, documents: Store) -> None:
         self.clock = FakeClock(TIME)
-        self.sessions, self.turns = Sessions(store, IdSource(), self.clock), Turns(store, self.clock)
+        self.sessions, self.turns = Sessions(store, IdSource(), self.clock), TurnRecords(store, self.clock)
         self.documents = DocumentIngest(documents, self.clock)
         self.recall = Recall(self.sessions, self.turns, self.documents)
 

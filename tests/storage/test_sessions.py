@@ -18,7 +18,7 @@ from agentd.storage.marks import Marks
 from agentd.storage.sessions import ALL_TOGETHER, ERASED, SHORTENED, Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
-from agentd.storage.turns import TURNS_KEPT, Turns
+from agentd.storage.turns import TURNS_KEPT, TurnRecords
 from agentd.testing.clock import FakeClock
 
 ANN = Principal(kind="token", id="ann")
@@ -32,7 +32,7 @@ class Kept(Sessions):
 
     def __init__(self, store: Store, clock: FakeClock, **told: Any) -> None:
         super().__init__(store, IDS, clock, **told)
-        self.turns = Turns(store, clock)
+        self.turns = TurnRecords(store, clock)
 
 
 @pytest.fixture

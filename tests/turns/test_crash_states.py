@@ -26,7 +26,7 @@ from agentd.pending.file import decode_file
 from agentd.ports.generation import Limits, Sampling
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
 from agentd.turns.conversation import Conversations
@@ -94,7 +94,7 @@ class House:
             clock=clock,
             settings=SETTINGS,
         )
-        kept = ledger(pending, Turns(store, clock), self.bus, clock, {"test"})
+        kept = ledger(pending, TurnRecords(store, clock), self.bus, clock, {"test"})
         self.worker = AgentWorker(self.bus, self.conversations, kept, turns, clock=clock, concurrency=1)
 
 

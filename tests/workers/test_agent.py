@@ -531,3 +531,12 @@ async def test_a_burst_that_overflows_the_queue_of_events_is_answered_whole() ->
         await asyncio.gather(*(house.bus.publish(event) for event in events))
         await house.until(lambda: len(house.answers()) == 600)
     assert sorted(house.answers(), key=int) == [str(n) for n in range(600)]
+
+
+async def test_a_burst_of_decisions_that_overflows_the_queue_of_events_is_put_aside_whole() -> None:
+    house = House()
+    async with house.running():
+        events = [inbound(str(n), kind="decision", session_id=other(n % 7)) for n in range(300)]
+        await asyncio.gather(*(house.bus.publish(event) for event in events))
+        await house.until(lambda: len(house.of(Buried)) == 300)
+    assert set(house.pending.dead) == {event.id for event in events}

@@ -15,7 +15,7 @@ from agentd.config.sections import DeliverySection
 from agentd.errors import StateError
 from agentd.pending import PendingDirectory
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import TURNS_KEPT, Turns
+from agentd.storage.turns import TURNS_KEPT, TurnRecords
 from agentd.testing.clock import FakeClock
 from tests.builders import inbound, outbound
 from tests.fakes import MemoryTurns
@@ -59,7 +59,7 @@ async def test_old_turns_and_old_dead_letters_go_and_young_ones_stay(tmp_path: P
         PendingDirectory(tmp_path / "s", clock=clock) as pending,
         Store(tmp_path / "s" / "agentd.db", load_migrations("agentd.storage")) as store,
     ):
-        turns = Turns(store, clock)
+        turns = TurnRecords(store, clock)
         letters = []
         for _ in range(2):
             asked = inbound()

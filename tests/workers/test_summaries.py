@@ -17,7 +17,7 @@ from agentd.ports.generation import Delta, Finish, Limits, ModelRequest, Restart
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.clock import FakeClock
 from agentd.testing.model import ScriptedModel, says
 from tests.builders import inbound, outbound
@@ -27,7 +27,7 @@ from workers.summaries import LONGEST, SESSIONS, BackgroundSummaries
 class House:
     def __init__(self, store: Store, model: ScriptedModel, budget: int, limits: Limits) -> None:
         self.model = model
-        self.sessions, self.turns = Sessions(store, IdSource(), FakeClock()), Turns(store, FakeClock())
+        self.sessions, self.turns = Sessions(store, IdSource(), FakeClock()), TurnRecords(store, FakeClock())
         self.summaries = BackgroundSummaries(
             Summaries(store, FakeClock()), self.sessions, model, budget=budget, limits=limits
         )

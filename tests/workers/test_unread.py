@@ -10,7 +10,7 @@ from agentd.events import OWNER, Delivered
 from agentd.ids import IdSource
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
-from agentd.storage.turns import Turns
+from agentd.storage.turns import TurnRecords
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from tests.builders import inbound, outbound
@@ -25,7 +25,7 @@ async def test_only_what_rests_in_the_history_is_unread(tmp_path: Path) -> None:
         for how in ("taken", "history"):
             asked = inbound(how, session_id=session)
             answer = outbound(asked, f"answer to {how}")
-            await Turns(store, FakeClock()).finish([asked], answer)
+            await TurnRecords(store, FakeClock()).finish([asked], answer)
             delivered = Delivered(
                 turn_id=asked.turn_id,
                 session_id=session,

@@ -59,7 +59,7 @@ class Unacknowledged:
 class PartLog:
     """Implements `ports.PartDone` on the pending directory.
 
-    A part that the platform has confirmed is never sent again by this process, also when its line cannot be
+    A part that the platform has confirmed is never sent again by this process, even if its line cannot be
     written: `done` keeps it in memory.
     """
 
@@ -158,7 +158,7 @@ async def confirm(confirmation: Confirmation, name: str, *, limit: float) -> Tak
 
 
 async def finish(write: Awaitable[None], name: str, *, limit: float) -> None:
-    """Bring the writing of an outcome to its end, also when the caller is cancelled: then within `limit` seconds."""
+    """Finish writing an outcome, even if the caller is cancelled: then within `limit` seconds."""
 
     async def call() -> None:
         await write
