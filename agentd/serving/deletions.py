@@ -9,9 +9,10 @@ from typing import Protocol
 
 from agentd.errors import Busy, NotFound, StateError
 from agentd.events import Principal, SessionDeleted
+from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.sessions import SessionInfo
-from agentd.ports.work import DeadLetter, Entry
+from agentd.ports.work import Entry
 from agentd.turns.conversation import Conversations
 
 
@@ -21,24 +22,10 @@ class Deletable(Protocol):
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo: ...
 
 
-class Undelivered(Protocol):
-    """What is left of conversations among the unfinished work, and the moves that end it."""
-
-    async def undelivered(self) -> Sequence[Entry]: ...
-
-    async def find(self, id: str) -> Entry | None: ...
-
-    async def ack(self, turn_id: str) -> None: ...
-
-    async def dead(self) -> Sequence[DeadLetter]: ...
-
-    async def drop(self, dead_id: str) -> None: ...
-
-
 class Deletions:
     """`delete` and `asking` exclude each other; whoever follows a session hears that it is gone (`SessionDeleted`)."""
 
-    def __init__(self, sessions: Deletable, pending: Undelivered, conversations: Conversations, bus: Bus) -> None:
+    def __init__(self, sessions: Deletable, pending: PendingDirectory, conversations: Conversations, bus: Bus) -> None:
         self._sessions = sessions
         self._pending = pending
         self._conversations = conversations
