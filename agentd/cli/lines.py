@@ -158,7 +158,9 @@ class Lines:
         """Returns when the person wants to leave."""
         while True:
             await interrupts.get()
-            if self._actions.dismiss():
+            if self._prompt and self._actions.asking:
+                say("", self._stdout)
+                self._actions.dismiss()
                 self._ask_for("")
                 continue
             if self._transcript.running and not self._transcript.stopping:

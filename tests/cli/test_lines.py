@@ -112,3 +112,16 @@ async def test_the_history_and_words_of_the_program_stay_off_standard_output(tmp
         session.history.append(protocol.Line(turn="t", role="assistant", text="From before.", time=now))
         code, out, err = await piped(tmp_path, "", "--session", "old")
         assert (code, out, err) == (0, "", "From before.\n")
+
+
+async def test_ctrl_c_at_a_question_is_a_no_in_plain_lines_too(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "agentd.sock") as server:
+        server.session("holiday", title="Where to?")
+        async with chat(tmp_path, "--plain") as terminal:
+            await terminal.shows("/help lists the commands")
+            terminal.enter("/delete holiday")
+            await terminal.shows("[y/N]")
+            terminal.type("\x03")
+            await terminal.until(lambda: "nothing was deleted" in terminal.lines, "the no")
+            terminal.enter("Hello?")
+            assert (await server.next_turn()).text == "Hello?"
