@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from agentd.testing.gguf import chain, write_table_model
 from tests import native_faults
 from tests.daemons import DaemonProcess
 from tests.house import next_answer, next_of, running
-from tests.model_house import write_song_model
+from tests.model_house import tried, write_song_model
 
 pytestmark = pytest.mark.native
 
@@ -65,6 +65,13 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def file(tmp_path: Path, model: Path) -> Iterator[ModelFile]:
+    """Each start of the process would otherwise begin with a trial of llama.cpp."""
+    with tried(tmp_path) as checks:
+        yield ModelFile(path=model, checks=checks)
+
+
+@pytest.fixture
 def faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Provokes one in the process that holds the model."""
     for name, value in native_faults.environment(tmp_path / "faults").items():
@@ -91,15 +98,13 @@ def test_every_fault_has_a_row_here() -> None:
 @pytest.mark.parametrize(("fault", "how"), DEATHS.items(), ids=DEATHS)
 async def test_what_ends_the_process_of_the_model_costs_a_second_attempt(
     tmp_path: Path,
-    model: Path,
+    file: ModelFile,
     faults: Callable[[str], None],
     caplog: pytest.LogCaptureFixture,
     fault: str,
     how: str,
 ) -> None:
-    async with talk(
-        tmp_path / "s", LlamaModel(ModelFile(path=model), EngineSettings(threads=1), patience=HASTY)
-    ) as client:
+    async with talk(tmp_path / "s", LlamaModel(file, EngineSettings(threads=1), patience=HASTY)) as client:
         session = (await client.open()).session
         assert (await ask(client, session, "Well?")).text.strip() == ANSWER
         faults(fault)
@@ -113,9 +118,9 @@ async def test_what_ends_the_process_of_the_model_costs_a_second_attempt(
 
 @pytest.mark.parametrize("fault", REFUSALS)
 async def test_what_llama_cpp_itself_refuses_ends_one_turn_in_words_and_no_process(
-    tmp_path: Path, model: Path, faults: Callable[[str], None], fault: str
+    tmp_path: Path, file: ModelFile, faults: Callable[[str], None], fault: str
 ) -> None:
-    local = LlamaModel(ModelFile(path=model), EngineSettings(threads=1), patience=HASTY)
+    local = LlamaModel(file, EngineSettings(threads=1), patience=HASTY)
     async with talk(tmp_path / "s", local) as client:
         session = (await client.open()).session
         assert (await ask(client, session, "Well?")).text.strip() == ANSWER
