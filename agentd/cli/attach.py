@@ -158,10 +158,10 @@ async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]
     rest by the answer.
     """
     from agentd.daemon import Daemon  # most of agentd, which a client of a running daemon does without
-    from agentd.models.llama.process import words as model_words
+    from agentd.models.llama.process import child_log as model_log
 
     log_to_standard_error(logging.ERROR, "agentd: %(message)s")
-    model_words.setLevel(logging.CRITICAL)
+    model_log.setLevel(logging.CRITICAL)
     socket = state_dir / "agentd.sock"
     daemon = Daemon(settings, state_dir, sockets=[(socket, 0o600)], channels=("terminal",))
     ready, stop = asyncio.Event(), asyncio.Event()

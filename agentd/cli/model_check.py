@@ -70,7 +70,7 @@ def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
     else:
         say("\n".join(lines(path.stem, rows, judged.switched_off(ways), used)))
         if habits is not None:
-            say(f"{path.stem}: {habits.told}; sources are cited {habits.cites_told}.")
+            say(f"{path.stem}: {habits.calling}; sources are cited {habits.citing}.")
     if used is None:
         raise ModelError(f"{path.stem} does not run on this machine; choose another model.")
 

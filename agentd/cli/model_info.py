@@ -75,8 +75,8 @@ def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
     told = {"on": "offered, as model.tools says", "off": "not offered, as model.tools says"}.get(tools, unknown)
     if found is not None and (tools == "auto" or not found.knows):
         advice = "" if not found.knows else f'; model.tools = "{"off" if found.tools else "on"}" overrides that'
-        told = f"{'offered' if found.tools else 'not offered'}: {found.told}{advice}"
-    return {"tools": told, "citations": unknown if found is None else found.cites_told}
+        told = f"{'offered' if found.tools else 'not offered'}: {found.calling}{advice}"
+    return {"tools": told, "citations": unknown if found is None else found.citing}
 
 
 def _computed(shelf: Shelf, gguf: files.Gguf, ways: Sequence[Way]) -> dict[str, str]:

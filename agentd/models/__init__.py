@@ -1,14 +1,14 @@
-"""What answers: implementations of `ports.ChatModel`, and where their files come from.
+"""Language models: the implementations of `ports.ChatModel`, and where their files come from.
 
-extractive  no weights: the sentences of the documents that answer best
-llama       language models in GGUF files, run by llama.cpp
-openai      language models behind an endpoint that speaks OpenAI's chat completions
-choice      the local model of the moment, which can be changed while the daemon runs
-failover    several models in an order: where one cannot answer the next one does
-assembly    puts them together as the settings say
-library     models as files: the catalogue, the hub, downloads, and the shelf with the one that is chosen
-places      how many requests an endpoint takes at once, and who waits
+extractive  has no weights: answers with the best sentences of the documents
+llama       models in GGUF files, run by llama.cpp
+openai      models behind an endpoint that speaks OpenAI's chat completions
+choice      the current local model, which can be changed while the daemon runs
+failover    several models in an order: if one cannot answer, the next one does
+assembly    builds the models that the settings name
+library     model files: the catalogue, the hub, downloads, and the shelf with the chosen one
+places      how many requests an endpoint takes at once, and which ones wait
 speed       how fast a model reads and writes here
-expected    how fast a model would be here
-gpu         whether there is one for llama.cpp
+expected    how fast a model would probably be here
+gpu         whether llama.cpp finds one
 """

@@ -1,4 +1,4 @@
-"""The models that the settings and the shelf name, put together in their order."""
+"""Builds the models that the settings and the shelf name, in their order."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from agentd.ports.models import ChatModel
 
 
 def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: Tell) -> FailoverModel:
-    """What answers, in the order of the settings; the local model begins to load, if one is set or chosen.
+    """The models in the order of the settings. If a local model is set or chosen, it begins to load.
 
-    A path in the settings comes before the choice on the shelf. `ConfigError` where the order names nothing that there
-    could be.
+    A path in the settings comes before the choice on the shelf. `ConfigError` if the order names nothing that can
+    exist.
     """
     local = chosen_model(options, shelf, tell)
     models: dict[str, ChatModel] = {}
@@ -43,12 +43,12 @@ def assemble(options: ModelSection, shelf: Shelf, extractive: ChatModel, tell: T
 
 
 def only(model: ChatModel, options: ModelSection, shelf: Shelf, tell: Tell) -> FailoverModel:
-    """This model answers, whatever the settings say, until a file is chosen."""
+    """Until a file is chosen, this model answers, whatever the settings say."""
     return FailoverModel({"only": model}, chosen_model(options, shelf, tell), tell)
 
 
 def chosen_model(options: ModelSection, shelf: Shelf, tell: Tell) -> ChosenModel:
-    """The place of the local model; there is none in it yet."""
+    """The local model, of which no file is chosen yet."""
 
     def build(path: Path, on_state: Callable[[State, str], None]) -> ChatModel:
         return llama_model(path, options, shelf, on_state)
@@ -74,7 +74,7 @@ def llama_model(
 
 
 def remote_model(options: ModelSection) -> ChatModel:
-    """The client takes a while to import, so only those who have a server pay for it."""
+    """The client takes a while to import, so it is imported only if a server is configured."""
     from agentd.models.openai.model import OpenAIModel
     from agentd.models.openai.server import Endpoint
 

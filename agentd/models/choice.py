@@ -1,4 +1,4 @@
-"""The model that answers at the moment; another one can be chosen while answers of the earlier one still run."""
+"""The model that answers now. Another one can be chosen while answers of the earlier one still run."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "failed"]
 Tell = Callable[[str, State, str], None]
-"""Told of the model's name, its state and the reason, whenever that changes."""
+"""Takes the name of a model, its new state, and the reason."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Condition:
-    """How one model is; another one may have the same name."""
+    """The state of one model; another model may have the same name."""
 
     state: State = "ready"
     reason: str = ""
 
 
 class ChosenModel:
-    """Implements `ports.ChatModel` with the model of the moment, and `ports.ModelChoice`.
+    """Implements `ports.ModelChoice`, and `ports.ChatModel` with the model that is chosen.
 
-    Without a `first` model there is none until a file is chosen. `build` makes the model of a GGUF file; its second
-    argument is told how the model is.
+    Without a `first` model there is none until a file is chosen. `build` makes the model for a GGUF file, and
+    passes each new state of the model, with the reason, to its second argument.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class ChosenModel:
 
     @property
     def problem(self) -> str:
-        """Why the model of the moment cannot answer; "" while it can."""
+        """Why the chosen model cannot answer; "" while it can."""
         return self._condition.reason if self.state == "failed" else ""
 
     @property
     def note(self) -> str:
-        """What a person should know about the model that is ready; "" if nothing."""
+        """What a person should know about a model that is ready; "" if there is nothing to know."""
         return self._condition.reason if self.state == "ready" else ""
 
     @property
@@ -86,15 +86,15 @@ class ChosenModel:
         return self._condition.state
 
     def begin(self, path: Path) -> None:
-        """Answer with this file from now on, and load it in the background; what is wrong with it is its state."""
+        """Answer with this file from now on, and load it in the background. If that fails, the state says why."""
         model, condition = self._made(path)
         self._take(model, condition)
         self._own(self._load(model), f"load {model.name}")
 
     async def use(self, path: Path | None) -> str:
-        """Load this file, then answer with it; the earlier model goes on where this fails (`ModelError`).
+        """Load this file, then answer with it. If that fails (`ModelError`), the earlier model goes on.
 
-        None: there is no model any more, once the answers that run have ended.
+        With None there is no model any more as soon as the running answers have ended.
         """
         if path is None:
             self._take(None, _Condition())
@@ -124,7 +124,7 @@ class ChosenModel:
         return await model.warm(request) if isinstance(model, Warmable) else 0
 
     async def close(self) -> None:
-        """End every model that was made."""
+        """Close every model that was built."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -156,7 +156,7 @@ class ChosenModel:
             if state == "ready" and reason:
                 log.warning("model %s: %s", name, reason)
             if state == "failed" and condition is not self._condition:
-                return  # The choice is refused, and who chose is told; the one that answers may have the same name.
+                return  # `use` reports the refused choice; the model that answers may have the same name.
             self._tell(name, state, reason)
 
         return self._build(path, told), condition
@@ -169,7 +169,7 @@ class ChosenModel:
             self._retire(earlier)
 
     def _retire(self, model: ChatModel) -> None:
-        """Close a model that answers no more once its last answer has ended."""
+        """Close a model that is not chosen any more as soon as its last answer has ended."""
         if model is not self._model and not self._streams.get(model, 1):
             del self._streams[model]
             self._own(_close(model), f"close {model.name}")

@@ -1,4 +1,4 @@
-"""How fast a model would be on this machine: as it was measured here, else reckoned from one of a like size."""
+"""How fast a model is on this machine: measured here, or estimated from a model of similar size."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from agentd.ports.models import Pace
 KIND = "pace"
 """The kind of `Checks` under which the speeds of a model are kept, by its file and the number of threads."""
 FARTHEST = 20.0
-"""A model is not judged by one that is so many times larger or smaller."""
+"""A model is not judged by one that is more than so many times larger or smaller."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
-    """A model that ran here: `about` is what `checks.of_file` says of its file, `size` its bytes."""
+    """A model that ran here: `about` is what `checks.of_file` returns for its file, `size` its bytes."""
 
     about: str
     size: int
@@ -28,7 +28,7 @@ class Ran:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
-    """Tokens per second. `by` is the name of the file by which that was reckoned, "" if it was measured itself."""
+    """Tokens per second. `by` names the file from which they were estimated; "" if they were measured."""
 
     pace: Pace
     by: str = ""
@@ -45,7 +45,7 @@ def ran_here(checks: Checks) -> list[Ran]:
 
 
 def _ran(about: str, finding: Mapping[str, Any]) -> Ran | None:
-    """What is kept as "NAME BYTES TIME N threads"; None for anything else."""
+    """Reads what is kept as "NAME BYTES TIME N threads"; None for anything else."""
     parts = about.rsplit(" ", 4)
     read, write = _speed(finding.get("read")), _speed(finding.get("write"))
     if len(parts) != 5 or not parts[1].isdecimal() or read is None or write is None:
@@ -60,7 +60,7 @@ def _speed(value: object) -> float | None:
 
 
 def of_model(path: Path, ran: Sequence[Ran]) -> Expected | None:
-    """What can be expected of the model in this file; None if nothing can."""
+    """How fast the model in this file is expected to be; None if nothing comparable ran here."""
     try:
         about, size = of_file(path), path.stat().st_size
     except OSError:
@@ -70,9 +70,9 @@ def of_model(path: Path, ran: Sequence[Ran]) -> Expected | None:
 
 
 def of_size(size: int, ran: Sequence[Ran]) -> Expected | None:
-    """What can be expected of a model of so many bytes: both speeds go down as the bytes go up.
+    """How fast a model of so many bytes is expected to be: both speeds go down as the bytes go up.
 
-    Writing a token reads all weights once from memory, and reading a prompt computes with all of them.
+    To write a token, all weights are read from memory once; to read a prompt, all of them are computed with.
     """
     near = [one for one in ran if 1 / FARTHEST <= size / max(1, one.size) <= FARTHEST]
     if not near:

@@ -1,7 +1,7 @@
 """A model without weights: it answers with the sentences of the retrieved passages that answer best, and cites them.
 
-What it says is in the documents, or in a text that came with the question, word for word, markup aside; where they do
-not answer, it says so. The same request has the same answer.
+What it says stands word for word, apart from markup, in the documents or in a text that came with the question. If they
+do not answer the question, it says so. The same request always gets the same answer.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ NOT_YOURS = (
     "`agentd ingest --upload FILE` sends some; what you put into a message is read, too. " + _WITHOUT
 )
 GIVEN = "(the text given)"
-"""Cites what came with the question."""
+"""The citation of a text that came with the question."""
 GIVEN_ANSWERS = 0.3
-"""What the best sentence of a text given must cover of the question, where no document answers better."""
+"""Share of the question that the best sentence of the given text must cover if no document answers better."""
 MOST_PIECES = 2000
-"""Pieces in which an answer is streamed at most."""
+"""An answer is streamed in no more pieces."""
 _PIECES = re.compile(r"\s*\S+|\s+\Z")
 _REFERENCES = re.compile(r"(`[^`]*`)|[ \t]?\[\d{1,3}\]")
-"""Code, which is kept, or something in a document's own words that would read as a citation of ours."""
+"""Code, which is kept, or a number in brackets in the document itself, which would look like a citation."""
 
 
 class ExtractiveModel:
@@ -115,7 +115,7 @@ class ExtractiveModel:
         return said.removesuffix(_WITHOUT).rstrip() if self._stands_in else said
 
     async def count_tokens(self, request: ModelRequest) -> int:
-        """By rule of thumb: nothing here has tokens."""
+        """An estimate: this model has no tokens."""
         return sum(estimate_tokens(text) for text in texts_of(request))
 
 
@@ -127,21 +127,21 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def question_of(request: ModelRequest) -> str:
-    """What the newest user message says, without what agentd put around it."""
+    """The text of the newest user message, without what agentd put around it."""
     return next(_asked(request), "")
 
 
 def about(request: ModelRequest) -> str:
-    """The question before the newest one, if that goes back to it, else ""."""
+    """The question before the newest one if that refers back to it, otherwise ""."""
     newest, before, *_ = (*islice(_asked(request), 2), "", "")
     return divided(before)[0] if refers_back(newest) else ""
 
 
 def _asked(request: ModelRequest) -> Iterator[str]:
-    """What the user messages say, the newest first."""
+    """The texts of the user messages, the newest first."""
     for message in reversed(request.messages):
         if message.role == "user":
-            # What was pasted is a part of its own, and a paragraph of its own.
+            # A pasted text is a separate part, so it becomes a separate paragraph.
             said = (part.text for part in message.parts if isinstance(part, TextPart) and part.trust == "untrusted")
             yield "\n\n".join(said)
 
@@ -158,15 +158,15 @@ def passages_of(request: ModelRequest) -> list[Passage]:
 
 
 def answer(message: str, passages: Sequence[Passage], *, about: str = "") -> tuple[str, tuple[int, ...]]:
-    """The best sentences, those of a passage together, and the passages by which `[1]`, `[2]` ... cite them.
+    """The best sentences, grouped by passage, and the numbers of the passages that `[1]`, `[2]` ... stand for.
 
-    "" and nothing where none answers. `about` is the question that the message goes back to, if it does.
+    "" and no passages if no sentence answers. `about` is the question that the message refers back to, if it does.
     """
     question, given = divided(message)
     if (lacks_topic(question) and not about) or asks_summary(question) or is_arithmetic(question):
         return "", ()
     text = _given(telling(given, question))
-    # Whoever gives a text wants to hear of it: documents are for what it does not say.
+    # A user who gives a text wants answers from it; documents serve for what the text does not say.
     groups = best(question, text) or best(question, passages, about=about)
     if not groups and text:
         groups = best(question, text, answers=GIVEN_ANSWERS) or best(message, passages)
@@ -176,7 +176,7 @@ def answer(message: str, passages: Sequence[Passage], *, about: str = "") -> tup
 
 
 def _given(text: str) -> list[Passage]:
-    """As a passage with the number 0, which no document has."""
+    """The given text as a passage with the number 0, which no document has."""
     if not text:
         return []
     fields = {"title": "", "source": "", "document_id": 0, "chunk_id": 0, "score": 0.0}
@@ -199,6 +199,6 @@ def _block(lines: Iterable[Sentence]) -> str:
 
 
 def _said(text: str) -> str:
-    """Without numbers in brackets, and with a full stop where a list item or a row of a table has none."""
+    """Without numbers in brackets, and with a full stop if a list item or a table row has none."""
     text = _REFERENCES.sub(lambda match: match[1] or "", text)
     return text if is_ended(text) else f"{text.rstrip(',')}."

@@ -1,4 +1,4 @@
-"""Several models in an order of preference: where one cannot answer the next one does, and everybody is told."""
+"""Several models in an order of preference: if one cannot answer, the next one does, and everybody is told."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from agentd.ports.models import (
 log = logging.getLogger(__name__)
 
 REST = 30.0
-"""Seconds for which a model that was unavailable is asked after all others."""
+"""For so many seconds, a model that was unavailable is asked after all others."""
 LOCAL = "local"
 """The role of the model whose file can be chosen while the daemon runs."""
 NO_MODEL = "No model is chosen: `agentd model list` shows some, `agentd model use NAME` chooses one."
@@ -51,12 +51,12 @@ class _Rest:
 
 
 class FailoverModel:
-    """Implements `ports.ChatModel` with `models` by role, which are asked in their order, and `ports.ModelChoice`.
+    """Implements `ports.ModelChoice`, and `ports.ChatModel` with `models` by role, which are asked in their order.
 
-    `local` is the model whose file can be chosen: once that is done while the daemon runs, it is asked before all
-    others. What a model has begun is void (`Restarted`) before another one answers; each change is a `HandedOver`.
-    A prompt that is too long for the model whose turn it is (`PromptTooLong`) is not handed on: the one that asks may
-    make a shorter one, and a person should know that the question, and not the model, is what has to change.
+    `local` is the model whose file can be chosen. If that is done while the daemon runs, it is asked before all others.
+    Each change of model is a `HandedOver`, after a `Restarted` if the earlier model had begun to answer. If a prompt is
+    too long for a model (`PromptTooLong`), the request is not handed over: the caller may make a shorter prompt, and
+    the user should learn that the question has to change, not the model.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class FailoverModel:
 
     @property
     def name(self) -> str:
-        """The model that is preferred, even while another one answers for it."""
+        """The preferred model, even while another one answers in its place."""
         return self._models[roles[0]].name if (roles := self._roles()) else "none"
 
     @property
@@ -117,7 +117,7 @@ class FailoverModel:
 
     @property
     def pace(self) -> Pace | None:
-        """Of the model that would be asked now."""
+        """The pace of the model that would be asked now."""
         model = self._first()
         return model.pace if isinstance(model, Paced) else None
 
@@ -126,7 +126,7 @@ class FailoverModel:
         self._local.begin(path)
 
     async def use(self, path: Path | None) -> str:
-        """See `ports.ModelChoice`. `UsageError` for None where no other model could answer."""
+        """See `ports.ModelChoice`. `UsageError` for None if no other model could answer."""
         others = {role: model for role, model in self._models.items() if role != LOCAL}
         if path is None and not others:
             raise UsageError("model.order names `local` alone, so nothing could answer without a language model.")
@@ -136,7 +136,7 @@ class FailoverModel:
         return said if path is not None else f"{answering(self.name)} from now on; {said}"
 
     async def context(self, limits: Limits) -> int | None:
-        """Of the model that will be asked first; one that does not load in time comes after the others for a while."""
+        """The context of the model that will be asked first. A model that does not load in time rests for a while."""
         failure: AgentdError = ModelError(NO_MODEL)
         for role in self._order():
             model = self._models[role]
@@ -150,7 +150,7 @@ class FailoverModel:
         raise failure
 
     async def count_tokens(self, request: ModelRequest) -> int:
-        """By the model that would be asked first, or the next one that can count."""
+        """As the model that would be asked first counts them, or the next one that can count."""
         failure: AgentdError = ModelError(NO_MODEL)
         for role in self._order():
             try:
@@ -160,12 +160,12 @@ class FailoverModel:
         raise failure
 
     async def warm(self, request: ModelRequest) -> int:
-        """Of the model that would be asked now; 0 if it cannot read ahead."""
+        """Warm the model that would be asked now; 0 if it cannot read ahead."""
         model = self._first()
         return await model.warm(_for(model, request)) if isinstance(model, Warmable) else 0
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See `ChatModel.stream`. Where no model can answer, the error says of each one why."""
+        """See `ChatModel.stream`. If no model can answer, the error gives the reason of each."""
         failures: list[tuple[str, AgentdError]] = []
         order = self._order()
         for role in order:
@@ -201,10 +201,10 @@ class FailoverModel:
             if isinstance(model, Closable):
                 await model.close()
 
-    # --- whose turn it is ---
+    # --- which model is asked ---
 
     def _roles(self) -> list[str]:
-        """Those that there are, in order of preference."""
+        """The roles that have a model, in order of preference."""
         return [role for role, model in self._models.items() if model is not self._local or self._local.chosen]
 
     def _first(self) -> ChatModel | None:
@@ -212,7 +212,7 @@ class FailoverModel:
         return self._models[order[0]] if (order := self._order()) else None
 
     def _order(self) -> list[str]:
-        """In the order in which they are asked: who was unavailable lately comes last."""
+        """The roles in the order in which they are asked: those that rest come last."""
         now = self._clock()
         return sorted(self._roles(), key=lambda role: role in self._resting and self._resting[role].until > now)
 
@@ -221,7 +221,7 @@ class FailoverModel:
         return model.standing_in() if isinstance(model, StandIn) and role != self._roles()[0] else model
 
     def _failed(self, role: str, error: AgentdError) -> None:
-        # The local model knows its own crash loops, and a time-out while it loads may be the last one.
+        # The local model handles its own crash loops, and if it was still loading, the next request may find it loaded.
         if isinstance(error, ModelUnavailable) or (isinstance(error, TimedOut) and role != LOCAL):
             self._rest(role, error)
 
@@ -235,17 +235,17 @@ class FailoverModel:
 
 
 async def _check_room(model: ChatModel, request: ModelRequest) -> None:
-    """`PromptTooLong` where a prompt that was made for another model does not fit into the context of this one."""
+    """`PromptTooLong` if a prompt that was made for another model does not fit into the context of this one."""
     context = await model.context(request.limits) if isinstance(model, Bounded) else None
     if context is not None and (tokens := await model.count_tokens(request)) >= context:
         raise PromptTooLong(
-            f"The prompt has {tokens} tokens, and the context of {model.name} {context} for it and the answer.",
+            f"The prompt has {tokens} tokens, but {model.name} has a context of {context} for it and the answer.",
             context=context,
         )
 
 
 def _for(model: ChatModel, request: ModelRequest) -> ModelRequest:
-    """Tools are offered only to a model that can call them."""
+    """The request without its tools if the model cannot call any."""
     usable = isinstance(model, ToolUser) and model.tools
     return request if usable or not request.tools else replace(request, tools=())
 

@@ -1,4 +1,4 @@
-"""Whether llama.cpp, as it is installed, finds a GPU here; asked in a process of its own, which native code may end."""
+"""Whether llama.cpp, as it is installed, finds a GPU here; a separate process looks, because native code may crash."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from agentd.host.limits import ChildLimits, child_environment, command
 MODULE = "agentd.models.gpu"
 SECONDS = 30.0
 LIMITS = ChildLimits(processor=30, files=1024, file_size=1 << 30)
-"""Memory has no limit: the libraries of a GPU map more than they use."""
+"""There is no limit on memory, because the libraries of a GPU map more than they use."""
 _FOUND, _NONE = 0, 3
 
 
 def gpu_found() -> bool | None:
-    """None where llama.cpp cannot say: it does not run on this machine. Blocks for as long as its import takes."""
+    """None if llama.cpp does not run on this machine. Blocks for as long as its import takes."""
     try:
         asked = subprocess.run(
             command(MODULE, (), LIMITS),

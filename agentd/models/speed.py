@@ -17,14 +17,14 @@ WORDS = "time year people way day man thing woman life child world school state 
 TASK = "\n\nWrite a very long story in which all of these words occur."
 LEAST_WORDS = 8
 LEAST_READ, LEAST_WRITTEN = 64, 16
-"""Tokens of a request from which is learned: fewer of them tell more of what a step costs than of the speed."""
+"""Tokens that a request must have so that it counts: with fewer, the cost of a step hides the speed."""
 NEWEST = 0.3
-"""The weight of the newest request beside all before it."""
+"""The weight of the newest request; all earlier ones have the rest."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
-    """Tokens per second of reading and writing; `first_token` in seconds. `write` is 0 where one token was written."""
+    """Tokens per second of reading and writing; `first_token` in seconds. `write` is 0 after a single token."""
 
     read: float
     write: float
@@ -34,7 +34,7 @@ class Speed:
 
 
 def learned(pace: Pace, *, read: int, read_seconds: float, written: int, write_seconds: float) -> Pace:
-    """The pace once a request has read and written so many tokens in these times."""
+    """The pace after a request that read and wrote so many tokens in these times."""
     return Pace(
         read=_newer(pace.read, read, read_seconds, LEAST_READ),
         write=_newer(pace.write, written, write_seconds, LEAST_WRITTEN),
@@ -50,9 +50,9 @@ def _newer(known: float, tokens: int, seconds: float, least: int) -> float:
 async def measure(
     model: ChatModel, *, prompt_tokens: int = 512, answer_tokens: int = 64, rounds: int = 3
 ) -> AsyncIterator[Speed]:
-    """One figure for each round; no prompt begins like an earlier one, so that nothing of it is in a cache.
+    """One figure for each round. No prompt begins like an earlier one, so that no cache helps.
 
-    Prompts are shorter than was asked where the context of the model is too small.
+    If the context of the model is too small, the prompts are shorter than was asked.
     """
     context = await model.context(Limits()) if isinstance(model, Bounded) else None
     if context is not None:
@@ -63,7 +63,7 @@ async def measure(
 
 
 def median(speeds: list[Speed]) -> Speed:
-    """The median of each figure by itself."""
+    """The median of each figure."""
     return Speed(
         read=statistics.median(speed.read for speed in speeds),
         write=statistics.median(speed.write for speed in speeds),

@@ -135,4 +135,6 @@ def _local(path: Path, kept: Checks) -> _Model:
         gguf = files.inspect(path)
     except ModelError as error:
         return _Model(name=path.stem, problem=str(error))
-    return _Model(name=path.stem, problem=standing.read(kept, path).aside, note=verdict.told(kept, path, gguf.types))
+    return _Model(
+        name=path.stem, problem=standing.read(kept, path).aside, note=verdict.known_switched_off(kept, path, gguf.types)
+    )

@@ -95,19 +95,19 @@ def test_what_the_trial_of_a_model_found_is_told_with_what_overrules_it(tmp_path
     assert facts(tmp_path, tools="off")["tools"] == "not offered, as model.tools says"
     keep(tmp_path, Probed(knows=True, called=2, left_alone=True, cites=True))
     assert facts(tmp_path)["tools"] == (
-        "offered: in a trial it called 2 of 2 tools rightly, and none where none was needed;"
+        "offered: in a trial it called 2 of 2 tools correctly, and none when none was needed;"
         ' model.tools = "off" overrides that'
     )
     assert facts(tmp_path)["citations"] == "by the model"
     keep(tmp_path, Probed(knows=True, called=1, left_alone=False, cites=False))
     assert facts(tmp_path)["tools"] == (
-        "not offered: in a trial it called 1 of 2 tools rightly, and one where none was needed;"
+        "not offered: in a trial it called 1 of 2 tools correctly, and one when none was needed;"
         ' model.tools = "on" overrides that'
     )
     assert facts(tmp_path)["citations"] == "by agentd, sentence by sentence"
     assert facts(tmp_path, tools="on")["tools"] == "offered, as model.tools says"
     keep(tmp_path, Probed(knows=False, called=0, left_alone=True, cites=False))
-    assert facts(tmp_path, tools="on")["tools"] == "not offered: its chat template shows no form of calls"
+    assert facts(tmp_path, tools="on")["tools"] == "not offered: its chat template has no form for tool calls"
 
 
 def keep(folder: Path, found: Probed) -> None:

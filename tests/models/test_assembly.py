@@ -1,4 +1,4 @@
-"""Settings and shelf become the models that answer."""
+"""The settings and the shelf decide which models answer."""
 
 from __future__ import annotations
 

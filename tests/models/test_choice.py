@@ -1,4 +1,4 @@
-"""The model of the moment: chosen while others still answer, closed when it answers no more."""
+"""A model is chosen while another one still answers; the other one is closed after its last answer."""
 
 from __future__ import annotations
 

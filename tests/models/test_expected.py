@@ -1,4 +1,4 @@
-"""Speeds that models would have here: measured where they ran, reckoned by size where they did not."""
+"""The speeds of models on this machine: measured if they ran here, otherwise estimated by size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model without weights answers from the documents, cites them, and says so where they do not answer."""
+"""The model without weights answers from the documents, cites them, and says so if they do not answer."""
 
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations

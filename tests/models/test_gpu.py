@@ -1,4 +1,4 @@
-"""llama.cpp is asked in a process of its own."""
+"""A separate process asks llama.cpp whether it finds a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places at an endpoint: bounded, first come first served, and a session finds its own again."""
+"""Places at an endpoint are limited; first come, first served, and a session gets its own place again."""
 
 from __future__ import annotations
 

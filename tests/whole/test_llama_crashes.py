@@ -52,7 +52,7 @@ DEATHS = {
     "kill -9": "killed by SIGKILL",
     "a hang": "did not answer for 3 s and was killed",
     "an exception": "needed more memory than it may have",
-    "nonsense on the socket": "sent something else than messages",
+    "nonsense on the socket": "not a message",
 }
 REFUSALS = ("a token out of range", "a gap in the positions", "a sequence out of range")
 

@@ -1,1 +1,1 @@
-"""Models as files: which there are, where they come from, and the shelf that they lie on."""
+"""Model files: which ones there are, where they come from, and the shelf that holds them."""

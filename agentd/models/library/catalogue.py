@@ -1,4 +1,4 @@
-"""Language models that are known to run well, with what each needs, and the one that fits a machine best."""
+"""Language models that are known to run well, what each of them needs, and which one fits a machine best."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentd.models.llama.files import WORKING_BYTES
 
 FILE = Path(__file__).with_suffix(".toml")
 SPARE = 0.8
-"""Of the memory that is available, a model may take so much."""
+"""Share of the available memory that a model may take."""
 
 
 class Listed(BaseModel):
@@ -33,7 +33,7 @@ class Listed(BaseModel):
     sources: tuple[str, ...]
 
     def memory(self, context: int) -> int:
-        """Bytes that it takes where a context of so many tokens is set: weights, cache and working memory."""
+        """Bytes that it takes with a context of so many tokens: weights, cache and working memory."""
         return self.size + self.cache * min(context, self.context) + WORKING_BYTES
 
 
@@ -47,9 +47,9 @@ def entries() -> tuple[Listed, ...]:
 def recommended(
     *, available: int | None, threads: int, context: int, quick: Callable[[Listed], bool | None] = lambda entry: None
 ) -> Listed:
-    """The best that fits so many bytes of free memory and is quick enough; the smallest where none is.
+    """The best model that fits into so many bytes of free memory and is quick enough; the smallest if there is none.
 
-    `quick` says that by what was measured; where it does not know (None), the free cores decide.
+    `quick` decides by what was measured; if it does not know (None), the free cores decide.
     """
     known = entries()
     fitting = [

@@ -1,4 +1,4 @@
-"""Bytes of an offer become a whole file: resumed, never more than was promised, and checked against its hash."""
+"""Downloads an offered file: it resumes, takes no more bytes than were announced, and checks the hash."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from agentd.host.http import Ask, CutOff, Forbidden, Outbound, OutboundError, Re
 from agentd.models.library.hub import Offer, refuse, unreached, with_outbound
 
 SPARE_BYTES = 128 * 1024 * 1024
-"""What must stay free on the disk, so that the daemon beside it goes on accepting messages."""
+"""Must stay free on the disk, so that the daemon can still accept messages."""
 BLOCK = 1024 * 1024
 TRIES = 5
-"""How often in a row a download may break off with less than a block to show for it."""
+"""How often in a row a download may break off with less than a block received."""
 PAUSES = Backoff(first=1.0, longest=4.0)
 """Between two tries."""
 WAITS = Waits(head=30.0, piece=30.0)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-"""Refusals after which the same request may be answered a little later."""
+"""Status codes after which the same request may succeed a little later."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is done ("downloading", "checking", "copying"), how many bytes are done, and of how many."""
+"""Takes what is being done ("downloading", "checking", "copying"), how many bytes are done, and of how many."""
 
 
 def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]:
-    """The whole file, in `directory`, and its sha256; an earlier download of the same file is gone on with.
+    """The complete file, in `directory`, and its sha256. An earlier download of the same file is resumed.
 
-    `ModelError` where the server fails or breaks its promise, `StateError` where the disk does, `Busy` where another
-    process downloads the same. What can be gone on with is kept.
+    `ModelError` if the server fails or sends another file than it announced, `StateError` if the disk fails, `Busy` if
+    another process downloads the same file. What can be resumed is kept.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{offer.key[:32]}.part"
@@ -61,11 +61,11 @@ def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]
                 f"the model cannot be stored: {error.strerror}. The unfinished download was deleted; make room and pull"
                 " again."
             ) from None
-    return path, _checked(offer, path, progress)
+    return path, _check(offer, path, progress)
 
 
 def copy(source: Path, directory: Path, progress: Progress) -> tuple[Path, str]:
-    """A copy of a file of this machine, in `directory`, and its sha256."""
+    """A copy of a file on this machine, in `directory`, and its sha256."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{os.getpid()}.copy"
     digest, done = hashlib.sha256(), 0
@@ -87,7 +87,7 @@ def copy(source: Path, directory: Path, progress: Progress) -> tuple[Path, str]:
 
 
 def digest_of(path: Path, progress: Progress) -> str:
-    """The sha256 of a file, read in blocks."""
+    """The sha256 of a file, which is read in blocks."""
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(BLOCK):
@@ -98,7 +98,7 @@ def digest_of(path: Path, progress: Progress) -> str:
 
 
 def check_space(directory: Path, needed: int) -> None:
-    """`StateError` where the disk has not so many bytes and some to spare."""
+    """`StateError` unless the disk has so many bytes free, and `SPARE_BYTES` more."""
     free = shutil.disk_usage(directory).free
     if needed + SPARE_BYTES > free:
         raise StateError(
@@ -108,16 +108,16 @@ def check_space(directory: Path, needed: int) -> None:
 
 
 class _Download:
-    """The bytes of an offer that are not in the file yet; what breaks off goes on where it was."""
+    """Fetches the bytes that are not in the file yet; after an interruption it resumes."""
 
     def __init__(self, offer: Offer, file: FileIO, progress: Progress) -> None:
         self._offer = offer
         self._file = file
         self._progress = progress
-        self._told = 0
+        self._reported = 0
 
     async def run(self, outbound: Outbound) -> None:
-        """Returns when the file is whole; `ModelError` after too many tries in a row that brought next to nothing."""
+        """Returns when the file is complete; `ModelError` after too many tries in a row that brought almost nothing."""
         tries = 0
         while (begun := self._done()) < self._offer.size:
             try:
@@ -138,15 +138,15 @@ class _Download:
         part = {"range": f"bytes={begun}-"} if begun else {}
         async with outbound.open(Ask(url=offer.url, headers={**offer.headers, **part}), WAITS) as reply:
             self._begin(reply, begun)
-            self._tell(at_once=True)
+            self._report(at_once=True)
             async with aclosing(reply.pieces(offer.size - self._done())) as pieces:
                 async for piece in pieces:
                     _write(self._file, piece)
-                    self._tell()
-        self._tell(at_once=True)
+                    self._report()
+        self._report(at_once=True)
 
     def _begin(self, reply: Reply, begun: int) -> None:
-        """Where the reply goes on; a server that knows no ranges begins anew."""
+        """Check where the reply begins. A server that does not know ranges sends the file from its beginning."""
         if reply.status in _PASSING:
             raise CutOff(f"refused ({reply.status})")
         if reply.status == 416 or (reply.status == 200 and begun):
@@ -163,25 +163,25 @@ class _Download:
     def _done(self) -> int:
         return self._file.seek(0, os.SEEK_END)
 
-    def _tell(self, *, at_once: bool = False) -> None:
-        if at_once or self._done() - self._told >= BLOCK:
-            self._told = self._done()
-            self._progress("downloading", self._told, self._offer.size)
+    def _report(self, *, at_once: bool = False) -> None:
+        if at_once or self._done() - self._reported >= BLOCK:
+            self._reported = self._done()
+            self._progress("downloading", self._reported, self._offer.size)
 
     def _fault(self, error: OutboundError) -> ModelError:
         return unreached(error, self._offer.place, hub=self._offer.of_hub, kept=self._done() > 0)
 
 
 def _first(reply: Reply) -> int:
-    """The place in the file at which a part begins; -1 if it is not told."""
+    """The position in the file at which a part begins; -1 if the server does not say it."""
     found = re.match(r"bytes ([0-9]{1,15})-", reply.headers.get("content-range", ""))
     return int(found[1]) if found else -1
 
 
 def _opened(path: Path) -> FileIO:
-    """A file of ours, to append to: nothing is written to what a link or another name leads to.
+    """Open a file of ours for appending; a link, or a file that has another name too, is refused.
 
-    It has no buffer: what does not fit on the disk must not come up again when the file is closed.
+    It is unbuffered, so that bytes that did not fit on the disk are not written again when the file is closed.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -202,7 +202,7 @@ def _write(file: FileIO, data: bytes) -> None:
         left = left[file.write(left) :]
 
 
-def _checked(offer: Offer, path: Path, progress: Progress) -> str:
+def _check(offer: Offer, path: Path, progress: Progress) -> str:
     sha256 = digest_of(path, progress)
     if (offer.sha256 and sha256 != offer.sha256) or (offer.blob and _git_blob(path) != offer.blob):
         path.unlink()

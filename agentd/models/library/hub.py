@@ -1,8 +1,8 @@
-"""What a hub, or another web server, says of a model file before it is downloaded; every fault in plain words.
+"""Asks a hub, or another web server, about a model file before it is downloaded; explains every fault in plain words.
 
 The hub is huggingface.co or the one that `HF_ENDPOINT` names; `HF_HUB_OFFLINE` and `HF_TOKEN` count as they do in
 huggingface_hub: https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
-Its replies are a stranger's: they have a size, and only what is of the right form is used or shown.
+The replies are untrusted: they have a limit on their size, and only what has the right form is used or shown.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ silence("huggingface_hub")
 Result = TypeVar("Result")
 
 SECONDS = 20.0
-"""How long a question to a hub may take."""
+"""How long a request to a hub may take."""
 MOST_BYTES = 4 * 1024 * 1024
-"""Of a hub's reply: some thousand files of a repository."""
+"""Of a hub's reply: that is enough for some thousand files of a repository."""
 MOST_SIZE = 1 << 44
-"""Bytes of a file: more than a disk has."""
+"""Bytes of a file; no disk is larger."""
 LONGEST = 120
-"""Characters that are shown of a name that a hub tells."""
+"""Characters that are shown of a name from a hub."""
 _REPO = re.compile(r"(?!.*(?:--|\.\.))(?:\w[\w.-]{0,94}/)\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _SHA256, _BLOB = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
@@ -43,9 +43,9 @@ _SHA256, _BLOB = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A file as it is offered: `size` in bytes, and its `sha256`, or `blob` (git's hash) for a small file, or neither.
+    """A file that can be downloaded: its `size` in bytes, and `sha256`, `blob` (git's hash of a small file) or neither.
 
-    `key` names an unfinished download; it is another one when the file is another one. `headers` may hold a token.
+    `key` names an unfinished download; another file has another key. `headers` may hold a token.
     """
 
     url: str
@@ -59,17 +59,17 @@ class Offer:
 
     @property
     def place(self) -> str:
-        """The address as people may see it."""
+        """The address without secrets, for messages."""
         return shown(self.url)
 
     @property
     def of_hub(self) -> bool:
-        """A revision is what only a hub tells."""
+        """Only a hub gives a revision."""
         return bool(self.revision)
 
 
 def hub_offer(source: HubFile, *, endpoint: str | None = None) -> Offer:
-    """Ask the hub for the commit, the size and the hash of a file. `NotFound`, or `ModelError` for any other fault."""
+    """Ask the hub for the commit, the size and the hash of a file. `NotFound`; `ModelError` for any other fault."""
     endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
     if _REPO.fullmatch(source.repo) is None or source.repo.endswith(".git"):
         raise NotFound(f"{plain(source.repo)} is not the name of a repository, as in OWNER/REPOSITORY.")
@@ -82,7 +82,7 @@ def hub_offer(source: HubFile, *, endpoint: str | None = None) -> Offer:
 
 
 def web_offer(source: WebFile) -> Offer:
-    """Ask any web server for the size of a file; it promises no hash."""
+    """Ask any web server for the size of a file; it gives no hash."""
     _refuse_offline()
     headers = with_outbound(lambda outbound: _head(outbound, source))
     size = _number(headers.get("x-linked-size") or headers.get("content-length", ""))
@@ -93,7 +93,7 @@ def web_offer(source: WebFile) -> Offer:
 
 
 def with_outbound(work: Callable[[Outbound], Awaitable[Result]]) -> Result:
-    """Do this with a client of its own, in a loop of its own; files may be on other servers than the one asked."""
+    """Do `work` with a new client in a new event loop. The client may follow redirects to other servers."""
 
     async def whole() -> Result:
         outbound = Outbound(elsewhere=True)
@@ -106,7 +106,7 @@ def with_outbound(work: Callable[[Outbound], Awaitable[Result]]) -> Result:
 
 
 def refuse(reply: Reply, place: str, *, hub: bool) -> NoReturn:
-    """Say what a status of refusal means: `NotFound` or `ModelError`. `hub`: the place is a hub, no other server."""
+    """Raise what a refusing status means: `NotFound` or `ModelError`. `hub` is False for any other web server."""
     code, status = reply.headers.get("x-error-code", ""), reply.status
     if hub and code == "GatedRepo":
         terms = "gives this model only to users who accepted its terms; accept them there, and set HF_TOKEN."
@@ -122,7 +122,7 @@ def refuse(reply: Reply, place: str, *, hub: bool) -> NoReturn:
 
 
 def unreached(error: OutboundError, place: str, *, hub: bool, kept: bool = False) -> ModelError:
-    """What the error is for a person; `kept` says that a part of the file is here by then."""
+    """The error in words; `kept` says that a part of the file was downloaded already."""
     said = "what was downloaded is kept: " if kept else ""
     where = "HF_ENDPOINT" if hub else "the URL"
     match error:
@@ -191,7 +191,7 @@ def _files(siblings: object) -> dict[str, Mapping[str, Any]]:
 
 
 def _models(files: Mapping[str, object]) -> str:
-    """The models among some names, as they may be shown."""
+    """The models among these names, for a message."""
     models = [name for name in files if name.endswith(".gguf")][:20]
     return ", ".join(_short(name) for name in models) or "no .gguf files"
 
@@ -207,7 +207,7 @@ def _short(text: str) -> str:
 
 
 def _number(value: object) -> int | None:
-    """A size that a file can have."""
+    """The size of a file; None if no file can have it."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

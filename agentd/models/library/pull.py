@@ -1,4 +1,4 @@
-"""Bring a model onto the shelf: asked for, downloaded, checked, placed and recorded; what differs is never silent."""
+"""Brings a model onto the shelf: asks for it, downloads, checks, places and records it, and reports any difference."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from agentd.models.library.sources import HubFile, LocalFile, Source, WebFile, c
 from agentd.models.llama.files import inspect
 
 STALE = 14 * 24 * 3600.0
-"""Seconds after which an unfinished download that nobody went on with is deleted."""
+"""Seconds after which an unfinished download that nobody resumed is deleted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pulled:
-    """`fresh` is False for a model that was here already, whole and the same."""
+    """`fresh` is False if the same complete model was here already."""
 
     model: Shelved
     fresh: bool
@@ -36,9 +36,9 @@ def pull(
     replace: bool = False,
     endpoint: str | None = None,
 ) -> Pulled:
-    """Get a model; blocks for as long as that takes, and may be interrupted and called again.
+    """Get a model. This blocks for as long as it takes, and may be interrupted and called again.
 
-    A model of the same name that differs is left in place and told (`UsageError`), unless `replace`.
+    If there is another model with the same name, it stays and the caller is told (`UsageError`), unless `replace`.
     """
     name = check_name(name or source.name)
     if isinstance(source, LocalFile):
@@ -91,10 +91,10 @@ def _refuse_other(existing: Shelved, source: HubFile | WebFile, offer: Offer) ->
     if record.source != source.text:
         raise UsageError(_there_is(existing, f"--replace puts {source.text} in its place, --name keeps both."))
     if record.size != offer.size or (offer.sha256 and record.sha256 != offer.sha256):
-        now = f"{offer.size:,} bytes, sha256 {offer.sha256 or 'not told'}, revision {offer.revision or 'not told'}"
+        now = f"{offer.size:,} bytes, sha256 {offer.sha256 or 'unknown'}, revision {offer.revision or 'unknown'}"
         raise UsageError(
             f"{source.text} is no longer what was pulled on {record.pulled:%Y-%m-%d}: it was {record.size:,} bytes,"
-            f" sha256 {record.sha256}, revision {record.revision or 'not told'}; now it is {now}. The model here is"
+            f" sha256 {record.sha256}, revision {record.revision or 'unknown'}; now it is {now}. The model here is"
             " unchanged; --replace takes the new one."
         )
 

@@ -1,9 +1,9 @@
-"""The directory of models: whole files, each with a record of where it came from beside it, and which one is chosen.
+"""The directory of models: complete files, a record beside each that says where it came from, and which one is chosen.
 
-NAME.gguf       a model; it appears whole, by a rename; one in several parts is known by the first
+NAME.gguf       a model; it appears complete, by a rename; one in several parts is known by the first
 NAME.gguf.json  its record: source, revision, sha256
-chosen.json     the model that the daemon loads, unless its configuration names one, and those that were chosen before
-.partial/       downloads that are not done
+chosen.json     the model that the daemon loads unless its configuration names one, and the ones chosen before
+.partial/       unfinished downloads
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ CHOSEN = "chosen.json"
 PARTIAL = ".partial"
 VERSION = 1
 MOST_EARLIER = 50
-"""Files that were chosen before and are remembered."""
+"""How many files that were chosen before are remembered."""
 
 
 class Record(BaseModel):
-    """What was pulled; `revision` is the hub's commit, "" for what comes from elsewhere, `size` is bytes."""
+    """What was pulled: `size` in bytes; `revision` is the hub's commit, "" if the file comes from elsewhere."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,7 +53,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shelved:
-    """A model on the shelf; one without a record was put there by hand."""
+    """A model on the shelf; a model without a record was put there by hand."""
 
     name: str
     path: Path
@@ -62,12 +62,12 @@ class Shelved:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a model that is there, in all of its parts."""
+    """Bytes of a model in all of its parts that exist."""
     return sum(part.stat().st_size for part in parts.there(path))
 
 
 class Shelf:
-    """The directory need not exist; it is made when something is put there. Nothing here waits for the network."""
+    """The directory is made when something is put there. Nothing here uses the network."""
 
     def __init__(self, state_dir: Path) -> None:
         self.directory = state_dir / DIRECTORY
@@ -77,8 +77,8 @@ class Shelf:
         return self.directory / PARTIAL
 
     def models(self) -> list[Shelved]:
-        """All of them, by name; `StateError` where they cannot be looked at, here as in `get` and `find`."""
-        with _told(self.directory, "read"):
+        """All of them, by name. This, `get` and `find` raise `StateError` if the directory cannot be read."""
+        with _named_errors(self.directory, "read"):
             try:
                 names = sorted(name for name in os.listdir(self.directory) if name.endswith(SUFFIX))
             except FileNotFoundError:
@@ -88,7 +88,7 @@ class Shelf:
 
     def get(self, name: str) -> Shelved | None:
         path = self._path(check_name(name))
-        with _told(self.directory, "read"):
+        with _named_errors(self.directory, "read"):
             return self._shelved(path) if path.is_file() else None
 
     def find(self, name: str) -> Shelved:
@@ -103,9 +103,9 @@ class Shelf:
         raise NotFound(f"there is no model {name!r} on this machine; {hint}")
 
     def place(self, whole: Path, name: str, record: Record) -> Path:
-        """Move a whole file to its place, in the stead of an earlier one, and record it."""
+        """Move a complete file onto the shelf, where it replaces an earlier one, and record it."""
         path = self._path(check_name(name))
-        with _told(self.directory, "written"):
+        with _named_errors(self.directory, "written"):
             self._record_path(path).unlink(missing_ok=True)
             os.replace(whole, path)
             self._write(self._record_path(path), record.model_dump(mode="json"))
@@ -115,25 +115,25 @@ class Shelf:
         """Delete a model and its record; `UsageError` for the one that is chosen."""
         model = self.find(name)
         self.forget(model.path)
-        with _told(self.directory, "written"):
+        with _named_errors(self.directory, "written"):
             for part in parts.there(model.path):
                 part.unlink()
             self._record_path(model.path).unlink(missing_ok=True)
         return model
 
     def forget(self, path: Path) -> None:
-        """This file was never chosen; `UsageError` for the one that is chosen."""
+        """Forget that this file was chosen before; `UsageError` for the one that is chosen now."""
         if self.chosen() == path:
             choose = "choose another first: `agentd model use NAME`, or `none`."
             raise UsageError(f"{path.stem} is the chosen model; {choose}")
         self._keep(self.chosen(), [other for other in self.earlier() if other != path])
 
     def chosen(self) -> Path | None:
-        """The file that was chosen, whether it is still there or not; None where none is."""
+        """The chosen file, whether it still exists or not; None if no file is chosen."""
         return self._choices()[0]
 
     def earlier(self) -> list[Path]:
-        """The files that were chosen before and are not now, the newest first, whether they are still there or not."""
+        """The files that were chosen before, the newest first, whether they still exist or not."""
         return self._choices()[1]
 
     def _choices(self) -> tuple[Path | None, list[Path]]:
@@ -150,17 +150,17 @@ class Shelf:
             return None, []
 
     def answering(self, configured: Path | None) -> Path | None:
-        """The file that a daemon answers with when it starts: a path in the settings comes before a choice."""
+        """The file that a daemon loads when it starts: a path in the settings comes before a choice."""
         return configured or self.chosen()
 
     def choose(self, path: Path | None) -> None:
-        """Keep the choice, durably; None chooses none. What was chosen before is remembered."""
+        """Store the choice durably; None means no file. Earlier choices are remembered."""
         chosen, earlier = self._choices()
         known = [other for other in (chosen, *earlier) if other is not None and other != path]
         self._keep(path, list(dict.fromkeys(known))[:MOST_EARLIER])
 
     def _keep(self, chosen: Path | None, earlier: Sequence[Path]) -> None:
-        with _told(self.directory, "written"):
+        with _named_errors(self.directory, "written"):
             if chosen is None and not earlier:
                 (self.directory / CHOSEN).unlink(missing_ok=True)
                 return
@@ -170,7 +170,7 @@ class Shelf:
             self._write(self.directory / CHOSEN, kept)
 
     def _named(self, path: Path) -> str:
-        """A file on the shelf without its folder, so that the shelf can be moved."""
+        """A file on the shelf is stored without its directory, so that the shelf can be moved."""
         return path.name if path.parent == self.directory else str(path)
 
     def _path(self, name: str) -> Path:
@@ -190,7 +190,7 @@ class Shelf:
         return Shelved(name=path.name.removesuffix(SUFFIX), path=path, size=size_of(path), record=record)
 
     def _write(self, path: Path, value: Mapping[str, Any]) -> None:
-        """Whole or not at all, and durable."""
+        """Write all of it or nothing, durably."""
         beside = path.with_name(f".{path.name}.new")
         beside.unlink(missing_ok=True)
         with beside.open("x") as file:
@@ -206,8 +206,8 @@ class Shelf:
 
 
 @contextmanager
-def _told(directory: Path, done: str) -> Iterator[None]:
-    """Turns an error of the disk into one that names the directory."""
+def _named_errors(directory: Path, done: str) -> Iterator[None]:
+    """Turn an error of the disk into one that names the directory."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where a model can come from, read from what a person types: a catalogue name, a file on a hub, a URL or a path."""
+"""Where a model can come from, read from what a user types: a catalogue name, a file on a hub, a URL or a path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HUB_PATH = re.compile(r"/(?P<repo>[\w.-]+/[\w.-]+)/(?:resolve|blob|raw)/(?P<rev
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubFile:
-    """A file in a repository of a hub; `licence` is "" where only the hub knows it."""
+    """A file in a repository of a hub; `licence` is "" if only the hub knows it."""
 
     name: str
     repo: str
@@ -39,7 +39,7 @@ class HubFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebFile:
-    """A file anywhere; a query of its address, which may hold a key, is asked with and neither shown nor recorded."""
+    """A file on any web server. The query of its URL may hold a key, so it is sent but neither shown nor recorded."""
 
     name: str
     url: str
@@ -63,7 +63,7 @@ Source = HubFile | WebFile | LocalFile
 
 
 def read_source(text: str, catalogue: Sequence[Listed]) -> Source:
-    """`UsageError` says what the text may be, and which name was probably meant.
+    """`UsageError` says what the text can be, and which name was probably meant.
 
     A path begins with `/`, `./`, `../` or `~`, or is the name of a .gguf file in the working directory.
     """
@@ -84,12 +84,12 @@ def read_source(text: str, catalogue: Sequence[Listed]) -> Source:
 
 
 def is_hub_file(text: str) -> bool:
-    """Whether a pull would ask a hub for it: OWNER/REPOSITORY/FILE.gguf."""
+    """Whether the text names a file on a hub: OWNER/REPOSITORY/FILE.gguf."""
     return not text.startswith(_PATHS) and _HUB_FILE.fullmatch(text) is not None
 
 
 def check_name(name: str) -> str:
-    """The name under which a model is kept; `UsageError` where it could not be a file's."""
+    """The name under which a model is kept; `UsageError` if it cannot be the name of a file."""
     if _NAME.fullmatch(name) is None or name.endswith(SUFFIX):
         raise UsageError(f"{name!r} cannot be a model's name; use letters, digits and . _ + -, without .gguf.")
     return name
@@ -115,8 +115,8 @@ def _web(text: str) -> Source | None:
         return None
     if "@" in parts.netloc:
         raise UsageError(
-            "a URL with a name and a password can be read by everybody in the process list; download the"
-            " file yourself and give its path."
+            "every user of this machine can read the name and the password of a URL in the process list; download"
+            " the file yourself and give its path."
         )
     if parts.hostname in HUBS and (match := _HUB_PATH.fullmatch(unquote(parts.path))):
         return HubFile(name=_name_of(match["file"]), repo=match["repo"], file=match["file"], revision=match["revision"])
@@ -126,6 +126,6 @@ def _web(text: str) -> Source | None:
 
 
 def _name_of(file: str) -> str:
-    """A file's name without its suffix, and without what a name may not have."""
+    """The name of a file without its suffix, and without characters that the name of a model cannot have."""
     stem = file.rsplit("/", 1)[-1].removesuffix(SUFFIX)
     return check_name(re.sub(r"[^A-Za-z0-9._+-]+", "-", stem).lstrip("._+-")[:150])

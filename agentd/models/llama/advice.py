@@ -1,4 +1,4 @@
-"""How a model's makers advise to sample from it: by what its file says, else by what the card of its family says."""
+"""How the makers of a model advise to sample from it: its file says so, or else the model card of its family."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _KEYS = {
     "min_p": "min_p",
     "penalty_repeat": "repeat_penalty",
 }
-"""What the metadata of a GGUF file calls them (llama.cpp, src/llama-arch.cpp) and what we do."""
+"""Name in the metadata of a GGUF file (llama.cpp, src/llama-arch.cpp) -> our name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """What counts if neither the settings nor the model's makers say anything: llama.cpp's own defaults, calmer."""
+    """The defaults count if neither the settings nor the makers say anything: llama.cpp's own, a little calmer."""
 
     temperature: float = 0.7
     top_k: int = 40
@@ -30,7 +30,7 @@ class Advice:
 
 
 NO_ADVICE = Advice()
-"""Of makers who are not known."""
+"""For a model whose makers are unknown."""
 
 _FAMILIES = (
     ("smollm2", Advice(temperature=0.2, top_k=0, top_p=0.9, min_p=0.0)),
@@ -44,24 +44,24 @@ _FAMILIES = (
     ("phi-4", Advice(temperature=0.8, top_k=0, top_p=0.95, min_p=0.0)),
     ("lfm2", Advice(temperature=0.3, min_p=0.15, repeat_penalty=1.05)),
 )
-"""A piece of `general.name` -> the settings on the family's model card or in its generation_config.json."""
+"""A part of `general.name` -> the settings on the family's model card or in its generation_config.json."""
 
 
 def advice_of(name: str, metadata: Mapping[str, object]) -> Advice:
-    """The family's advice by `general.name`, with what the file's own metadata say in its place."""
+    """The advice of the family, which `general.name` shows; what the metadata of the file say comes first."""
     known = name.lower().replace("_", "-")
     family = next((advice for piece, advice in _FAMILIES if piece in known), NO_ADVICE)
-    told = {
+    own = {
         ours: metadata[SAMPLING + theirs]
         for theirs, ours in _KEYS.items()
         if isinstance(metadata.get(SAMPLING + theirs), int | float)
     }
-    if "top_k" in told:
-        told["top_k"] = int(float(str(told["top_k"])))
-    return Advice(**{**asdict(family), **told})
+    if "top_k" in own:
+        own["top_k"] = int(float(str(own["top_k"])))
+    return Advice(**{**asdict(family), **own})
 
 
 def settled(sampling: Sampling, advice: Advice) -> Advice:
-    """The settings, with the advice in the place of what they leave open."""
+    """The settings; the advice fills in what they leave open."""
     found = {name: getattr(sampling, name) for name in asdict(advice)}
     return replace(advice, **{name: value for name, value in found.items() if value is not None})

@@ -1,4 +1,4 @@
-"""What the child has told one request and its reader has not taken yet."""
+"""What the child has sent for one request and nobody has read yet."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from agentd.ports.generation import Finish, QueuePosition, Reading, ReasoningDel
 
 
 class ChildDied(Exception):
-    """The child is gone, and with it what it was generating; the message says how it ended."""
+    """The child has ended, and the answer with it; the message says how it ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placed:
-    """The request has a sequence; `reading` its prompt has begun, else that waits for the prompts of others."""
+    """The request has a sequence. If not `reading` yet, its prompt waits for those of others."""
 
     reading: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Working:
-    """The model goes on, but there is nothing to show yet."""
+    """The model is generating, but there is nothing to show yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """The answer to a question for a count, or how many tokens were read ahead."""
+    """The tokens that were counted or read ahead."""
 
     count: int
 
@@ -63,8 +63,7 @@ Item = (
 
 
 class Answer:
-    """Holds no more than the answer itself: text that follows text is merged, what has moved on replaces
-    what it was before."""
+    """Never holds more than the answer itself: it joins text to text, and replaces an earlier position or progress."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -93,7 +92,7 @@ class Answer:
                 self._items.append(item)
 
     def fail(self, error: Exception) -> None:
-        """Nothing more will come; `error` is raised once everything before it was taken."""
+        """Nothing more will come; `next` raises `error` after everything that came before it."""
         self._error = error
         self._wake()
 
@@ -103,7 +102,7 @@ class Answer:
             self._alarm.cancel()
 
     async def next(self, seconds: float) -> Item:
-        """The next item, for the one reader that there is; `TimeoutError` if none comes in time."""
+        """The next item, for a single reader; `TimeoutError` if none comes in time."""
         if not self._items and self._error is None:
             await self._arrival(seconds)
         if self._items:
@@ -112,7 +111,7 @@ class Answer:
         raise self._error
 
     async def _arrival(self, seconds: float) -> None:
-        """A timer for each item would cost more than the item: one goes on, and looks what is due when it rings."""
+        """Wait. A timer for each item would cost more than the item, so one timer stays and checks when it fires."""
         loop = asyncio.get_running_loop()
         self._due = loop.time() + seconds
         if self._alarm is None or self._alarm.when() > self._due:

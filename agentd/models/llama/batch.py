@@ -1,4 +1,4 @@
-"""A `llama_batch` over arrays of our own, filled without work for each token."""
+"""A `llama_batch` over our own arrays, filled a span at a time instead of token by token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentd.models.llama.native import native
 
 
 class Batch:
-    """At most `capacity` tokens; `native` is what llama.cpp is given."""
+    """Holds at most `capacity` tokens; `native` is the struct for llama.cpp."""
 
     def __init__(self, capacity: int) -> None:
         numbers: Any = ctypes.c_int32 * capacity
@@ -22,7 +22,7 @@ class Batch:
         first = ctypes.addressof(self._sequences)
         self._rows = (number * capacity)(*(ctypes.cast(first + 4 * i, number) for i in range(capacity)))
         self.outputs: list[int] = []
-        """For each span the place in the batch of the last of its tokens that is not guessed, for its sampler."""
+        """For each span, the index in the batch of its last token that is not a guess; its sampler needs that."""
         self.native: Any = native.llama_batch(
             0,
             ctypes.cast(self._tokens, number),

@@ -1,7 +1,7 @@
-"""Weights in the forms that model files hold them in: made at random, with the numbers that they stand for.
+"""The quantized formats of weights in model files: random weights, and the numbers that they stand for.
 
 The forms are those of ggml (https://github.com/ggml-org/ggml, `ggml-common.h` and `ggml-quants.c`): a row is cut into
-blocks, and a block holds small whole numbers and what they are multiplied by.
+blocks, and a block holds small integers and their scales.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
-    """`number` is ggml's; `numbers` says what blocks (blocks, size) stand for: (blocks, weights).
+    """One format. `number` is ggml's; `numbers` turns blocks (blocks, size) into floats (blocks, weights).
 
-    `scales` are the places of the 2-byte floats in a block, each with its share of the spread that is wanted.
+    `scales` maps the offset of each 2-byte float in a block to its share of the wanted spread.
     """
 
     number: int
@@ -31,9 +31,9 @@ class Form:
 
 
 def random_weights(form: Form, rows: int, width: int, spread: float, rng: np.random.Generator) -> tuple[bytes, Floats]:
-    """A matrix as a file holds it, and its numbers (rows, width): around 0, with about this standard deviation.
+    """A matrix in the form of a file, and its numbers (rows, width): around 0, with about this standard deviation.
 
-    Everything that a block holds is at random, so a kernel that reads any part of it wrongly shows.
+    All parts of a block are random, so a kernel that reads any of them wrongly is noticed.
     """
     count = rows * width // form.weights
     if not form.scales:
@@ -41,13 +41,13 @@ def random_weights(form: Form, rows: int, width: int, spread: float, rng: np.ran
     else:
         blocks = rng.integers(0, 256, (count, form.size), np.uint8)
         larger = rng.uniform(0.5, 1.5, count) * spread
-        for place, share in form.scales.items():
-            blocks[:, place : place + 2] = (larger * share).astype("<f2")[:, None].view(np.uint8)
+        for offset, share in form.scales.items():
+            blocks[:, offset : offset + 2] = (larger * share).astype("<f2")[:, None].view(np.uint8)
     return blocks.tobytes(), form.numbers(blocks).reshape(rows, width)
 
 
 def _as_floats(form: Form, numbers: Floats) -> Bytes:
-    """The forms that have no blocks: what they leave of each number."""
+    """For the forms without blocks: each number, rounded."""
     if form.number == _BF16:
         return np.ascontiguousarray(numbers.astype("<f4").view(np.uint8)[:, 2:])
     return numbers.astype("<f2" if form.size == 2 else "<f4").view(np.uint8)
@@ -65,8 +65,8 @@ def _bfloat16(blocks: Bytes) -> Floats:
     return (blocks.view("<u2").astype(np.uint32) << 16).view(np.float32)
 
 
-def _half(blocks: Bytes, place: int) -> Floats:
-    return np.ascontiguousarray(blocks[:, place : place + 2]).view("<f2").astype(np.float32)
+def _half(blocks: Bytes, offset: int) -> Floats:
+    return np.ascontiguousarray(blocks[:, offset : offset + 2]).view("<f2").astype(np.float32)
 
 
 def _nibbles(found: Bytes) -> NDArray[np.int32]:
@@ -108,7 +108,7 @@ def _scales_and_floors(packed: Bytes) -> tuple[NDArray[np.int32], NDArray[np.int
 
 
 def _scaled(blocks: Bytes, quants: NDArray[np.int32]) -> Floats:
-    """Eight parts of 32, each with its own scale and floor."""
+    """Eight parts of 32 weights, each with a scale and a floor."""
     scales, floors = _scales_and_floors(blocks[:, 4:16])
     parts = (_half(blocks, 0) * scales)[:, :, None] * quants - (_half(blocks, 2) * floors)[:, :, None]
     return parts.reshape(len(blocks), 256).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Carries out what the scheduler decides about llama.cpp's cache, and stores outside of it what is pushed out.
+"""Carries out what the scheduler decides about llama.cpp's cache, and stores in memory what has to leave it.
 
-A sequence of a model with full or sliding-window attention is stored when its slot is needed for another session. One
-of a recurrent or hybrid model, which can only be kept, copied or restored as a whole, is stored while its prompt is
-read, at the marks of the job.
+If a model has full or sliding-window attention, a sequence is stored when its slot is needed for another session. The
+sequence of a recurrent or hybrid model can only be kept, copied or restored as a whole, so it is stored while its
+prompt is read, at the checkpoints of the job.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agentd.models.llama.spill import Spill, State
 log = logging.getLogger(__name__)
 
 WORTH_STORING = 128
-"""Tokens: a shorter history is read again as fast as it is stored."""
+"""Tokens; a shorter history is read again as fast as it is stored."""
 
 
 class Cache:
@@ -29,7 +29,7 @@ class Cache:
         self._spill = spill
 
     def place(self, placement: Placement) -> None:
-        """Make the slot begin as was decided, as far as llama.cpp can, and tell the scheduler."""
+        """Make the slot begin as the scheduler decided, as far as llama.cpp can, and tell the scheduler the result."""
         slot, kept = placement.slot, placement.keep
         stored, state = placement.stored, None if placement.stored is None else self._spill.take(placement.stored)
         for left in placement.evicted:
@@ -46,13 +46,13 @@ class Cache:
             kept = self._shorten(slot.number, kept)
         self._scheduler.place(placement, kept)
 
-    def lay_beside(self, session: str, tokens: Sequence[int], state: State) -> bool:
-        """Have a state of these tokens found where a job begins with them; False where there is no room for it."""
+    def keep_outside(self, session: str, tokens: Sequence[int], state: State) -> bool:
+        """Keep a state of these tokens for a job that begins with them; False if there is no room for it."""
         self._spill.put(session, tokens, state)
         return self._spill.holds(tokens)
 
     def make_room(self) -> bool:
-        """Clear something because the cache was full; False where there is nothing to clear."""
+        """The cache is full: clear something; False if there is nothing to clear."""
         left = self._scheduler.make_room()
         if left is not None:
             self._push_out(left)
@@ -63,19 +63,19 @@ class Cache:
         self._scheduler.forget(slot)
 
     def settle(self, span: Span, tokens: Sequence[int]) -> None:
-        """Take guesses that were wrong out of the cache again."""
+        """Remove wrong guesses from the cache."""
         length = self._scheduler.settle(span, tokens)
         if length is not None and not self._driver.keep(span.slot, length):
-            raise RuntimeError("llama.cpp does not take back what was guessed")
+            raise RuntimeError("llama.cpp does not remove wrong guesses from its cache")
 
-    def store_marks(self, spans: Sequence[Span]) -> None:
-        """After a batch: store the sequences that have come to a mark of their job."""
+    def store_checkpoints(self, spans: Sequence[Span]) -> None:
+        """After a batch: store the sequences that have reached a checkpoint of their job."""
         if not self._driver.whole_only:
             return
         for span in spans:
             job = self._scheduler.job_of(span)
             end = span.start + len(span.tokens)
-            if end in job.marks and not self._spill.holds(job.tokens[:end]):
+            if end in job.checkpoints and not self._spill.holds(job.tokens[:end]):
                 self._store(span.slot, job.session, job.tokens[:end])
 
     def _push_out(self, left: Left) -> None:
@@ -91,7 +91,7 @@ class Cache:
     def _restore(self, slot: int, stored: Stored, state: State) -> int:
         self._driver.clear(slot)
         if not self._driver.restore(slot, state):
-            log.warning("llama.cpp did not take back %d tokens of a conversation", stored.length)
+            log.warning("llama.cpp did not restore %d tokens of a conversation", stored.length)
             self._driver.clear(slot)
             return 0
         return stored.keep if stored.keep == stored.length else self._shorten(slot, stored.keep)

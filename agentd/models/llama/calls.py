@@ -1,6 +1,6 @@
-"""Finds tool calls in an answer while it streams; what turns out to be none is text like the rest.
+"""Finds tool calls in an answer while it streams; everything else is text.
 
-A call begins behind the mark of the model's family, wherever that stands, or at the beginning of a line in one of the
+A call begins after the mark of the model's family, wherever that stands, or at the beginning of a line in one of the
 forms of `agentd.evidence.call_openings`.
 """
 
@@ -16,16 +16,16 @@ from agentd.models.llama.family import Family, Unfinished
 from agentd.models.llama.text import tail
 
 LONGEST = 65_536
-"""Characters that a call behind a mark may have; a longer one is text."""
+"""Characters of a call after a mark; a longer one is text."""
 LONGEST_BARE = 4096
-"""The same for one without a mark: everything that looks like it is held back until then."""
+"""The same without a mark, which is shorter because everything that looks like such a call is held back."""
 _BLANKS = re.compile(r"\s{0,1000}")
 
 
 class CallFinder:
-    """Feed it the answer in any cut; it holds back what may yet be a call.
+    """Feed it the answer in pieces of any size; it holds back what may be a call.
 
-    It gives also calls of tools that were not `offered`, if they are calls beyond doubt.
+    It also returns calls of tools that were not `offered`, if they are certainly calls.
     """
 
     def __init__(self, family: Family, offered: Offered) -> None:
@@ -33,27 +33,27 @@ class CallFinder:
         self._offered = offered
         self._held = ""
         self._step: Callable[[list[str | Call], bool], bool] = self._outside
-        """Decides about the beginning of what is held; False if that takes more text."""
+        """Decides about the beginning of the held text; False if that takes more text."""
         self._mark = ""
-        """What stood before the held text and is said if this is not a call."""
+        """The text before the held text, which belongs to the answer if this is not a call."""
         self._marked = False
-        """That was the family's own mark."""
+        """`_mark` is the family's own mark."""
         self._closes = ""
-        """What may stand behind the call."""
+        """What may follow the call."""
         self._extent = Extent(0)
         self._searched = 0
         self._line = True
         """The held text begins a line."""
         self._after_call = False
-        """Blanks that follow are no text."""
+        """A call was just found, so the blanks that follow do not belong to the text."""
 
     def feed(self, text: str) -> list[str | Call]:
-        """What is certain now, in order."""
+        """The text and the calls that are certain now, in order."""
         self._held += text
         return self._decide(last=False)
 
     def finish(self) -> list[str | Call]:
-        """The rest, when there is no more text."""
+        """The rest, after the end of the text."""
         return self._decide(last=True)
 
     def _decide(self, *, last: bool) -> list[str | Call]:
@@ -86,14 +86,14 @@ class CallFinder:
         return False
 
     def _line_from(self, at: int) -> int | None:
-        """Where the first line begins at or behind this place of the held text."""
+        """The position of the first line that begins at or after `at` in the held text."""
         if at == 0 and self._line:
             return 0
         end = self._held.find("\n", max(0, at - 1))
         return end + 1 if 0 <= end < len(self._held) - 1 else None
 
     def _pass_rest(self, last: bool) -> bool:
-        """Go past what belongs to the call before; False if that may go on."""
+        """Skip what still belongs to the call before; False if more of that may follow."""
         self._held = self._held.lstrip(BEHIND)
         if self._closes and self._held.startswith(self._closes):
             self._held, self._closes = self._held[len(self._closes) :].lstrip(BEHIND), ""
@@ -133,7 +133,7 @@ class CallFinder:
         return True
 
     def _value(self, found: list[str | Call], last: bool) -> bool:
-        """JSON or a function's call: it ends with its last bracket."""
+        """A call in JSON or in the form of a function call: it ends with its last bracket."""
         most = LONGEST if self._marked else LONGEST_BARE
         end = self._extent.look(self._held)
         if (end if end is not None else len(self._held)) > most:
@@ -150,7 +150,7 @@ class CallFinder:
         return True
 
     def _own(self, found: list[str | Call], last: bool) -> bool:
-        """The family's own form: it ends with its mark, unless that stands in a string."""
+        """A call in the family's own form: it ends with the closing mark, unless that stands in a string."""
         closes = self._family.closes
         end = self._held.find(closes, self._searched)
         if (end if end >= 0 else len(self._held)) > LONGEST:
@@ -159,13 +159,13 @@ class CallFinder:
         if end < 0 and not last:
             self._searched = max(0, len(self._held) - len(closes))
             return False
-        whole = end < 0
-        end = len(self._held) if whole else end
+        unclosed = end < 0
+        end = len(self._held) if unclosed else end
         try:
             call = self._family.parse(self._held[:end])
         except Unfinished:
             call = None
-            if not whole:
+            if not unclosed:
                 self._searched = end + 1
                 return True
         if call is None:
@@ -181,7 +181,7 @@ class CallFinder:
         self._step = self._outside
 
     def _give_up(self, found: list[str | Call], examined: int) -> None:
-        """It was no call: the mark and what was examined are text, and what follows is looked at."""
+        """This is not a call: the mark and what was examined are text; go on with what follows."""
         self._held = self._mark + self._held
         examined += len(self._mark)
         self._mark = self._closes = ""
@@ -190,7 +190,7 @@ class CallFinder:
         self._line = False
 
     def _say(self, found: list[str | Call], end: int) -> None:
-        """The held text up to this place is text of the answer."""
+        """The held text up to `end` belongs to the answer."""
         text, self._held = self._held[:end], self._held[end:]
         if not text:
             return
@@ -203,7 +203,7 @@ class CallFinder:
 
 
 def _first(text: str, at: int) -> int:
-    """The place of the first character that is not blank."""
+    """The position of the first character that is not blank."""
     blanks = _BLANKS.match(text, at)
     assert blanks is not None
     return blanks.end()

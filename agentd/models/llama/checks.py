@@ -1,8 +1,8 @@
-"""What was found out about models on this machine, kept so that later starts cost nothing.
+"""Findings about models on this machine, kept so that later starts need not repeat the work.
 
-One JSON file, `models/checks.json` of the state directory. Each finding has a kind, what it is about, and where it
-holds: on this machine, with this processor and this build of llama.cpp. A finding that was made elsewhere is not seen.
-The file is a cache: if it is lost or cannot be written, what it says is found out again.
+They are in one JSON file, `models/checks.json` of the state directory. Each finding has a kind, a subject, and the
+machine, the processor and the build of llama.cpp for which it holds; a finding of another one is not seen. The file is
+a cache: if it is lost or cannot be written, the work is done again.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 NAME = "checks.json"
 VERSION = 1
 MOST = 500
-"""Findings that are kept; the oldest go first."""
+"""Findings that are kept; the oldest are dropped first."""
 Findings = dict[str, Any]
 _PROCESSOR = re.compile(r"^(?:model name|flags|Features|CPU part)\s*:.*$", re.MULTILINE)
 
 
 @functools.cache
 def here() -> str:
-    """A digest of this machine, its processor and its build of llama.cpp: another one wherever any of them differs."""
+    """A digest of this machine, its processor and its build of llama.cpp."""
     found = hashlib.sha256()
     for path in ("/etc/machine-id", "/proc/cpuinfo"):
         try:
@@ -48,7 +48,7 @@ def here() -> str:
 
 
 def _build() -> str:
-    """The version of llama-cpp-python and its libraries by size and time, without loading them."""
+    """The version of llama-cpp-python, and the size and time of its libraries, which are not loaded for that."""
     distribution = importlib.metadata.distribution("llama-cpp-python")
     libraries = []
     for file in distribution.files or ():
@@ -59,24 +59,24 @@ def _build() -> str:
 
 
 def of_file(path: Path) -> str:
-    """What tells a model file from another one without reading all of it."""
+    """Identifies a model file without reading it: name, size and time."""
     state = path.stat()
     return f"{path.name} {state.st_size} {state.st_mtime_ns}"
 
 
 class Checks:
-    """`path` None keeps nothing."""
+    """With `path` None, nothing is kept."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
     def get(self, kind: str, about: str) -> dict[str, Any] | None:
-        """What was found here about this, None if nothing was."""
+        """The finding about this; None if there is none."""
         found = self._read().get(_key(kind, about))
         return found if isinstance(found, dict) else None
 
     def all(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Everything of a kind that was found here, by what it is about, the newest last."""
+        """All findings of a kind by their subjects, the newest last."""
         prefix = _key(kind, "")
         of_kind = ((key, value) for key, value in self._read().items() if key.startswith(prefix))
         return {key.removeprefix(prefix): value for key, value in of_kind if isinstance(value, dict)}
@@ -95,12 +95,12 @@ class Checks:
         self._change(lambda findings: {key: value for key, value in findings.items() if key != gone})
 
     def forget_file(self, path: Path) -> None:
-        """Everything that was found here about this very file, of every kind."""
+        """Drop all findings about this very file, of every kind."""
         gone = re.compile(rf"{re.escape(here())} \S+ {re.escape(of_file(path))}( .*)?")
         self._change(lambda findings: {key: value for key, value in findings.items() if not gone.fullmatch(key)})
 
     def _change(self, change: Callable[[Findings], Findings]) -> None:
-        """One process at a time: the daemon and the process of the model both find things out."""
+        """Only one process at a time, because the daemon and the process of the model both write findings."""
         if self._path is None:
             return
         try:
@@ -108,7 +108,7 @@ class Checks:
             with open(open_own(str(self._path.with_name(f".{NAME}.lock")), os.O_WRONLY | os.O_CREAT), "wb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 findings = self._read()
-                if list((changed := change(findings)).items()) != list(findings.items()):  # their order counts, too
+                if list((changed := change(findings)).items()) != list(findings.items()):  # the order counts, too
                     self._write(self._path, changed)
         except (OSError, StateError) as error:
             log.warning("%s cannot be written: %s", self._path, error)
@@ -121,7 +121,7 @@ class Checks:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            log.warning("%s cannot be read (%s); its content is found out again", self._path, error)
+            log.warning("%s cannot be read (%s); its findings are made again", self._path, error)
             return {}
         if not isinstance(stored, dict) or stored.get("version") != VERSION:
             return {}

@@ -1,4 +1,4 @@
-"""The child that runs the model, `agentd.models.llama.child DESCRIPTOR LEVEL`: started by `process` with `limits`.
+"""The child that runs the model, `agentd.models.llama.child DESCRIPTOR LEVEL`; `process` starts it with its limits.
 
 It reads messages between two steps, and ends when its socket is closed.
 """
@@ -19,7 +19,7 @@ from agentd.models.llama.advice import advice_of
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.isolate import isolated
 from agentd.models.llama.memory import Memory
-from agentd.models.llama.rendering import Stranger
+from agentd.models.llama.rendering import UntrustedTemplate
 from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.llama.wire import (
@@ -49,33 +49,33 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALL_LAYERS = -1
-"""How llama.cpp is told that all layers of a model are to lie on the GPU."""
+"""Tells llama.cpp to put all layers of a model on the GPU."""
 
 
-class _Line:
-    """The connection to the daemon: messages in, with or without waiting; messages out, together."""
+class _Connection:
+    """Receives messages from the daemon, with or without waiting, and sends collected messages together."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, to_daemon: socket.socket) -> None:
+        self._socket = to_daemon
         self._frames = Frames()
         self._out = bytearray()
 
     def receive(self, *, wait: bool) -> list[ToChild] | None:
-        """What has come; None when the daemon has closed the connection."""
-        readable, _, _ = select.select([self._connection], [], [], None if wait else 0)
+        """The messages that have arrived; None if the daemon has closed the connection."""
+        readable, _, _ = select.select([self._socket], [], [], None if wait else 0)
         if not readable:
             return []
-        data = self._connection.recv(1 << 18)
+        data = self._socket.recv(1 << 18)
         return [decode_to_child(body) for body in self._frames.feed(data)] if data else None
 
     def send(self, message: FromChild) -> None:
         self._out += encode(message)
-        if isinstance(message, Progress):  # how long the next step takes is of use before it
+        if isinstance(message, Progress):  # the next step may be the long one that it announces
             self.flush()
 
     def flush(self) -> None:
         if self._out:
-            self._connection.sendall(self._out)
+            self._socket.sendall(self._out)
             self._out.clear()
 
 
@@ -83,37 +83,36 @@ def main(arguments: list[str]) -> None:
     descriptor, level = (int(argument) for argument in arguments)
     os.nice(machine.NICENESS)
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    with socket.socket(fileno=descriptor) as connection:
-        line = _Line(connection)
+    with socket.socket(fileno=descriptor) as to_daemon:
         try:
-            _serve(line)
+            _serve(_Connection(to_daemon))
         except (BrokenPipeError, ConnectionResetError):
             log.info("the daemon is gone")
 
 
-def _serve(line: _Line) -> None:
-    desk = _Desk(line)
-    while (messages := line.receive(wait=not desk.busy)) is not None:
+def _serve(connection: _Connection) -> None:
+    desk = _Desk(connection)
+    while (messages := connection.receive(wait=not desk.busy)) is not None:
         for message in messages:
             if isinstance(message, Load):
                 try:
                     desk.load(message)
                 except ModelError as error:
-                    line.send(LoadFailed(reason=str(error)))
-                    line.flush()
+                    connection.send(LoadFailed(reason=str(error)))
+                    connection.flush()
                     return
             else:
                 desk.handle(message)
-        line.flush()
+        connection.flush()
         desk.step()
-        line.flush()
+        connection.flush()
 
 
 class _Desk:
-    """Hands each message to who can answer it; what is not there before it is wanted costs nothing."""
+    """Passes each message to the part that answers it; each part is loaded when it is first needed."""
 
-    def __init__(self, line: _Line) -> None:
-        self._line = line
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
         self._engine: Engine | None = None
         self._embeddings: Embeddings | None = None
         self._checks = Checks(None)
@@ -128,14 +127,14 @@ class _Desk:
     def load(self, message: Load) -> None:
         if message.file is not None:
             self._checks = Checks(message.file.checks)
-            self._engine = _load(message.file, message.settings, self._checks, self._memory, self._line)
+            self._engine = _load(message.file, message.settings, self._checks, self._memory, self._connection)
         else:
-            self._line.send(Loaded(context=0, notes=()))
+            self._connection.send(Loaded(context=0, notes=()))
 
     def handle(self, message: Generate | Count | Warm | OpenEmbedder | Embed | Cancel | Ping) -> None:
         match message:
             case Ping():
-                self._line.send(Pong(n=message.n))
+                self._connection.send(Pong(n=message.n))
             case OpenEmbedder() | Embed():
                 self._embed(message)
             case Cancel() if self._embeddings is not None:
@@ -147,7 +146,7 @@ class _Desk:
         if self._embeddings is None:
             from agentd.models.llama.embeddings import Embeddings
 
-            self._embeddings = Embeddings(self._line.send, self._checks, self._memory, fresh=self._engine is None)
+            self._embeddings = Embeddings(self._connection.send, self._checks, self._memory, fresh=self._engine is None)
         if isinstance(message, OpenEmbedder):
             self._embeddings.open(message)
         else:
@@ -161,9 +160,9 @@ class _Desk:
             self._embeddings.step(beside=answering)
 
 
-def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Memory, line: _Line) -> Engine:
+def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Memory, connection: _Connection) -> Engine:
     gguf = files.inspect(file.path)
-    stranger = Stranger()
+    untrusted = UntrustedTemplate()
     gpu_layers = settings.gpu_layers
     if gpu_layers is None:
         gpu_layers = ALL_LAYERS if _finds_gpu() else 0
@@ -171,7 +170,7 @@ def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Mem
         files.check_memory(gguf, context=settings.context, available=machine.available_memory())
     memory.allow(gguf, context=settings.context, besides=settings.spill_bytes, gpu=gpu_layers != 0)
     way, switched_off = _way(file, gguf.types, checks, gpu=gpu_layers != 0)
-    # Only now, because a file that cannot be run shall be named at once.
+    # These imports take a while, so a file that cannot be run is reported before them.
     from agentd.models.llama.driver import Driver
     from agentd.models.llama.engine import Engine
     from agentd.models.llama.kept import open_kept
@@ -192,7 +191,7 @@ def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Mem
         bos=words.bos_text,
         eos=words.eos_text,
         chatml=words.has_control("<|im_start|>") and words.has_control("<|im_end|>"),
-        stranger=stranger,
+        untrusted=untrusted,
     )
     if template.family is not None:
         words.shown = template.family.shown
@@ -200,7 +199,7 @@ def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Mem
     if driver.context < settings.context:
         notes += (f"The model has a context of {driver.context} tokens, not the {settings.context} that are set.",)
     kept = open_kept(file, driver, way, threads=threads)
-    line.send(
+    connection.send(
         Loaded(
             context=driver.context,
             notes=notes,
@@ -212,11 +211,11 @@ def _load(file: ModelFile, settings: EngineSettings, checks: Checks, memory: Mem
             switched_off=switched_off,
         )
     )
-    return Engine(driver, template, settings, kept, send=line.send)
+    return Engine(driver, template, settings, kept, send=connection.send)
 
 
 def _finds_gpu() -> bool:
-    """Asked in a copy: the libraries of a GPU must not be begun in a process that is copied later."""
+    """A copy looks, because the libraries of a GPU must not be initialised in a process that is copied later."""
     from agentd.models.llama.native import finds_gpu
     from agentd.models.llama.selftest import GPU_MEMORY, SECONDS
 
@@ -228,7 +227,7 @@ def _finds_gpu() -> bool:
 
 
 def _way(file: ModelFile, types: tuple[str, ...], checks: Checks, *, gpu: bool) -> tuple[Way, str]:
-    """How llama.cpp computes with such weights here, and the sentence about what it does not use."""
+    """The way in which llama.cpp computes with such weights here, and a sentence about what is switched off."""
     ways = allowed(gpu=gpu)
     if file.way in BY_NAME:
         chosen = BY_NAME[file.way]

@@ -1,7 +1,7 @@
-"""llama.cpp's calls, and nothing else knows them: load, decode, sample, and the sequences of the key-value cache.
+"""Wraps llama.cpp's calls for a chat model: load, decode, sample, and the sequences of the key-value cache.
 
-One thread owns a driver. What llama.cpp answers with `abort()` must not be asked: a batch larger than `BATCH`, an
-output that was not wanted, a partial copy in a cache that is not unified.
+One thread owns a driver. Some requests make llama.cpp `abort()` and must not be made: a batch larger than `BATCH`, an
+output that was not asked for, a partial copy in a cache that is not unified.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Driver:
-    """A loaded model with its context; `ModelError` where it cannot be loaded."""
+    """A loaded model with its context; `ModelError` if it cannot be loaded."""
 
     def __init__(
         self, path: Path, *, context: int, threads: int, gpu_layers: int, sequences: int, way: Way = WAYS[0]
@@ -46,7 +46,7 @@ class Driver:
         self.whole_only = bool(
             native.llama_model_is_recurrent(self._model) or native.llama_model_is_hybrid(self._model)
         )
-        """The cache of a sequence can only be kept, copied or dropped as a whole."""
+        """A sequence of the cache can only be kept, copied or dropped as a whole."""
         self._context: Any = native.llama_init_from_model(self._model, self._settings(threads, sequences))
         if not self._context:
             raise ModelError(
@@ -75,7 +75,7 @@ class Driver:
         self.clear(0)
 
     def decode(self, spans: Sequence[Span]) -> Literal["done", "full", "failed"]:
-        """Run one batch; "full" and "failed" leave the cache as it was. Exits where llama.cpp gave up for good."""
+        """Run one batch; "full" and "failed" leave the cache as it was. Exits if llama.cpp cannot go on at all."""
         self._batch.fill(spans)
         code: int = native.llama_decode(self._context, self._batch.native)
         if code == 0:
@@ -86,23 +86,23 @@ class Driver:
         if code == -1:
             log.error("llama.cpp refused a batch: %s", reason())
             return "failed"
-        raise SystemExit(f"llama_decode failed for good with {code}: {reason()}")
+        raise SystemExit(f"llama_decode failed with {code}, after which it cannot be used: {reason()}")
 
     def sample(self, sampler: Sampler, span: int, ahead: int = 0) -> int | None:
-        """The next token behind the `span`-th span of the batch that was decoded, which wanted it; accepted too.
+        """Sample and accept the token after the `span`-th span of the decoded batch, which must have asked for it.
 
-        `ahead` counts from before the guesses of the span: 0 is the token in the place of the first guess. None where
+        `ahead` counts from before the guesses of the span: 0 is the token at the position of the first guess. None if
         the sampler's grammar allows no token.
         """
         return sampler.sample(self._context, self._batch.outputs[span] + ahead)
 
     def logits(self, span: int, ahead: int = 0) -> NDArray[np.float32]:
-        """The numbers that `sample` chooses by; they change with the next batch."""
+        """The logits that `sample` uses; they change with the next batch."""
         found = native.llama_get_logits_ith(self._context, self._batch.outputs[span] + ahead)
         return np.ctypeslib.as_array(found, (self.vocabulary.size,))
 
     def facts(self) -> tuple[int, int, int]:
-        """Tokens, sequences and threads that the context really has."""
+        """The tokens, sequences and threads that the context really has."""
         context = self._context
         return (
             int(native.llama_n_ctx(context)),
@@ -111,28 +111,28 @@ class Driver:
         )
 
     def keep(self, sequence: int, length: int) -> bool:
-        """Forget a sequence from position `length` on; False, and nothing done, where this model's cache cannot."""
+        """Drop a sequence from position `length` on. False, and nothing changes, if this model's cache cannot."""
         return bool(native.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
     def clear(self, sequence: int) -> None:
         native.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def copy(self, source: int, target: int, length: int) -> None:
-        """Let an empty sequence begin with the first `length` tokens of another; shares them, costs nothing."""
+        """Let an empty sequence share the first `length` tokens of another one; this costs nothing."""
         native.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
     def state_size(self, sequence: int) -> int:
-        """Bytes of `state`."""
+        """The size of `state` in bytes."""
         return int(native.llama_state_seq_get_size(self._context, sequence))
 
     def state(self, sequence: int) -> NDArray[np.uint8]:
-        """All that llama.cpp keeps of a sequence."""
+        """Everything that llama.cpp keeps of a sequence."""
         state = np.empty(self.state_size(sequence), np.uint8)
         pointer = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         size: int = native.llama_state_seq_get_data(self._context, pointer, state.nbytes, sequence)
         return state[:size]
 
     def restore(self, sequence: int, state: NDArray[np.uint8]) -> bool:
-        """Give an empty sequence what was kept of one; False, and it may hold anything, where that failed."""
+        """Restore a state into an empty sequence. False if that failed; then the sequence may hold anything."""
         pointer = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
         return bool(native.llama_state_seq_set_data(self._context, pointer, state.nbytes, sequence))

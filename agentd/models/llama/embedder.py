@@ -1,4 +1,4 @@
-"""`LlamaEmbedder`: a GGUF file as an `Embedder`, in the child process of a chat model or in one of its own."""
+"""`LlamaEmbedder`: a GGUF file as an `Embedder`, in the child process of a chat model or in its own."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from agentd.text.characters import whole
 log = logging.getLogger(__name__)
 
 MOST_TEXTS, LONGEST_TEXT = 64, 32_768
-"""Texts that the child is asked for at once, and characters of one that can matter."""
+"""Texts of one message to the child, and characters that are used of one text."""
 LOAD_SECONDS, SECONDS = 300.0, 600.0
-"""That loading, and the vectors of one message, may take beside other work."""
+"""For loading the model, and for the vectors of one message, beside other work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prefixes:
-    """What stands before a query, and before a text that is found by one."""
+    """What is put before a query, and before a text that a query should find."""
 
     query: str = ""
     text: str = ""
@@ -43,11 +43,11 @@ NO_PREFIXES = Prefixes()
 
 
 class LlamaEmbedder:
-    """Loads on first use; leaving `async with` (or `close`) ends a child process of its own.
+    """Loads on first use. Leaving `async with` (or `close`) ends its own child process.
 
-    `beside` shares the child process of a chat model, so that the two never compete for the processor: what somebody
-    waits for is made between two steps of an answer, an ingest when there is time. The prefixes are those that the
-    model was trained with; they are part of `name`, because other prefixes make other vectors.
+    `beside` shares the child process of a chat model, so that the two never compete for the processor: queries are
+    embedded between two steps of an answer, other texts when there is time. The prefixes are those that the model was
+    trained with; they are a part of `name`, because other prefixes make other vectors.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LlamaEmbedder:
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
-        """End a child process of its own; that of a chat model goes on."""
+        """End its own child process; a shared one goes on."""
         await self._supervisor.close()
 
     async def __aenter__(self) -> Self:
@@ -82,7 +82,7 @@ class LlamaEmbedder:
         await self.close()
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
-        """See `Embedder.embed`. `ModelError` where the model cannot be used, `TimedOut`."""
+        """See `Embedder.embed`. `ModelError` if the model cannot be used; `TimedOut`."""
         prefix = self._prefixes.query if query else self._prefixes.text
         ready = [whole(prefix + text[:LONGEST_TEXT]) for text in texts]
         parts = [
@@ -92,7 +92,7 @@ class LlamaEmbedder:
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     async def _some(self, texts: Sequence[str], *, query: bool) -> NDArray[np.float32]:
-        """The vectors of one message; tried once more where the child dies."""
+        """The vectors of one message; if the child dies, they are tried once more."""
         for last in (False, True):
             try:
                 process = await self._child()

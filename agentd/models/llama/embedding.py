@@ -1,6 +1,6 @@
-"""A loaded embedding model: tokens to vectors, several texts in one batch; llama.cpp's calls for that and nothing else.
+"""Wraps llama.cpp's calls for an embedding model: tokens to vectors, several texts in one batch.
 
-One thread owns it. The context is its own: nothing of a chat model's cache is touched.
+One thread owns it. It has its own context, so the cache of a chat model is not touched.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from agentd.models.llama.native import begin, model_parameters, native, reason, 
 from agentd.models.llama.ways import WAYS, Way
 
 BATCH = 512
-"""Tokens of a batch at most, and so of a text: such models look at a text as a whole."""
+"""Tokens of a batch at most, and so of a text, because such models read a text in one batch."""
 TEXTS = 64
-"""Of a batch at most."""
+"""Texts of a batch at most."""
 _POOLING_NONE, _POOLING_MEAN = 0, 1
 _NOTHING = 1e-12
-"""A vector that is shorter has no direction and stays as it is."""
+"""A shorter vector has no direction, so it is not scaled to length 1."""
 
 
 class Embedding:
-    """`ModelError` where the file cannot be loaded or makes no vectors."""
+    """A loaded embedding model; `ModelError` if the file cannot be loaded or makes no vectors."""
 
     def __init__(self, path: Path, *, threads: int, gpu_layers: int = 0, way: Way = WAYS[0]) -> None:
         begin()
@@ -41,7 +41,7 @@ class Embedding:
         self._vocabulary: Any = native.llama_model_get_vocab(self._model)
         self.dimension: int = native.llama_model_n_embd_out(self._model)
         self.longest = min(BATCH, native.llama_model_n_ctx_train(self._model))
-        """Tokens of a text that count; the rest is cut off."""
+        """Tokens that are used of a text; the rest is cut off."""
         self._encodes = native.llama_model_has_encoder(self._model) and not native.llama_model_has_decoder(self._model)
         self._context = self._open(path, threads, None)
         if native.llama_pooling_type(self._context) == _POOLING_NONE:
@@ -65,7 +65,7 @@ class Embedding:
         return context
 
     def tokenize(self, text: str) -> list[int]:
-        """At least one token, at most `longest`; text in the form of a control token stays text."""
+        """At least one token, at most `longest`; control tokens that are written in the text stay text."""
         data = text.encode("utf-8", "replace")[: self.longest * 64]
         room = len(data) + 8
         tokens = (ctypes.c_int32 * room)()

@@ -1,4 +1,4 @@
-"""Texts in, vectors out, one batch at a time, so that answers that are being generated hardly wait for them."""
+"""Texts in, vectors out, one batch at a time, so that running answers hardly wait for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentd.models.llama.ways import allowed
 from agentd.models.llama.wire import Embed, Embedded, FromChild, OpenedEmbedder, OpenEmbedder, Refused
 
 LAG = 4
-"""Work that nobody waits for has one of so many steps while answers are generated."""
+"""While answers are generated, work that is not urgent gets one of so many steps."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Request:
 
 
 class Embeddings:
-    """Feed it messages, call `step` while `busy`; what it has to tell goes to `send`."""
+    """Feed it messages, and call `step` while it is `busy`; it passes its own messages to `send`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Embeddings:
         *,
         fresh: bool = False,
     ) -> None:
-        """`fresh`: nothing has been computed in this process yet, so that a copy of it can use several threads."""
+        """`fresh` says that nothing was computed in this process yet, so that a copy of it can use several threads."""
         self._send = send
         self._checks = checks or Checks(None)
         self._memory = memory
@@ -100,7 +100,7 @@ class Embeddings:
                 waiting.remove(request)
 
     def step(self, *, beside: bool) -> None:
-        """One batch of the oldest request; `beside` says that answers are being generated too."""
+        """Compute one batch of the oldest request; `beside` says that answers are being generated too."""
         self._steps += 1
         if not self._urgent and (not self._others or (beside and self._steps % LAG)):
             return
@@ -120,7 +120,7 @@ class Embeddings:
 
 
 def batch(texts: Sequence[Sequence[int]]) -> Sequence[Sequence[int]]:
-    """The first texts, as many as fit into one batch; one at least."""
+    """The first texts: as many as fit into one batch, and at least one."""
     count = size = 0
     for text in texts[:TEXTS]:
         size += len(text)

@@ -134,7 +134,7 @@ class Engine:
             self._scheduler.decoded(spans)
             self._generations.read(jobs, start)
             self._waiting.read(jobs, start)
-            self._cache.store_marks(spans)
+            self._cache.store_checkpoints(spans)
             self._generations.take(spans, jobs)
         elif outcome == "full":
             if not self._cache.make_room():

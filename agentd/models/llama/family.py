@@ -1,7 +1,7 @@
-"""How families of models write tool calls and reasoning: one table, and the parsers of the forms that are not JSON.
+"""How families of models write tool calls and reasoning: a table, and parsers for the forms that are not JSON.
 
-Which family a model belongs to is read from its chat template, which shows it its own marks. The forms are those of
-the models' cards: Hermes and Qwen https://huggingface.co/NousResearch/Hermes-3-Llama-3.1-8B, Qwen3.5's tags
+The chat template of a model shows its family, because it contains the family's marks. The forms are those of the model
+cards: Hermes and Qwen https://huggingface.co/NousResearch/Hermes-3-Llama-3.1-8B, Qwen3.5's tags
 https://huggingface.co/Qwen, Llama https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1, Gemma
 https://ai.google.dev/gemma/docs/capabilities/function-calling, Granite https://www.ibm.com/granite/docs.
 """
@@ -20,11 +20,11 @@ from agentd.models.llama.wire import Piece
 
 
 class Unfinished(Exception):
-    """The end of the text lies within a string, so that the mark that was found there is part of it."""
+    """The text ends within a string, so the mark that was found there belongs to the string."""
 
 
 Parse = Callable[[str], Call | None]
-"""The call in what stands between the marks in a family's own form; None if it is something else; `Unfinished`."""
+"""Reads a call in a family's own form from the text between the marks; None if it is something else; `Unfinished`."""
 
 
 def _never(text: str) -> None:
@@ -33,10 +33,10 @@ def _never(text: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """`sign`, a regular expression found in a chat template, is how the family is known.
+    """A family is known by its `sign`, a regular expression that is found in its chat templates.
 
-    A call stands between `opens` and `closes`, where there is such a mark. It is JSON or, if it begins with `own`, in a
-    form of the family that `parse` reads.
+    A call stands after `opens`, and before `closes` if the family has that mark. If it begins with `own`, it is in the
+    family's own form, which `parse` reads; otherwise it is JSON.
     """
 
     name: str
@@ -44,22 +44,22 @@ class Family:
     opens: str
     closes: str
     write: Callable[[Sequence[Call]], tuple[Piece, ...]]
-    """Calls of earlier answers as the model itself would have written them; only the marks are trusted."""
+    """Writes the calls of earlier answers as the model would have written them; only the marks are trusted."""
     own: str = ""
     parse: Parse = _never
     think: tuple[str, str] = (THINK, END_THINK)
     marks: tuple[str, ...] = ()
-    """Further tokens that mean something within a call."""
+    """Further tokens that have a meaning within a call."""
 
     @property
     def shown(self) -> frozenset[str]:
-        """What must stay visible in an answer although the vocabulary may call it a control token."""
+        """Marks that an answer must show although they may be control tokens of the vocabulary."""
         tags = [re.match(r"<[^>]*>|", mark)[0] for mark in self.think]  # type: ignore[index]  # it matches nothing too
         return frozenset({self.opens, self.closes, *tags, *self.marks, THINK, END_THINK} - {""})
 
 
 def family_of(template: str) -> Family | None:
-    """The first of the table whose sign the chat template has."""
+    """The first family in the table whose sign the chat template has."""
     return next((family for family in FAMILIES if re.search(family.sign, template)), None)
 
 
@@ -102,7 +102,7 @@ _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>\s*", re.D
 
 
 def parse_tagged(text: str) -> Call | None:
-    """`<function=NAME><parameter=KEY>VALUE</parameter></function>` with values that are JSON or plain text."""
+    """Reads `<function=NAME><parameter=KEY>VALUE</parameter></function>`; the values are JSON or plain text."""
     text = text.strip()
     function = _FUNCTION.match(text)
     if function is None or not text.endswith(_END_FUNCTION, function.end()):
@@ -139,7 +139,7 @@ _DEEPEST = 64
 
 
 def parse_gemma(text: str) -> Call | None:
-    """`call:NAME{KEY:VALUE,...}`, strings between `<|"|>` marks."""
+    """Reads `call:NAME{KEY:VALUE,...}`; strings stand between `<|"|>` marks."""
     name = _NAME.match(text)
     if name is None:
         return None
@@ -154,7 +154,7 @@ def parse_gemma(text: str) -> Call | None:
 
 
 class _Gemma:
-    """Reads one value; `ValueError` where there is none."""
+    """Reads one value; `ValueError` if there is none."""
 
     def __init__(self, text: str, at: int) -> None:
         self._text = text
@@ -280,4 +280,4 @@ FAMILIES = (
         write=_write_llama,
     ),
 )
-"""Looked through in this order: what stands further up may have the signs of what stands below it."""
+"""Searched in this order, because a family may also have the signs of those below it."""

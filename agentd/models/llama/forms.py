@@ -1,4 +1,4 @@
-"""A conversation in other forms, for chat templates that know no calls, no system message, or no two in a row."""
+"""A conversation in other forms, for chat templates without calls, system messages, or two messages in a row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentd.models.llama.wire import Line, Piece, ToolCall
 
 
 def arguments(call: ToolCall) -> Any:
-    """The arguments as an object; as they are where they are none."""
+    """The arguments as an object; as they are if they are not an object."""
     try:
         arguments = json.loads(call.arguments)
     except (ValueError, RecursionError):
@@ -21,25 +21,25 @@ def arguments(call: ToolCall) -> Any:
 
 
 def one_by_one(lines: Sequence[Line]) -> list[Line]:
-    """The same conversation for a template that knows one call in a message: each followed by its result."""
+    """The same conversation for a template that knows one call per message: each call is followed by its result."""
     found: list[Line] = []
     results = {line.call_id: line for line in lines if line.role == "tool"}
-    told: set[str] = set()
+    done: set[str] = set()
     for line in lines:
         if len(line.calls) < 2:
-            found += [] if line.role == "tool" and line.call_id in told else [line]
+            found += [] if line.role == "tool" and line.call_id in done else [line]
             continue
         pieces = line.pieces
         for call in line.calls:
             found.append(Line(role=line.role, pieces=pieces, calls=(call,)))
             found += [results[call.call_id]] if call.call_id in results else []
-            told.add(call.call_id)
+            done.add(call.call_id)
             pieces = ()
     return found
 
 
 def plain(lines: Sequence[Line], family: Family | None) -> list[Line]:
-    """The same conversation for a template that knows no calls: they and their results are text."""
+    """The same conversation for a template that knows no calls: calls and their results become text."""
     found: list[Line] = []
     for line in lines:
         if line.calls:
@@ -64,7 +64,7 @@ def _written(calls: Sequence[ToolCall], family: Family | None) -> tuple[Piece, .
 
 
 def fold(lines: Sequence[Line]) -> list[Line]:
-    """The same conversation for a template that knows no system message and wants user and assistant to alternate."""
+    """The same conversation for a template without system messages, in which user and assistant must alternate."""
     folded: list[Line] = []
     for line in lines:
         role = "assistant" if line.role == "assistant" else "user"

@@ -70,7 +70,7 @@ class Generations:
             tokens=prompt.tokens,
             remaining=min(message.max_tokens, self._driver.context),
             priority=message.priority,
-            marks=prompt.marks,
+            checkpoints=prompt.checkpoints,
         )
         sampler = Sampler(message.choice, vocabulary=self._vocabulary, before=prompt.tokens, grammar=grammar)
         if not prompt.reasoning:

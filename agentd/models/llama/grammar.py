@@ -1,7 +1,7 @@
-"""A JSON schema as a grammar of llama.cpp (GBNF), tried out where a crash costs nothing before it is used.
+"""A JSON schema as a grammar of llama.cpp (GBNF), which is tried in a copy of the process before it is used.
 
-The converter is llama-cpp-python's. Conversion and first use run in a copy of the process: both can be made to crash,
-to hang or to grow by a schema of a stranger.
+The converter is llama-cpp-python's. Conversion and first use run in the copy, because an untrusted schema can make both
+crash, hang or grow.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from agentd.models.llama.vocabulary import Vocabulary
 LONGEST = 256 * 1024
 """Bytes of a grammar."""
 SECONDS = 1.0
-"""That conversion and trial may take; the answers of others wait for it."""
+"""For conversion and trial; other answers wait meanwhile."""
 _ANY_CHARACTER, _CHARACTER = r'char ::= [^"\\] |', r'char ::= [^"\\\x7F\x00-\x1F] |'
-"""The converter lets line breaks stand in strings as they are, which JSON (RFC 8259, section 7) does not."""
+"""The converter allows raw line breaks in strings, which JSON (RFC 8259, section 7) does not."""
 KEPT = 64
 """Schemas that are remembered with their grammars."""
 
 
 class Grammars:
-    """Schema to grammar; each schema is converted and tried once as long as it is remembered."""
+    """Turns schemas into grammars; a schema is converted and tried again only after it was forgotten."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._known: OrderedDict[str, bytes | ModelError] = OrderedDict()
 
     def grammar(self, schema: dict[str, Any]) -> bytes:
-        """GBNF that llama.cpp takes; `ModelError` where the schema cannot be kept."""
+        """GBNF that llama.cpp accepts; `ModelError` if there is none for this schema."""
         key = json.dumps(schema)
         found = self._known.pop(key, None) or self._make(key)
         self._known[key] = found
@@ -53,7 +53,7 @@ class Grammars:
             return ModelError(f"The schema cannot be used: turning it into a grammar failed, {crash}; simplify it.")
 
     def _try(self, grammar: bytes) -> bytes:
-        """Look at the whole vocabulary through the grammar, as the first token of an answer will."""
+        """Apply the grammar to the complete vocabulary, as for the first token of an answer."""
         trial = Grammar(grammar, self._vocabulary)
         if not trial.any_allowed():
             raise ModelError("The schema cannot be met: no answer fits it; correct the schema.")
@@ -61,7 +61,7 @@ class Grammars:
 
 
 def convert(schema: str) -> bytes:
-    """GBNF of a schema in JSON; `ModelError` where the converter does not know what to make of it."""
+    """The GBNF for a JSON schema; `ModelError` if the converter fails."""
     from llama_cpp.llama_grammar import json_schema_to_gbnf  # in the child only
 
     try:
@@ -75,7 +75,7 @@ def convert(schema: str) -> bytes:
 
 
 def _with_plain_top(schema: dict[str, Any]) -> dict[str, Any]:
-    """The converter finds no definitions beside a reference at the top, so the reference moves one level down."""
+    """The converter ignores definitions beside a reference at the top, so the reference moves one level down."""
     if "$ref" not in schema:
         return schema
     rest = {name: value for name, value in schema.items() if name != "$ref"}

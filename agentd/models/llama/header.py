@@ -1,8 +1,8 @@
-"""What the header of one GGUF file says, read so that one that lies costs neither time nor memory.
+"""Reads the header of one GGUF file in such a way that a false header costs neither time nor memory.
 
-The format is GGUF, versions 2 and 3: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Every number that the
-header gives is held against what is left of the file before anything is done with it, and what a header may have at all
-is bounded, because a file of holes can be as large as it likes.
+The format is GGUF, versions 2 and 3: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Every number in the
+header is compared with the rest of the file before it is used. Everything in a header has a limit too, because a sparse
+file can be of any size.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ TYPES = {
     30: "BF16",
     39: "MXFP4",
 }
-"""What ggml calls the forms that weights have (ggml.h)."""
+"""ggml's names of the forms of weights (ggml.h)."""
 
 _BLOCKS = {
     0: (1, 4),
@@ -85,18 +85,18 @@ _BLOCKS = {
     30: (1, 2),
     39: (32, 17),
 }
-"""Of each tensor type: weights in a block, bytes of a block (ggml-common.h)."""
+"""Tensor type -> weights in a block, bytes of a block (ggml-common.h)."""
 
 MOST_PAIRS, MOST_TENSORS, MOST_STRINGS = 10_000, 100_000, 2_000_000
-"""Pairs, tensors, and strings in all arrays of a header: several times what the largest models have."""
+"""Pairs, tensors, and strings in all arrays of a header; the largest models have a fraction of that."""
 LONGEST_KEY, LONGEST_TEXT = 65_535, 16_000_000
-"""Bytes; the first is the format's own."""
+"""Bytes; the first limit is that of the format."""
 LONGEST_ARRAY = 256_000_000
-"""Bytes; the largest vocabularies take some ten million."""
+"""Bytes; the largest vocabularies have some ten million."""
 KEPT_TEXT, KEPT_BYTES = 4096, 16_000_000
-"""Bytes of one text that are kept, and of all keys and texts."""
+"""Bytes that are kept of one text, and of all keys and texts together."""
 _LEAST_PAIR, _LEAST_TENSOR, _LEAST_STRING = 8 + 4 + 1, 8 + 4 + 4 + 8, 8
-"""Bytes that each of them takes at least."""
+"""Minimum size of each in bytes."""
 
 Value = int | float | bool | str | None
 Facts = Mapping[str, Value]
@@ -104,7 +104,7 @@ Facts = Mapping[str, Value]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """The pairs of one file, with None in the place of arrays and the beginnings of long texts; `size` is its bytes.
+    """The pairs of one file: an array is None, a long text is cut. `size` is the size of the file in bytes.
 
     `types` are the forms of its matrices, by ggml's names.
     """
@@ -116,7 +116,7 @@ class Header:
 
 
 def read(path: Path) -> Header:
-    """`ModelError` for what is not a whole GGUF file with sound numbers, with what it is instead."""
+    """The header; if the file is not a complete GGUF file with sane numbers, `ModelError` says what it is."""
     try:
         if not path.exists():
             raise ModelError(f"there is no model file {path}; check its path, or choose another model.")
@@ -163,15 +163,15 @@ def _read(path: Path, data: mmap.mmap) -> Header:
 
 
 class _Short(Exception):
-    """The file ends before what it promises."""
+    """The file ends too early."""
 
 
 class _TooMuch(Exception):
-    """The header has more of something than it may; the message says what."""
+    """The header exceeds a limit; the message says which."""
 
 
 class _Reader:
-    """Steps through a header; every read past the end raises `struct.error` or `_Short`."""
+    """Reads a header step by step; a read past the end raises `struct.error` or `_Short`."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
@@ -186,7 +186,7 @@ class _Reader:
         return int(value)
 
     def count(self, name: str, *, least: int, most: int) -> int:
-        """How many follow that take at least so many bytes each; no more than there is room for."""
+        """The number of items that follow, each of at least so many bytes; never more than the file has room for."""
         found = self.number("Q")
         if found * least > len(self._data) - self.at:
             raise _Short
@@ -200,7 +200,7 @@ class _Reader:
             raise _Short
 
     def string(self, *, longest: int = LONGEST_TEXT) -> str:
-        """At most its first `KEPT_TEXT` bytes."""
+        """The string, or its first `KEPT_TEXT` bytes."""
         length = self.count("bytes of one text", least=1, most=longest)
         start = self.at
         self.skip(length)
@@ -217,7 +217,7 @@ class _Reader:
         self.facts[key] = self._value(self.number("I"))
 
     def _value(self, kind: int) -> Value:
-        """A scalar or a string; None in the place of an array."""
+        """A scalar or a string; None for an array."""
         if kind == _STRING:
             return self.string()
         if kind == _ARRAY:
@@ -242,20 +242,20 @@ class _Reader:
         self._skip_strings(found)
 
     def _skip_strings(self, count: int) -> None:
-        """Vocabularies have a million of them, so every step counts."""
+        """Vocabularies have up to a million strings, so this loop is short."""
         at, data, length = self.at, self._data, struct.Struct("<Q").unpack_from
         for _ in range(count):
             at += 8 + length(data, at)[0]
         self._skip_within(at)
 
     def _skip_within(self, end: int) -> None:
-        """To the end of an array; llama.cpp would hold all of it."""
+        """Skip to the end of an array. A long one is refused, because llama.cpp would hold all of it."""
         if LONGEST_ARRAY < end - self.at <= len(self._data):
             raise _TooMuch(f"has an array of more than {LONGEST_ARRAY} bytes")
         self.skip(end - self.at)
 
     def tensor_end(self) -> int:
-        """Where the next tensor ends, from where the data begin."""
+        """The end of the next tensor, counted from the beginning of the data."""
         self.string(longest=LONGEST_KEY)
         dimensions = self.number("I")
         if dimensions > _MOST_DIMENSIONS:
@@ -271,7 +271,7 @@ class _Reader:
 
 
 def _walk(path: Path, reader: _Reader) -> int:
-    """Where the data that the header describes end; the facts stay in the reader."""
+    """The end of the data that the header describes; the reader keeps the facts."""
     reader.skip(4)
     version = reader.number("I")
     if version not in (2, 3):

@@ -1,7 +1,7 @@
-"""Work that may crash, hang or eat memory, done in a copy of this process that may be lost.
+"""Does work that may crash, hang or eat memory in a copy of this process.
 
-The copy (fork) sees everything that is loaded and may change nothing of it; starting one costs milliseconds.
-`isolated` is for one piece of work, `Copy` for many: it stays until one of them goes too far.
+The copy (fork) sees everything that is loaded and cannot change it; to start one takes milliseconds. `isolated` does
+one piece of work. A `Copy` does many, until one of them exceeds its limits.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from agentd.host.limits import Crashed
 log = logging.getLogger(__name__)
 
 MOST_MEMORY = 1 << 30
-"""Bytes that the copy may take beyond what the process has, unless it is told otherwise."""
+"""Bytes that a copy may take by default, besides what the process has already."""
 WAIT_SECONDS = 30.0
-"""That a `Copy` may take on a machine that has no time for it; what it may compute is counted in processor time."""
+"""Wall clock time for a `Copy` to answer on a busy machine; its work is limited in processor time."""
 _RESULT, _REFUSED, _FAILED = b"r", b"e", b"f"
 _LENGTH = struct.Struct(">I")
 _LONGEST_REFUSAL = 300
 
 
 def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> bytes:
-    """What `work` returns; its `ModelError` is raised here too; `Crashed` where it came to no end of its own."""
+    """What `work` returns. Its `ModelError` is raised here too; `Crashed` if it did not end by itself."""
     ours, theirs = os.pipe()
     pid = _fork()
     if pid == 0:
@@ -59,7 +59,7 @@ def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_ME
 
 def _fork() -> int:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the copy uses none of them
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forks and threads: the copy uses no thread
         return os.fork()
 
 
@@ -84,7 +84,7 @@ def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> N
         data = _packed(work)
         while data:
             data = data[os.write(pipe, data) :]
-        os._exit(0)  # without what a process of ours does at its end
+        os._exit(0)  # without the exit handlers of this process
     except BaseException:
         log.exception("isolated work")
     finally:
@@ -92,7 +92,7 @@ def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> N
 
 
 def _packed(work: Callable[[], bytes]) -> bytes:
-    """What came of it, as `_unpacked` reads it."""
+    """The outcome, as `_unpacked` reads it."""
     try:
         return _RESULT + work()
     except ModelError as error:
@@ -105,10 +105,10 @@ def _packed(work: Callable[[], bytes]) -> bytes:
 
 
 def _limit_memory(memory: int) -> None:
-    """So that work that only grows ends by itself; Linux knows how much a process has."""
+    """Limit the memory, so that work that grows without end fails. Only Linux says how much a process has."""
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:
-            pages = int(file.read().split()[5])  # what it has for itself, as RLIMIT_DATA counts it
+            pages = int(file.read().split()[5])  # its private memory, as RLIMIT_DATA counts it
         most = pages * resource.getpagesize() + memory
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
@@ -118,10 +118,10 @@ def _limit_memory(memory: int) -> None:
 
 
 class Copy:
-    """A copy of this process that makes `work` of one request after the other; `close` ends it, or dropping it.
+    """A copy of this process that does `work` for one request after the other. `close` ends it, or dropping it does.
 
-    Each may take `seconds` of processor time, all together `memory` bytes. It is made here, so that what is loaded
-    later costs it nothing; it has no file open but its standard streams and its line to this process.
+    Each request may take `seconds` of processor time, all together `memory` bytes. The copy is made at once, so that it
+    does not hold what is loaded later. It has no open files but its standard streams and its socket to this process.
     """
 
     def __init__(self, work: Callable[[bytes], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> None:
@@ -133,16 +133,16 @@ class Copy:
         if self._pid == 0:
             _stay(work, theirs, parent, seconds, memory)
         theirs.close()
-        self._line = ours
+        self._socket = ours
         self.close = weakref.finalize(self, _close, ours, self._pid)
 
     def ask(self, data: bytes) -> bytes:
-        """`ModelError` of the work; `Crashed` if that says so, fails, or went too far: then the copy is gone."""
+        """What the work returns, or its `ModelError`. `Crashed` if the work fails or the copy had to end."""
         if not self.close.alive:
             raise Crashed("it is gone")
         try:
-            self._line.sendall(_LENGTH.pack(len(data)) + data)
-            answer = _receive(self._line)
+            self._socket.sendall(_LENGTH.pack(len(data)) + data)
+            answer = _receive(self._socket)
         except TimeoutError:
             self.close()
             raise Crashed(f"it did not end within {WAIT_SECONDS:g} s") from None
@@ -159,25 +159,25 @@ class Copy:
         return "it is gone" if status is None else _how(status)
 
 
-def _close(line: socket.socket, pid: int) -> int:
-    """How the copy ended; it ends when its line does."""
-    line.close()
+def _close(connection: socket.socket, pid: int) -> int:
+    """End the copy; its exit status."""
+    connection.close()
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1]
 
 
-def _stay(work: Callable[[bytes], bytes], line: socket.socket, parent: int, seconds: float, memory: int) -> None:
+def _stay(work: Callable[[bytes], bytes], connection: socket.socket, parent: int, seconds: float, memory: int) -> None:
     """In the copy: never returns."""
     try:
         end_with(parent)
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
-        os.closerange(3, line.fileno())
-        os.closerange(line.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        os.closerange(3, connection.fileno())
+        os.closerange(connection.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         _limit_memory(memory)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        while (data := _receive(line)) is not None:
-            _answer(work, line, data, seconds)
+        while (data := _receive(connection)) is not None:
+            _answer(work, connection, data, seconds)
         os._exit(0)
     except BaseException:
         log.exception("isolated work")
@@ -185,23 +185,23 @@ def _stay(work: Callable[[bytes], bytes], line: socket.socket, parent: int, seco
         os._exit(1)
 
 
-def _answer(work: Callable[[bytes], bytes], line: socket.socket, data: bytes, seconds: float) -> None:
+def _answer(work: Callable[[bytes], bytes], connection: socket.socket, data: bytes, seconds: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
     answer = _packed(lambda: work(data))
     signal.setitimer(signal.ITIMER_PROF, 0)
-    line.sendall(_LENGTH.pack(len(answer)) + answer)
+    connection.sendall(_LENGTH.pack(len(answer)) + answer)
 
 
-def _receive(line: socket.socket) -> bytes | None:
-    """One message; None at the end of the line."""
-    head = _exactly(line, _LENGTH.size)
-    return None if head is None else _exactly(line, _LENGTH.unpack(head)[0])
+def _receive(connection: socket.socket) -> bytes | None:
+    """One message; None at the end of the connection."""
+    head = _exactly(connection, _LENGTH.size)
+    return None if head is None else _exactly(connection, _LENGTH.unpack(head)[0])
 
 
-def _exactly(line: socket.socket, size: int) -> bytes | None:
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
     found = bytearray()
     while len(found) < size:
-        part = line.recv(min(size - len(found), 1 << 20))
+        part = connection.recv(min(size - len(found), 1 << 20))
         if not part:
             return None
         found += part
@@ -212,7 +212,7 @@ def _exactly(line: socket.socket, size: int) -> bytes | None:
 
 
 def _read(pipe: int, deadline: float) -> bytes | None:
-    """Everything up to the end; None when the time is up."""
+    """Everything up to the end; None if the deadline passes."""
     found = b""
     while True:
         readable, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))

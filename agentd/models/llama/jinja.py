@@ -1,4 +1,4 @@
-"""Jinja as Hugging Face's transformers set it up for chat templates, in its sandbox."""
+"""Jinja in its sandbox, set up as Hugging Face's transformers does for chat templates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class _Generation(Extension):
-    """`{% generation %}` marks the assistant's words for training; here it is only a block."""
+    """`{% generation %}` marks the assistant's words for training; here it is an ordinary block."""
 
-    tags = {"generation"}  # noqa: RUF012 - the declaration of the class above
+    tags = {"generation"}  # noqa: RUF012 - declared so in the base class
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)

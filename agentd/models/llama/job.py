@@ -1,4 +1,4 @@
-"""The scheduler's records: a request as a job, where it begins, and what of it goes into the next batch."""
+"""The scheduler's records: a request as a job, where it begins, and its part of the next batch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _RANK: dict[Priority, int] = {"interactive": 0, "tool": 1, "background": 2}
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A request: `tokens` is its prompt and what was generated; `remaining` how many tokens it may yet generate.
+    """A request: `tokens` are its prompt and what was generated; it may generate `remaining` more tokens.
 
-    Its prompt is read up to each of `marks` before it is read on, so that the cache can be stored there.
+    No batch reads its prompt past a checkpoint, so that the cache can be stored there.
     """
 
     id: int
@@ -23,20 +23,20 @@ class Job:
     tokens: list[int]
     remaining: int
     priority: Priority = "interactive"
-    marks: tuple[int, ...] = ()
+    checkpoints: tuple[int, ...] = ()
     order: int = 0
-    place: int = 0
-    """In the queue of those that are as urgent."""
+    position: int = 0
+    """In the queue of the jobs with the same priority."""
     slot: Slot | None = None
     cached: int | None = None
-    """Tokens of the prompt that were in the cache already when it was first placed; None before that."""
+    """Tokens of the prompt that were in the cache when the job was first placed; None before that."""
     leader: Job | None = None
-    """It waits for this job to decode their common beginning of `lead` tokens."""
+    """The job waits until this one has decoded their common beginning of `lead` tokens."""
     lead: int = 0
 
     @property
     def pending(self) -> int:
-        """Tokens that are not in the cache yet; 1 while it generates."""
+        """Tokens that are not in the cache yet; 1 while the job generates."""
         slot = self.slot
         return len(self.tokens) - (0 if slot is None else len(slot.tokens))
 
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """A beginning of `length` tokens outside of the cache, of which a job can use the first `keep`."""
+    """A beginning of `length` tokens that is stored outside the cache; a job can use the first `keep` of them."""
 
     key: int
     length: int
@@ -55,14 +55,14 @@ class Stored:
 
 
 Find = Callable[[Sequence[int]], Stored | None]
-"""The longest stored beginning of a prompt."""
+"""Finds the longest stored beginning of a prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """A job takes a slot: clear what was `evicted`, keep, copy or restore, then tell `Scheduler.place` what came of it.
+    """A job gets a slot: clear what was `evicted`, then keep, copy or restore, and tell `Scheduler.place` the result.
 
-    The job begins with `keep` tokens: of the slot itself, of `donor`, or restored from `stored`.
+    The job begins with `keep` tokens, which come from the slot itself, from `donor`, or from `stored`.
     """
 
     job: Job
@@ -75,9 +75,9 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """Tokens of one slot for the next batch; after the `last` that its job has the next one is sampled.
+    """Tokens of one slot for the next batch. If they include the `last` token of the job, the next one is sampled.
 
-    The last `guessed` of the tokens are only guesses of what will be sampled.
+    The last `guessed` of the tokens are guesses at what will be sampled.
     """
 
     slot: int
@@ -88,4 +88,4 @@ class Span:
 
 
 Guess = Callable[[Job, int], Sequence[int]]
-"""What a job may say next: so many tokens at most."""
+"""Guesses what a job says next: at most so many tokens."""

@@ -1,4 +1,4 @@
-"""How many processor cores and how much memory this process may really use, on Linux and as far as it can tell."""
+"""How many processor cores and how much memory this process may really use, as far as Linux tells."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 ROOT = Path("/")
 
 FEW = 4
-"""Cores up to which all of them compute: with so few, one less costs more than whatever else runs beside the model."""
+"""Up to so many cores, all of them compute: with so few, one core less costs more than what runs beside the model."""
 NICENESS = 5
-"""What the process of a model adds to its own, so that the daemon comes first where both are weighed together."""
+"""Added to the niceness of a model's process, so that the daemon comes first."""
 
 _MEMORY_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Limit, use and what of the use can be dropped; version 2 of cgroups, then version 1."""
+"""Limit, use, and the part of the use that can be dropped; version 2 of cgroups, then version 1."""
 
 
 def free_threads(root: Path = ROOT, cpus: set[int] | None = None) -> int:
-    """Physical cores of the process's affinity within the cgroup's quota, one less if they are more than `FEW`."""
+    """Physical cores that affinity and cgroup allow; one less if they are more than `FEW`."""
     cpus = os.sched_getaffinity(0) if cpus is None else cpus
     topology = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
     cores = float(len({_read(root / topology.format(cpu)) or str(cpu) for cpu in cpus}))
@@ -29,14 +29,14 @@ def free_threads(root: Path = ROOT, cpus: set[int] | None = None) -> int:
         quota, _, period = _read(directory / "cpu.max").strip().partition(" ")
         if not quota:
             quota, period = (_read(directory / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
-        if quota.isdigit() and period.isdigit():  # neither "max" nor -1, which mean no quota
+        if quota.isdigit() and period.isdigit():  # "max" and -1 mean that there is no quota
             cores = min(cores, int(quota) / int(period))
-    whole = max(1, int(cores))
-    return whole if whole <= FEW else whole - 1
+    usable = max(1, int(cores))
+    return usable if usable <= FEW else usable - 1
 
 
 def available_memory(root: Path = ROOT) -> int | None:
-    """Bytes that can be had without swapping: of the machine and of every cgroup around us; None where unknown."""
+    """Bytes that are free without swapping, on the machine and in every cgroup around us; None if unknown."""
     found = [limit for directory in _cgroups(root, "memory") if (limit := _left_in(directory)) is not None]
     for line in _read(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
@@ -45,7 +45,7 @@ def available_memory(root: Path = ROOT) -> int | None:
 
 
 def all_memory(root: Path = ROOT) -> int | None:
-    """Bytes of the machine, or of the smallest cgroup around us; None where unknown."""
+    """Bytes of the machine, or of the smallest cgroup around us; None if unknown."""
     names = [name for name, *_ in _MEMORY_FILES]
     inside = (_number(directory / name) for directory in _cgroups(root, "memory") for name in names)
     found = [limit for limit in inside if limit is not None]
@@ -56,7 +56,7 @@ def all_memory(root: Path = ROOT) -> int | None:
 
 
 def _left_in(cgroup: Path) -> int | None:
-    """The limit less what is used; cached files that can be dropped count as free."""
+    """The limit minus the use; cached files that can be dropped count as free."""
     for limit_name, used_name, cached_name in _MEMORY_FILES:
         limit, used = _number(cgroup / limit_name), _number(cgroup / used_name)
         if limit is not None and used is not None:
@@ -66,7 +66,7 @@ def _left_in(cgroup: Path) -> int | None:
 
 
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:
-    """The directories of our cgroup and of those around it, as far as they can be seen."""
+    """The directories of our cgroup and of the visible ones around it."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, inside = line.split(":", 2)
         if not controllers:
@@ -87,6 +87,6 @@ def _read(path: Path) -> str:
 
 
 def _number(path: Path) -> int | None:
-    """None for a file that is not there or says "max"."""
+    """None if the file does not exist or says "max"."""
     text = _read(path).strip()
     return int(text) if text.isdigit() else None

@@ -1,4 +1,4 @@
-"""How much memory the process of a model may take: what it needs several times, and never more than there is."""
+"""How much memory the process of a model may take: several times what it needs, and never more than there is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from agentd.models.llama import machine
 from agentd.models.llama.files import Gguf, most_memory
 
 BEGINNING = 1 << 30
-"""Bytes before anything is loaded: for Python, for what it imports, and for reading headers."""
+"""Bytes before a model is loaded: for Python, its imports, and reading headers."""
 
 
 class Memory:
-    """The limit on what this process has for itself; it grows with each model that is loaded.
+    """The limit on the private memory of this process; it grows with each model that is loaded.
 
-    A model on a GPU has none: the GPU's libraries map more than they use.
+    With a model on a GPU there is no limit, because the GPU's libraries map more than they use.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Memory:
         self._set()
 
     def allow(self, gguf: Gguf, *, context: int, besides: int = 0, gpu: bool) -> None:
-        """This model will be loaded, with `besides` bytes for conversations that leave its cache."""
+        """Make room for this model, and for `besides` bytes of conversations that leave its cache."""
         if gpu or self._allowed is None:
             self._allowed = None
         else:

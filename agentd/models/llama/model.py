@@ -1,4 +1,4 @@
-"""`LlamaModel`: a GGUF file as a `ChatModel`; a crash of native code is a restart here and never the daemon's end."""
+"""`LlamaModel`: a GGUF file as a `ChatModel`. If native code crashes, the child is restarted; the daemon goes on."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from agentd.ports.generation import (
 from agentd.ports.models import Pace
 
 QUEUE = 64
-"""Requests that may wait for a sequence; background work leaves half of these places to the others."""
+"""Requests that may wait for a sequence; background work may fill only half of the queue."""
 DEFAULT = EngineSettings()
 _SAID = (TextDelta, ReasoningDelta, ToolCallDelta)
 _UNSHOWN = (Placed, Working, Tokens, Opened, Vectors)
 
 
 class LlamaModel:
-    """Loads on first use or by `start`; leaving `async with` (or `close`) ends the child process.
+    """Loads on first use or by `start`. Leaving `async with` (or `close`) ends the child process.
 
     `QUEUE` requests wait beside those that run. `tools` "on" offers tools if the model's template has a form for calls,
     "off" never does, and "auto" does so only after a trial in which the model used them. `on_state` is told of each
@@ -68,7 +68,7 @@ class LlamaModel:
         self._offer = tools
         self._on_state = on_state
         self._warming = 0
-        """What is being read ahead."""
+        """How many beginnings of prompts are being read ahead."""
         checks = None if file.checks is None else Checks(file.checks)
         self._trial = Trial(self, file.path, checks, busy=self._busy, ended=self._tried)
 
@@ -83,22 +83,22 @@ class LlamaModel:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know about the model, known once it is loaded: a template that is missing, for one."""
+        """What a person should know about the loaded model, for example that its template is missing."""
         return self._supervisor.loaded.notes if self._supervisor.loaded else ()
 
     @property
     def knows_tools(self) -> bool:
-        """Whether its template has a form for calls; taken for granted until the model is loaded."""
+        """Whether its template has a form for calls; assumed until the model is loaded."""
         return self._supervisor.loaded is None or self._supervisor.loaded.tools
 
     @property
     def way(self) -> str:
-        """How llama.cpp computes here, by the name of a way (`ways`); "" until the model is loaded."""
+        """The name of the way in which llama.cpp computes (`ways`); "" until the model is loaded."""
         return self._supervisor.loaded.way if self._supervisor.loaded else ""
 
     @property
     def switched_off(self) -> str:
-        """What of llama.cpp is not used on this machine and why, as a sentence; "" if nothing, or not loaded yet."""
+        """A sentence about what of llama.cpp is switched off here and why; "" if nothing is, or until it is loaded."""
         return self._supervisor.loaded.switched_off if self._supervisor.loaded else ""
 
     @property
@@ -119,7 +119,7 @@ class LlamaModel:
         return self._supervisor.pace
 
     async def start(self) -> int:
-        """Load now, also after a crash loop; the process id of the child. `ModelError` says why it cannot be used."""
+        """Load now, even after a crash loop; the process id of the child. `ModelError` says why it cannot be used."""
         self._supervisor.forgive()
         return (await self.child()).pid
 
@@ -128,7 +128,7 @@ class LlamaModel:
         await self._supervisor.close()
 
     async def child(self) -> Process:
-        """The child process with the model loaded, for what runs beside it."""
+        """The child process with the loaded model, for an embedding model that shares it."""
         process = await self._supervisor.child()
         await self._trial.begin()
         return process
@@ -180,16 +180,16 @@ class LlamaModel:
         return item.count
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See `ChatModel.stream`. `Busy` when the queue is full, `TimedOut` names the limit that has passed.
+        """See `ChatModel.stream`. `Busy` if the queue is full; `TimedOut` names the limit that has passed.
 
-        Where the child dies, the request is repeated: once silently if nothing was said, once after `Restarted` if
-        something was.
+        If the child dies, the request is repeated: once silently if nothing was said, and once after `Restarted` if
+        something was said.
         """
         number = next(self._numbers)
-        generate_message(request, number)  # what is wrong with it is told before the model is loaded
+        generate_message(request, number)  # a wrong request is refused before the model is loaded
         if request.priority != "background":
             self._trial.give_way()
-        with self._place(request.priority):
+        with self._admitted(request.priority):
             deadline = asyncio.get_running_loop().time() + request.limits.turn
             silent, aloud = 1, 1
             while True:
@@ -216,19 +216,19 @@ class LlamaModel:
                     process.leave(answer)
 
     def _tried(self) -> None:
-        """It is ready for more, or for the same as before."""
+        """The trial is over, and it may have shown that the model can do more."""
         if self._on_state is not None and self.state == "ready":
             self._on_state("ready", "")
 
     async def try_out(self) -> Probed:
-        """See now what it does with tools and with passages, whatever is known; raises like `stream`."""
+        """Try now what it does with tools and passages, whatever is known already; raises like `stream`."""
         return await self._trial.now()
 
     def _busy(self) -> bool:
         return self._open > 0 or self._warming > 0
 
     @contextmanager
-    def _place(self, priority: Priority) -> Iterator[None]:
+    def _admitted(self, priority: Priority) -> Iterator[None]:
         if self._open >= self._most - (QUEUE // 2 if priority == "background" else 0):
             raise Busy(f"{self.name} is busy with {self._open} requests and accepts no more; try again later.")
         self._open += 1
@@ -249,7 +249,7 @@ class LlamaModel:
 
 
 class _Reader:
-    """Reads one answer within its limits; `deadline` is on the clock of the loop."""
+    """Reads one answer within its limits; `deadline` is a time of the event loop's clock."""
 
     def __init__(self, answer: Answer, limits: Limits, deadline: float, name: str) -> None:
         self._answer, self._limits, self._deadline, self._name = answer, limits, deadline, name
@@ -257,7 +257,7 @@ class _Reader:
         self._clock = asyncio.get_running_loop().time
 
     async def next(self) -> Delta:
-        """`TimedOut` names the limit that has passed, `ChildDied`."""
+        """The next delta; `TimedOut` names the limit that has passed; `ChildDied`."""
         limits = self._limits
         while True:
             item = await self._item()

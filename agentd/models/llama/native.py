@@ -1,4 +1,4 @@
-"""llama.cpp's low-level binding, its log, and why the last call failed."""
+"""The low-level binding of llama.cpp, its log, and the reason why the last call failed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 native: Any = _llama_cpp
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
-"""Of `enum ggml_log_level` (ggml.h). What it tells by the way, at every start, is for those who look for a fault."""
+"""Of `enum ggml_log_level` (ggml.h). What llama.cpp writes at every start only helps to find a fault."""
 _FLASH_AUTO, _FLASH_OFF = -1, 0
 """Of `enum llama_flash_attn_type`."""
 _NO_DEVICES = (ctypes.c_void_p * 1)()
 """A list that ends with its first entry."""
 _last_words: deque[str] = deque(maxlen=8)
-"""llama.cpp's newest errors: its calls themselves only say that they failed."""
+"""The newest errors of llama.cpp; its calls only say that they failed."""
 
 
 def _on_log(level: int, text: bytes, _: Any) -> None:
@@ -41,17 +41,17 @@ _log_callback = native.llama_log_callback(_on_log)
 
 
 def begin() -> None:
-    """Before anything is loaded; may be repeated. `ModelError` if llama.cpp has nothing that this processor can run."""
+    """Call this before a model is loaded; it may be repeated. `ModelError` if llama.cpp cannot run here."""
     native.llama_log_set(_log_callback, None)
     native.llama_backend_init()
     _load_kernels()
 
 
 def _load_kernels() -> None:
-    """Those for this processor, if they were compiled for several (llama.cmake); else they are there already.
+    """Load the kernels for this processor, if several were compiled (llama.cmake); otherwise they are loaded already.
 
-    They are asked of libllama, not of a libggml that is opened by its path: that may be a second copy, with a registry
-    of its own. llama.cpp itself would look beside the program that runs, which is Python.
+    libllama loads them, not a libggml that is opened by its path, because that may be a second copy with its own
+    registry. llama.cpp itself would look for them beside the running program, which is Python.
     """
     library = native._lib
     if library.ggml_backend_reg_count() == 0:
@@ -64,7 +64,7 @@ def _load_kernels() -> None:
 
 
 def model_parameters(way: Way, gpu_layers: int) -> Any:
-    """How a model is loaded that shall compute in this way."""
+    """The parameters with which a model is loaded that will compute in this way."""
     parameters = native.llama_model_default_params()
     parameters.n_gpu_layers = gpu_layers if way.gpu else 0
     parameters.use_extra_bufts = way.repack
@@ -74,19 +74,19 @@ def model_parameters(way: Way, gpu_layers: int) -> Any:
 
 
 def use_way(settings: Any, way: Way) -> None:
-    """Have a context that these are the settings of compute in this way."""
+    """Change the settings of a context so that it computes in this way."""
     settings.flash_attn_type = _FLASH_AUTO if way.flash else _FLASH_OFF
     settings.offload_kqv = settings.op_offload = way.gpu
 
 
 def finds_gpu() -> bool:
-    """Whether layers of a model can lie on a GPU: llama.cpp was built for one, and it is there."""
+    """Whether a model can use a GPU: llama.cpp was built for one, and the machine has it."""
     begin()
     return bool(native.llama_supports_gpu_offload())
 
 
 def reason() -> str:
-    """The first of llama.cpp's errors since it was last asked: the later ones only repeat that something failed."""
+    """The first error of llama.cpp since the last call of this; later errors only repeat that something failed."""
     found = _last_words[0] if _last_words else "it gives no reason"
     _last_words.clear()
     return found.removesuffix(".")

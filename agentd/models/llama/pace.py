@@ -15,15 +15,15 @@ from agentd.ports.models import Pace
 
 KIND = "pace"
 FEW, MOST, SECONDS = 16, 256, 0.4
-"""Tokens of the first measurement, and of the second at most: as many as the machine reads in about so many seconds."""
+"""Tokens of the first measurement; of the second one at most, which is to take about so many seconds."""
 SINGLE = 4
-"""Tokens that are written to measure that."""
+"""Tokens that are written one by one to measure the speed of writing."""
 WORTH_KEEPING = 0.1
-"""How far a speed must be from the one that is kept to be kept in its stead."""
+"""A speed replaces the kept one if it differs by more than this share."""
 
 
 class Model(Protocol):
-    """What is measured."""
+    """What is measured: a `Driver`."""
 
     context: int
 
@@ -33,18 +33,18 @@ class Model(Protocol):
 
 
 def about(path: Path, threads: int) -> str:
-    """What a pace is kept for: a model file and the number of threads."""
+    """The subject of a kept pace: a model file and the number of threads."""
     return f"{of_file(path)} {threads} threads"
 
 
 def known(checks: Checks, path: Path, threads: int) -> Pace | None:
-    """What is kept for this file, None if nothing is."""
+    """The kept pace of this file; None if there is none."""
     speeds = Speeds(checks, about(path, threads))
     return speeds.pace if speeds.pace.read else None
 
 
 def measure(model: Model, clock: Callable[[], float] = time.monotonic) -> Pace:
-    """A second at most where a token is not slower than on a plain processor. The cache is as empty as before."""
+    """Takes a second at most on an ordinary processor. The cache must be empty, and is empty afterwards."""
     few = _seconds(model, _prompt(FEW), clock)
     if few is None:
         return Pace(read=0.0, write=0.0)
@@ -58,7 +58,7 @@ def measure(model: Model, clock: Callable[[], float] = time.monotonic) -> Pace:
 
 
 def _prompt(length: int) -> Span:
-    """Of tokens that every vocabulary has."""
+    """A prompt of tokens that every vocabulary has."""
     return Span(slot=0, start=0, tokens=[n % FEW for n in range(length)], last=True)
 
 
@@ -69,7 +69,7 @@ def _seconds(model: Model, span: Span, clock: Callable[[], float]) -> float | No
 
 
 class Speeds:
-    """The speeds of one model, in tokens per second, 0 as long as nothing is known; what changes them is kept."""
+    """The speeds of one model, in tokens per second; 0 as long as nothing is known. Clear changes are kept."""
 
     def __init__(self, checks: Checks, about: str) -> None:
         self._checks, self._about = checks, about
@@ -77,12 +77,12 @@ class Speeds:
         self.pace = self._kept = Pace(read=_speed(found.get("read")), write=_speed(found.get("write")))
 
     def set(self, pace: Pace) -> None:
-        """What was measured."""
+        """Take what was measured."""
         self.pace = pace
         self._keep()
 
     def learn(self, *, read: int, read_seconds: float, written: int, write_seconds: float) -> bool:
-        """Whether it tells anything new that a request, alone, read and wrote so many tokens in these seconds."""
+        """Learn from a request that ran alone; whether that changed anything."""
         pace = learned(self.pace, read=read, read_seconds=read_seconds, written=written, write_seconds=write_seconds)
         if pace == self.pace:
             return False
@@ -101,6 +101,6 @@ def _far(speed: float, kept: float) -> bool:
 
 
 def _speed(value: Any) -> float:
-    """What a file that anybody may have written says; 0 for anything but a speed."""
+    """The value as a speed; 0 if it is not one, because anybody may have written the file."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and 0 < value < 1e9 else 0.0

@@ -12,13 +12,13 @@ _PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", 
 
 
 def is_later(name: str) -> bool:
-    """Whether a file of this name is a part that is not the first."""
+    """Whether a file with this name is a part other than the first."""
     part = _PART.fullmatch(name)
     return part is not None and int(part["number"]) > 1
 
 
 def all_parts(path: Path) -> Sequence[Path]:
-    """The files that a model in `path` consists of by their names, the first one first, whether they exist or not."""
+    """The files of the model that begins in `path`, in order, whether they exist or not."""
     part = _PART.fullmatch(path.name)
     if part is None:
         return (path,)
@@ -26,12 +26,12 @@ def all_parts(path: Path) -> Sequence[Path]:
 
 
 def there(path: Path) -> Sequence[Path]:
-    """Those of `all_parts` that exist."""
+    """The parts that exist."""
     return tuple(part for part in all_parts(path) if part.is_file())
 
 
 def others(path: Path, *, number: int, count: int) -> Sequence[Path]:
-    """The parts that belong to a first part; `number` (from 0) and `count` are what its header says.
+    """The parts after the first, which is `path`; its header gives its `number` (from 0) and the `count` of all parts.
 
     `ModelError` if it is not the first part, if llama.cpp would not find the others, or if one is missing.
     """

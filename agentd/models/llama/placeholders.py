@@ -1,4 +1,4 @@
-"""Keeps untrusted text out of chat templates: a placeholder goes in, the text comes back as a piece of its own."""
+"""Keeps untrusted text out of chat templates: a template gets a placeholder, and the text becomes a separate piece."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 from agentd.models.llama.wire import Line, Piece
 
 _CONTROL_CHARACTERS = re.compile(r"[<>|\[\]{}\u2581\uff5c]")
-"""One of these is in every control token of the vocabularies in use, so that text without them is only text."""
+"""Every control token of the vocabularies in use contains one of these, so text without them is only text."""
 
 
-class Shelf:
-    """Used for one rendering."""
+class Placeholders:
+    """The placeholders of one rendering."""
 
     def __init__(self) -> None:
         self._nonce = f"{SystemRandom().getrandbits(64):020}"
         self._texts: list[str] = []
         self.of_newest: set[int] = set()
-        """The texts of the line that was put last."""
+        """The texts of the newest message."""
         self.seen: set[int] = set()
-        """The texts that came back."""
+        """The texts whose placeholders came back."""
 
     def content(self, line: Line) -> str:
-        """A message for the template; blanks around untrusted text stay visible, because templates trim."""
+        """A message for the template. Blanks around untrusted text stay visible, because templates trim."""
         start = len(self._texts)
         content = "".join(piece.text if piece.trusted else self._put_inner(piece.text) for piece in line.pieces)
         self.of_newest = set(range(start, len(self._texts)))
         return content
 
     def value(self, value: Any) -> Any:
-        """A JSON value for the template, with placeholders for those of its strings that could hold control tokens."""
+        """A JSON value for the template; strings in it that could hold control tokens become placeholders."""
         match value:
             case str():
                 return self._put(value) if _CONTROL_CHARACTERS.search(value) else value
@@ -55,7 +55,7 @@ class Shelf:
         return f"\ue000{self._nonce}{len(self._texts) - 1}\ue001"
 
     def pieces(self, rendered: str) -> tuple[Piece, ...]:
-        """What the template made, cut at the placeholders; where one stands as a JSON string its text is escaped."""
+        """The rendered text, cut at the placeholders. If one stands as a JSON string, its text is escaped."""
         pieces: list[Piece] = []
         parts = re.split(f"\ue000{self._nonce}([0-9]+)\ue001", rendered)
         for i, part in enumerate(parts):

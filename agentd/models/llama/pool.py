@@ -1,6 +1,6 @@
-"""What each sequence of llama.cpp's cache holds, and how many of its cells that takes; pure.
+"""What each sequence of llama.cpp's cache holds, and how many cells that takes; pure.
 
-The cache is unified: a sequence that begins with a copy of another shares its cells.
+The cache is unified: a sequence that begins with a copy of another one shares its cells.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A sequence, `cells` the identities of the places that its tokens take; `busy` while a job has it.
+    """A sequence: its tokens, and the identities of the `cells` that hold them. A job has it while it is `busy`.
 
-    `used` says when that ended last. Free and with tokens it is what a session left behind. What is `pinned` leaves
-    after everything else; the newest has the highest number.
+    `used` is the time at which the last job ended. A free slot with tokens is what a session left behind. A `pinned`
+    slot is cleared after all others; the newest one has the highest number.
     """
 
     number: int
@@ -50,16 +50,16 @@ class Pool:
         return len(self._references)
 
     def held_by_busy(self, beside: Sequence[int]) -> int:
-        """Cells of `beside` and of the busy slots, each counted once."""
+        """Cells in `beside` and in busy slots, each counted once."""
         return len({*beside, *(cell for slot in self.slots if slot.busy for cell in slot.cells)})
 
     def idle(self) -> list[Slot]:
-        """Free slots that hold something, the one that was used longest ago first, those that are pinned last."""
+        """Free slots that hold something: the one that was used longest ago first, pinned ones last."""
         held = (slot for slot in self.slots if not slot.busy and slot.cells)
         return sorted(held, key=lambda slot: (slot.pinned, slot.used))
 
     def share(self, source: Slot, target: Slot, length: int) -> None:
-        """`target` holds the first `length` tokens of `source` and nothing else; they may be the same slot."""
+        """Let `target` hold the first `length` tokens of `source`, and nothing else; both may be the same slot."""
         tokens, cells = source.tokens[:length], source.cells[:length]
         for cell in cells:
             self._references[cell] += 1
@@ -67,7 +67,7 @@ class Pool:
         target.tokens, target.cells = tokens, cells
 
     def add(self, slot: Slot, tokens: Sequence[int]) -> None:
-        """New cells at the end of a slot."""
+        """Append these tokens to a slot, in new cells."""
         cells = range(self._next_cell, self._next_cell + len(tokens))
         self._next_cell = cells.stop
         slot.tokens += tokens
@@ -76,7 +76,7 @@ class Pool:
             self._references[cell] = 1
 
     def cut(self, slot: Slot, length: int) -> None:
-        """Only the first `length` tokens stay."""
+        """Keep only the first `length` tokens."""
         self._release(slot.cells[length:])
         del slot.tokens[length:], slot.cells[length:]
 

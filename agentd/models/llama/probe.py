@@ -1,7 +1,7 @@
-"""A short trial of what a model does with tools and with passages: what it was not seen to do is not asked of it.
+"""A short trial of what a model does with tools and passages; it is used only for what it did in the trial.
 
-Three questions with tools on offer, one of which needs none, and one with two passages to cite from. What came of it is
-kept beside what else is known of the file, until the file or the questions change.
+There are three questions with tools on offer, one of which needs none, and one question with two passages to cite. The
+result is kept with the other findings about the file, until the file or the questions change.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from agentd.turns.prompt import Draft
 log = logging.getLogger(__name__)
 
 _LAST_LINE = "kqzvtm"
-"""The same in every trial, so that what was found by it is found again."""
+"""The same in every trial, so that a kept result is found again."""
 KIND = "calls"
-"""Of the findings in `Checks`."""
+"""The kind of the findings in `Checks`."""
 QUIET = 3.0
-"""Seconds without a question before the trial begins, and again after one that came in between."""
+"""Seconds without a question before the trial begins, and before it begins again."""
 MOST_TOKENS = 64
 SUM, TIME, GREETING = "What is 48.5 * 37 - 12?", "What time is it now?", "Say hello."
 _RESULT = "1782.5"
@@ -43,7 +43,7 @@ _FERRY, _TICKET = (
     "A ticket costs 12 euros; children pay half.",
 )
 _PRICE = "How much is a ticket?"
-_MARK = re.compile(r"\[(\d+)\]")
+_CITATION = re.compile(r"\[(\d+)\]")
 
 
 class Tried(Protocol):
@@ -51,7 +51,7 @@ class Tried(Protocol):
 
     @property
     def knows_tools(self) -> bool:
-        """Whether its template can tell it of tools."""
+        """Whether its template has a form for tools."""
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]: ...
@@ -59,9 +59,9 @@ class Tried(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probed:
-    """What a model did: how many of two tools it `called` rightly, and whether it left them alone for a greeting.
+    """What a model did: how many of two tools it `called` correctly, and whether it answered a greeting without tools.
 
-    `knows`: its template has a form for calls. `cites`: it put the number of the right passage behind what it said.
+    `knows` says that its template has a form for calls, `cites` that it cited the right passage for what it said.
     """
 
     knows: bool
@@ -75,29 +75,29 @@ class Probed:
         return self.knows and self.called == 2 and self.left_alone
 
     @property
-    def cites_told(self) -> str:
+    def citing(self) -> str:
         """Who cites, in words."""
         return "by the model" if self.cites else "by agentd, sentence by sentence"
 
     @property
-    def told(self) -> str:
-        """What was seen of tools, in words."""
+    def calling(self) -> str:
+        """What it did with tools, in words."""
         if not self.knows:
-            return "its chat template shows no form of calls"
+            return "its chat template has no form for tool calls"
         alone = "none" if self.left_alone else "one"
-        return f"in a trial it called {self.called} of 2 tools rightly, and {alone} where none was needed"
+        return f"in a trial it called {self.called} of 2 tools correctly, and {alone} when none was needed"
 
 
 async def probe(model: Tried, checks: Checks, path: Path) -> Probed:
-    """Try it now, and keep what came of it; raises like `ChatModel.stream`."""
+    """Try it now, and keep the result; raises like `ChatModel.stream`."""
     found = await _try(model)
     await asyncio.to_thread(_keep, checks, path, found)
-    log.info("%s: %s; it %s", path.name, found.told, "cites passages" if found.cites else "does not cite passages")
+    log.info("%s: %s; it %s", path.name, found.calling, "cites passages" if found.cites else "does not cite passages")
     return found
 
 
 def known(checks: Checks, path: Path) -> Probed | None:
-    """What an earlier trial found of this file, None if there was none; reads from the disk."""
+    """The result of an earlier trial of this file, None if there was none; reads from the disk."""
     try:
         finding = checks.get(KIND, _about(path))
         return None if finding is None else Probed(**finding)
@@ -117,7 +117,7 @@ def _about(path: Path) -> str:
 
 
 def _digest() -> str:
-    """Another one wherever a model is told or asked something else."""
+    """Changes with every change of what the trial says or asks."""
     asked = [repr((request.messages, request.tools)) for request in (*_tool_requests(), _citing_request())]
     return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
 
@@ -150,9 +150,9 @@ def _tool_requests() -> tuple[ModelRequest, ModelRequest, ModelRequest]:
 
 
 def _citing_request() -> ModelRequest:
-    place: dict[str, Any] = {"document_id": 1, "source": "island.txt", "score": 1.0}
+    found: dict[str, Any] = {"document_id": 1, "source": "island.txt", "score": 1.0}
     passages = [
-        Passage(n=n, title="Island", chunk_id=n, start=0, end=len(text), text=text, **place)
+        Passage(n=n, title="Island", chunk_id=n, start=0, end=len(text), text=text, **found)
         for n, text in enumerate((_FERRY, _TICKET), start=1)
     ]
     return _request(Draft(question=_PRICE, passages=passages, cites=True, mark=_LAST_LINE))
@@ -196,13 +196,13 @@ def _fits_sum(reply: _Reply) -> bool:
 
 
 def _fits_time(reply: _Reply) -> bool:
-    """Without a time zone: none was named, so one that it gives is made up."""
+    """A call without a time zone: the question names none, so the model must not invent one."""
     arguments = _of_call(reply, "current_time")
     return arguments is not None and not any(arguments.values())
 
 
 def _of_call(reply: _Reply, tool: str) -> dict[str, Any] | None:
-    """The arguments of the one call that was made, of this tool."""
+    """The arguments if the reply is exactly one call, of this tool."""
     if len(reply.calls) != 1 or reply.calls[0][0] != tool:
         return None
     try:
@@ -217,18 +217,18 @@ def _is_text(reply: _Reply) -> bool:
 
 
 def _cites(reply: _Reply) -> bool:
-    """The price, in words of its own around it, and the number of the passage that tells it, and no other."""
-    said = _MARK.sub("", reply.text)
-    return set(_MARK.findall(reply.text)) == {"2"} and "12" in said and len(said.split()) >= 2
+    """It says the price in a sentence, and cites the passage that has it and no other."""
+    said = _CITATION.sub("", reply.text)
+    return set(_CITATION.findall(reply.text)) == {"2"} and "12" in said and len(said.split()) >= 2
 
 
 # --- When ------------------------------------------------------------------------------------------------------------
 
 
 class Trial:
-    """Tries a model once it is loaded and nobody wants anything of it; gives way to whoever does.
+    """Tries a model after it was loaded, while nobody asks it anything; stops as soon as somebody does.
 
-    `busy` says whether anybody does; `ended` is called once it is over. Without `checks` nothing is tried.
+    `busy` says whether somebody does; `ended` is called after the trial. Without `checks` there is no trial.
     """
 
     def __init__(
@@ -247,10 +247,10 @@ class Trial:
         self._attempt: asyncio.Task[Probed] | None = None
         self._asked = asyncio.Event()
         self.found: Probed | None = None
-        """None as long as nothing is known."""
+        """The result; None as long as there is none."""
 
     async def begin(self) -> None:
-        """The model is loaded: what is known of it is known when this returns; if nothing is, it will be tried."""
+        """The model is loaded: read the kept result, or begin the trial if there is none."""
         if self._looked or self._checks is None:
             return
         self._looked = True
@@ -259,14 +259,14 @@ class Trial:
             self._task = asyncio.create_task(self._run(self._checks), name=f"trial of {self._path.stem}")
 
     async def now(self) -> Probed:
-        """Try it at once, whatever is known; raises like `ChatModel.stream`."""
+        """Try it at once, whatever is known already; raises like `ChatModel.stream`."""
         self._looked = True
         await self.close()
         self.found = await probe(self._model, self._checks or Checks(None), self._path)
         return self.found
 
     def give_way(self) -> None:
-        """Somebody asks something."""
+        """Somebody asks something: stop the trial for now."""
         self._asked.set()
         if self._attempt is not None:
             self._attempt.cancel()
@@ -286,7 +286,7 @@ class Trial:
             log.warning("%s could not be tried out: %s", self._path.name, error)
 
     async def _quiet(self) -> None:
-        """Until nobody has asked anything for `QUIET` seconds."""
+        """Wait until nobody has asked anything for `QUIET` seconds."""
         while True:
             self._asked.clear()
             try:
@@ -297,7 +297,7 @@ class Trial:
                     return
 
     async def _try_once(self, checks: Checks) -> Probed | None:
-        """None if somebody asked something in between."""
+        """None if somebody asked something meanwhile."""
         self._attempt = asyncio.create_task(probe(self._model, checks, self._path), name=f"try {self._path.stem}")
         try:
             await asyncio.wait({self._attempt})

@@ -1,4 +1,4 @@
-"""One child process that runs a model: started, listened to, watched, and ended with everything that belongs to it."""
+"""One child process that runs a model: starts it, exchanges messages with it, watches it, and ends it."""
 
 from __future__ import annotations
 
@@ -51,32 +51,32 @@ from agentd.ports.generation import Finish, QueuePosition, Reading, ReasoningDel
 from agentd.ports.models import Pace
 
 log = logging.getLogger(__name__)
-_Told = Queued | Started | Progress | Called | Ended | Refused | Counted | Warmed | OpenedEmbedder | Embedded
+_Reply = Queued | Started | Progress | Called | Ended | Refused | Counted | Warmed | OpenedEmbedder | Embedded
 
 MODULE = "agentd.models.llama.child"
 LIMITS = ChildLimits(files=1024, file_size=1 << 30)
-"""Its memory is bounded by what it loads (`memory`), its time by the heartbeat and by what waits for it."""
-words = logging.getLogger(MODULE)
-"""What the child says on its standard error; what ends an answer is told by that answer, too."""
+"""`memory` limits its memory, depending on what it loads; the heartbeat and the limits of requests limit its time."""
+child_log = logging.getLogger(MODULE)
+"""What the child writes to its standard error."""
 LOG_LINES, LOG_WIDTH = 500, 500
-"""The child's words that are logged: so many lines in its life above debug level, so many characters of each."""
+"""What is logged of a child: so many lines above debug level in its life, so many characters of each line."""
 _FAULTS = frozenset({signal.SIGSEGV, signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGTRAP})
-"""What a process brings upon itself."""
+"""Signals that a process causes itself."""
 _NAMES_A_CAUSE = re.compile("error|fail|assert|abort|terminate|exception|cannot|unable|bad_alloc|memory", re.IGNORECASE)
-"""Of the lines that native code writes when it goes wrong: a warning of something else is no reason for an end."""
+"""Only such a line of native code is given as the reason of an end; an unrelated warning is not."""
 _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
-"""The first word of a line that the child's own log wrote."""
+"""The first word of each line that the child's log writes."""
 EXIT_SECONDS = 5.0
 
 
-class _Line(asyncio.Protocol):
-    """Hands on what comes as it comes: between the socket and an answer no task has to be woken."""
+class _Connection(asyncio.Protocol):
+    """Passes on each message when it arrives, so that no task has to be woken between the socket and an answer."""
 
     def __init__(self, take: Callable[[FromChild], None]) -> None:
         self._take = take
         self._frames = Frames()
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """What was wrong with the messages, "" if nothing was; the connection is at its end."""
+        """Set when the connection ends: what was wrong with the messages, "" if nothing was."""
 
     def data_received(self, data: bytes) -> None:
         if self.closed.done():
@@ -95,9 +95,9 @@ class _Line(asyncio.Protocol):
 
 
 class Process:
-    """Use as `async with`; the child is gone when the block is left.
+    """Use it as `async with`; the child has ended when the block is left.
 
-    It is pinged every `beat` seconds, and killed when it has not answered `beats` pings in a row.
+    It is pinged every `beat` seconds, and killed if it does not answer `beats` pings in a row.
     """
 
     def __init__(self, *, beat: float, beats: int) -> None:
@@ -105,15 +105,15 @@ class Process:
         self._answers: dict[int, Answer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._cause = ""
-        """The newest of the child's words that say why it ends."""
+        """The newest line of the child that names a reason for its end."""
         self._lines = 0
         self._unanswered = 0
         self._hung = False
         self.pace: Pace | None = None
-        """As the child told last, None if it knows nothing of its speed."""
+        """What the child reported last; None if it knows nothing about its speed."""
         self._broke = False
         self.fault = False
-        """It ended by what it computes for the chat model: it crashed, hung or gave up, and nobody ended it."""
+        """It ended because of the chat model: it crashed, hung or gave up, and nobody ended it from outside."""
 
     @property
     def pid(self) -> int:
@@ -125,19 +125,21 @@ class Process:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        level = logging.DEBUG if words.isEnabledFor(logging.DEBUG) else logging.INFO
+        level = logging.DEBUG if child_log.isEnabledFor(logging.DEBUG) else logging.INFO
         self._loaded: asyncio.Future[Loaded | LoadFailed] = loop.create_future()
         self._end: asyncio.Future[str] = loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._connection, self._line = await loop.create_unix_connection(lambda: _Line(self._take), sock=ours)
+            self._transport, self._connection = await loop.create_unix_connection(
+                lambda: _Connection(self._take), sock=ours
+            )
             try:
-                line = theirs.fileno()
-                self._child = await start(MODULE, (str(line), str(level)), LIMITS, pass_fds=(line,))
+                descriptor = theirs.fileno()
+                self._child = await start(MODULE, (str(descriptor), str(level)), LIMITS, pass_fds=(descriptor,))
             except BaseException:
-                self._connection.abort()
+                self._transport.abort()
                 raise
-        self._words = loop.create_task(self._log_words(), name="llama child's words")
+        self._log = loop.create_task(self._log_lines(), name="llama child's log")
         self._tasks = [
             loop.create_task(self._listen(), name="llama child's messages"),
             loop.create_task(self._watch(), name="llama child's heartbeat"),
@@ -151,8 +153,8 @@ class Process:
         for task in self._tasks:
             task.cancel()
         self._kill()
-        self._connection.abort()
-        await asyncio.gather(*self._tasks, self._words, self._child.wait(), return_exceptions=True)
+        self._transport.abort()
+        await asyncio.gather(*self._tasks, self._log, self._child.wait(), return_exceptions=True)
 
     def _kill(self) -> None:
         end(self._child)
@@ -160,7 +162,7 @@ class Process:
     # --- Asking ------------------------------------------------------------------------------------------------------
 
     async def load(self, message: Load) -> Loaded:
-        """`ModelError` where the model cannot be used, `ChildDied`."""
+        """`ModelError` if the model cannot be used; `ChildDied`."""
         self._send(message)
         await asyncio.wait((self._loaded, self._end), return_when=asyncio.FIRST_COMPLETED)
         if not self._loaded.done():
@@ -171,11 +173,11 @@ class Process:
         return loaded
 
     async def ended(self) -> str:
-        """Wait for the end of the child; how it ended."""
+        """Wait for the end of the child, and say how it ended."""
         return await asyncio.shield(self._end)
 
     def ask(self, message: Generate | Count | Warm | OpenEmbedder | Embed) -> Answer:
-        """What the child says to this request; give it back with `leave`."""
+        """Send this request; its answer must be given back with `leave`."""
         answer = Answer(message.id)
         if self._end.done():
             answer.fail(ChildDied(self._end.result()))
@@ -185,13 +187,13 @@ class Process:
         return answer
 
     def leave(self, answer: Answer) -> None:
-        """Nobody reads this answer any more; the child drops it within a step."""
+        """Nobody reads this answer any more; the child drops the request within a step."""
         answer.close()
         if self._answers.pop(answer.number, None) is not None and not self._end.done():
             self._send(Cancel(id=answer.number))
 
     def _send(self, message: ToChild) -> None:
-        self._connection.write(encode(message))
+        self._transport.write(encode(message))
 
     # --- Listening ---------------------------------------------------------------------------------------------------
 
@@ -199,15 +201,15 @@ class Process:
         try:
             self._ended(await self._read())
         finally:
-            self._ended("its messages could not be read")  # counts only where there is no better reason
+            self._ended("its messages could not be read")  # counts only if no reason is known yet
 
     async def _read(self) -> str:
-        """Messages are taken to the end of the child; how it ended."""
-        if problem := await self._line.closed:
-            log.error("the model's process sent something else than our messages: %s", problem)
+        """Wait for the end of the connection, and say how the child ended."""
+        if problem := await self._connection.closed:
+            log.error("the process of the model sent something that is not a message: %s", problem)
             self._kill()
             self._broke = True
-            return "it sent something else than messages"
+            return "it sent something that is not a message"
         return await self._how_it_ended()
 
     def _ended(self, reason: str) -> None:
@@ -229,15 +231,15 @@ class Process:
             case Loaded() | LoadFailed():
                 if isinstance(message, Loaded):
                     self.pace = _pace(message)
-                self._cause = ""  # what trials said that were lost
+                self._cause = ""  # what was written so far came from failed trials
                 self._loaded.set_result(message)
             case Paced():
                 self.pace = _pace(message)
             case _:
                 if answer := self._answers.get(message.id):
-                    self._tell(answer, message)
+                    self._pass_on(answer, message)
 
-    def _tell(self, answer: Answer, message: _Told) -> None:
+    def _pass_on(self, answer: Answer, message: _Reply) -> None:
         match message:
             case Queued():
                 answer.put(QueuePosition(position=message.position))
@@ -274,7 +276,7 @@ class Process:
             del self._answers[answer.number]
 
     async def _how_it_ended(self) -> str:
-        """The socket is closed: the child has ended, or is made to."""
+        """The socket is closed: the child has ended, or is killed now."""
         try:
             async with asyncio.timeout(EXIT_SECONDS):
                 code = await self._child.wait()
@@ -282,7 +284,7 @@ class Process:
             self._kill()
             self._broke = True
             return "it closed its connection without ending"
-        await asyncio.wait((self._words,), timeout=EXIT_SECONDS)
+        await asyncio.wait((self._log,), timeout=EXIT_SECONDS)
         self._broke = self._hung or code >= 0 or -code in _FAULTS
         if self._hung:
             return f"it did not answer for {self._beat * self._beats:g} s and was killed"
@@ -294,7 +296,7 @@ class Process:
         return f"it was killed by {signal.Signals(-code).name}{_hint(-code) or said}"
 
     async def _watch(self) -> None:
-        """Counts its own rounds, so that a daemon that was asleep itself does not blame the child."""
+        """Counts unanswered pings instead of time, so that the child is not blamed if the daemon itself was asleep."""
         await asyncio.wait((self._loaded,))
         for number in range(sys.maxsize):
             if self._unanswered >= self._beats:
@@ -305,8 +307,8 @@ class Process:
             self._send(Ping(n=number))
             await asyncio.sleep(self._beat)
 
-    async def _log_words(self) -> None:
-        """The child's standard error, line by line, as far as the bounds of this module go."""
+    async def _log_lines(self) -> None:
+        """Log the child's standard error line by line, within the limits of this module."""
         assert self._child.stderr is not None
         held = b""
         while data := await self._child.stderr.read(4096):
@@ -321,26 +323,26 @@ class Process:
         if not text:
             return
         first, _, rest = text.partition(" ")
-        level = _LEVELS.get(first, logging.WARNING)  # what has no level was written by native code that goes wrong
+        level = _LEVELS.get(first, logging.WARNING)  # a line without a level comes from native code that fails
         said = rest if first in _LEVELS else text
         if level == logging.DEBUG:
-            words.debug("model process %d: %s", self._child.pid, said)
+            child_log.debug("model process %d: %s", self._child.pid, said)
             return
         if level >= logging.ERROR or (first not in _LEVELS and _NAMES_A_CAUSE.search(said)):
             self._cause = said
         self._lines += 1
         if self._lines <= LOG_LINES:
-            words.log(level, "model process %d: %s", self._child.pid, said)
+            child_log.log(level, "model process %d: %s", self._child.pid, said)
         elif self._lines == LOG_LINES + 1:
-            log.warning("model process %d says more than %d lines; the rest is dropped", self._child.pid, LOG_LINES)
+            log.warning("model process %d wrote more than %d lines; the rest is dropped", self._child.pid, LOG_LINES)
 
 
-def _pace(told: Loaded | Paced) -> Pace | None:
-    return Pace(read=told.read_tps, write=told.write_tps) if told.read_tps else None
+def _pace(message: Loaded | Paced) -> Pace | None:
+    return Pace(read=message.read_tps, write=message.write_tps) if message.read_tps else None
 
 
 def _hint(number: int) -> str:
-    """What a signal often means, "" if it says nothing by itself."""
+    """What a signal often means; "" if it means nothing in particular."""
     match number:
         case signal.SIGKILL:
             return "; often this means that the machine was out of memory"

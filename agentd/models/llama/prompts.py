@@ -1,4 +1,4 @@
-"""Conversations become prompts of tokens that fit into the context; what does not is refused with the numbers."""
+"""Turns conversations into prompts of tokens, and refuses those that do not fit into the context, with the numbers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from agentd.models.llama.template import Prompt, Template, Tokenizer, at_least, 
 from agentd.models.llama.wire import Line, Piece, Tool
 
 CERTAIN = 4
-"""Characters for each token of the context, above which a prompt is measured before it is tokenised as a whole."""
+"""A prompt with more characters for each token of the context is measured before it is tokenised completely."""
 _PROBE, _OTHER = (Line(role="user", pieces=(Piece(text=text, trusted=False),)) for text in ("?", "Why"))
 
 
 class Model(Protocol):
-    """What a model is to its prompts."""
+    """What prompts need to know about a model."""
 
     context: int
     trained_context: int
@@ -26,11 +26,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Read:
-    """A prompt; `reasoning` says that it opens the model's reasoning, `marks` where the cache is worth storing."""
+    """A prompt. The cache is worth storing at `checkpoints`; `reasoning` says that its end opens the reasoning."""
 
     tokens: list[int]
     reasoning: bool
-    marks: tuple[int, ...]
+    checkpoints: tuple[int, ...]
 
 
 class Prompts:
@@ -40,18 +40,18 @@ class Prompts:
         self._model = model
 
     def count(self, lines: Sequence[Line], tools: Sequence[Tool]) -> int:
-        """Tokens of the prompt; `ModelError` where the template refuses it."""
+        """Tokens of the prompt; `ModelError` if the template refuses it."""
         return len(tokens(self._template.render(lines, tools), self._tokenizer))
 
     def read(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Read:
-        """At least one token and fewer than the context; `ModelError`."""
+        """A prompt of at least one token and fewer than the context; `ModelError` otherwise."""
         prompt = self._template.render(lines, tools)
         found = self._tokens(prompt)
-        marks = self._marks(lines, tools, prompt, found) if self._model.whole_only else ()
-        return Read(tokens=found, reasoning=prompt.reasoning, marks=marks)
+        checkpoints = self._checkpoints(lines, tools, prompt, found) if self._model.whole_only else ()
+        return Read(tokens=found, reasoning=prompt.reasoning, checkpoints=checkpoints)
 
     def beginning(self, lines: Sequence[Line], tools: Sequence[Tool]) -> list[int]:
-        """What every prompt begins with that has these lines first, whatever the user asks; `ModelError`."""
+        """The tokens that every prompt with these lines begins with, whatever the user asks; `ModelError`."""
         one, other = (self._tokens(self._template.render((*lines, probe), tools)) for probe in (_PROBE, _OTHER))
         return one[: common(one, other)]
 
@@ -68,23 +68,23 @@ class Prompts:
             raise ModelError("The model's chat template made an empty prompt; choose another model.")
         return found
 
-    def _marks(
+    def _checkpoints(
         self, lines: Sequence[Line], tools: Sequence[Tool], prompt: Prompt, found: Sequence[int]
     ) -> tuple[int, ...]:
-        """Where later prompts will go other ways: behind the system message, and before the answer is opened."""
+        """The positions at which later prompts may differ: after the system message, and before the answer."""
         try:
             probe = self._template.render((*lines[:1], _PROBE), tools)
             first = common(found, tokens(probe, self._tokenizer))
         except ModelError:
             first = 0
         before = Prompt(pieces=prompt.pieces[:-1], reasoning=False)
-        marks = (first, common(found, tokens(before, self._tokenizer)))
-        return tuple(sorted({mark for mark in marks if 0 < mark < len(found)}))
+        positions = (first, common(found, tokens(before, self._tokenizer)))
+        return tuple(sorted({position for position in positions if 0 < position < len(found)}))
 
     def _too_long(self, length: str) -> str:
         context, trained = self._model.context, self._model.trained_context
-        larger = f" or set a larger context (this model knows up to {trained})" if trained > context else ""
+        larger = f" or set a larger context (up to {trained} for this model)" if trained > context else ""
         return (
-            f"The prompt has {length} tokens and the context of the model {context}, which must hold the answer too;"
-            f" shorten the question, start a new session{larger}."
+            f"The prompt has {length} tokens, but the model has a context of {context} for it and the answer; shorten"
+            f" the question, start a new session{larger}."
         )

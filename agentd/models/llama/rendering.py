@@ -1,4 +1,4 @@
-"""The chat template of a stranger is a program: it runs in a copy of the process, with limits on what it takes."""
+"""An untrusted chat template is a program, so it runs in a copy of the process, with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from agentd.models.llama.isolate import Copy
 from agentd.text.plain import plain
 
 LONGEST_SOURCE, LONGEST_PROMPT = 262_144, 4_194_304
-"""Characters of a template, and of what it may make: untrusted text does not count, as it is put in afterwards."""
+"""Characters of a template, and of its result without the untrusted text, which is inserted afterwards."""
 SECONDS = 2.0
-"""Of processor time for one prompt; templates in use take some milliseconds."""
+"""Processor time for one prompt; templates in use take some milliseconds."""
 MEMORY = 256 << 20
 _LONGEST_WORDS = 200
 
 
 class Renders(Protocol):
-    """A template that is given."""
+    """A template."""
 
     def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None) -> str:
         """The prompt; `ModelError` says why there is none."""
         ...
 
 
-class Own:
-    """A template of ours, here and now."""
+class OwnTemplate:
+    """One of our templates, which runs in this process."""
 
     def __init__(self, source: str, names: Mapping[str, str]) -> None:
         from agentd.models.llama.jinja import environment
@@ -41,10 +41,10 @@ class Own:
         )
 
 
-class Stranger:
-    """Begin it before a model is loaded: it is a copy of the process as it is then. `close` ends it.
+class UntrustedTemplate:
+    """Make it before a model is loaded, because it is a copy of the process as it is then. `close` ends it.
 
-    `Crashed` from `adopt` or `render`: the template went too far, and cannot be used any more.
+    If `adopt` or `render` raises `Crashed`, the template has exceeded a limit and cannot be used any more.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Stranger:
         self.close = self._copy.close
 
     def adopt(self, source: str, names: Mapping[str, str]) -> None:
-        """`ModelError` where it is no template."""
+        """Use this template; `ModelError` if it is not a template."""
         if len(source) > LONGEST_SOURCE:
             raise ModelError(f"it has {len(source)} characters, more than {LONGEST_SOURCE}")
         self._copy.ask(json.dumps([source, dict(names)]).encode())
@@ -62,17 +62,17 @@ class Stranger:
 
 
 class _Worker:
-    """In the copy."""
+    """Runs in the copy."""
 
     def __init__(self) -> None:
-        self._template: Own | None = None
+        self._template: OwnTemplate | None = None
 
     def work(self, data: bytes) -> bytes:
-        """What a template does wrong is its refusal, whatever it is: it is a program of a stranger."""
+        """Every error of the template counts as its refusal, because it is an untrusted program."""
         try:
             asked = json.loads(data)
             if isinstance(asked, list):
-                self._template = Own(*asked)
+                self._template = OwnTemplate(*asked)
                 return b""
             assert self._template is not None
             prompt = self._template.render(**asked)

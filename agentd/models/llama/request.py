@@ -1,4 +1,4 @@
-"""A `ModelRequest`, checked, as the message that the child understands."""
+"""Checks a `ModelRequest` and turns it into a message for the child."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from agentd.text.untrusted import neutral
 
 MOST_STOPS, LONGEST_STOP = 16, 200
 MAX_SEED = 2**32 - 2
-"""llama.cpp takes the largest 32-bit number for "any seed"."""
+"""For llama.cpp the largest 32-bit number means "any seed"."""
 
 
 def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADVICE) -> Generate:
-    """`advice` is how to sample where the request leaves it open.
+    """`advice` says how to sample if the request leaves it open.
 
     `ModelError` names a setting that is out of range, or what this model cannot do.
     """
@@ -93,7 +93,7 @@ def _tools(request: ModelRequest) -> tuple[Tool, ...]:
 
 
 def _of_message(message: Message) -> Iterator[Line]:
-    """The message itself with the calls in it, then a line for each result in it."""
+    """The message itself with its calls, then a line for each result in it."""
     pieces = tuple(_piece(part) for part in message.parts if isinstance(part, TextPart | PassagePart))
     calls = tuple(
         ToolCall(call_id=part.call_id, tool=plain(part.tool), arguments=neutral(part.arguments))

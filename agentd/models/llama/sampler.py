@@ -1,8 +1,8 @@
-"""How one request chooses its tokens, through llama.cpp's samplers; with a grammar by rejection.
+"""Chooses the tokens of one request, through llama.cpp's samplers; with a grammar, by rejection.
 
-A token is chosen as if there were no grammar and only then checked, which costs microseconds; the grammar is put
-before the choice, which costs milliseconds with a large vocabulary, only where the check fails (as llama.cpp's own
-`common/sampling.cpp` does).
+A token is first chosen without the grammar and then checked, which takes microseconds. Only if the check fails is the
+grammar applied before the choice, which takes milliseconds with a large vocabulary. llama.cpp's own
+`common/sampling.cpp` does the same.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from agentd.models.llama.vocabulary import Vocabulary
 from agentd.models.llama.wire import Choice
 
 REPEAT_WINDOW = 64
-"""How many of the newest tokens the repeat penalty looks at."""
+"""The newest tokens that count for the repeat penalty."""
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 class Candidates:
-    """A `llama_token_data_array` over an array of our own."""
+    """A `llama_token_data_array` over our own array."""
 
     def __init__(self, ids: NDArray[np.int32], logits: NDArray[np.float32] | None = None) -> None:
         self._data = np.zeros(len(ids), _CANDIDATE)
@@ -44,13 +44,13 @@ class Candidates:
         return bool(np.isfinite(self._data["logit"][: self._array.size]).any())
 
     def selected(self) -> int | None:
-        """The token that was chosen; None where every candidate was out of the question."""
+        """The token that was chosen; None if every candidate was excluded."""
         chosen = self._array.data[self._array.selected]
         return int(chosen.id) if math.isfinite(chosen.logit) else None
 
 
 class Grammar:
-    """What an answer may go on with; `ModelError` for a grammar that llama.cpp does not take."""
+    """Says which tokens may follow; `ModelError` if llama.cpp does not accept the grammar."""
 
     def __init__(self, source: bytes, vocabulary: Vocabulary) -> None:
         self._ids = np.arange(vocabulary.size, dtype=np.int32)
@@ -75,7 +75,7 @@ class Grammar:
 
 
 class Sampler:
-    """Free it when the request ends. With `grammar`, `constrain` says from when on it counts."""
+    """Must be freed when the request ends. A `grammar` counts only after `constrain`."""
 
     def __init__(
         self, choice: Choice, *, vocabulary: Vocabulary, before: Sequence[int], grammar: bytes | None = None
@@ -104,24 +104,24 @@ class Sampler:
         native.llama_sampler_chain_add(self._chain, sampler)
 
     def constrain(self) -> None:
-        """From the next token on the grammar counts; harmless where there is none."""
+        """Apply the grammar from the next token on; harmless if there is none."""
         self._constrained = self._grammar is not None
 
-    def sample(self, context: Any, place: int) -> int | None:
-        """The next token behind the one at `place` of the last batch; None where the grammar allows none at all."""
+    def sample(self, context: Any, index: int) -> int | None:
+        """The token that follows the one at `index` of the last batch; None if the grammar allows no token."""
         if not self._constrained or self._grammar is None:
-            return int(native.llama_sampler_sample(self._chain, context, place))
-        token = self._choose(context, place, None)
+            return int(native.llama_sampler_sample(self._chain, context, index))
+        token = self._choose(context, index, None)
         if token is None or not self._grammar.allows(token):
-            token = self._choose(context, place, self._grammar)
+            token = self._choose(context, index, self._grammar)
         if token is not None:
             native.llama_sampler_accept(self._chain, token)
             native.llama_sampler_accept(self._grammar.sampler, token)
         return token
 
-    def _choose(self, context: Any, place: int, grammar: Grammar | None) -> int | None:
+    def _choose(self, context: Any, index: int, grammar: Grammar | None) -> int | None:
         size = self._vocabulary.size
-        logits = np.ctypeslib.as_array(native.llama_get_logits_ith(context, place), (size,))
+        logits = np.ctypeslib.as_array(native.llama_get_logits_ith(context, index), (size,))
         candidates = Candidates(np.arange(size, dtype=np.int32), logits)
         if grammar is not None:
             candidates.pass_through(grammar.sampler)

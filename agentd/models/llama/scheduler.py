@@ -1,9 +1,9 @@
 """Which sequence gets which tokens of the next batch; pure, and every decision about the cache is made here.
 
-A job is a request with its tokens so far; a slot is one sequence of llama.cpp's cache with the tokens that it holds. A
-step gives every job that generates its one new token; the next one goes on with prompts, if there are any: the more
-urgent first, then the older. A job starts from the longest beginning that any slot holds, busy or not, or that was
-stored outside of the cache. Sessions take turns: one with many jobs does not hold up one with few.
+A job is a request with its tokens so far; a slot is one sequence of llama.cpp's cache with the tokens that it holds.
+One step decodes one token for every job that generates; the next step reads prompts, if there are any: more urgent
+ones first, then older ones. A job starts from the longest beginning that any slot holds, busy or not, or that is stored
+outside the cache. Sessions take turns: one with many jobs does not hold up one with few.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from agentd.models.llama.pool import Left, Pool, Slot, common
 BATCH = 512
 """Tokens of a step at most."""
 TILE = 64
-"""Tokens that llama.cpp's attention on processors takes at once: fewer of a prompt cost as much, which tells behind a
-long beginning, and one answer among them makes it look at all that the cache holds."""
+"""Tokens that llama.cpp's attention on processors handles at once. Fewer tokens of a prompt cost as much, which matters
+after a long beginning; and one answer in the same batch makes it read everything in the cache."""
 LONG = 512
-"""Tokens of a beginning behind which a prompt is read in whole tiles."""
+"""After a beginning of so many tokens, a prompt is read in complete tiles."""
 WORTH_WAITING = 32
-"""Tokens: how much longer a beginning that is being decoded must be than one that is there, to wait for it."""
+"""Tokens; a job waits for a beginning that is being decoded if it is longer by so many than one that exists already."""
 WORTH_RESTORING = 32
-"""Tokens: how much longer a stored beginning must be than one that is in the cache."""
+"""Tokens; a stored beginning is restored if it is longer by so many than one in the cache."""
 HEADROOM = 64
-"""Tokens that a job is sure to be able to generate when it is admitted."""
+"""Tokens that an admitted job can certainly generate."""
 PINNED = 4
 """Slots that are pinned at once."""
 YIELD = 16
-"""How many later jobs go first for each job that the same session has already."""
+"""For each job that a session has already, so many later jobs of other sessions go before its next one."""
 LAG = 4
-"""Background work has its part in one of so many steps while anything else runs; its prompts in half of these."""
+"""While anything else runs, background work is only in one of so many steps; its prompts in half of these."""
 
 
 def no_guess(job: Job, most: int) -> Sequence[int]:
@@ -40,7 +40,7 @@ def no_guess(job: Job, most: int) -> Sequence[int]:
 
 
 class Scheduler:
-    """At most `slots` jobs at once in a cache of `context` cells; `whole_only` for a cache that keeps no beginnings."""
+    """At most `slots` jobs run at once in a cache of `context` cells. With `whole_only`, it keeps no beginnings."""
 
     def __init__(self, *, slots: int, context: int, whole_only: bool = False, find: Find = lambda tokens: None) -> None:
         self._pool = Pool(slots=slots, context=context)
@@ -59,12 +59,12 @@ class Scheduler:
 
     @property
     def running(self) -> Sequence[Job]:
-        """The more urgent first, then in the order in which they came."""
+        """More urgent jobs first, then in the order in which they came."""
         return self._running
 
     @property
     def reading(self) -> bool:
-        """A prompt that was placed is not in the cache yet."""
+        """Whether the prompt of a running job is not completely in the cache yet."""
         return any(job.pending > 1 for job in self._running)
 
     @property
@@ -76,25 +76,25 @@ class Scheduler:
         return self._jobs[span.slot]
 
     def submit(self, job: Job) -> None:
-        """The prompt must be shorter than the context."""
+        """Queue this job; its prompt must be shorter than the context."""
         self._next_order += 1
         job.order = self._next_order
         before = sum(other.session == job.session for other in (*self._waiting, *self._running))
-        job.place = job.order + YIELD * before
+        job.position = job.order + YIELD * before
         self._wait(job)
 
     def _wait(self, job: Job) -> None:
-        insort(self._waiting, job, key=lambda waiting: (waiting.rank, waiting.place, waiting.order))
+        insort(self._waiting, job, key=lambda waiting: (waiting.rank, waiting.position, waiting.order))
 
     def end(self, job: Job) -> None:
-        """The job is over or not wanted any more; what it had decoded stays for its session."""
+        """The job has ended or is not wanted any more; what it decoded stays in its slot for the session."""
         if job.slot is None:
             self._waiting.remove(job)
         else:
             self._release(job)
 
     def pin(self, job: Job) -> None:
-        """What the slot of this job holds stays when it ends, as long as there is room for it and newer ones."""
+        """Keep what the slot of this job holds after its end, as long as there is room for it and newer pinned ones."""
         pinned = sorted((slot for slot in self._pool.slots if slot.pinned), key=lambda slot: slot.pinned)
         for slot in pinned[: max(0, len(pinned) - PINNED + 1)]:
             slot.pinned = 0
@@ -110,9 +110,9 @@ class Scheduler:
     # --- Placing -----------------------------------------------------------------------------------------------------
 
     def admit(self) -> Placement | None:
-        """The next job that can be placed now, None if there is none; `place` must follow before the next call.
+        """Place the next job that can run now; None if there is none. `place` must follow before the next call.
 
-        A job that finds no room displaces the newest of less urgent ones, which then waits again.
+        A job that finds no room displaces the newest less urgent job, which then waits again.
         """
         for job in list(self._waiting):
             if self._follows(job):
@@ -137,7 +137,7 @@ class Scheduler:
         return None
 
     def place(self, placement: Placement, kept: int) -> None:
-        """The placement was carried out, and the slot now holds the first `kept` tokens of the job."""
+        """The placement was carried out, and the slot holds the first `kept` tokens of the job now."""
         job, slot, donor, pool = placement.job, placement.slot, placement.donor, self._pool
         if placement.stored is None:
             pool.share(donor or slot, slot, kept)
@@ -168,7 +168,7 @@ class Scheduler:
         return leader is not None and leader.slot is not None and len(leader.slot.tokens) < job.lead
 
     def _worth_placing(self, job: Job, keep: int) -> bool:
-        """False where another job is decoding a much longer common beginning: then it pays to wait for that."""
+        """False if it pays to wait, because another job is decoding a much longer common beginning."""
         job.leader = None
         if self._whole_only:
             return True
@@ -181,11 +181,11 @@ class Scheduler:
         return True
 
     def _choose(self, job: Job, free: Sequence[Slot]) -> Slot:
-        """The session's own slot, else an empty one, else the one that was used longest ago, a pinned one last."""
+        """The session's own slot, else an empty one, else the one used longest ago; a pinned one comes last."""
         return min(free, key=lambda slot: (slot.session != job.session, slot.pinned, bool(slot.tokens), slot.used))
 
     def _beginning(self, job: Job, slot: Slot) -> tuple[int, Slot | None, Stored | None]:
-        """The longest beginning to be had, and where it is if not in `slot`; one token at least is left to decode."""
+        """The longest beginning, and where it is if not in `slot`. At least one token is left to decode."""
         keep, donor = self._held(slot, job), None
         for other in self._pool.slots:
             if other is not slot and (held := self._held(other, job)) > keep:
@@ -202,7 +202,7 @@ class Scheduler:
     def _evictions(
         self, job: Job, keep: int, slot: Slot, donor: Slot | None, stored: Stored | None
     ) -> tuple[Left, ...] | None:
-        """Idle slots that were cleared to make room, the longest unused first; None where even that is too little."""
+        """Clear idle slots until there is room, the longest unused first; None if even that is not enough."""
         pool = self._pool
         need = len(job.tokens) - keep + min(job.remaining, HEADROOM)
         need += sum(other.pending + min(other.remaining, HEADROOM) for other in self._running)
@@ -223,11 +223,11 @@ class Scheduler:
     # --- A step ------------------------------------------------------------------------------------------------------
 
     def plan(self, *, longest: int, lone: int, guess: Guess = no_guess, guesses: int = 0) -> list[Span]:
-        """The next batch: up to `longest` tokens of prompts, or `lone` where answers wait for a single one.
+        """The next batch: up to `longest` tokens of prompts, or `lone` if answers wait for a single prompt.
 
-        That is a tile at least. Answers and prompts take turns, because together each would cost more. Where several
-        prompts are read, the answers pause longer: they take fewer steps of few tokens each, which cost the most. Those
-        who generate may add `guesses` guessed tokens altogether.
+        It has at least a tile of a prompt. Answers and prompts take turns, because together each would cost more. While
+        several prompts are read, the answers pause longer, because their steps of few tokens cost the most. The jobs
+        that generate may add `guesses` guessed tokens altogether.
         """
         self._now += 1
         answers: list[Job] = []
@@ -242,9 +242,9 @@ class Scheduler:
         return self._answers(answers, guess, guesses) if answers else self._prompts(prompts, longest)
 
     def _in_this_step(self) -> list[Job]:
-        """All that run, but background work not each time beside others."""
+        """All running jobs, except that background work beside other jobs is not in every step."""
         others = [job for job in self._running if job.priority != "background"]
-        # Now an even step, then an odd one: where answers and prompts take turns, it has its part in both.
+        # This is an even step, then an odd one, so that background work gets both steps with answers and with prompts.
         its_turn = self._now % LAG == self._now // LAG % 2
         return self._running if its_turn or not others else others
 
@@ -273,29 +273,29 @@ class Scheduler:
         return spans
 
     def _prompt(self, job: Job, most: int) -> Span:
-        """Behind a long beginning in whole tiles, after what of it is not one, where there is room for them."""
+        """The next part of a prompt. After a long beginning, it ends at the end of a tile if there is room for that."""
         slot = self._slot_of(job)
         start, left = len(slot.tokens), job.pending
         size = min(left, most)
         if start >= LONG and left > most >= TILE:
             odd = left % TILE
             size = most // TILE * TILE - (TILE - odd if odd else 0)
-        end = min([start + size, *(mark for mark in job.marks if mark > start)])
+        end = min([start + size, *(checkpoint for checkpoint in job.checkpoints if checkpoint > start)])
         return Span(slot=slot.number, start=start, tokens=job.tokens[start:end], last=end == len(job.tokens))
 
     def decoded(self, spans: Sequence[Span]) -> None:
-        """The batch is in the cache."""
+        """The batch is in the cache now."""
         for span in spans:
             self._pool.add(self._pool.slots[span.slot], span.tokens)
 
     def sampled(self, job: Job, token: int) -> bool:
-        """The job goes on with this token; False where that was the last that it may have."""
+        """The job goes on with this token; False if it may have no more."""
         job.tokens.append(token)
         job.remaining -= 1
         return job.remaining > 0 and len(job.tokens) < self._pool.context
 
     def settle(self, span: Span, tokens: Sequence[int]) -> int | None:
-        """The guesses of a span were checked against what its job says now; where to cut its slot, None if nowhere."""
+        """Compare the guesses of a span with the job; the length to cut its slot to, None if all were right."""
         slot = self._pool.slots[span.slot]
         right = common(slot.tokens[span.start :], tokens[span.start :])
         if span.start + right == len(slot.tokens):
@@ -304,9 +304,9 @@ class Scheduler:
         return span.start + right
 
     def make_room(self) -> Left | None:
-        """What to clear because the cache was full: an idle slot, else that of the newest job, which waits again.
+        """The cache is full: clear an idle slot, or else that of the newest job, which waits again.
 
-        None where one job has it all.
+        None if a single job has the whole cache.
         """
         idle = self._pool.idle()
         if idle:
@@ -319,5 +319,5 @@ class Scheduler:
         return self._pool.clear(slot)
 
     def forget(self, slot: int) -> None:
-        """The cache of this slot was cleared."""
+        """The sequence of this slot was cleared in the cache."""
         self._pool.clear(self._pool.slots[slot])

@@ -1,4 +1,4 @@
-"""Whether a grammar can promise what a JSON schema asks; what it cannot is named before anything is generated."""
+"""Whether a grammar can enforce a JSON schema. If it cannot, the error names the part before anything is generated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from agentd.errors import ModelError
 
 LONGEST, DEEPEST, MOST_REPEATS = 64 * 1024, 32, 500
-"""Characters of a schema as JSON, its nesting, and the largest count of items or characters that it may ask for."""
+"""Characters of a schema as JSON, its nesting, and the largest number of items or characters that it may ask for."""
 
 _BEYOND = frozenset(
     """
@@ -18,7 +18,7 @@ _BEYOND = frozenset(
     patternProperties propertyNames then unevaluatedItems unevaluatedProperties uniqueItems
     """.split()
 )
-"""Keywords of JSON Schema (draft 2020-12 and older) that no grammar of llama.cpp's converter keeps."""
+"""Keywords of JSON Schema (draft 2020-12 and older) that llama.cpp's converter cannot express in a grammar."""
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _INSIDE = ("items", "additionalProperties")
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -26,7 +26,7 @@ _NAMED = ("properties", "$defs", "definitions")
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """`ModelError` names the place in the schema and what is wrong there."""
+    """`ModelError` says where in the schema something is wrong, and what."""
     try:
         text = json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -37,18 +37,18 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise ModelError(f"The local model cannot follow the schema: {problem}.")
 
 
-def _problems(schema: object, place: str, depth: int) -> Iterator[str]:
-    where = place or "at its top"
+def _problems(schema: object, path: str, depth: int) -> Iterator[str]:
+    where = path or "at its top"
     if depth > DEEPEST:
         yield f"{where} it is nested more than {DEEPEST} deep"
         return
     if not isinstance(schema, Mapping):
-        yield f"{where} stands {json.dumps(schema)} where a schema is needed"
+        yield f"{where} it has {json.dumps(schema)} instead of a schema"
         return
     yield from (f"{where} it uses {keyword!r}, which a grammar cannot enforce" for keyword in sorted(_beyond(schema)))
     yield from (f"{where} {problem}" for problem in _contradictions(schema))
     for keyword, inner in _inner(schema):
-        yield from _problems(inner, f"{place}/{keyword}", depth + 1)
+        yield from _problems(inner, f"{path}/{keyword}", depth + 1)
 
 
 def _beyond(schema: Mapping[str, Any]) -> set[str]:

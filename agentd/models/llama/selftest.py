@@ -1,8 +1,8 @@
-"""Whether llama.cpp does what this package takes for granted, tried on small models that are written for it.
+"""Tests on small models of our own whether llama.cpp does what this package relies on.
 
-Two things are tried: that its calls, which change between versions without a warning that Python could see, do what
-they must; and that it computes rightly with the forms of weights that a file holds, from prompts and from single
-tokens, with one thread and with several. Each trial runs in a copy of the process, because it may crash it.
+The first test is of its calls, which change between versions without a warning that Python could see. The second is
+whether it computes correctly with the forms of weights that a file has: for prompts and for single tokens, with one
+thread and with several. Each trial runs in a copy of the process, because it may crash.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from agentd.models.llama.ways import Way
 from agentd.models.llama.wire import Choice
 
 SECONDS = 20.0
-"""That one trial may take; it takes a tenth of a second on an idle machine."""
+"""For one trial; on an idle machine it takes a tenth of a second."""
 GPU_MEMORY = 1 << 40
 """Address space of a trial on a GPU: its libraries reserve much more than they use."""
 MOST_THREADS = 8
 ERROR, WORST = 0.05, 0.3
-"""How far numbers may be off, as shares of their standard deviation: the root of the mean square, and any of them.
+"""The largest errors, as shares of the standard deviation: the root of the mean square, and that of any number.
 
-llama.cpp rounds what weights are multiplied with to whole numbers of 8 bits, with one scale for up to 256 of them: for
-that 0.016 and 0.12 were seen. A kernel that reads a scale, a sign or a row wrongly makes other numbers: off by about 1.
+llama.cpp rounds the numbers that weights are multiplied with to 8 bits, with one scale for up to 256 of them; errors of
+0.016 and 0.12 were measured. A kernel that reads a scale, a sign or a row wrongly is off by about 1.
 """
 _GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
 _PROMPT = [NAMES.index(letter) for letter in "thequickbrownfoxjumpsoverthelazydog"]
-"""Longer than 32 tokens, from which on other kernels are used."""
+"""Longer than 32 tokens, because other kernels are used from there on."""
 _NEXT = [NAMES.index(letter) for letter in "and"]
 
 Floats = NDArray[np.float32]
 
 
 class Trials:
-    """The models of the self-test, written once for all ways that are tried with them."""
+    """The models of the self-test, which are written once for all ways."""
 
     def __init__(self, directory: Path, forms: Iterable[str]) -> None:
         self._directory = directory
@@ -56,7 +56,7 @@ class Trials:
         self._write("F32", self._calls)
 
     def problem(self, way: Way, threads: Sequence[int]) -> str:
-        """The first thing that is not as it must be when llama.cpp computes in this way; "" if all is well."""
+        """The first problem that llama.cpp has in this way; "" if there is none."""
         if found := self._tried(lambda: next(self._calls_problems(way), ""), way):
             return found
         for form in self._forms:
@@ -109,7 +109,7 @@ class Trials:
         if text != [NAMES.index(letter) for letter in "abcab"] or words.piece(text[1]) != b"b":
             yield "text becomes other tokens"
         if driver.facts() != (CONTEXT, 3, 1):
-            yield f"a context has other properties than were asked for: {driver.facts()}"
+            yield f"a context has other properties than requested: {driver.facts()}"
         calls = _Calls(driver, self._calls)
         other = [NAMES.index(letter) for letter in "zyxwvutsr"]
         yield from calls.differences("a batch of two sequences", (0, text, 0), (1, other, 0))
@@ -122,21 +122,21 @@ class Trials:
         state = driver.state(1)
         driver.clear(1)
         if not driver.restore(1, state):
-            yield "a sequence that was stored is not taken back"
+            yield "a stored sequence cannot be restored"
         yield from calls.differences("a sequence that was restored", (1, text, 6), before=[*other[:4], *text[:2]])
         yield from calls.choices()
-        logging.disable()  # llama.cpp warns of what is meant to happen now
+        logging.disable()  # llama.cpp warns about the next call, which fails on purpose
         if driver.decode([Span(slot=2, start=11, tokens=text * 50, last=True)]) != "full":
             yield "a cache that is too small does not say so"
 
 
 def several() -> tuple[int, ...]:
-    """The numbers of threads that are tried: one, and as many as the machine has, up to `MOST_THREADS`."""
+    """The numbers of threads to try: one, and as many as the machine has, up to `MOST_THREADS`."""
     return 1, min(MOST_THREADS, max(2, len(os.sched_getaffinity(0))))
 
 
 def alike(found: Floats, expected: Floats) -> bool:
-    """Whether these numbers differ by no more than rounding makes them, see `ERROR`; false for what is not a number."""
+    """Whether these numbers differ by rounding only, see `ERROR`; False if one of them is NaN."""
     off = (found - expected) / expected.std()
     return bool(np.sqrt(np.mean(off**2)) < ERROR and np.abs(off).max() < WORST)
 
@@ -146,7 +146,7 @@ def _driver(path: Path, way: Way, *, threads: int) -> Driver:
 
 
 class _Calls:
-    """Compares what llama.cpp makes of sequences with what the weights make of them."""
+    """Compares what llama.cpp computes for sequences with what the weights give."""
 
     def __init__(self, driver: Driver, specimen: Specimen) -> None:
         self._driver = driver
@@ -156,7 +156,7 @@ class _Calls:
     def differences(
         self, name: str, *parts: tuple[int, Sequence[int], int], before: Sequence[int] | None = None
     ) -> Iterator[str]:
-        """Each part: sequence, tokens, and where they begin; all are asked for what follows each of their tokens."""
+        """Each part is a sequence, tokens, and their start; what follows each of these tokens is compared."""
         spans = [
             Span(slot=slot, start=start, tokens=tokens, last=True, guessed=len(tokens) - 1)
             for slot, tokens, start in parts
@@ -166,22 +166,22 @@ class _Calls:
             return
         for number, (slot, tokens, start) in enumerate(parts):
             earlier = self._known.get(slot, [])[:start] if before is None else list(before)
-            whole = self._known[slot] = [*earlier, *tokens]
-            expected = self._specimen.logits(whole)[start:]
+            known = self._known[slot] = [*earlier, *tokens]
+            expected = self._specimen.logits(known)[start:]
             found = np.array([self._driver.logits(number, ahead) for ahead in range(len(tokens))])
             if not alike(found, expected):
                 yield f"{name} gives wrong numbers"
 
     def choices(self) -> Iterator[str]:
-        """What samplers and grammars make of the last batch."""
+        """Compares what samplers and grammars choose after the last batch."""
         driver, words = self._driver, self._driver.vocabulary
         expected = int(np.argmax(driver.logits(0, 0)))
         free = Sampler(_GREEDY, vocabulary=words, before=[])
         if driver.sample(free, 0) != expected:
-            yield "the likeliest token is not the one that is chosen"
+            yield "the likeliest token is not chosen"
         penalty = Sampler(_GREEDY.model_copy(update={"repeat_penalty": 1e6}), vocabulary=words, before=[expected])
         if driver.sample(penalty, 0) == expected:
-            yield "a penalty for repeating has no effect"
+            yield "a penalty for repetition has no effect"
         bound = Sampler(_GREEDY, vocabulary=words, before=[], grammar=b'root ::= "q"')
         bound.constrain()
         first, second = (driver.sample(bound, 0) for _ in range(2))

@@ -1,7 +1,7 @@
 """States of llama.cpp's cache on disk: the beginnings of prompts that were read before, for later starts.
 
-One file each, named by the model and the tokens that it holds. Only files that this user wrote, that are whole and that
-nobody else may write are read: llama.cpp trusts what it is given.
+Each state is a file whose name depends on the model and the tokens. Only complete files that this user wrote and nobody
+else may write are read, because llama.cpp trusts a state.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from agentd.models.llama.spill import State
 log = logging.getLogger(__name__)
 
 NAME = ".warm"
-"""Of the directory, in that of the models."""
+"""Of the directory, in the directory of models."""
 SUFFIX = ".state"
 MAGIC = b"agentd state 1\n"
 MOST, MOST_BYTES = 8, 512 * 1024 * 1024
-"""Files that are kept, and bytes of all of them; what was not used for longest goes first."""
+"""Files that are kept, and bytes of all of them; the file that was used longest ago is deleted first."""
 _DIGEST = 32
 
 
 class Snapshots:
-    """`about` is whatever a state depends on besides its tokens; a `directory` None keeps nothing."""
+    """`about` names everything that a state depends on besides its tokens. With a `directory` None nothing is kept."""
 
     def __init__(self, directory: Path | None, about: str) -> None:
         self._directory = directory
         self._about = about.encode()
 
     def find(self, tokens: Sequence[int]) -> State | None:
-        """The state of exactly these tokens; None if there is none that can be trusted."""
+        """The state of exactly these tokens; None if there is none, or none that can be trusted."""
         if self._directory is None:
             return None
         path = self._path(self._directory, tokens)
@@ -57,7 +57,7 @@ class Snapshots:
         return np.frombuffer(state, np.uint8)
 
     def put(self, tokens: Sequence[int], state: State) -> None:
-        """Keep it; where it cannot be written that is logged and nothing else happens."""
+        """Keep this state; if it cannot be written, that is only logged."""
         size = state.nbytes + len(MAGIC) + _DIGEST
         if self._directory is None or size > MOST_BYTES:
             return
@@ -71,7 +71,7 @@ class Snapshots:
                 file.write(MAGIC + self._digest(tokens, state.data))
                 file.write(state.data)
             os.replace(beside, path)
-        except OSError as error:  # what was written of it goes with the next write
+        except OSError as error:  # the next write deletes what was written
             log.warning("%s cannot be written: %s", path, error.strerror)
 
     def _path(self, directory: Path, tokens: Sequence[int]) -> Path:
@@ -86,11 +86,11 @@ class Snapshots:
 
 
 def _read(path: Path) -> bytes:
-    """`OSError` for a file that somebody else wrote or may write."""
+    """`OSError` if somebody else wrote the file or may write it."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-            raise PermissionError(1, "others may have written it")
+            raise PermissionError(1, "somebody else may have written it")
         if found.st_size > MOST_BYTES:
             raise OSError(27, "it is too large")
         return file.read()
@@ -104,7 +104,7 @@ def _touch(path: Path) -> None:
 
 
 def _make_room(directory: Path, size: int) -> None:
-    """For one more file; leftovers of writes that did not end go too."""
+    """Make room for one more file, and delete the leftovers of unfinished writes."""
     found = []
     for path in directory.iterdir():
         if path.suffix != SUFFIX:

@@ -1,7 +1,7 @@
-"""A small language model of our own, as a file for llama.cpp and as a few lines of numpy that say what must come out.
+"""A small language model of our own: a file for llama.cpp, and a few lines of numpy that compute the right result.
 
-One block as Llama has it (https://arxiv.org/abs/2302.13971): attention of several heads that share keys, with rotated
-positions, then a gated feed-forward. Rows are as wide as the blocks and tiles of every kernel want them.
+It has one block like Llama's (https://arxiv.org/abs/2302.13971): attention with several heads that share keys and with
+rotary positions, then a gated feed-forward. Rows are wide enough for the blocks and tiles of every kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agentd.models.llama.blocks import FORMS, Form, random_weights
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 CONTEXT = 256
 _VOCABULARY, _WIDTH, _HEADS, _SHARED, _HEAD, _FEED_FORWARD = 320, 512, 8, 2, 64, 512
-"""All are multiples of 32, which AMX asks of rows and columns, and what is read in blocks of 256."""
+"""All are multiples of 32, which AMX needs for rows and columns; what is read in blocks is a multiple of 256."""
 _KNOWN = ("<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *LETTERS, "\u2581")
 NAMES = (*_KNOWN, *(f"[{i}]" for i in range(_VOCABULARY - len(_KNOWN))))
 _UNKNOWN, _NORMAL, _CONTROL, _UNUSED, _BYTE = 2, 1, 3, 5, 6
@@ -35,7 +35,7 @@ class _Matrix:
 
 
 class Specimen:
-    """The model with all its matrices in one form of `blocks.FORMS`; the same one each time."""
+    """The model with all its matrices in one form of `blocks.FORMS`; it is always the same."""
 
     def __init__(self, form: str) -> None:
         rng, inner = np.random.default_rng(0), _HEADS * _HEAD
@@ -58,7 +58,7 @@ class Specimen:
         }
 
     def logits(self, tokens: Sequence[int]) -> Floats:
-        """For each token what follows it: (tokens, vocabulary)."""
+        """The logits of what follows each token: (tokens, vocabulary)."""
         flow = self._matrices["token_embd"].numbers[list(tokens)]
         flow = flow + self._times(self._attended(_normal(flow)), "blk.0.attn_output")
         entering = _normal(flow)
@@ -84,12 +84,12 @@ class Specimen:
         return found
 
     def file(self) -> bytes:
-        """As GGUF, version 3: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"""
-        whole, ones = FORMS["F32"], np.ones(_WIDTH, "<f4").tobytes()
+        """The model as GGUF, version 3: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md"""
+        plain, ones = FORMS["F32"], np.ones(_WIDTH, "<f4").tobytes()
         norms = ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
         tensors: dict[str, tuple[Form, tuple[int, ...], bytes]] = {
             name: (self._form, matrix.numbers.shape[::-1], matrix.data) for name, matrix in self._matrices.items()
-        } | {name: (whole, (_WIDTH,), ones) for name in norms}
+        } | {name: (plain, (_WIDTH,), ones) for name in norms}
         facts = list(_facts())
         head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(facts)) + b"".join(facts)
         data = b""
@@ -106,7 +106,7 @@ def _normal(values: Floats) -> Floats:
 
 
 def _turned(values: Floats) -> Floats:
-    """Pairs of numbers, turned by an angle that grows with the position (https://arxiv.org/abs/2104.09864)."""
+    """Pairs of numbers, rotated by an angle that grows with the position (https://arxiv.org/abs/2104.09864)."""
     size, _, width = values.shape
     angles = np.arange(size)[:, None] * _BASE ** (-np.arange(0, width, 2) / width)
     cosines, sines = (turn(angles)[:, None, :].astype(np.float32) for turn in (np.cos, np.sin))
@@ -121,7 +121,7 @@ def _string(text: str) -> bytes:
 
 
 def _facts() -> Iterator[bytes]:
-    """Key and value each; 4 is an unsigned and 5 a signed number, 6 a float, 7 a truth, 8 a string, 9 an array."""
+    """Keys and values; type 4 is an unsigned and 5 a signed integer, 6 a float, 7 a bool, 8 a string, 9 an array."""
 
     def number(key: str, value: int) -> bytes:
         return _string(key) + struct.pack("<II", 4, value)

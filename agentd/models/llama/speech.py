@@ -1,4 +1,4 @@
-"""What a request says: its tokens' bytes as answer, reasoning and tool calls, and the messages that tell of them."""
+"""What a request says: the bytes of its tokens as answer, reasoning and tool calls, and the messages about them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from agentd.models.llama.wire import Called, FromChild, Said
 
 
 class Speech:
-    """Text of one request; without a `finder` calls are text."""
+    """The text of one request; without a `finder`, calls are text."""
 
     def __init__(self, assembler: Assembler, finder: CallFinder | None) -> None:
         self._assembler = assembler
         self._finder = finder
         self.calls = 0
-        """How many were found."""
+        """How many calls were found."""
 
     @property
     def stopped(self) -> bool:
-        """A stop string was met: nothing more will come."""
+        """A stop string was found: nothing more will come."""
         return self._assembler.stopped
 
     @property
@@ -35,7 +35,7 @@ class Speech:
         return says if self._finder is None else self._sort(says, self._finder)
 
     def finish(self) -> Sequence[Say | Call]:
-        """The rest, when there are no more tokens."""
+        """The rest, after the last token."""
         says = self._assembler.finish()
         if self._finder is None:
             return says
@@ -53,7 +53,7 @@ class Speech:
 
 
 class Outbox:
-    """Messages to the daemon in the order in which they were made; what was said since the last goes out together."""
+    """Sends messages to the daemon in their order; text since the last message is sent together."""
 
     def __init__(self, send: Callable[[FromChild], None]) -> None:
         self._send = send
@@ -61,11 +61,11 @@ class Outbox:
 
     @property
     def holds(self) -> bool:
-        """Something was said and is not sent yet."""
+        """Whether there is text that was not sent yet."""
         return bool(self._said)
 
     def say(self, number: int, found: Sequence[Say | Call], *, calls: int) -> None:
-        """What the request `number` says; of its `calls` calls so far the last ones are among it."""
+        """Add what the request `number` says. It has made `calls` calls so far, including those in `found`."""
         index = calls and calls - sum(isinstance(piece, Call) for piece in found)
         for piece in found:
             if isinstance(piece, Say):
@@ -78,11 +78,11 @@ class Outbox:
             self._said.append((number, False, ""))
 
     def forget(self, number: int) -> None:
-        """Nobody wants to know any more what this request said and was not told yet."""
+        """Drop the text of this request that was not sent yet."""
         self._said = [item for item in self._said if item[0] != number]
 
     def send(self, message: FromChild) -> None:
-        """After everything that was said before."""
+        """Send this message, after all text that was said before."""
         self.flush()
         self._send(message)
 

@@ -1,4 +1,4 @@
-"""Beginnings of conversations that were pushed out of the cache, kept in memory up to a number of bytes."""
+"""Beginnings of conversations that had to leave the cache, kept in a limited amount of memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentd.models.llama.job import Stored
 from agentd.models.llama.pool import common
 
 State = NDArray[np.uint8]
-"""What llama.cpp keeps of a sequence."""
+"""Everything that llama.cpp keeps of a sequence."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,10 +29,10 @@ class _Entry:
 
 
 class Spill:
-    """Holds at most `most` bytes, the states as large as they are; what was not used for longest goes first.
+    """Holds at most `most` bytes; the state that was used longest ago is dropped first.
 
-    With `whole_only` a state is of use to a prompt that begins with all of it, and may serve many; else also to one
-    that begins like it, and it goes back into the cache that it came from.
+    With `whole_only`, a state only helps a prompt that begins with all of it, and may help several. Otherwise it also
+    helps a prompt that shares a beginning with it, and moves back into the cache.
     """
 
     def __init__(self, most: int, *, whole_only: bool = False) -> None:
@@ -54,7 +54,7 @@ class Spill:
         return any(entry.tokens == wanted for entry in self._entries.values())
 
     def put(self, session: str, tokens: Sequence[int], state: State) -> None:
-        """A session's beginning takes the place of a shorter one of the same session that it begins with."""
+        """Keep this beginning; it replaces a shorter one of the same session with which it begins."""
         entry = _Entry(session=session, tokens=array("i", tokens), state=state)
         if not self.room_for(entry.size):
             return
@@ -69,7 +69,7 @@ class Spill:
             self._drop(next(iter(self._entries)))
 
     def find(self, prompt: Sequence[int]) -> Stored | None:
-        """What helps this prompt most; one token of the prompt is always left to decode."""
+        """The state that helps this prompt most; one token of the prompt is always left to decode."""
         wanted = array("i", prompt)
         best: Stored | None = None
         for key, entry in self._entries.items():
@@ -80,7 +80,7 @@ class Spill:
         return best
 
     def take(self, stored: Stored) -> State:
-        """The state; it stays here only where it may serve others."""
+        """The state; it stays here only if it can help other prompts too."""
         entry = self._entries[stored.key]
         if self._whole_only:
             self._entries.move_to_end(stored.key)

@@ -1,4 +1,4 @@
-"""What a model file has shown on this machine: whether it ever gave a token, how it must be run, or why it is not."""
+"""How a model file behaved on this machine: whether it ever gave a token, how it must be run, why it is set aside."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ KIND = "file"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """`proved`: it has given a token. `way`, if any, is the only one that is used, `why` says what happened in another.
+    """A file is `proved` if it has given a token. If `way` is set, no other is used; `why` says why not.
 
-    `aside`: the sentence for people if the file is not started any more.
+    If the file is set aside, it is not started any more, and `aside` is the sentence that says why.
     """
 
     proved: bool = False
@@ -24,7 +24,7 @@ class Standing:
 
 
 def read(checks: Checks, path: Path) -> Standing:
-    """What was found out about this very file; nothing of one that is not there or was changed since."""
+    """The standing of this very file; nothing is known if it does not exist or has changed since."""
     try:
         found = checks.get(KIND, of_file(path)) or {}
     except OSError:
@@ -34,7 +34,7 @@ def read(checks: Checks, path: Path) -> Standing:
 
 
 def write(checks: Checks, path: Path, standing: Standing) -> None:
-    """Nothing is kept of a file that is gone."""
+    """Keep this, unless the file is gone."""
     if path.exists():
         checks.put(KIND, of_file(path), asdict(standing))
 

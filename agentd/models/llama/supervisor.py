@@ -1,4 +1,4 @@
-"""Keeps one child with the model loaded: restarts it with back-off, and gives up on a crash loop."""
+"""Keeps one child with the model loaded: restarts it with back-off, and gives up in a crash loop."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ RESTARTS = Backoff(first=0.5, longest=300.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """With a child, in seconds: `beats` unanswered pings, `beat` apart, are a hang; `load` is the longest load.
+    """Limits for a child, in seconds: it hangs if it misses `beats` pings, one every `beat`; loading may take `load`.
 
-    `deaths` within `window` are a crash loop, after which nothing is started for `rest`. `restart` is the
-    wait before the next child, by the number of deaths in the window.
+    `deaths` within `window` are a crash loop, after which no child is started for `rest`. `restart` is the wait before
+    the next child, by the number of deaths in the window.
     """
 
     beat: float = 5.0
@@ -50,8 +50,8 @@ class Patience:
 class Supervisor:
     """Starts the child when it is first wanted; `close` ends it.
 
-    A file that crashes before it ever gave a token (`prove`) is tried once more in the plainest way, and then set aside
-    for all processes, until it is another file, llama.cpp another build, or somebody has it checked again.
+    If a file crashes before it ever gave a token (`prove`), it is tried once more in the plainest way. If that crashes
+    too, it is set aside for all processes until the file or the build of llama.cpp changes, or it is checked again.
     """
 
     def __init__(self, name: str, load: Load, *, patience: Patience, on_state: OnState | None) -> None:
@@ -76,13 +76,13 @@ class Supervisor:
 
     @property
     def pace(self) -> Pace | None:
-        """What the child that there is told of its speed, None as long as there is none."""
+        """What the child reported about its speed; None as long as there is no child."""
         ready = self._ready
         there = ready is not None and ready.done() and not ready.cancelled() and ready.exception() is None
         return ready.result().pace if ready is not None and there else None
 
     async def child(self) -> Process:
-        """A child that has the model loaded, waited for; `ModelError` where there will be none."""
+        """Wait for a child with the loaded model; `ModelError` if there will be none."""
         if self._closed:
             raise ModelError(f"{self._name} was closed.")
         if self._refused is not None and self._resting():
@@ -92,14 +92,14 @@ class Supervisor:
         return await asyncio.shield(self._promise())
 
     def forgive(self) -> None:
-        """Start again although it crashed over and over."""
+        """Allow another start after a crash loop."""
         if self._refused is not None:
             self._deaths.clear()
             self._refused = None
         self._standing = replace(self._standing, aside="")
 
     def prove(self) -> None:
-        """The model has given a token: what happens to it from now on is not the fault of how it is run."""
+        """The model has given a token, so a later crash is not blamed on the way in which it is run."""
         if self._file is None or self._standing.proved:
             return
         self._standing = Standing(proved=True)
@@ -135,7 +135,7 @@ class Supervisor:
             raise
 
     async def _look_up(self) -> None:
-        """What is known of the file; `ModelError` if it was set aside."""
+        """Look up what is known about the file; `ModelError` if it was set aside."""
         file = self._asked.file
         if file is None:
             return
@@ -175,14 +175,14 @@ class Supervisor:
             ) from None
 
     def _promise(self) -> asyncio.Future[Process]:
-        """What whoever wants a child waits for: kept already, or by the next child or the failure to make one."""
+        """What callers wait for: a child, or the failure to start one. A new one is made after a failure or a death."""
         ready = self._ready
         if ready is None or (ready.done() and (ready.exception() is not None or not ready.result().alive)):
             ready = self._ready = asyncio.get_running_loop().create_future()
         return ready
 
     async def _after_first_crash(self, file: ModelFile, reason: str) -> None:
-        """Of a file that never gave a token: the plainest way is next, and after that nothing, told by `ModelError`."""
+        """The file never gave a token: try the plainest way next; after that, `ModelError`."""
         log.warning("the process of model %s is gone before its first word: %s", self._name, reason)
         if not file.way:
             self._file = replace(file, way=PLAINEST.name, why=reason)
@@ -218,7 +218,7 @@ class Supervisor:
     def _fail(self, error: ModelError) -> None:
         promise = self._promise()
         promise.set_exception(error)
-        promise.exception()  # nobody may be waiting, and that is no fault
+        promise.exception()  # marked as seen, because perhaps nobody waits
         if not self._closed:
             self._tell("failed", str(error))
 

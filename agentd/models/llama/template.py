@@ -1,8 +1,8 @@
-"""Messages become tokens: template text may hold control tokens, untrusted text never does.
+"""Turns messages into tokens: the text of the template may contain control tokens, untrusted text never does.
 
-The model's own chat template (Jinja, as in `tokenizer.chat_template`) is rendered with a placeholder in the place of
-each untrusted piece, so that no template can look into what a stranger wrote. Where a model has no usable template,
-`ChatML` is written if its vocabulary has the tokens for it, else a plain transcript ("User: ...", "Assistant:");
+The model's own chat template (Jinja, as in `tokenizer.chat_template`) is rendered with a placeholder for each untrusted
+piece, so that no template can read what a stranger wrote. If a model has no usable template, the conversation is
+written as ChatML if the vocabulary has the tokens for it, or else as a plain transcript ("User: ...", "Assistant:");
 `Template.notes` says so.
 """
 
@@ -17,8 +17,8 @@ from agentd.errors import ModelError
 from agentd.host.limits import Crashed
 from agentd.models.llama.family import Family, family_of
 from agentd.models.llama.forms import arguments, fold, one_by_one, plain
-from agentd.models.llama.placeholders import Shelf
-from agentd.models.llama.rendering import Own, Renders, Stranger
+from agentd.models.llama.placeholders import Placeholders
+from agentd.models.llama.rendering import OwnTemplate, Renders, UntrustedTemplate
 from agentd.models.llama.text import END_THINK, THINK
 from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
 
@@ -34,24 +34,24 @@ PLAIN = (
     "{% else %}User: {{ m.content }}\n\n{% endif %}{% endfor %}Assistant:"
 )
 PLAIN_STOP = ("\nUser:",)
-"""Else a model that was never told where to end plays both parts."""
+"""Without that, a model that was never taught where to stop plays both parts."""
 
 SLICE = 4096
 """Characters."""
 SEAM = 8
-"""Tokens that a cut through a text can make at most."""
+"""A cut through a text adds at most so many tokens."""
 
 
 class Tokenizer(Protocol):
-    """What a template needs of a vocabulary."""
+    """What a template needs from a vocabulary."""
 
     bos: int | None
-    """The token that must begin every prompt, None for a model that wants none."""
+    """The token with which every prompt must begin; None if the model wants none."""
 
     def text(self, token: int) -> str: ...
 
     def tokenize(self, text: str, *, special: bool, after: int | None) -> list[int]:
-        """Tokens of a text that follows the token `after`; None at the beginning."""
+        """The tokens of a text after the token `after`, which is None at the beginning."""
         ...
 
 
@@ -76,11 +76,11 @@ _CALL_TRIAL = (
 
 
 class Template:
-    """A chat template that is known to work for a conversation of a system message and a question.
+    """A chat template that was tried with a system message and a question.
 
-    `family` is how the model writes calls and reasoning, None where that is not known; `tools` says that the template
-    tells the model of tools, and that its calls can be read. One that takes too long or too much is given up at once,
-    also if that is seen later only; the model's prompts have another form from then on.
+    `family` says how the model writes calls and reasoning; None if that is unknown. `tools` says that the template
+    describes tools to the model, and that its calls can be read. A template that exceeds its limits is given up, also
+    later; from then on the prompts have one of our own forms.
     """
 
     def __init__(
@@ -90,16 +90,16 @@ class Template:
         bos: str = "",
         eos: str = "",
         chatml: bool = False,
-        stranger: Stranger | None = None,
+        untrusted: UntrustedTemplate | None = None,
     ) -> None:
-        """`stranger` is where the template runs, see there."""
+        """The template runs in `untrusted`, see there."""
         self._names = {"bos_token": bos, "eos_token": eos}
         self._chatml = chatml
-        self._stranger = stranger or Stranger()
-        self._template: Renders = self._stranger
+        self._untrusted = untrusted or UntrustedTemplate()
+        self._template: Renders = self._untrusted
         self._folds = self._knows_calls = False
         self._no_tools: list[dict[str, Any]] | None = None
-        """How this template is told that there are none."""
+        """What this template takes if there are no tools."""
         self.family: Family | None = None
         self.tools = False
         self.stop: tuple[str, ...] = ()
@@ -112,13 +112,13 @@ class Template:
 
     @property
     def think(self) -> tuple[str, str]:
-        """What opens and what closes the model's reasoning."""
+        """The marks that open and close the model's reasoning."""
         return self.family.think if self.family else (THINK, END_THINK)
 
     def render(self, lines: Sequence[Line], tools: Sequence[Tool] = ()) -> Prompt:
-        """The prompt up to where the answer begins; `ModelError` where the template refuses the conversation.
+        """The prompt up to the beginning of the answer; `ModelError` if the template refuses the conversation.
 
-        Tools are left out where the model cannot call any.
+        If the model cannot call tools, they are left out.
         """
         try:
             return self._first(lines, tools)
@@ -128,7 +128,7 @@ class Template:
             return self._first(lines, ())
 
     def _first(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Prompt:
-        """In the first form that the template takes."""
+        """Render the first form that the template accepts."""
         offered = tools if self.tools else ()
         refusal = ""
         for form in self._forms(lines):
@@ -140,20 +140,20 @@ class Template:
 
     def _forms(self, lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
         """The conversation in the forms to try, the model's own first."""
-        told = plain(lines, self.family)
+        as_text = plain(lines, self.family)
         if self._folds:
-            yield fold(told)
+            yield fold(as_text)
             return
         if self._knows_calls and any(line.calls for line in lines):
             yield lines
             yield one_by_one(lines)
-        yield told
-        yield fold(told)
+        yield as_text
+        yield fold(as_text)
 
     def _adopt(self, source: str) -> str | None:
         """Why the template cannot be used, None if it can."""
         try:
-            self._stranger.adopt(source, self._names)
+            self._untrusted.adopt(source, self._names)
             problem = self._problem(_TRIAL)
             for self._no_tools, self._folds in ((None, False), (None, True), ([], False)):
                 if self._problem(fold(_TRIAL) if self._folds else _TRIAL) is None:
@@ -164,13 +164,13 @@ class Template:
         return problem
 
     def _use_own(self, reason: str) -> None:
-        """Write conversations in a form of ours from now on."""
-        self._stranger.close()
+        """Use one of our own forms from now on."""
+        self._untrusted.close()
         form = "the ChatML form" if self._chatml else "a plain transcript"
         self.notes = (f"{reason}; so agentd formats the conversation as {form}, which the model may not know well.",)
         self.stop = () if self._chatml else PLAIN_STOP
         self.family, self.tools, self._folds, self._knows_calls, self._no_tools = None, False, False, False, None
-        self._template = Own(CHATML if self._chatml else PLAIN, self._names)
+        self._template = OwnTemplate(CHATML if self._chatml else PLAIN, self._names)
 
     def _problem(self, lines: Sequence[Line]) -> str | None:
         try:
@@ -194,46 +194,46 @@ class Template:
         return all(word in text for word in words)
 
     def _render(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Prompt:
-        shelf = Shelf()
-        told = [_tool(tool, shelf) for tool in tools] or self._no_tools
-        messages = [_message(line, shelf) for line in lines]
+        placeholders = Placeholders()
+        offered = [_tool(tool, placeholders) for tool in tools] or self._no_tools
+        messages = [_message(line, placeholders) for line in lines]
         try:
-            text = self._template.render(messages, told)
+            text = self._template.render(messages, offered)
         except Crashed as crash:
             raise _GivenUp(str(crash)) from None
         except ModelError as error:
             log.warning("chat template: %s", error)
             raise _Refused(str(error)) from None
-        pieces = shelf.pieces(text)
-        if not shelf.of_newest <= shelf.seen:
+        pieces = placeholders.pieces(text)
+        if not placeholders.of_newest <= placeholders.seen:
             raise _Refused("it leaves the newest message out")
         return Prompt(pieces=pieces, reasoning=text.rstrip().endswith(self.think[0].rstrip()))
 
 
-def _message(line: Line, shelf: Shelf) -> dict[str, Any]:
-    """In the form that templates expect since https://huggingface.co/docs/transformers/chat_extras."""
-    message: dict[str, Any] = {"role": line.role, "content": shelf.content(line)}
+def _message(line: Line, placeholders: Placeholders) -> dict[str, Any]:
+    """In the form that templates expect: https://huggingface.co/docs/transformers/chat_extras."""
+    message: dict[str, Any] = {"role": line.role, "content": placeholders.content(line)}
     if line.calls:
         message["tool_calls"] = [
             {
                 "id": call.call_id,
                 "type": "function",
-                "function": {"name": shelf.value(call.tool), "arguments": shelf.value(arguments(call))},
+                "function": {"name": placeholders.value(call.tool), "arguments": placeholders.value(arguments(call))},
             }
             for call in line.calls
         ]
     if line.role == "tool":
-        message |= {"name": shelf.value(line.tool), "tool_call_id": line.call_id}
+        message |= {"name": placeholders.value(line.tool), "tool_call_id": line.call_id}
     return message
 
 
-def _tool(tool: Tool, shelf: Shelf) -> dict[str, Any]:
+def _tool(tool: Tool, placeholders: Placeholders) -> dict[str, Any]:
     function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": shelf.value(function)}
+    return {"type": "function", "function": placeholders.value(function)}
 
 
 def tokens(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
-    """Control tokens come from trusted pieces alone."""
+    """The tokens of a prompt; only trusted pieces can contain control tokens."""
     found: list[int] = []
     for piece in prompt.pieces:
         found += tokenizer.tokenize(piece.text, special=piece.trusted, after=found[-1] if found else tokenizer.bos)
@@ -243,9 +243,9 @@ def tokens(prompt: Prompt, tokenizer: Tokenizer) -> list[int]:
 
 
 def at_least(prompt: Prompt, tokenizer: Tokenizer, enough: int) -> int:
-    """A lower bound of the number of tokens, counted in slices until it is more than `enough`.
+    """A lower bound of the number of tokens, counted in slices until it exceeds `enough`.
 
-    The time that `tokens` takes grows without bound with the prompt, and everybody waits for it.
+    `tokens` would take more and more time for longer prompts, and everybody would wait for it.
     """
     found = 0
     for piece in prompt.pieces:
@@ -258,8 +258,8 @@ def at_least(prompt: Prompt, tokenizer: Tokenizer, enough: int) -> int:
 
 
 class _GivenUp(Exception):
-    """The template took too long or too much; the message says what."""
+    """The template exceeded a limit; the message says which."""
 
 
 class _Refused(Exception):
-    """The template could not render this conversation."""
+    """The template cannot render this conversation."""

@@ -1,4 +1,4 @@
-"""Tokens' bytes become text: whole UTF-8 characters, reasoning apart from the answer, nothing of a stop string."""
+"""Turns the bytes of tokens into text: complete characters, reasoning separate from the answer, no stop strings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Say:
 
 
 class Assembler:
-    """Feed it bytes in any cut; it holds back what may yet be part of a character, a tag or a stop string.
+    """Feed it bytes in pieces of any size; it holds back what may be a part of a character, a tag or a stop string.
 
-    Reasoning is what stands between the two tags of `think`; with `reasoning` it starts inside, for a prompt that ends
+    Reasoning is the text between the two tags of `think`; with `reasoning`, it starts inside, because the prompt ended
     with the opening tag. Blanks at the beginning of the answer are dropped. Stop strings count in the answer only.
     """
 
@@ -28,7 +28,7 @@ class Assembler:
         self, *, stop: Sequence[str] = (), reasoning: bool = False, think: tuple[str, str] = (THINK, END_THINK)
     ) -> None:
         self._bytes = b""
-        """The beginning of a character."""
+        """The beginning of an incomplete character."""
         self._stop = tuple(stop)
         self._reasoning = reasoning
         self._think = think
@@ -36,7 +36,7 @@ class Assembler:
         self._held = ""
         self._said_answer = False
         self.stopped = False
-        """A stop string was met: nothing more will come."""
+        """A stop string was found: nothing more will come."""
 
     @property
     def reasoning(self) -> bool:
@@ -44,7 +44,7 @@ class Assembler:
         return self._reasoning
 
     def feed(self, data: bytes) -> list[Say]:
-        """What can be said for certain now."""
+        """What is certain now."""
         if self.stopped:
             return []
         text = self._decode(data, last=False)
@@ -54,7 +54,7 @@ class Assembler:
         return [Say(text=text, reasoning=self._reasoning)] if text else []
 
     def finish(self) -> list[Say]:
-        """The rest, when there are no more tokens."""
+        """The rest, after the last token."""
         return [] if self.stopped else self._take(self._decode(b"", last=True), last=True)
 
     def _decode(self, data: bytes, *, last: bool) -> str:
@@ -93,7 +93,7 @@ class Assembler:
 
 
 def tail(text: str, marks: Sequence[str]) -> int:
-    """The length of the longest end of the text with which one of the marks begins."""
+    """The length of the longest end of the text that is a beginning of one of the marks."""
     longest = min(len(text), max(len(mark) for mark in marks) - 1)
     for length in range(longest, 0, -1):
         if any(mark.startswith(text[-length:]) for mark in marks):

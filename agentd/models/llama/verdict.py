@@ -1,4 +1,4 @@
-"""In which way llama.cpp computes with a file's weights on this machine: tried once, kept for every later start."""
+"""In which way llama.cpp can compute with the weights of a file here: tried once, and kept for later starts."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ log = logging.getLogger(__name__)
 
 KIND = "way"
 EXPECTED = "0.3.36"
-"""The version of llama-cpp-python that this package was written for."""
+"""The version of llama-cpp-python for which this package was written."""
 TRIALS = 1
-"""The version of the self-test: what an earlier one found is asked again."""
+"""The version of the self-test; results of an earlier version do not count."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """The first way that works, None if none does, and what is wrong with each one before it, by name."""
+    """The first way that works, None if none does, and the problem of each way before it, by its name."""
 
     way: Way | None
     problems: Mapping[str, str]
 
     def switched_off(self, ways: Sequence[Way]) -> str:
-        """What of the fastest of these ways is not used and why, as one sentence; "" if nothing is missing."""
+        """A sentence that says what the fastest of these ways has, is switched off, and why; "" if nothing is."""
         if self.way is None or not self.problems:
             return ""
         return switched_off(self.way, ways[0], next(iter(self.problems.values())))
 
 
-def switched_off(way: Way, whole: Way, why: str) -> str:
-    """One sentence for people, "" if nothing is missing."""
-    missing = way.without(whole)
+def switched_off(way: Way, fastest: Way, why: str) -> str:
+    """A sentence that says what `fastest` has and `way` has not, and why; "" if that is nothing."""
+    missing = way.without(fastest)
     return f"llama.cpp computes {missing} on this machine, because with that {why}." if missing else ""
 
 
 def kept(checks: Checks, types: Sequence[str], ways: Sequence[Way]) -> Verdict | None:
-    """What an earlier trial of these ways found, None if there was none."""
+    """The verdict of an earlier trial of these ways; None if there was none."""
     found = checks.get(KIND, _about(types, ways))
     return None if found is None else _verdict(found)
 
 
-def told(checks: Checks, path: Path, types: Sequence[str]) -> str:
-    """The sentence about what is not used for this file, as far as that is known without a trial; "" if nothing."""
+def known_switched_off(checks: Checks, path: Path, types: Sequence[str]) -> str:
+    """What is switched off for this file and why, as far as that is known without a trial; "" if nothing is."""
     standing = read(checks, path)
     for ways in (allowed(gpu=True), allowed(gpu=False)):
         found = kept(checks, types, ways)
@@ -73,9 +73,9 @@ def keep(checks: Checks, types: Sequence[str], ways: Sequence[Way], verdict: Ver
 
 
 def find(checks: Checks, types: Sequence[str], ways: Sequence[Way], *, threads: Sequence[int] = ()) -> Verdict:
-    """The first of these ways that computes rightly with such weights; tried now if that is not known.
+    """The first of these ways that computes correctly with such weights; they are tried now if that is not known.
 
-    `threads` are the numbers of them that are tried. `ModelError` if no way works, with what to do.
+    They are tried with each of the numbers of `threads`. If no way works, `ModelError` says what to do.
     """
     verdict = kept(checks, types, ways)
     if verdict is None:
@@ -89,7 +89,7 @@ def find(checks: Checks, types: Sequence[str], ways: Sequence[Way], *, threads: 
 
 
 def _tried(types: Sequence[str], ways: Sequence[Way], threads: Sequence[int]) -> Verdict:
-    from agentd.models.llama.selftest import Trials, several  # with llama.cpp, which what is kept does without
+    from agentd.models.llama.selftest import Trials, several  # imports llama.cpp, which a kept verdict does not need
 
     problems: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="agentd-trial-") as directory:
@@ -111,7 +111,7 @@ def _unusable(problems: Mapping[str, str]) -> str:
     if version != EXPECTED:
         return (
             f"llama-cpp-python {version} does not do what agentd expects ({plainest}); install the version that"
-            f' it was made for: pip install "llama-cpp-python=={EXPECTED}".'
+            f' agentd was made for: pip install "llama-cpp-python=={EXPECTED}".'
         )
     return f"llama.cpp computes wrongly on this machine in every way ({plainest}); build it here: {rebuild_hint()}"
 
@@ -121,7 +121,7 @@ def _about(types: Sequence[str], ways: Sequence[Way]) -> str:
 
 
 def _verdict(found: Mapping[str, Any]) -> Verdict | None:
-    """None for what an editor or a later version has written."""
+    """A kept verdict; None if an editor or a later version wrote something else."""
     way, problems = found.get("way"), found.get("problems")
     if not isinstance(problems, dict) or (way is not None and way not in BY_NAME):
         return None

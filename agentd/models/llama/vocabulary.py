@@ -9,11 +9,11 @@ from agentd.models.llama.native import native
 from agentd.models.llama.text import END_THINK, THINK
 
 _GUARD = "\ue000"
-"""A character that no vocabulary merges with what follows it."""
+"""A character that no vocabulary merges with the next one."""
 
 
 class Vocabulary:
-    """The vocabulary of a model that stays loaded for as long as this is used."""
+    """The vocabulary of a model, which must stay loaded as long as this is used."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -22,7 +22,7 @@ class Vocabulary:
         self.size: int = native.llama_vocab_n_tokens(self.handle)
         self.bos = self._beginning()
         self.shown: frozenset[str] = frozenset({THINK, END_THINK})
-        """Control tokens that an answer shows, because they are marks in it; to be set before the first `piece`."""
+        """Control tokens that an answer shows, because they are marks in it; set this before the first `piece`."""
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
         self._guard: list[int] = []
@@ -34,10 +34,10 @@ class Vocabulary:
         return token if native.llama_vocab_get_add_bos(self.handle) and token >= 0 else None
 
     def tokenize(self, text: str, *, special: bool, after: int | None) -> list[int]:
-        """Tokens of `text`; text in the form of a control token counts as one only with `special`.
+        """The tokens of `text`; a control token that is written in it counts as one only with `special`.
 
-        SentencePiece vocabularies put a space before every text that is tokenised by itself: right at the beginning
-        and after a control token (`after`), wrong in the middle of a text, where a guard in front takes it away.
+        SentencePiece vocabularies put a space before every text. That is right at the beginning and after a control
+        token (`after`) and wrong in the middle of a text, where a guard before the text takes the space instead.
         """
         if not self._guard or after is None or self.is_control(after):
             return self._tokenize(text, special=special)
@@ -56,11 +56,11 @@ class Vocabulary:
             room = -count
 
     def text(self, token: int) -> str:
-        """A token as it is written, control tokens too; "" for none (-1)."""
+        """How a token is written, also a control token; "" if there is none (-1)."""
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def piece(self, token: int) -> bytes:
-        """What a generated token adds to the answer: nothing for a control token, unless it is among `shown`."""
+        """What a generated token adds to the answer; a control token adds nothing, unless it is in `shown`."""
         known = self._pieces.get(token)
         if known is None:
             known = self._piece(token, special=False)
@@ -88,7 +88,7 @@ class Vocabulary:
         return bool(native.llama_vocab_is_control(self.handle, token))
 
     def has_control(self, text: str) -> bool:
-        """Whether a text is the form of exactly one control token."""
+        """Whether a text is exactly one control token."""
         found = self._tokenize(text, special=True)
         return len(found) == 1 and self.is_control(found[0])
 
@@ -101,6 +101,6 @@ class Vocabulary:
         return self.text(native.llama_vocab_eos(self.handle))
 
     def chat_template(self) -> str | None:
-        """The template in the model file, None where there is none."""
+        """The template in the model file; None if there is none."""
         source: bytes | None = native.llama_model_chat_template(self._model, None)
         return source.decode("utf-8", "replace") if source else None

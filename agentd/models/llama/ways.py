@@ -14,15 +14,15 @@ _PARTS = {
     "flash": "flash attention",
     "repack": "repacked weights and AMX",
 }
-"""What can be switched off, by the name that it has in the name of a way, in words for people."""
+"""What can be switched off: its part of the name of a way -> words for people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """What of llama.cpp is used: layers on a GPU, flash attention where a model can have it, and its extra buffers.
+    """What llama.cpp uses: a GPU, flash attention if the model allows it, and its extra buffers.
 
-    The extra buffers hold weights in another order than the file: repacked for the processor's wide instructions, or
-    for AMX.
+    The extra buffers hold the weights in another order than the file: repacked for the processor's wide instructions,
+    or for AMX.
     """
 
     gpu: bool
@@ -31,12 +31,12 @@ class Way:
 
     @property
     def name(self) -> str:
-        """What is on, joined by +; `plain` if nothing is."""
+        """What is switched on, joined by +; `plain` if nothing is."""
         return "+".join(part for part in _PARTS if getattr(self, part)) or "plain"
 
-    def without(self, whole: Way) -> str:
-        """In words what `whole` has and this has not, "" if that is nothing: "without flash attention"."""
-        missing = [words for part, words in _PARTS.items() if getattr(whole, part) and not getattr(self, part)]
+    def without(self, fuller: Way) -> str:
+        """What `fuller` has and this has not, as in "without flash attention"; "" if that is nothing."""
+        missing = [words for part, words in _PARTS.items() if getattr(fuller, part) and not getattr(self, part)]
         return f"without {', '.join(missing)}" if missing else ""
 
 
@@ -48,12 +48,12 @@ BY_NAME = {way.name: way for way in WAYS}
 
 
 def allowed(*, gpu: bool) -> tuple[Way, ...]:
-    """The ways from fastest to plainest on a machine that has a GPU for llama.cpp, or has not."""
+    """The ways from the fastest to the plainest, on a machine with or without a GPU."""
     return tuple(way for way in WAYS if gpu or not way.gpu)
 
 
 def rebuild_hint() -> str:
-    """The command that compiles llama.cpp on this machine; `import llama_cpp` may be what crashes."""
+    """The command that compiles llama.cpp on this machine. It does not import llama_cpp, because that may crash."""
     checkout = Path(__file__).parents[3]
     if (checkout / "llama.cmake").exists() and Path(sys.prefix) == checkout / ".venv":
         return f"make -C {shlex.quote(str(checkout))} llama"

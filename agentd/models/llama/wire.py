@@ -1,6 +1,6 @@
 """Messages between the daemon and the child that runs the model: a 4-byte big-endian length, then JSON.
 
-Closing the socket ends the child. Every request has an id of the daemon's choosing; ids are never used again.
+The child ends when the socket is closed. The daemon chooses the id of each request and never uses one again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Load(_Message):
 
 
 class Piece(_Message):
-    """Text; control tokens written in it count as such only where it is trusted."""
+    """Text; control tokens that are written in it count as such only if it is trusted."""
 
     text: str
     trusted: bool
@@ -52,7 +52,7 @@ class ToolCall(_Message):
 
 
 class Line(_Message):
-    """A message; a tool's line tells what came of the call `call_id` of `tool`."""
+    """A message of a conversation; one of a tool has the result of the call `call_id` of `tool`."""
 
     role: Role
     pieces: tuple[Piece, ...]
@@ -68,7 +68,7 @@ class Tool(_Message):
 
 
 class Choice(_Message):
-    """How the next token is chosen; checked, with a seed."""
+    """How the next token is chosen; all values are checked, and the seed is set."""
 
     temperature: float
     top_k: int
@@ -89,7 +89,7 @@ class Generate(_Message):
     stop: tuple[str, ...]
     priority: Priority
     answer_schema: dict[str, Any] | None = None
-    """The answer must be JSON that fits it; checked by `schema`."""
+    """The answer must be JSON that matches this; `schema` has checked that a grammar can enforce it."""
 
 
 class Count(_Message):
@@ -100,7 +100,7 @@ class Count(_Message):
 
 
 class Warm(_Message):
-    """Read what prompts begin with that have these lines first, while nothing else is to do, and keep it."""
+    """Read the beginning of prompts that start with these lines while there is nothing else to do, and keep it."""
 
     type: Literal["warm"] = "warm"
     id: int
@@ -119,7 +119,7 @@ class OpenEmbedder(_Message):
 
 
 class Embed(_Message):
-    """Texts to make vectors of; somebody waits for what is `urgent`."""
+    """Make vectors of these texts; somebody waits if it is `urgent`."""
 
     type: Literal["embed"] = "embed"
     id: int
@@ -128,7 +128,7 @@ class Embed(_Message):
 
 
 class Cancel(_Message):
-    """No event of this request is sent after the child has read this."""
+    """After the child has read this, it sends nothing more about this request."""
 
     type: Literal["cancel"] = "cancel"
     id: int
@@ -145,7 +145,7 @@ ToChild = Load | Generate | Count | Warm | OpenEmbedder | Embed | Cancel | Ping
 
 
 class Loaded(_Message):
-    """The model answers from now on; `notes` say aloud what a person should know about it."""
+    """The model answers from now on; `notes` are what a person should know about it."""
 
     type: Literal["loaded"] = "loaded"
     context: int
@@ -154,13 +154,13 @@ class Loaded(_Message):
     """The model can call tools."""
     read_tps: float = 0.0
     write_tps: float = 0.0
-    """Tokens per second of a prompt and of an answer, 0 if that is not known."""
+    """Tokens per second of reading a prompt and of writing an answer; 0 if that is not known."""
     advice: Advice = NO_ADVICE
     """How its makers advise to sample from it."""
     way: str = ""
     """How llama.cpp computes (`ways`)."""
     switched_off: str = ""
-    """What it does not use here and why, in a sentence; "" if nothing."""
+    """A sentence that says what is switched off here and why; "" if nothing is."""
 
 
 class LoadFailed(_Message):
@@ -179,7 +179,7 @@ class Queued(_Message):
 
 
 class Started(_Message):
-    """The request has a sequence of its own; `reading` its prompt has begun, else that waits for those of others."""
+    """The request has a sequence. If it is not `reading` its prompt yet, that waits for the prompts of others."""
 
     type: Literal["started"] = "started"
     id: int
@@ -187,21 +187,22 @@ class Started(_Message):
 
 
 class Progress(_Message):
-    """Of the `total` tokens of a prompt that the cache did not hold `done` are read; the rest takes `seconds`."""
+    """`done` of the `total` tokens of a prompt that were not in the cache are read; the rest takes `seconds`."""
 
     type: Literal["progress"] = "progress"
     id: int
     done: int
     total: int
     seconds: float | None = None
-    """None if nothing is known of the speed."""
+    """None if the speed is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """What one step added: (request, is reasoning, text) each; no text yet tells that the model is at work.
+    """What one step added: for each request its id, whether it is reasoning, and the text.
 
-    There is one for each step, so it is made and written without pydantic.
+    An empty text says that the model is working. There is one such message for each step, so it is made and written
+    without pydantic.
     """
 
     type: Literal["said"] = "said"
@@ -209,7 +210,7 @@ class Said:
 
 
 class Called(_Message):
-    """The `index`-th tool call of an answer, whole."""
+    """The `index`-th tool call of an answer, which is complete."""
 
     type: Literal["called"] = "called"
     id: int
@@ -228,15 +229,15 @@ class Ended(_Message):
     completion_tokens: int
     guessed_tokens: int = 0
     wrong_tokens: int = 0
-    """Of those guessed."""
+    """Guessed tokens that were wrong."""
     read_seconds: float = 0.0
-    """Of the steps that had a part of the prompt."""
+    """Time of the steps that read a part of the prompt."""
     write_seconds: float = 0.0
     """From the first token of the answer to its end."""
 
 
 class Paced(_Message):
-    """What was learned of the speed, in tokens per second; 0 if that is not known."""
+    """The speed as it is known now, in tokens per second; 0 if it is not known."""
 
     type: Literal["paced"] = "paced"
     read_tps: float
@@ -258,7 +259,7 @@ class Counted(_Message):
 
 
 class Warmed(_Message):
-    """So many tokens that prompts begin with are in the cache now."""
+    """So many tokens of the beginning of prompts are in the cache now."""
 
     type: Literal["warmed"] = "warmed"
     id: int
@@ -272,7 +273,7 @@ class OpenedEmbedder(_Message):
 
 
 class Embedded(_Message):
-    """`vectors` one after the other, as 4-byte little-endian floats in base64."""
+    """`vectors` are 4-byte little-endian floats in base64, one vector after the other."""
 
     type: Literal["embedded"] = "embedded"
     id: int
@@ -280,7 +281,7 @@ class Embedded(_Message):
 
 
 class Pong(_Message):
-    """The answer to a ping, between two steps: the loop goes round."""
+    """The answer to a ping, sent between two steps, which shows that the child does not hang."""
 
     type: Literal["pong"] = "pong"
     n: int
@@ -309,7 +310,7 @@ _from_child: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(dis
 
 
 def encode(message: ToChild | FromChild) -> bytes:
-    """One frame; `ModelError` where it would be larger than `MAX_FRAME_BYTES`."""
+    """The message as one frame; `ModelError` if that is larger than `MAX_FRAME_BYTES`."""
     body = _said(message) if isinstance(message, Said) else message.model_dump_json().encode()
     if len(body) > MAX_FRAME_BYTES:
         size = f"{len(body) / 1e6:.0f} MB"
@@ -336,7 +337,7 @@ def decode_from_child(body: bytes) -> FromChild:
 
 
 class Frames:
-    """Cuts a stream of bytes into the bodies of its frames; `ValueError` for a length that no frame of ours has."""
+    """Cuts a stream of bytes into the bodies of its frames; `ValueError` if a length is impossible."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -349,7 +350,7 @@ class Frames:
         while len(self._buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer, start)
             if length > MAX_FRAME_BYTES:
-                raise ValueError(f"a frame of {length} bytes is not ours")
+                raise ValueError(f"a frame of {length} bytes is too large to be ours")
             end = start + _LENGTH.size + length
             if len(self._buffer) < end:
                 break

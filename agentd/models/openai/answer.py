@@ -1,4 +1,4 @@
-"""The events of a streamed chat completion become deltas; whatever a server leaves out or adds is no error."""
+"""Turns the events of a streamed chat completion into deltas; what a server leaves out or adds is not an error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, Tool
 from agentd.text.characters import Joiner
 
 MOST_CALLS = 64
-"""Of tools, in one answer; what comes beyond is dropped."""
+"""Tool calls of one answer; further ones are dropped."""
 LONGEST_NAME = 200
-"""Characters of a tool's name or of a call's id."""
+"""Characters of the name of a tool, or of the id of a call."""
 _TOO_LONG = ("length", "max_tokens", "max_length", "model_length")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
-"""llama-server and vLLM say the first, Ollama and OpenRouter the second."""
+"""llama-server and vLLM use the first, Ollama and OpenRouter the second."""
 _FIGURES = ("usage", "timings", "prompt_progress")
 
 
@@ -25,7 +25,7 @@ class Withheld(Exception):
 
 
 class ServerFailed(Exception):
-    """The server says that it failed; `body` is all that it says."""
+    """The server reports that it failed; `body` is its whole report."""
 
     def __init__(self, body: object) -> None:
         super().__init__(error_text(body))
@@ -33,9 +33,9 @@ class ServerFailed(Exception):
 
 
 class Answer:
-    """Feed it the events of one answer, as JSON values, in order; at most `most` characters of it are handed on.
+    """Feed it the events of one answer, as JSON values, in order; it passes on at most `most` characters.
 
-    `thinks` says that the model begins with its thoughts without saying so.
+    `thinks` says that the model begins with reasoning that it does not mark.
     """
 
     def __init__(self, most: int, *, thinks: bool = False) -> None:
@@ -48,18 +48,18 @@ class Answer:
         self._reason = ""
         self._reading = 0
         self.spoken = False
-        """Something that belongs to a chat completion has come."""
+        """Something that belongs to a chat completion has arrived."""
         self.full = False
         """There was more than `most` characters."""
 
     @property
     def ended(self) -> bool:
-        """The server has said that the answer is whole; only figures may follow."""
+        """The server has ended the answer; only figures may follow."""
         return bool(self._reason)
 
     @property
     def thinks(self) -> bool:
-        """The answer began with thoughts that only their end told."""
+        """The answer began with reasoning of which only the end was marked."""
         return self._thinking.unannounced
 
     def feed(self, event: object) -> list[Delta]:
@@ -78,7 +78,7 @@ class Answer:
         return deltas
 
     def finish(self) -> list[Delta]:
-        """What is left, the figures if the server gave them, and the end; only once the answer is whole."""
+        """The rest, the figures if the server gave them, and the end. Call it only for a complete answer."""
         deltas: list[Delta] = [ReasoningDelta(text=rest)] if (rest := self._reasoning.finish()) else []
         deltas += [*self._thinking.finish(), *self._calls.finish()]
         if (usage := self._told_usage()) is not None:
@@ -87,7 +87,7 @@ class Answer:
             return [*deltas, Finish(reason="tool_calls")]
         return [*deltas, Finish(reason="length" if self.full or self._reason in _TOO_LONG else "stop")]
 
-    # --- what is said ---
+    # --- text and calls ---
 
     def _choice(self, choice: Mapping[str, Any]) -> list[Delta]:
         piece = choice.get("delta")
@@ -124,7 +124,7 @@ class Answer:
         return [{"index": 0, "function": old}]
 
     def _within(self, piece: str) -> str:
-        """As much of it as there is room for."""
+        """The beginning of `piece` that the limit still allows."""
         kept = piece[: self._left]
         self._left -= len(kept)
         self.full = self.full or len(kept) < len(piece) or not self._left
@@ -139,7 +139,7 @@ class Answer:
         self._timings = timings or self._timings
 
     def _progress(self, progress: Mapping[str, Any]) -> list[Delta]:
-        """How far llama-server has read the prompt: nothing if all was in its cache, or nothing is new (its README)."""
+        """How far llama-server has read the prompt (see its README); nothing if it was cached or has not changed."""
         cached = tokens(progress.get("cache"))
         total, done = tokens(progress.get("total")) - cached, tokens(progress.get("processed")) - cached
         if not 0 <= done <= total or not total or done < self._reading:
@@ -163,7 +163,7 @@ class Answer:
 
 
 class _Calls:
-    """Tells the pieces of tool calls apart: some servers give every call the index 0 or none, and some give no ids."""
+    """Separates the pieces of tool calls: some servers give every call the index 0 or none, and some give no ids."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[int | None, str]] = []
@@ -194,10 +194,10 @@ class _Calls:
         return ToolCallDelta(index=n, call_id=self._calls[n][1], name=called, arguments=piece)
 
     def _find(self, index: int | None, given: str, called: str) -> int | None:
-        """The call that a piece goes on with; None if it begins one.
+        """The call that a piece continues; None if it begins a new one.
 
-        With the index of an earlier call it begins one if it has a name and another id; without an index, if it has a
-        name and not the id of the newest.
+        With the index of an earlier call, a piece begins a new one if it has a name and another id. Without an index,
+        it does so if it has a name and not the id of the newest call.
         """
         newest = len(self._calls) - 1
         same = (n for n in reversed(range(len(self._calls))) if index is None or self._calls[n][0] == index)
@@ -209,14 +209,14 @@ class _Calls:
 
 
 def failed(said: Mapping[str, Any]) -> bool:
-    """Whether an object says that the server failed."""
+    """Whether this object reports that the server failed."""
     return bool(said.get("error")) or ("choices" not in said and bool(error_text(said)))
 
 
 def error_text(body: object, *, depth: int = 4) -> str:
     """What a server says went wrong, from the body of its reply; "" if it says nothing readable.
 
-    OpenAI and most others say `error.message`, FastAPI `detail`, some `message` or only `error`.
+    OpenAI and most others use `error.message`, FastAPI `detail`, some `message` or only `error`.
     """
     if isinstance(body, str) or not depth:
         return body if isinstance(body, str) else ""
@@ -230,7 +230,7 @@ def error_text(body: object, *, depth: int = 4) -> str:
 
 
 def error_code(body: object) -> int | None:
-    """The status that a server says it would have answered, of an error that came with another one."""
+    """The status code in the body of an error that came with another status."""
     said = mapping(body)
     for place in (mapping(said.get("error")), said):
         for key in ("code", "status", "status_code"):

@@ -1,4 +1,4 @@
-"""What went wrong at an endpoint, in words that say what to do, and whether repeating the request may help."""
+"""What went wrong at an endpoint, what to do about it, and whether it may help to repeat the request."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from agentd.text.characters import whole
 from agentd.text.plain import plain
 
 LONGEST_QUOTE = 300
-"""Characters of a server's own words in a message of ours."""
+"""Characters that a message of ours quotes from a server."""
 READ = 4000
-"""Characters of them that are looked at."""
+"""Characters of a server's reply that are examined."""
 LEAST_CONTEXT = 1024
-"""Tokens of context below which a server's claim is not believed: no model has so few."""
+"""Tokens; if a server claims a smaller context, that is not believed, because no model has so few."""
 PASSING = (408, 409, 425, 429)
-"""Besides 500 and above: status codes with which the same request may be answered a little later."""
+"""Status codes below 500 after which the same request may succeed a little later."""
 PART = 8
-"""Characters of a secret that are one, too."""
+"""A part of a secret of so many characters is secret, too."""
 _CONTEXT = re.compile(
     r"(?:maximum context length is|context (?:size|length|window) (?:of|is)) (\d{1,9})\b", re.IGNORECASE
 )
-"""How OpenAI, vLLM and others say it; llama-server has a field for it: https://github.com/ggml-org/llama.cpp/pull/15780"""
+"""The wording of OpenAI, vLLM and others; llama-server has a field for it: https://github.com/ggml-org/llama.cpp/pull/15780"""
 _TOO_LONG = re.compile(r"context (size|length|window)|prompt is too long", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]{1,200}@")
 _TITLE = re.compile(r"<title>([^<]{1,200})", re.IGNORECASE)
@@ -34,7 +34,7 @@ _TITLE = re.compile(r"<title>([^<]{1,200})", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """A reply with a status that says no: its headers, and as much of its body as is worth reading."""
+    """A reply with a refusing status: its headers, and as much of its body as is worth reading."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Refusal:
 
     @property
     def body(self) -> object:
-        """What the server said, as JSON if it is some."""
+        """The reply as JSON; None if it is not JSON."""
         try:
             return read_json(self.text)
         except ValueError:
@@ -50,7 +50,7 @@ class Refusal:
 
     @property
     def said(self) -> str:
-        """The server's words; of a page for people, its title."""
+        """The server's words; if it sent a web page, the title."""
         if said := error_text(self.body):
             return said
         if "<" in self.text:
@@ -60,16 +60,16 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """`pause` is how many seconds to wait at least before the request is repeated; None = repeating is no use."""
+    """`pause` is the minimum number of seconds before the request is repeated; None means that repeating is useless."""
 
     error: ModelError
     pause: float | None
     refusal: Refusal | None = None
-    """What the server itself said, if the fault is that it refused."""
+    """The server's reply, if the fault is that it refused."""
 
 
 class Explainer:
-    """Puts the faults of one endpoint into words; none of the `secrets` appears in them, nor a part of one."""
+    """Explains the faults of one endpoint; none of the `secrets`, nor a part of one, appears in an explanation."""
 
     def __init__(self, *, address: str, secrets: Collection[str]) -> None:
         self.address = shown(address)
@@ -77,7 +77,7 @@ class Explainer:
         self._parts = {secret[n : n + PART] for secret in secrets for n in range(len(secret) - PART + 1)}
 
     def outbound(self, error: OutboundError) -> Fault:
-        """Whatever the exchange itself came to."""
+        """The exchange itself failed."""
         said = self._quote(str(error))
         match error:
             case Forbidden():
@@ -90,17 +90,17 @@ class Explainer:
                 return self._unavailable(f"{said}, which is not an answer; check model.remote.base_url.", pause=None)
 
     def cut_off(self) -> Fault:
-        """The answer ended without its end."""
+        """The stream ended before the answer did."""
         return self._unavailable("ended in the middle of an answer; look at its log.", pause=0.0)
 
     def failed(self, body: object) -> Fault:
-        """An error that came with the status of success."""
+        """The server reported an error in a reply whose status says success."""
         if (code := error_code(body)) is not None:
             return self.refused(Refusal(status=code), body)
         return self._unavailable(f"failed: {self._words(error_text(body))}", pause=0.0)
 
     def no_chunk(self, why: str) -> Fault:
-        """The server answers, but in another language."""
+        """The server answers, but not with chat completions."""
         text = (
             f"The server at {self.address} does not speak OpenAI's chat completions ({self._words(why)});"
             " check model.remote.base_url, which for most servers ends in /v1."
@@ -154,7 +154,7 @@ class Explainer:
         return self._quote(said) or "it does not say why"
 
     def _quote(self, text: str) -> str:
-        """A server's words: whole characters on one line, not too long, without our key or a part of it."""
+        """A server's words on one line, shortened, with valid characters and without our key or a part of it."""
         text = " ".join(plain(_PASSWORD.sub("", whole(self._masked(text[:READ])))).split()).rstrip(".;")
         return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"
 
@@ -172,7 +172,7 @@ class Explainer:
 
 
 def _context(body: object, said: str) -> int | None:
-    """The tokens of the model's context, if the server names them; `LEAST_CONTEXT` for a claim that is absurd."""
+    """The model's context in tokens, if the server names it; `LEAST_CONTEXT` if the claim is absurd."""
     for place in (mapping(mapping(body).get("error")), mapping(body)):
         named = number(place.get("n_ctx"))
         if named is not None:
@@ -181,7 +181,7 @@ def _context(body: object, said: str) -> int | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3); a date, which servers of models do not send, counts as 0."""
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3); a date, which model servers do not send, counts as 0."""
     try:
         return max(0.0, float(headers.get("retry-after", "0")))
     except ValueError:

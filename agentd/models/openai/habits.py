@@ -1,4 +1,4 @@
-"""What a server turned out to take and not to take: found out from how it refused, and remembered while we run."""
+"""What a server accepts and what it refuses: learned from its refusals, and remembered while the daemon runs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from agentd.models.openai.lenient import mapping
 
 log = logging.getLogger(__name__)
 
-SYSTEM, ALTERNATION = "messages of the system", "two messages of one side in a row"
-"""What some chat templates refuse; told in the same words as the parameters that a server refuses."""
+SYSTEM, ALTERNATION = "system messages", "two messages in a row from the same side"
+"""What some chat templates refuse; used in log messages like the names of refused parameters."""
 LONGEST = ("max_tokens", "max_completion_tokens")
-"""Two names of one parameter."""
+"""Two names of the same parameter."""
 _OPTIONAL: Mapping[str, re.Pattern[str]] = {
     "tools": re.compile(r"\btools?\b|\bfunction[ _-]?call", re.IGNORECASE),
     "response_format": re.compile(r"\bresponse_format\b|\bjson_schema\b|\bstructured output", re.IGNORECASE),
-    # Words that stand in other refusals as well must be quoted.
+    # These words occur in other refusals too, so they count only in quotes.
     "stop": re.compile(r"['\"`]stop['\"`]"),
     "seed": re.compile(r"['\"`]seed['\"`]|\bseed (is|parameter)\b"),
 }
 _STATUS = (400, 404, 422, 500, 501)
 _UNABLE = re.compile(r"support|requires?\b|unrecogni[sz]ed|unknown|unexpected|not allowed", re.IGNORECASE)
-"""What a server says that fails (500, 501) for what it was given, and not for what befell it."""
+"""How a server that fails (500, 501) words it if the request was the reason."""
 _NO_SYSTEM = re.compile(
     r"system['\"]? (role|message|prompt)s?\b.{0,40}\bnot (be )?(supported|allowed)|not support (the )?['\"]?system\b",
     re.IGNORECASE,
@@ -40,36 +40,39 @@ _NO_CHAT_NAME = re.compile(
 
 
 class Habits:
-    """Of one server; `name` is the model to ask for, None until the server's list was read, `fixed` one that is set."""
+    """The habits of one server. `fixed` is the model that is set, if any.
+
+    `name` is the model to ask for; None until the server's list was read.
+    """
 
     def __init__(self, *, fixed: str | None, context: int | None) -> None:
         self.name = fixed
         self._fixed = fixed is not None
         self.context = context
         self.refused: frozenset[str] = frozenset()
-        """Parameters that are left out, `SYSTEM` and `ALTERNATION`."""
+        """Parameters that are left out; also `SYSTEM` and `ALTERNATION`."""
         self.thinks = False
-        """Its answers begin with thoughts whose beginning is not marked."""
+        """Its answers begin with reasoning whose beginning is not marked."""
         self._unfit: set[str] = set()
 
     def choose(self, offered: Sequence[str]) -> str | None:
-        """The first model on the server's list that may be one to talk to; remembered until the server refuses it."""
+        """The first model on the server's list that looks like a chat model; kept until the server refuses it."""
         fit = [name for name in offered if name not in self._unfit]
         self.name = next((name for name in fit if not _NO_CHAT_NAME.search(name)), next(iter(fit), None))
         return self.name
 
     def learn_context(self, claimed: int) -> None:
-        """What a server says that it has; an absurd claim is good for one request and not remembered."""
+        """Remember the context that a server claims; an absurd claim counts for one request only."""
         if claimed > LEAST_CONTEXT:
             self.context = min(claimed, self.context or claimed)
 
     def learn(self, refusal: Refusal, body: Mapping[str, Any]) -> bool:
-        """Whether the same question may be answered if it is asked in another way, now that this is known."""
+        """Learn from a refusal; whether it makes sense to ask again in another form."""
         said = refusal.said
         return self._learn_name(refusal.status, said, str(body.get("model"))) or self._learn_form(refusal, said, body)
 
     def _learn_name(self, status: int, said: str, asked: str) -> bool:
-        """Of a model that we chose: it cannot chat, or is no longer there."""
+        """The model that we chose cannot chat, or no longer exists."""
         if self._fixed or status not in _STATUS:
             return False
         if _NO_CHAT.search(said):
@@ -93,7 +96,7 @@ class Habits:
 
 
 def adapted(body: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
-    """The body of a request without what the server refuses; the longest answer is called by its other name."""
+    """The body of a request without what the server refuses; the limit on tokens gets its other name if need be."""
     fitting = {key: value for key, value in body.items() if key not in refused}
     for name, other in (LONGEST, LONGEST[::-1]):
         if name in body and name in refused and other not in refused:
@@ -106,7 +109,7 @@ def adapted(body: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
 
 
 def _named(refusal: Refusal, said: str, body: Mapping[str, Any]) -> str | None:
-    """What a refusal is about, of what was sent and may be left out."""
+    """What was sent, may be left out, and is the subject of the refusal; None if nothing is."""
     error = mapping(mapping(refusal.body).get("error")) or mapping(refusal.body)
     optional = [key for key in body if key not in ("model", "messages", "stream")]
     if (named := re.split(r"[.\[]", str(error.get("param")), maxsplit=1)[0]) in optional:
@@ -115,15 +118,15 @@ def _named(refusal: Refusal, said: str, body: Mapping[str, Any]) -> str | None:
         return SYSTEM
     if _ALTERNATE.search(said):
         return ALTERNATION
-    told = f"{said} {_places(refusal.body)}"
-    return next((key for key in optional if _pattern(key).search(told)), None)
+    text = f"{said} {_fields(refusal.body)}"
+    return next((key for key in optional if _pattern(key).search(text)), None)
 
 
-def _places(body: object) -> str:
+def _fields(body: object) -> str:
     """The names of fields in the errors of FastAPI: `{"detail": [{"loc": ["body", "top_p"], …}]}`."""
     details = mapping(body).get("detail")
-    places = [mapping(detail).get("loc") for detail in details[:20]] if isinstance(details, list) else []
-    return " ".join(f"{part!r}" for place in places if isinstance(place, list) for part in place[:5])
+    paths = [mapping(detail).get("loc") for detail in details[:20]] if isinstance(details, list) else []
+    return " ".join(f"{part!r}" for path in paths if isinstance(path, list) for part in path[:5])
 
 
 def _pattern(key: str) -> re.Pattern[str]:
@@ -131,7 +134,7 @@ def _pattern(key: str) -> re.Pattern[str]:
 
 
 def _without_system(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the system says becomes the beginning of the next message of the user."""
+    """Each system message becomes the beginning of the next user message."""
     fitting: list[dict[str, Any]] = []
     waiting = ""
     for message in messages:
@@ -146,7 +149,7 @@ def _without_system(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _alternating(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbours of one side become one message; what the assistant says first is dropped."""
+    """Neighbouring messages of the same side become one; an assistant message before any question is dropped."""
     fitting: list[dict[str, Any]] = []
     for message in messages:
         last = fitting[-1] if fitting else {"role": ""}

@@ -1,4 +1,4 @@
-"""What a server says is taken as what it must mean; what cannot be read is as good as left out."""
+"""Reads a server's values generously; what cannot be read counts as left out."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from agentd.text.characters import whole
 
 MOST_TOKENS = 100_000_000
-"""A figure beyond that is a mistake of the server's."""
+"""A larger figure is a mistake of the server."""
 MOST_SECONDS = 1_000_000.0
 LONGEST_NUMBER = 18
-"""Digits of a number in JSON; longer ones take the time of their square to read."""
+"""Digits of a number in JSON; the time to read a number grows with the square of its length."""
 
 _TEXTS = ("text", "output_text")
 """Types of the parts that are text."""
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value in a JSON text, of whatever depth and with whatever numbers; `ValueError` if there is none."""
+    """The value in a JSON text, however deep it is and however long its numbers are; `ValueError` if it is not JSON."""
     try:
         return json.loads(text, parse_int=_whole_number)
     except RecursionError:
@@ -32,7 +32,7 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
-    """The objects of a list that have something in them; a single object is a list of one."""
+    """The objects in a list that are not empty; a single object counts as a list of one."""
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, dict) and item]
 
@@ -64,28 +64,28 @@ def arguments(value: object) -> str:
 
 
 def name(value: object, longest: int) -> str:
-    """An id or a name: whole, on one line, not too long."""
+    """An id or a name: valid characters on one line, at most `longest` of them."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return "".join(c if c.isprintable() else "\ufffd" for c in whole(value[:longest])) if isinstance(value, str) else ""
 
 
 def number(value: object) -> int | None:
-    """An index, which some servers send as a text."""
+    """An index, which some servers send as text."""
     if isinstance(value, str) and value.isdecimal() and len(value) <= LONGEST_NUMBER:
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def tokens(value: object) -> int:
-    """0 for what is no number of tokens."""
+    """0 if the value is not a number of tokens."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return int(value) if 0 <= value <= MOST_TOKENS else 0
 
 
 def seconds(milliseconds: object) -> float:
-    """0 for what is no time."""
+    """0 if the value is not a time."""
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return 0.0
     found = milliseconds / 1000

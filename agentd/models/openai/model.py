@@ -1,4 +1,4 @@
-"""`OpenAIModel`: a model behind an OpenAI-compatible endpoint as a `ChatModel`; what has begun is never repeated."""
+"""`OpenAIModel`: a model behind an OpenAI-compatible endpoint. An answer that has begun is never repeated."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from agentd.text.plain import plain
 log = logging.getLogger(__name__)
 
 PAUSES = Backoff(first=0.5, longest=8.0, certain=0.5)
-"""Before a request is repeated; a server may ask for more."""
+"""Before a request is repeated; a server may ask for a longer pause."""
 TO_CLOSE = 0.1
-"""Seconds that a server has after its last word to end the reply, so that the connection can be used again."""
+"""Seconds in which a server must end its reply after the last event, so that the connection can be reused."""
 COUNT_SECONDS = 10.0
 MOST_CHARACTERS = 64
-"""Of an answer for each token that it may have: a server that goes on beyond ignores the limit."""
+"""Characters of an answer for each token that it may have; a server that sends more ignores the limit."""
 LEAST_LINE, MOST_LINE = 1024 * 1024, 4 * 1024 * 1024
-"""Bytes of a line; a whole answer may come in one, with six bytes for a character."""
+"""Bytes of a line; it may hold a complete answer, with up to six bytes for a character."""
 LEAST_ANSWER, FOR_A_TOKEN = 2 * 1024 * 1024, 4 * 1024
-"""Bytes of an answer, and of each of its tokens, with all that servers wrap it in."""
-MOST_WAYS = 16
-"""How often a question is asked in another way because of what a server refuses."""
+"""Bytes of an answer, and of each of its tokens, with everything that servers add."""
+MOST_FORMS = 16
+"""How often a question is asked in another form because of what a server refuses."""
 
 
 class OpenAIModel:
-    """Implements `ports.ChatModel` with all abilities that have a port; `close` ends its connections."""
+    """Implements `ports.ChatModel` and the ports of all further abilities; `close` ends its connections."""
 
     writes = True
     cites = True
-    """Who has a server has a model that follows a rule; agentd does not try it out at others' expense."""
+    """Models on servers are assumed to follow the rule for citing; agentd does not try that out at others' expense."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -58,31 +58,31 @@ class OpenAIModel:
         self._habits = Habits(fixed=endpoint.name, context=endpoint.context)
         self._places = Places(f"The model server at {self._explainer.address}", endpoint.concurrency)
         self.pace: Pace | None = None
-        """See `ports.Paced`: as the server said with its answers, or as the times of these were."""
+        """See `ports.Paced`: from the figures that the server sends, or from the times of its answers."""
         self._counts = endpoint.dialect in ("llama-server", "vllm")
         self._rng = random.Random()
 
     @property
     def tools(self) -> bool:
-        """As it is set, until the server refuses them."""
+        """As it is set, until the server refuses tools."""
         return self._endpoint.tools and "tools" not in self._habits.refused
 
     @property
     def name(self) -> str:
-        """As it is set; else, once it was asked, the one that was chosen of those on offer, and its host until then."""
+        """The name that is set; else the chosen one of the server's models, or the host as long as none is chosen."""
         return plain(self._habits.name or urlsplit(self._explainer.address).netloc or self._explainer.address)
 
     async def context(self, limits: Limits) -> int | None:
-        """As it is set, or less, once the server has refused a prompt and said so."""
+        """As it is set, or less if the server has refused a prompt and named its context."""
         return self._habits.context
 
     async def close(self) -> None:
         await self._server.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """See `ChatModel.stream`. `Busy` when too many wait, `TimedOut` names the limit, `ModelUnavailable` the fault.
+        """See `ChatModel.stream`. `Busy` if too many wait; `TimedOut` names the limit, `ModelUnavailable` the fault.
 
-        A request is repeated, after a pause, only while nothing of its answer has come.
+        A request is repeated, after a pause, only if nothing of its answer has arrived.
         """
         deadline = asyncio.get_running_loop().time() + request.limits.turn
         ticket = self._places.line_up(request.session_id)
@@ -101,7 +101,7 @@ class OpenAIModel:
             self._places.leave(ticket)
 
     async def count_tokens(self, request: ModelRequest) -> int:
-        """As the server counts, where its dialect has a call for it; otherwise, or where it fails, by rule of thumb."""
+        """As the server counts, if its dialect has a call for that; an estimate if it has none or the call fails."""
         if self._counts:
             try:
                 async with asyncio.timeout(COUNT_SECONDS):
@@ -114,7 +114,7 @@ class OpenAIModel:
     # --- one request, repeated ---
 
     async def _attempts(self, request: ModelRequest, place: int | None, deadline: float) -> AsyncGenerator[Delta, None]:
-        attempt = ways = 0
+        attempt = forms = 0
         while True:
             body: dict[str, Any] = {}
             try:
@@ -124,8 +124,8 @@ class OpenAIModel:
                         yield delta
                 return
             except Failed as failed:
-                if ways < MOST_WAYS and self._learn(failed, body):
-                    ways += 1
+                if forms < MOST_FORMS and self._learn(failed, body):
+                    forms += 1
                     continue
                 if (pause := self._pause(failed, attempt, deadline, request.limits)) is None:
                     raise failed.fault.error from None
@@ -134,7 +134,7 @@ class OpenAIModel:
             await asyncio.sleep(pause)
 
     def _learn(self, failed: Failed, body: dict[str, Any]) -> bool:
-        """Whether what the server said shows another way to ask."""
+        """Whether the server's refusal shows another form in which to ask."""
         error, refusal = failed.fault.error, failed.fault.refusal
         if isinstance(error, PromptTooLong):
             if error.context is not None:
@@ -143,7 +143,7 @@ class OpenAIModel:
         return refusal is not None and not failed.begun and self._habits.learn(refusal, body)
 
     def _pause(self, failed: Failed, attempt: int, deadline: float, limits: Limits) -> float | None:
-        """Seconds until the request is repeated; None where it is not."""
+        """Seconds until the request is repeated; None if it is not repeated."""
         asked = failed.fault.pause
         if failed.begun or asked is None or attempt >= self._endpoint.retries:
             return None
@@ -189,7 +189,7 @@ class OpenAIModel:
         self._habits.thinks = answer.thinks
 
     def _check_whole(self, answer: Answer, events: Events, *, begun: bool) -> None:
-        """`Failed` for what is not an answer to its end."""
+        """`Failed` if the answer is not complete."""
         if answer.full or answer.ended or (answer.spoken and (events.done or events.single)):
             return
         if answer.spoken or not events.found:
@@ -199,7 +199,7 @@ class OpenAIModel:
     async def _values(
         self, body: dict[str, Any], events: Events, patience: Patience, max_tokens: int
     ) -> AsyncGenerator[object, None]:
-        """What comes of an answer, as JSON values; `TimeoutError` when the patience is at its end."""
+        """The JSON values of an answer as they arrive; `TimeoutError` if a limit has passed."""
         characters = MOST_CHARACTERS * max_tokens
         longest = min(MOST_LINE, LEAST_LINE + 6 * characters)
         async with AsyncExitStack() as stack:
@@ -223,7 +223,7 @@ class OpenAIModel:
             yield value
 
     def _timed(self, usage: Usage, read_seconds: float, write_seconds: float) -> Usage:
-        """With the times that were measured here, unless the server told its own; the pace is learned from them."""
+        """The usage with times: the server's, or else those measured here; the pace is learned from them."""
         if not usage.read_seconds:
             usage = replace(usage, read_seconds=read_seconds, write_seconds=write_seconds)
         pace = learned(

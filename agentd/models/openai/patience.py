@@ -1,17 +1,17 @@
-"""How long an answer is waited for: the limit that runs at the moment, and what it is called."""
+"""How long to wait for an answer: the limit that counts now, and its name."""
 
 from __future__ import annotations
 
 import asyncio
 
 AFTER_END = 5.0
-"""Seconds that the figures may take which follow the end of an answer."""
+"""Seconds in which the figures must follow the end of an answer."""
 
 
 class Patience:
-    """The limits of one answer, in seconds; all end at the `deadline` of the turn, by the clock of the event loop.
+    """The limits of one answer, in seconds. All end at the `deadline` of the turn, by the clock of the event loop.
 
-    `until` is when the limit that runs now is over, `problem` what has not happened by then.
+    `until` is when the current limit ends, `problem` what has not happened by then.
     """
 
     def __init__(self, *, first: float, idle: float, turn: float, deadline: float) -> None:
@@ -25,7 +25,7 @@ class Patience:
         self.until = min(self._clock() + first, deadline)
 
     def went_on(self, *, begun: bool, ended: bool, said: bool) -> None:
-        """Something has come: of what was `said` the limit begins anew, once it has `ended` only figures follow."""
+        """Something has arrived. If it `said` something, the limit starts again; after the end only figures follow."""
         if ended:
             self.until = min(self._clock() + AFTER_END, self._deadline)
         elif said:

@@ -1,7 +1,7 @@
 """A `ModelRequest` as the body of a chat completion, in the dialect of the server.
 
-The form is OpenAI's (https://platform.openai.com/docs/api-reference/chat/create); what llama-server and vLLM take
-besides is in tools/server/README.md of llama.cpp and in vLLM's page on its OpenAI-compatible server.
+The form is OpenAI's (https://platform.openai.com/docs/api-reference/chat/create). What llama-server and vLLM accept
+besides is in tools/server/README.md of llama.cpp and on vLLM's page about its OpenAI-compatible server.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def completion_body(request: ModelRequest, *, model: str, dialect: Dialect, slot
 
 
 def chat_messages(request: ModelRequest) -> list[dict[str, Any]]:
-    """The conversation; each result of a tool is a message of its own."""
+    """The conversation; each result of a tool is a separate message."""
     if not request.messages:
         raise ModelError("There is nothing to answer: the request has no messages.")
     return [written for message in request.messages for written in _messages(message)]
@@ -99,26 +99,26 @@ def _text(part: Part) -> str:
 
 
 def _written(text: str, trust: Trust) -> str:
-    """A server reads the marks of its model wherever they stand."""
+    """A server interprets its model's control tokens wherever they stand, so untrusted text must have none."""
     return plain(text) if trust == "trusted" else neutral(text)
 
 
 def _sampling(sampling: Sampling, dialect: Dialect) -> dict[str, Any]:
     longest = "max_completion_tokens" if dialect == "openai" else "max_tokens"
     body: dict[str, Any] = {longest: sampling.max_tokens}
-    # What is left open is the server's to choose.
-    body |= _told(temperature=sampling.temperature, top_p=sampling.top_p)
+    # The server chooses what is left open.
+    body |= _given(temperature=sampling.temperature, top_p=sampling.top_p)
     if sampling.seed is not None:
         body["seed"] = sampling.seed
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if dialect in ("llama-server", "vllm"):
         penalty = "repeat_penalty" if dialect == "llama-server" else "repetition_penalty"
-        # vLLM says "no limit" with -1 or, since 0.8, 0; llama-server with 0: leaving it out means another default.
+        # "No limit" is -1 for vLLM (since 0.8 also 0) and 0 for llama-server; to leave it out means their defaults.
         top_k = -1 if sampling.top_k == 0 and dialect == "vllm" else sampling.top_k
-        body |= _told(top_k=top_k, min_p=sampling.min_p, **{penalty: sampling.repeat_penalty})
+        body |= _given(top_k=top_k, min_p=sampling.min_p, **{penalty: sampling.repeat_penalty})
     return body
 
 
-def _told(**values: float | None) -> dict[str, float]:
+def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}

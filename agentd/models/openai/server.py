@@ -1,4 +1,4 @@
-"""A model server over HTTP: its completions, its list of models, and the calls that lie beside them."""
+"""A model server over HTTP: its completions, its list of models, and its further calls."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from agentd.models.openai.lenient import mapping, mappings, name, read_json
 from agentd.models.openai.request import Dialect
 
 MOST_LIST = 1024 * 1024
-"""Bytes of a list of models, or of a reply to a call beside the completions."""
+"""Bytes of a list of models, or of the reply to a further call."""
 MOST_REFUSAL = 64 * 1024
-"""Bytes of the reason for a refusal; what is longer is cut."""
+"""Bytes of the reason for a refusal; a longer one is cut."""
 LIST_SECONDS = 10.0
 MOST_MODELS = 1000
 LONGEST_NAME = 200
@@ -29,10 +29,9 @@ LONGEST_NAME = 200
 class Endpoint:
     """Where the model is and how to treat it: the keys of `[model.remote]`, and whether to offer it `tools`.
 
-    Times are in seconds, None = the request's.
-
-    `context` is what the server has for one prompt and its answer, in tokens; None = unknown. At most `concurrency`
-    requests run at once. With `pin_slots` each is sent to a slot of llama-server's of its own.
+    Times are in seconds; None means the limit of the request. `context` is what the server has for one prompt and its
+    answer, in tokens; None means unknown. At most `concurrency` requests run at once. With `pin_slots`, each of them is
+    sent to a separate slot of llama-server.
     """
 
     base_url: str
@@ -50,7 +49,7 @@ class Endpoint:
 
 
 class Failed(Exception):
-    """A request failed; `begun` says that some of its answer was handed on."""
+    """A request failed; `begun` says that a part of its answer was passed on."""
 
     def __init__(self, fault: Fault, *, begun: bool = False) -> None:
         super().__init__(str(fault.error))
@@ -59,12 +58,12 @@ class Failed(Exception):
 
 
 def _authorization(key: str) -> str:
-    """A name and a password are given as HTTP has them (RFC 7617), `Basic` before their Base64; all else is a key."""
+    """The Authorization header: `Basic` with name and password in Base64 as it is (RFC 7617), else a bearer key."""
     return key if key.startswith("Basic ") else f"Bearer {key}"
 
 
 class Server:
-    """Asks one endpoint; every fault is a `Failed` in words that say what to do."""
+    """Asks one endpoint; every fault is a `Failed` that says what to do."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._url = endpoint.base_url
@@ -79,7 +78,7 @@ class Server:
 
     @asynccontextmanager
     async def complete(self, body: Mapping[str, Any], *, longest_wait: float) -> AsyncIterator[Reply]:
-        """The reply to a completion whose status says yes; who reads it has limits of its own, which are shorter."""
+        """The reply to a completion, once its status says success. The reader has shorter limits of its own."""
         waits = Waits(connect=self._connect, head=longest_wait, piece=longest_wait)
         try:
             async with self._outbound.open(self._ask("/chat/completions", body), waits) as reply:
@@ -101,7 +100,7 @@ class Server:
         return _names(self._json(refusal))
 
     async def call(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON that answers one of the calls that lie beside `/v1`, not below it."""
+        """The JSON reply to a call whose path lies beside `/v1`, not below it."""
         parts = urlsplit(self._url)
         root = parts._replace(path=parts.path.rstrip("/").removesuffix("/v1")).geturl()
         reply, data = await self._read(self._ask(path, body, root=root))
@@ -138,7 +137,7 @@ async def _refusal(reply: Reply) -> Refusal:
 
 
 def _names(listed: Any) -> list[str]:
-    """OpenAI's form is `{"data": [{"id": …}]}`; others say `models`, `name`, or give the list alone."""
+    """OpenAI's form is `{"data": [{"id": …}]}`; others use `models` and `name`, or send the bare list."""
     found = mapping(listed)
     models = next((models for key in ("data", "models") if (models := mappings(found.get(key)))), mappings(listed))
     named = (name(model.get("id") or model.get("name") or model.get("model"), LONGEST_NAME) for model in models)
@@ -146,7 +145,7 @@ def _names(listed: Any) -> list[str]:
 
 
 def _secrets(url: str) -> list[str]:
-    """What of an address is a secret: its password, and the values of its query."""
+    """The secrets in a URL: its password, and the values of its query."""
     try:
         parts = urlsplit(url)
         password = unquote(parts.password or "")

@@ -1,7 +1,7 @@
-"""The lines of a reply become events, as the standard for event streams says and as servers really send them.
+"""Turns the lines of a reply into events, as the standard for event streams says and as servers really send them.
 
-https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6. What belongs to no event is kept up to a
-limit: servers answer a streamed request with plain JSON or HTML too.
+https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6. Lines outside of events are kept up to a
+limit, because servers answer a streamed request with plain JSON or HTML too.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _FIELDS = ("data", "event", "id", "retry")
 
 
 class Events:
-    """Feed it the lines of a body in order; each call gives the JSON values that became whole.
+    """Feed it the lines of a body in order; each call returns the JSON values that are complete now.
 
-    `done` says that the server ended the stream as it should, `single` that the body was no stream but one JSON text,
-    `odd` what came first that is no JSON.
+    `done` says that the server ended the stream as it should, `single` that the body was not a stream but one JSON
+    text; `odd` is the first data that is not JSON.
     """
 
     def __init__(self, *, most_other: int) -> None:
@@ -29,7 +29,7 @@ class Events:
 
     @property
     def found(self) -> bool:
-        """Something but comments has come."""
+        """Something other than comments has arrived."""
         return self._any or bool(self._other)
 
     def feed(self, line: bytes) -> list[object]:
@@ -47,7 +47,7 @@ class Events:
         return []
 
     def finish(self) -> list[object]:
-        """What is left at the end of the body: an event without its empty line, or a body that is no stream."""
+        """The rest at the end of the body: an event without its empty line, or a body that is not a stream."""
         found = self._dispatch()
         if self._other:
             found += (single := self._values("\n".join(self._other)))
@@ -80,7 +80,7 @@ class Events:
         return self._dispatch()
 
     def _values(self, text: str) -> list[object]:
-        """Nothing for what is empty or a comment; `ValueError` for damaged JSON."""
+        """Nothing if the text is empty or a comment; `ValueError` if it is damaged JSON."""
         text = text.strip()
         if not text or text.startswith(":"):
             return []

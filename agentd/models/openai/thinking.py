@@ -1,4 +1,4 @@
-"""Takes reasoning out that a server left in the text of an answer, and makes the text whole."""
+"""Separates the reasoning that a server left in the text of an answer, and completes characters that were cut."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from agentd.ports.generation import Delta, ReasoningDelta, Restarted, TextDelta
 from agentd.text.characters import Joiner
 
 THINK, END_THINK = "<think>", "</think>"
-WAS_THINKING = "what came first was what the model thought"
+WAS_THINKING = "the beginning was the reasoning of the model"
 _QUOTES = ("`", "'", '"', "“", "«")
 
 
 class Thinking:
     """Feed it the text of one answer in pieces.
 
-    What begins it and stands between `THINK` and `END_THINK` is reasoning. A template may have written the first one
-    itself; then the second comes alone, and what stands before it is reasoning too: it is void (`Restarted`) and told
-    again as such. `begun` says that this was so in an earlier answer, so that the thoughts need not be said first.
+    If the answer begins with `THINK`, the text up to `END_THINK` is reasoning. A template may have written `THINK`
+    itself; then only `END_THINK` arrives, and the text before it is reasoning too: it is void (`Restarted`) and sent
+    again as reasoning. `begun` says that this was so in an earlier answer; then the beginning is sent as reasoning, as
+    a guess.
     """
 
     def __init__(self, *, begun: bool = False) -> None:
@@ -23,7 +24,7 @@ class Thinking:
         self._where = "guess" if begun else "start"
         self._held = ""
         self._said: list[str] = []
-        """What was told as the answer, or as a guess at reasoning, and may have to be told anew."""
+        """What was sent as the answer, or as reasoning by a guess, and may have to be sent again."""
         self.spoken = False
         self.unannounced = False
         """Only the end of the reasoning was marked."""
@@ -33,7 +34,7 @@ class Thinking:
         return self._feed(self._joiner.feed(piece))
 
     def finish(self) -> list[Delta]:
-        """What was held back; reasoning that was only guessed is the answer if its end never came."""
+        """What was held back. If the end of guessed reasoning never came, that text is the answer."""
         deltas = self._feed(self._joiner.finish())
         rest, self._held = self._held, ""
         if self._where == "guess":
@@ -51,7 +52,7 @@ class Thinking:
         return self._open() if self._where in ("answer", "guess") else self._thoughts()
 
     def _begin(self) -> list[Delta] | None:
-        """At the very beginning: whether it is `THINK`; an empty list while that is not known yet."""
+        """Decide at the very beginning whether it is `THINK`; an empty list as long as that is not known."""
         if self._said:
             return None
         begun = self._held.lstrip()
@@ -70,7 +71,7 @@ class Thinking:
         return _reasoning(self._cut())
 
     def _open(self) -> list[Delta]:
-        """Text in which the end of thoughts may yet come that nobody saw begin."""
+        """Text in which the end of reasoning may still come whose beginning was not marked."""
         before, end, rest = self._held.partition(END_THINK)
         if not end:
             return self._tell(self._cut())
@@ -91,7 +92,7 @@ class Thinking:
         return _reasoning(text) if self._where == "guess" else _text(text)
 
     def _answer(self, rest: str) -> list[Delta]:
-        """From here on all is the answer; blanks before it are not."""
+        """Everything from here on is the answer, except blanks at its beginning."""
         self._held, self._where = "", "blank"
         return self._blank(rest)
 
@@ -101,11 +102,11 @@ class Thinking:
         return _text(text)
 
     def _cut(self) -> str:
-        """What can be told of what is held: all but what may begin `END_THINK`."""
+        """The held text up to what may be the beginning of `END_THINK`."""
         keep = next((n for n in range(len(END_THINK) - 1, 0, -1) if self._held.endswith(END_THINK[:n])), 0)
         cut = len(self._held) - keep
-        told, self._held = self._held[:cut], self._held[cut:]
-        return told
+        safe, self._held = self._held[:cut], self._held[cut:]
+        return safe
 
 
 def _text(text: str) -> list[Delta]:

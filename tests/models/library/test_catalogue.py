@@ -1,4 +1,4 @@
-"""The catalogue is whole, and recommends what fits the machine."""
+"""The catalogue is complete, and recommends a model that fits the machine."""
 
 from __future__ import annotations
 

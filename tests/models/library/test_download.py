@@ -1,4 +1,4 @@
-"""Bytes of an offer become a whole file, whatever the server and the disk do."""
+"""A download ends with the complete file or a clear error, whatever the server and the disk do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hub offers, and every fault of it in words."""
+"""What a hub offers, and an explanation of each of its faults."""
 
 from __future__ import annotations
 

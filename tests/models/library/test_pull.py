@@ -1,4 +1,4 @@
-"""A model is pulled, recorded and compared with what was there; what differs is never silent."""
+"""A model is pulled, recorded and compared with what was there; every difference is reported."""
 
 from __future__ import annotations
 

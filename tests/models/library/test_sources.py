@@ -1,4 +1,4 @@
-"""What a person may type for a model, and what is said of anything else."""
+"""What a user can type for a model, and the error for anything else."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_query_of_a_url_is_asked_with_and_not_shown() -> None:
 
 
 def test_a_url_with_a_password_is_refused_without_being_told() -> None:
-    with pytest.raises(UsageError, match="in the process list") as told:
+    with pytest.raises(UsageError, match="process list") as told:
         read_source("https://bob:PASSW0RD@host/m.gguf", [])
     assert "PASSW0RD" not in str(told.value)
     with pytest.raises(UsageError, match="is not a model") as told:

@@ -1,4 +1,4 @@
-"""Who sets nothing samples as the model's makers advise."""
+"""Without settings, a model samples as its makers advise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What blocks of weights stand for, by the reference of the GGUF project."""
+"""The numbers that blocks of weights stand for, compared with the reference of the GGUF project."""
 
 from __future__ import annotations
 

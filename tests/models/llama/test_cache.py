@@ -31,7 +31,7 @@ class Bench:
         self.cache = Cache(self.driver, self.scheduler, self.spill)
 
     def answer(self, job: Job) -> int:
-        """The first token that the model says to a prompt."""
+        """The first token of the answer to a prompt."""
         self.scheduler.submit(job)
         placement = self.scheduler.admit()
         assert placement is not None
@@ -40,7 +40,7 @@ class Bench:
             spans = self.scheduler.plan(longest=512, lone=512)
             assert self.driver.decode(spans) == "done"
             self.scheduler.decoded(spans)
-            self.cache.store_marks(spans)
+            self.cache.store_checkpoints(spans)
             if spans[0].last:
                 break
         sampler = Sampler(GREEDY, vocabulary=self.driver.vocabulary, before=[])
@@ -52,8 +52,8 @@ class Bench:
         return token
 
 
-def job(number: int, tokens: list[int], *, session: str = "", marks: tuple[int, ...] = ()) -> Job:
-    return Job(id=number, session=session or str(number), tokens=list(tokens), remaining=10, marks=marks)
+def job(number: int, tokens: list[int], *, session: str = "", checkpoints: tuple[int, ...] = ()) -> Job:
+    return Job(id=number, session=session or str(number), tokens=list(tokens), remaining=10, checkpoints=checkpoints)
 
 
 def prompt(seed: int, length: int) -> list[int]:
@@ -121,13 +121,13 @@ def test_a_cache_that_is_full_gives_up_an_idle_history_and_keeps_it_outside(full
     assert bench.scheduler.used == 0
 
 
-def test_a_recurrent_model_goes_on_from_the_marks_of_its_prompts(recurrent: Path) -> None:
+def test_a_recurrent_model_goes_on_from_the_checkpoints_of_its_prompts(recurrent: Path) -> None:
     bench = Bench(recurrent)
     system, alice, bob = prompt(0, LONG), prompt(1, 60), prompt(2, 60)
-    bench.answer(job(1, system + alice, session="alice", marks=(LONG, LONG + 50)))
+    bench.answer(job(1, system + alice, session="alice", checkpoints=(LONG, LONG + 50)))
     assert len(bench.spill) == 2
     for tokens, cached in ((system + bob, LONG), (system + alice[:50] + bob, LONG + 50), (system + alice, LONG + 50)):
-        other = job(2, tokens, session="other", marks=(LONG,))
+        other = job(2, tokens, session="other", checkpoints=(LONG,))
         token = bench.answer(other)
         assert other.cached == cached
         assert token == Bench(recurrent).answer(job(2, tokens))

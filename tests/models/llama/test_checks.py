@@ -1,4 +1,4 @@
-"""What was found out about models on this machine is kept, and only believed where it was found."""
+"""Findings about models on this machine are kept, and count only on the machine where they were made."""
 
 from __future__ import annotations
 

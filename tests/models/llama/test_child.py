@@ -174,11 +174,11 @@ def test_how_long_reading_takes_is_told_before_it_begins() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setblocking(False)
-        line = child_module._Line(ours)
-        line.send(Pong(n=1))
+        connection = child_module._Connection(ours)
+        connection.send(Pong(n=1))
         with pytest.raises(BlockingIOError):
             theirs.recv(1)
-        line.send(Progress(id=1, done=0, total=2100, seconds=40.0))
+        connection.send(Progress(id=1, done=0, total=2100, seconds=40.0))
         bodies = Frames().feed(theirs.recv(1 << 16))
         assert [decode_from_child(body) for body in bodies] == [
             Pong(n=1),

@@ -9,7 +9,7 @@ from agentd.models.llama.draft import LEAST, MOST, SEED, STRIDE, SURE, Drafter
 
 
 def say(drafter: Drafter, tokens: list[int], answer: Sequence[int], *, most: int = 64) -> int:
-    """Let the model say the answer; the number of batches that this took."""
+    """Let the model say the answer, and count the batches that this takes."""
     at = batches = 0
     while at < len(answer):
         batches += 1
@@ -85,7 +85,7 @@ def test_the_shortest_prompts_do_no_harm(length: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_where_guessing_does_not_help_few_guesses_are_wrong(seed: int) -> None:
-    """An answer that begins to quote again and again, and each time goes its own way as soon as that was believed."""
+    """An answer that begins to quote again and again, and stops each time as soon as a guess was made."""
     chance = random.Random(seed)
     tokens = prompt(1000, seed)
     source = list(tokens)

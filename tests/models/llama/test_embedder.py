@@ -25,7 +25,7 @@ QUICK = Patience(restart=Backoff(first=0.001, longest=1.0))
 
 @pytest.fixture
 def bag(tmp_path: Path) -> Path:
-    """A model for which a text is the bag of its letters."""
+    """A model whose vectors count the letters of a text."""
     write_table_model(tmp_path / "bag.gguf", chain("a", "b"))
     return tmp_path / "bag.gguf"
 
@@ -81,7 +81,7 @@ async def test_beside_a_chat_model_it_lives_in_its_process_and_answers_go_on(bag
 
 
 def children() -> int:
-    """Processes of ours that run a model."""
+    """Our processes that run a model."""
     tasks = Path("/proc/self/task")
     pids = {pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
     return sum("models.llama.child" in Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.native
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Embedding:
-    """Each token has a place of its own, so a text is the bag of its letters."""
+    """Each token has its own dimension, so the vector of a text counts its letters."""
     path = tmp_path_factory.mktemp("models") / "bag.gguf"
     write_table_model(path, chain("a", "b"))
     return Embedding(path, threads=1)

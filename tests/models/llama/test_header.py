@@ -1,4 +1,4 @@
-"""Headers that lie are refused at once, and nothing is allocated for what they promise."""
+"""False headers are refused at once, and nothing is allocated for what they claim."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from agentd.testing.gguf import chain, write_table_model
 
 U8, U32, STRING, ARRAY = 0, 4, 8, 9
 HOLES = 1 << 33
-"""Bytes of a file that takes no room on the disk: its size alone bounds nothing."""
+"""Bytes of a sparse file, which takes no room on the disk, so that its size is no limit."""
 MOST_SECONDS, MOST_BYTES = 20.0, 128 << 20
-"""Of processor time and of memory; a lie without bounds takes minutes and gigabytes."""
+"""Limits on processor time and memory; without them, a false header takes minutes and gigabytes."""
 
 
 def text(value: bytes, *, length: int | None = None) -> bytes:

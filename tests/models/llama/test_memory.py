@@ -1,4 +1,4 @@
-"""What the process of a model may take, read from the process itself."""
+"""How much memory the process of a model may take, as the process itself reports it."""
 
 from __future__ import annotations
 

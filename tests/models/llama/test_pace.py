@@ -1,4 +1,4 @@
-"""What is known of a model's speed: measured once, learned, kept."""
+"""The speed of a model is measured once, learned from requests, and kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentd.ports.models import Pace
 
 
 class Plain:
-    """A model on a machine that takes so long for each token of a batch, and for a step besides."""
+    """A model on a machine that takes so long for each token of a batch, and so long more for each step."""
 
     context = 8192
 

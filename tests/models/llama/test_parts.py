@@ -21,7 +21,7 @@ def first(tmp_path: Path) -> Path:
 
 
 def split(path: Path, stem: Path, count: int) -> Path:
-    """The file in so many parts, as gguf-split writes them with the vocabulary in a part of its own; the first."""
+    """Write the file in so many parts, as gguf-split does, with the vocabulary in a separate part; the first part."""
     data = path.read_bytes()
     _, version, tensors, pairs = struct.unpack_from("<4sIQQ", data)
     reader = GGUFReader(path)

@@ -48,10 +48,10 @@ def test_a_prompt_is_counted_as_it_is_read() -> None:
     assert prompts.count(lines, [ADD]) == len(prompts.read(lines, [ADD]).tokens) > prompts.count(lines, [])
 
 
-@pytest.mark.parametrize(("length", "said"), [(300, "has 35[0-9] tokens"), (5000, "has more than [0-9]+ tokens")])
+@pytest.mark.parametrize(("length", "said"), [(300, "35[0-9]"), (5000, "more than [0-9]+")])
 def test_what_does_not_fit_is_refused_with_the_numbers(length: int, said: str) -> None:
     prompts = Prompts(Template(CHATML), Letters(), Model())
-    with pytest.raises(ModelError, match=rf"{said} and the context of the model 200.*knows up to 400"):
+    with pytest.raises(ModelError, match=rf" {said} tokens.* 200 .* 400 "):
         prompts.read([line("user", "x" * length)], [])
 
 
@@ -61,14 +61,14 @@ def test_an_empty_prompt_is_refused() -> None:
         prompts.read([line("user", "")], [])
 
 
-def test_marks_stand_where_later_prompts_go_other_ways() -> None:
+def test_checkpoints_are_where_later_prompts_may_differ() -> None:
     prompts = Prompts(Template(CHATML), Letters(), Model(whole_only=True))
     read = prompts.read([line("system", "Be nice."), line("user", "Why?")], [])
-    assert [text(read.tokens[:mark]) for mark in read.marks] == [
+    assert [text(read.tokens[:checkpoint]) for checkpoint in read.checkpoints] == [
         "<|im_start|>system\nBe nice.<|im_end|>\n<|im_start|>user\n",
         "<|im_start|>system\nBe nice.<|im_end|>\n<|im_start|>user\nWhy?",
     ]
-    assert not Prompts(Template(CHATML), Letters(), Model()).read([line("user", "Why?")], []).marks
+    assert not Prompts(Template(CHATML), Letters(), Model()).read([line("user", "Why?")], []).checkpoints
 
 
 def test_a_prompt_that_opens_a_thought_says_so() -> None:
@@ -87,5 +87,5 @@ def test_the_beginning_of_all_prompts_is_read_without_what_the_user_says(tools: 
 
 
 def test_a_beginning_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ModelError, match="the context of the model 200"):
+    with pytest.raises(ModelError, match=" 200 "):
         Prompts(Template(CHATML), Letters(), Model()).beginning([line("system", "x" * 300)], [])

@@ -1,4 +1,4 @@
-"""Chat templates that take too long or too much: refused in words, and what they take is bounded."""
+"""Chat templates that take too much time or memory are refused with the reason, and stay within their limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from agentd.host.limits import Crashed
 from agentd.models.llama import rendering
-from agentd.models.llama.rendering import Stranger
+from agentd.models.llama.rendering import UntrustedTemplate
 from agentd.models.llama.template import CHATML, Template
 from agentd.models.llama.wire import Line, Piece
 
@@ -75,13 +75,13 @@ def test_a_template_that_goes_too_far_later_is_given_up_for_good(what: str, reas
 
 
 def test_half_a_character_that_a_template_makes_does_not_reach_the_prompt() -> None:
-    stranger = Stranger()
-    stranger.adopt("{{ '\\ud83d' }}", NAMES)
-    assert stranger.render(MESSAGES, None) == "?"
+    template = UntrustedTemplate()
+    template.adopt("{{ '\\ud83d' }}", NAMES)
+    assert template.render(MESSAGES, None) == "?"
 
 
-def test_a_stranger_that_was_ended_says_so() -> None:
-    stranger = Stranger()
-    stranger.close()
+def test_a_template_that_was_ended_says_so() -> None:
+    template = UntrustedTemplate()
+    template.close()
     with pytest.raises(Crashed, match="gone"):
-        stranger.render(MESSAGES, None)
+        template.render(MESSAGES, None)

@@ -267,7 +267,7 @@ def test_urgent_prompts_are_read_first_and_background_work_goes_on_slowly_beside
     assert sum(1 in share for share in shares) == 2 and sum(2 in share for share in shares) == 4 * LAG - 2
 
 
-# --- Guesses, marks, and what is stored ------------------------------------------------------------------------------
+# --- Guesses, checkpoints, and what is stored -------------------------------------------------------------------------
 
 
 def test_guesses_go_into_the_batch_behind_the_token_that_is_certain() -> None:
@@ -301,10 +301,10 @@ def test_what_was_guessed_wrong_is_cut_off_again(said: list[int], cut: int | Non
     assert running.pending == 1 and scheduler.used == len(running.tokens) - 1
 
 
-def test_a_prompt_is_read_up_to_each_of_its_marks() -> None:
+def test_a_prompt_is_read_up_to_each_of_its_checkpoints() -> None:
     scheduler = Scheduler(slots=1, context=4096)
     marked = job(1, prompt(1, 700))
-    marked.marks = (100, 650)
+    marked.checkpoints = (100, 650)
     scheduler.submit(marked)
     assert [len(span.tokens) for _ in range(4) for span in step(scheduler)] == [100, 512, 38, 50]
 
@@ -449,7 +449,7 @@ def warmed(scheduler: Scheduler, number: int, tokens: list[int]) -> None:
 
 
 def held(scheduler: Scheduler, tokens: list[int]) -> int:
-    """Of how many tokens the cache holds, and of so many could be begun with."""
+    """How many tokens of this the cache holds, and how many of them a job could begin with."""
     scheduler.submit(found := job(99, [*tokens, 5000], session="who looks"))
     placement = scheduler.admit()
     scheduler.end(found)

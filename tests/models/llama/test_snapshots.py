@@ -1,4 +1,4 @@
-"""States of the cache on disk: found again as they were, or not at all."""
+"""States of the cache on disk are found again unchanged, or not at all."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SMALL = EngineSettings(context=512, threads=1, gpu_layers=0, sequences=2)
 
 
 class House:
-    """A supervisor and the states that it told."""
+    """A supervisor and the states that it reported."""
 
     def __init__(self, path: Path, patience: Patience = QUICK, *, checks: Path | None = None, way: str = "") -> None:
         self.states: list[tuple[ModelState, str]] = []
@@ -51,7 +51,7 @@ def checks(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """The model crashes like this in every way that uses this part; the trials do not see it."""
+    """Make the model crash like this in every way that uses this part; the trials do not see it."""
 
     def broken(part: str, how: str) -> None:
         for name, value in native_faults.broken(tmp_path / "faults", part, how, where="model").items():

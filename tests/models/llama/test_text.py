@@ -8,7 +8,7 @@ from agentd.models.llama.text import Assembler
 
 
 def assemble(pieces: list[bytes], *, stop: tuple[str, ...] = (), reasoning: bool = False) -> tuple[str, str, bool]:
-    """Answer, reasoning, and whether a stop string ended it."""
+    """The answer, the reasoning, and whether a stop string ended it."""
     assembler = Assembler(stop=stop, reasoning=reasoning)
     said = [say for piece in pieces for say in assembler.feed(piece)] + assembler.finish()
     answer = "".join(say.text for say in said if not say.reasoning)

@@ -1,4 +1,4 @@
-"""Which way is used is found by trials of the real library, with faults on purpose, and kept."""
+"""Trials of the real library, with faults on purpose, decide which way is used; the verdict is kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Break = Callable[[Callable[[Way], bool], str], None]
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Break:
-    """Every way for which the function says so fails like this."""
+    """Make every way fail like this for which the function returns True."""
     decode, logits, process = Driver.decode, Driver.logits, os.getpid()
 
     def broken(which: Callable[[Way], bool], how: str) -> None:
@@ -95,7 +95,7 @@ def test_what_was_found_is_kept_for_these_weights_and_these_ways(tmp_path: Path,
     assert verdict.find(checks, TYPES, HERE) == first == verdict.kept(checks, TYPES, HERE)
     assert verdict.kept(checks, ("Q8_0",), HERE) is None
     assert verdict.kept(checks, TYPES, WAYS) is None
-    assert verdict.told(checks, tmp_path / "any.gguf", TYPES) == first.switched_off(HERE) != ""
+    assert verdict.known_switched_off(checks, tmp_path / "any.gguf", TYPES) == first.switched_off(HERE) != ""
     verdict.forget(checks, TYPES, HERE)
     with pytest.raises(ModelError, match="computes wrongly on this machine in every way"):
         verdict.find(checks, TYPES, HERE, threads=(1,))

@@ -1,4 +1,4 @@
-"""What prompts begin with is read before anybody asks, makes way for who asks, and is there at the next start."""
+"""The beginning of prompts is read before anybody asks, gives way to requests, and is there at the next start."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Counting(Driver):
 
 
 class Bench:
-    """An engine with everything that it told; it judges by `speed` what is worth a file."""
+    """An engine and the messages that it sent; it decides by `speed` what is worth a file."""
 
     def __init__(
         self, path: Path, *, directory: Path | None = None, sequences: int = 4, context: int = 4096, speed: float = 50
@@ -67,7 +67,7 @@ class Bench:
 
     @property
     def read(self) -> int:
-        """Tokens that were decoded since the model was loaded, with the one that is to warm it up."""
+        """Tokens that were decoded since the model was loaded, including the one that warms it up."""
         return self.driver.tokens
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Chunks as servers really send them become deltas."""
+"""Chunks as servers really send them are turned into deltas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def deltas(*chunks: object, most: int = 10_000) -> list[Delta]:
 
 
 def calls(*pieces: object) -> list[tuple[str, str, str]]:
-    """Id, name and arguments of each call that these pieces of calls are."""
+    """Id, name and arguments of each call in these pieces."""
     found: dict[int, list[str]] = {}
     for d in deltas(*(delta(tool_calls=[piece]) for piece in pieces)):
         if isinstance(d, ToolCallDelta):
@@ -27,7 +27,7 @@ def calls(*pieces: object) -> list[tuple[str, str, str]]:
 
 
 def texts(*pieces: str) -> tuple[str, str]:
-    """Answer and reasoning of these pieces of content."""
+    """The answer and the reasoning in these pieces of content."""
     said = deltas(*map(text, pieces), end())
     answer = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
     return answer, "".join(delta.text for delta in said if isinstance(delta, ReasoningDelta))

@@ -1,4 +1,4 @@
-"""Each fault says what happened and what to do, and never the key."""
+"""Each error says what happened and what to do, and never contains the key."""
 
 from __future__ import annotations
 

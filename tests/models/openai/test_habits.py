@@ -1,4 +1,4 @@
-"""What a server refuses is left out from then on, and the model that it no longer has is chosen anew."""
+"""What a server refuses is left out from then on; if a model is gone, another one is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of any kind are taken as what they must mean, or left out."""
+"""Values of any kind are read generously, or left out."""
 
 from __future__ import annotations
 

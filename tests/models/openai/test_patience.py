@@ -1,4 +1,4 @@
-"""Which limit runs while an answer comes, and what is said when it is over."""
+"""Which limit counts while an answer arrives, and the error if it passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request in the form that each kind of server takes."""
+"""A request in the form that each kind of server expects."""
 
 from __future__ import annotations
 

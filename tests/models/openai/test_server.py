@@ -1,4 +1,4 @@
-"""The calls of a model server: bounded, and every fault in words."""
+"""The calls of a model server have limits, and each of its faults is explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines as servers really send them become events."""
+"""Lines as servers really send them are turned into events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reasoning that a server left in the text is told apart, however it is marked and cut into pieces."""
+"""Reasoning in the text is separated, however it is marked and cut into pieces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentd.ports.generation import Delta, ReasoningDelta, Restarted, TextDelta
 
 
 def shown(deltas: list[Delta]) -> tuple[str, str]:
-    """Answer and reasoning as they stand in the end."""
+    """The final answer and reasoning."""
     answer, reasoning = "", ""
     for delta in deltas:
         match delta:
@@ -62,7 +62,7 @@ def test_reasoning_is_told_apart(text: str, answer: str, reasoning: str) -> None
 def test_a_model_that_thought_unannounced_before_is_expected_to_do_so_again(
     text: str, answer: str, reasoning: str
 ) -> None:
-    """What is guessed wrongly is the answer all the same."""
+    """Text that was wrongly taken for reasoning becomes the answer after all."""
     for pieces in ((text,), text):
         found = told(*pieces, begun=True)
         assert found[0] == answer and reasoning.startswith(found[1][:5])
