@@ -7,7 +7,7 @@ choice      the current local model, which can be changed while the daemon runs
 failover    several models in an order: if one cannot answer, the next one does
 assembly    builds the models that the settings name
 library     model files: the catalogue, the hub, downloads, and the shelf with the chosen one
-places      how many requests an endpoint takes at once, and which ones wait
+slots       how many requests an endpoint takes at once, and which ones wait
 speed       how fast a model reads and writes here
 expected    how fast a model would probably be here
 gpu         whether llama.cpp finds one

@@ -43,7 +43,7 @@ def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{offer.key[:32]}.part"
-    with _opened(path) as file, _alone(file, offer.place):
+    with _opened(path) as file, _alone(file, offer.address):
         if file.seek(0, os.SEEK_END) > offer.size:
             file.truncate(0)
         check_space(directory, offer.size - file.seek(0, os.SEEK_END))
@@ -53,7 +53,7 @@ def fetch(offer: Offer, directory: Path, progress: Progress) -> tuple[Path, str]
         except TooLarge:
             path.unlink()
             raise ModelError(
-                f"{offer.place} sends more than the {offer.size} bytes that it announced; try again later."
+                f"{offer.address} sends more than the {offer.size} bytes that it announced; try again later."
             ) from None
         except OSError as error:
             path.unlink()
@@ -154,10 +154,10 @@ class _Download:
         if reply.status == 416:
             raise CutOff("refused to resume the download (416)")
         if reply.status not in (200, 206):
-            refuse(reply, self._offer.place, hub=self._offer.of_hub)
+            refuse(reply, self._offer.address, hub=self._offer.of_hub)
         if reply.status == 206 and _first(reply) != begun:
             raise ModelError(
-                f"{self._offer.place} sends another part of the file than agentd requested; try again later."
+                f"{self._offer.address} sends another part of the file than agentd requested; try again later."
             )
 
     def _done(self) -> int:
@@ -169,7 +169,7 @@ class _Download:
             self._progress("downloading", self._reported, self._offer.size)
 
     def _fault(self, error: OutboundError) -> ModelError:
-        return unreached(error, self._offer.place, hub=self._offer.of_hub, kept=self._done() > 0)
+        return unreached(error, self._offer.address, hub=self._offer.of_hub, kept=self._done() > 0)
 
 
 def _first(reply: Reply) -> int:
@@ -207,7 +207,7 @@ def _check(offer: Offer, path: Path, progress: Progress) -> str:
     if (offer.sha256 and sha256 != offer.sha256) or (offer.blob and _git_blob(path) != offer.blob):
         path.unlink()
         raise ModelError(
-            f"{offer.place} sent another file than it announced (the hash is {sha256}, not"
+            f"{offer.address} sent another file than it announced (the hash is {sha256}, not"
             f" {offer.sha256 or 'that of ' + offer.blob}); it was deleted. Pull again; if that happens again, do not"
             " trust this server."
         )
@@ -224,11 +224,11 @@ def _git_blob(path: Path) -> str:
 
 
 @contextmanager
-def _alone(file: FileIO, place: str) -> Iterator[None]:
+def _alone(file: FileIO, address: str) -> Iterator[None]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             raise
-        raise Busy(f"another process is downloading {place}; wait for it.") from None
+        raise Busy(f"another process is downloading {address}; wait for it.") from None
     yield

@@ -58,7 +58,7 @@ class Offer:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The address without secrets, for messages."""
         return shown(self.url)
 
@@ -105,23 +105,23 @@ def with_outbound(work: Callable[[Outbound], Awaitable[Result]]) -> Result:
     return asyncio.run(whole())
 
 
-def refuse(reply: Reply, place: str, *, hub: bool) -> NoReturn:
+def refuse(reply: Reply, address: str, *, hub: bool) -> NoReturn:
     """Raise what a refusing status means: `NotFound` or `ModelError`. `hub` is False for any other web server."""
     code, status = reply.headers.get("x-error-code", ""), reply.status
     if hub and code == "GatedRepo":
         terms = "gives this model only to users who accepted its terms; accept them there, and set HF_TOKEN."
-        raise ModelError(f"{place} {terms}")
+        raise ModelError(f"{address} {terms}")
     if hub and code == "RevisionNotFound":
-        raise NotFound(f"{place} has no such revision of this model.")
+        raise NotFound(f"{address} has no such revision of this model.")
     if hub and status == 401 and code != "RepoNotFound" and _token():
-        raise ModelError(f"{place} refused the token (401); set HF_TOKEN to a valid one, or unset it.")
+        raise ModelError(f"{address} refused the token (401); set HF_TOKEN to a valid one, or unset it.")
     if status == 404 or code in ("RepoNotFound", "EntryNotFound") or (hub and status == 401):
         what = "model; check the name (a private one needs HF_TOKEN)" if hub else "file; check the URL"
-        raise NotFound(f"{place} has no such {what}.")
-    raise ModelError(f"{place} refused ({status}); try again later.")
+        raise NotFound(f"{address} has no such {what}.")
+    raise ModelError(f"{address} refused ({status}); try again later.")
 
 
-def unreached(error: OutboundError, place: str, *, hub: bool, kept: bool = False) -> ModelError:
+def unreached(error: OutboundError, address: str, *, hub: bool, kept: bool = False) -> ModelError:
     """The error in words; `kept` says that a part of the file was downloaded already."""
     said = "what was downloaded is kept: " if kept else ""
     where = "HF_ENDPOINT" if hub else "the URL"
@@ -132,22 +132,22 @@ def unreached(error: OutboundError, place: str, *, hub: bool, kept: bool = False
             then = f"{said}try again later."
         case _:
             then = f"check {where}."
-    return ModelError(f"{place} {error}; {then}")
+    return ModelError(f"{address} {error}; {then}")
 
 
-async def _info(outbound: Outbound, ask: Ask, place: str) -> dict[str, Any]:
+async def _info(outbound: Outbound, ask: Ask, address: str) -> dict[str, Any]:
     try:
         reply, body = await outbound.read(ask, most=MOST_BYTES, within=SECONDS)
     except OutboundError as error:
-        raise unreached(error, place, hub=True) from None
+        raise unreached(error, address, hub=True) from None
     if reply.status != 200:
-        refuse(reply, place, hub=True)
+        refuse(reply, address, hub=True)
     try:
         info = json.loads(body)
     except (ValueError, RecursionError):
         info = None
     if not isinstance(info, dict):
-        raise ModelError(f"{place} does not answer like a hub; check HF_ENDPOINT.")
+        raise ModelError(f"{address} does not answer like a hub; check HF_ENDPOINT.")
     return info
 
 

@@ -232,8 +232,8 @@ def error_text(body: object, *, depth: int = 4) -> str:
 def error_code(body: object) -> int | None:
     """The status code in the body of an error that came with another status."""
     said = mapping(body)
-    for place in (mapping(said.get("error")), said):
+    for part in (mapping(said.get("error")), said):
         for key in ("code", "status", "status_code"):
-            if (code := number(place.get(key))) is not None and 400 <= code < 600:
+            if (code := number(part.get(key))) is not None and 400 <= code < 600:
                 return code
     return None

@@ -173,8 +173,8 @@ class Explainer:
 
 def _context(body: object, said: str) -> int | None:
     """The model's context in tokens, if the server names it; `LEAST_CONTEXT` if the claim is absurd."""
-    for place in (mapping(mapping(body).get("error")), mapping(body)):
-        named = number(place.get("n_ctx"))
+    for part in (mapping(mapping(body).get("error")), mapping(body)):
+        named = number(part.get("n_ctx"))
         if named is not None:
             return max(named, LEAST_CONTEXT)
     return max(int(match[1]), LEAST_CONTEXT) if (match := _CONTEXT.search(said)) else None

@@ -21,7 +21,7 @@ from agentd.models.openai.patience import Patience
 from agentd.models.openai.request import chat_messages, completion_body, tool_specs
 from agentd.models.openai.server import Endpoint, Failed, Server
 from agentd.models.openai.stream import Events
-from agentd.models.places import Places
+from agentd.models.slots import Slots
 from agentd.models.speed import learned
 from agentd.ports.generation import Delta, Limits, ModelRequest, QueuePosition, Reading, Usage
 from agentd.ports.models import Pace
@@ -56,7 +56,7 @@ class OpenAIModel:
         self._server = Server(endpoint)
         self._explainer = self._server.explainer
         self._habits = Habits(fixed=endpoint.name, context=endpoint.context)
-        self._places = Places(f"The model server at {self._explainer.address}", endpoint.concurrency)
+        self._slots = Slots(f"The model server at {self._explainer.address}", endpoint.concurrency)
         self.pace: Pace | None = None
         """See `ports.Paced`: from the figures that the server sends, or from the times of its answers."""
         self._counts = endpoint.dialect in ("llama-server", "vllm")
@@ -85,20 +85,20 @@ class OpenAIModel:
         A request is repeated, after a pause, only if nothing of its answer has arrived.
         """
         deadline = asyncio.get_running_loop().time() + request.limits.turn
-        ticket = self._places.line_up(request.session_id)
+        ticket = self._slots.enter(request.session_id)
         try:
             try:
-                async with aclosing(self._places.positions(ticket, deadline)) as positions:
+                async with aclosing(self._slots.positions(ticket, deadline)) as positions:
                     async for position in positions:
                         yield QueuePosition(position=position)
             except TimeoutError:
                 limit = request.limits.turn
                 raise TimedOut(f"{self.name} was busy with other requests for {limit:g} s; try again later.") from None
-            async with aclosing(self._attempts(request, ticket.place, deadline)) as deltas:
+            async with aclosing(self._attempts(request, ticket.slot, deadline)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
-            self._places.leave(ticket)
+            self._slots.leave(ticket)
 
     async def count_tokens(self, request: ModelRequest) -> int:
         """As the server counts, if its dialect has a call for that; an estimate if it has none or the call fails."""
@@ -113,12 +113,12 @@ class OpenAIModel:
 
     # --- one request, repeated ---
 
-    async def _attempts(self, request: ModelRequest, place: int | None, deadline: float) -> AsyncGenerator[Delta, None]:
+    async def _attempts(self, request: ModelRequest, slot: int | None, deadline: float) -> AsyncGenerator[Delta, None]:
         attempt = forms = 0
         while True:
             body: dict[str, Any] = {}
             try:
-                body = await self._body(request, place)
+                body = await self._body(request, slot)
                 async with aclosing(self._attempt(request, body, deadline)) as deltas:
                     async for delta in deltas:
                         yield delta
@@ -236,12 +236,12 @@ class OpenAIModel:
         self.pace = pace if pace.read else None
         return usage
 
-    async def _body(self, request: ModelRequest, place: int | None) -> dict[str, Any]:
+    async def _body(self, request: ModelRequest, slot: int | None) -> dict[str, Any]:
         body = completion_body(
             request,
             model=await self._model(),
             dialect=self._endpoint.dialect,
-            slot=place if self._endpoint.pin_slots else None,
+            slot=slot if self._endpoint.pin_slots else None,
         )
         return adapted(body, self._habits.refused)
 
