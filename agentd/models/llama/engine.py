@@ -73,17 +73,17 @@ class Engine:
             case Generate():
                 self._generate(message)
             case Count():
-                count = self._prompts.count(message.lines, message.tools)
+                count = self._prompts.count(message.messages, message.tools)
                 self._outbox.send(Counted(id=message.id, tokens=count))
             case Warm():
-                if tokens := self._prompts.beginning(message.lines, message.tools):
+                if tokens := self._prompts.beginning(message.messages, message.tools):
                     self._warmth.want(message.id, tokens)
                 else:
                     self._outbox.send(Warmed(id=message.id, tokens=0))
 
     def _generate(self, message: Generate) -> None:
         self._outbox.flush()  # the next step may take longer than the last ones
-        prompt = self._prompts.read(message.lines, message.tools)
+        prompt = self._prompts.read(message.messages, message.tools)
         grammar = None if message.answer_schema is None else self._grammars.grammar(message.answer_schema)
         self._warmth.pause()
         self._generations.begin(message, prompt, self._speech(message, reasoning=prompt.reasoning), grammar)

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentd.evidence.call_forms import Call
 from agentd.models.llama.family import Family
-from agentd.models.llama.wire import Line, Piece, ToolCall
+from agentd.models.llama.wire import ChatMessage, Piece, ToolCall
 
 
 def arguments(call: ToolCall) -> Any:
@@ -20,39 +20,39 @@ def arguments(call: ToolCall) -> Any:
     return arguments if isinstance(arguments, dict) else call.arguments
 
 
-def one_by_one(lines: Sequence[Line]) -> list[Line]:
+def one_by_one(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """The same conversation for a template that knows one call per message: each call is followed by its result."""
-    found: list[Line] = []
-    results = {line.call_id: line for line in lines if line.role == "tool"}
+    found: list[ChatMessage] = []
+    results = {message.call_id: message for message in messages if message.role == "tool"}
     done: set[str] = set()
-    for line in lines:
-        if len(line.calls) < 2:
-            found += [] if line.role == "tool" and line.call_id in done else [line]
+    for message in messages:
+        if len(message.calls) < 2:
+            found += [] if message.role == "tool" and message.call_id in done else [message]
             continue
-        pieces = line.pieces
-        for call in line.calls:
-            found.append(Line(role=line.role, pieces=pieces, calls=(call,)))
+        pieces = message.pieces
+        for call in message.calls:
+            found.append(ChatMessage(role=message.role, pieces=pieces, calls=(call,)))
             found += [results[call.call_id]] if call.call_id in results else []
             done.add(call.call_id)
             pieces = ()
     return found
 
 
-def plain(lines: Sequence[Line], family: Family | None) -> list[Line]:
+def plain(messages: Sequence[ChatMessage], family: Family | None) -> list[ChatMessage]:
     """The same conversation for a template that knows no calls: calls and their results become text."""
-    found: list[Line] = []
-    for line in lines:
-        if line.calls:
-            found.append(Line(role=line.role, pieces=(*line.pieces, *_written(line.calls, family))))
-        elif line.role == "tool":
+    found: list[ChatMessage] = []
+    for message in messages:
+        if message.calls:
+            found.append(ChatMessage(role=message.role, pieces=(*message.pieces, *_written(message.calls, family))))
+        elif message.role == "tool":
             heading = (
                 Piece(text="Result of ", trusted=True),
-                Piece(text=line.tool, trusted=False),
+                Piece(text=message.tool, trusted=False),
                 Piece(text=":\n", trusted=True),
             )
-            found.append(Line(role="user", pieces=(*heading, *line.pieces)))
+            found.append(ChatMessage(role="user", pieces=(*heading, *message.pieces)))
         else:
-            found.append(line)
+            found.append(message)
     return found
 
 
@@ -63,14 +63,14 @@ def _written(calls: Sequence[ToolCall], family: Family | None) -> tuple[Piece, .
     return tuple(Piece(text=f"Called {call.tool} with {call.arguments}\n", trusted=False) for call in calls)
 
 
-def fold(lines: Sequence[Line]) -> list[Line]:
+def fold(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """The same conversation for a template without system messages, in which user and assistant must alternate."""
-    folded: list[Line] = []
-    for line in lines:
-        role = "assistant" if line.role == "assistant" else "user"
+    folded: list[ChatMessage] = []
+    for message in messages:
+        role = "assistant" if message.role == "assistant" else "user"
         if folded and folded[-1].role == role:
             apart = Piece(text="\n\n", trusted=True)
-            folded[-1] = Line(role=folded[-1].role, pieces=(*folded[-1].pieces, apart, *line.pieces))
+            folded[-1] = ChatMessage(role=folded[-1].role, pieces=(*folded[-1].pieces, apart, *message.pieces))
         else:
-            folded.append(Line(role="assistant" if role == "assistant" else "user", pieces=line.pieces))
+            folded.append(ChatMessage(role="assistant" if role == "assistant" else "user", pieces=message.pieces))
     return folded

@@ -7,7 +7,7 @@ import re
 from random import SystemRandom
 from typing import Any
 
-from agentd.models.llama.wire import Line, Piece
+from agentd.models.llama.wire import ChatMessage, Piece
 
 _CONTROL_CHARACTERS = re.compile(r"[<>|\[\]{}\u2581\uff5c]")
 """Every control token of the vocabularies in use contains one of these, so text without them is only text."""
@@ -24,10 +24,10 @@ class Placeholders:
         self.seen: set[int] = set()
         """The texts whose placeholders came back."""
 
-    def content(self, line: Line) -> str:
+    def content(self, message: ChatMessage) -> str:
         """A message for the template. Blanks around untrusted text stay visible, because templates trim."""
         start = len(self._texts)
-        content = "".join(piece.text if piece.trusted else self._put_inner(piece.text) for piece in line.pieces)
+        content = "".join(piece.text if piece.trusted else self._put_inner(piece.text) for piece in message.pieces)
         self.of_newest = set(range(start, len(self._texts)))
         return content
 

@@ -9,11 +9,11 @@ from typing import Protocol
 from agentd.errors import ModelError
 from agentd.models.llama.pool import common
 from agentd.models.llama.template import Prompt, Template, Tokenizer, at_least, tokens
-from agentd.models.llama.wire import Line, Piece, Tool
+from agentd.models.llama.wire import ChatMessage, Piece, Tool
 
 CERTAIN = 4
 """A prompt with more characters for each token of the context is measured before it is tokenised completely."""
-_PROBE, _OTHER = (Line(role="user", pieces=(Piece(text=text, trusted=False),)) for text in ("?", "Why"))
+_PROBE, _OTHER = (ChatMessage(role="user", pieces=(Piece(text=text, trusted=False),)) for text in ("?", "Why"))
 
 
 class Model(Protocol):
@@ -39,20 +39,20 @@ class Prompts:
         self._tokenizer = tokenizer
         self._model = model
 
-    def count(self, lines: Sequence[Line], tools: Sequence[Tool]) -> int:
+    def count(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> int:
         """Tokens of the prompt; `ModelError` if the template refuses it."""
-        return len(tokens(self._template.render(lines, tools), self._tokenizer))
+        return len(tokens(self._template.render(messages, tools), self._tokenizer))
 
-    def read(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Read:
+    def read(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> Read:
         """A prompt of at least one token and fewer than the context; `ModelError` otherwise."""
-        prompt = self._template.render(lines, tools)
+        prompt = self._template.render(messages, tools)
         found = self._tokens(prompt)
-        checkpoints = self._checkpoints(lines, tools, prompt, found) if self._model.whole_only else ()
+        checkpoints = self._checkpoints(messages, tools, prompt, found) if self._model.whole_only else ()
         return Read(tokens=found, reasoning=prompt.reasoning, checkpoints=checkpoints)
 
-    def beginning(self, lines: Sequence[Line], tools: Sequence[Tool]) -> list[int]:
-        """The tokens that every prompt with these lines begins with, whatever the user asks; `ModelError`."""
-        one, other = (self._tokens(self._template.render((*lines, probe), tools)) for probe in (_PROBE, _OTHER))
+    def beginning(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> list[int]:
+        """The tokens that every prompt with these messages begins with, whatever the user asks; `ModelError`."""
+        one, other = (self._tokens(self._template.render((*messages, probe), tools)) for probe in (_PROBE, _OTHER))
         return one[: common(one, other)]
 
     def _tokens(self, prompt: Prompt) -> list[int]:
@@ -69,11 +69,11 @@ class Prompts:
         return found
 
     def _checkpoints(
-        self, lines: Sequence[Line], tools: Sequence[Tool], prompt: Prompt, found: Sequence[int]
+        self, messages: Sequence[ChatMessage], tools: Sequence[Tool], prompt: Prompt, found: Sequence[int]
     ) -> tuple[int, ...]:
         """The positions at which later prompts may differ: after the system message, and before the answer."""
         try:
-            probe = self._template.render((*lines[:1], _PROBE), tools)
+            probe = self._template.render((*messages[:1], _PROBE), tools)
             first = common(found, tokens(probe, self._tokenizer))
         except ModelError:
             first = 0

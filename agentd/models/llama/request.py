@@ -10,7 +10,7 @@ from agentd.errors import ModelError
 from agentd.evidence.passages import render_passage
 from agentd.models.llama.advice import NO_ADVICE, Advice, settled
 from agentd.models.llama.schema import check_schema
-from agentd.models.llama.wire import Choice, Count, Generate, Line, Piece, Tool, ToolCall, Warm
+from agentd.models.llama.wire import ChatMessage, Choice, Count, Generate, Piece, Tool, ToolCall, Warm
 from agentd.ports.generation import (
     Message,
     ModelRequest,
@@ -42,7 +42,7 @@ def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADV
     return Generate(
         id=number,
         session=request.session_id,
-        lines=_lines(request),
+        messages=_messages(request),
         tools=_tools(request),
         choice=Choice(
             **asdict(chosen),
@@ -56,11 +56,11 @@ def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADV
 
 
 def count_message(request: ModelRequest, number: int) -> Count:
-    return Count(id=number, lines=_lines(request), tools=_tools(request))
+    return Count(id=number, messages=_messages(request), tools=_tools(request))
 
 
 def warm_message(request: ModelRequest, number: int) -> Warm:
-    return Warm(id=number, lines=_lines(request), tools=_tools(request))
+    return Warm(id=number, messages=_messages(request), tools=_tools(request))
 
 
 def _check(sampling: Sampling, chosen: Advice) -> None:
@@ -80,10 +80,10 @@ def _check(sampling: Sampling, chosen: Advice) -> None:
         raise ModelError(f"The sampling settings are out of range: {', '.join(wrong)}.")
 
 
-def _lines(request: ModelRequest) -> tuple[Line, ...]:
+def _messages(request: ModelRequest) -> tuple[ChatMessage, ...]:
     if not request.messages:
         raise ModelError("There is nothing to answer: the request has no messages.")
-    return tuple(line for message in request.messages for line in _of_message(message))
+    return tuple(part for message in request.messages for part in _of_message(message))
 
 
 def _tools(request: ModelRequest) -> tuple[Tool, ...]:
@@ -92,8 +92,8 @@ def _tools(request: ModelRequest) -> tuple[Tool, ...]:
     )
 
 
-def _of_message(message: Message) -> Iterator[Line]:
-    """The message itself with its calls, then a line for each result in it."""
+def _of_message(message: Message) -> Iterator[ChatMessage]:
+    """The message itself with its calls, then a message for each result in it."""
     pieces = tuple(_piece(part) for part in message.parts if isinstance(part, TextPart | PassagePart))
     calls = tuple(
         ToolCall(call_id=part.call_id, tool=plain(part.tool), arguments=neutral(part.arguments))
@@ -102,12 +102,12 @@ def _of_message(message: Message) -> Iterator[Line]:
     )
     results = [part for part in message.parts if isinstance(part, ToolResultPart)]
     if calls:
-        yield Line(role="assistant", pieces=pieces, calls=calls)
+        yield ChatMessage(role="assistant", pieces=pieces, calls=calls)
     elif pieces or not results:
-        yield Line(role=message.role, pieces=pieces)
+        yield ChatMessage(role=message.role, pieces=pieces)
     for part in results:
         result = _as_piece(part.text, part.trust)
-        yield Line(role="tool", pieces=(result,), call_id=part.call_id, tool=plain(part.tool))
+        yield ChatMessage(role="tool", pieces=(result,), call_id=part.call_id, tool=plain(part.tool))
 
 
 def _piece(part: TextPart | PassagePart) -> Piece:

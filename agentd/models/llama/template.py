@@ -20,7 +20,7 @@ from agentd.models.llama.forms import arguments, fold, one_by_one, plain
 from agentd.models.llama.placeholders import Placeholders
 from agentd.models.llama.rendering import OwnTemplate, Renders, UntrustedTemplate
 from agentd.models.llama.text import END_THINK, THINK
-from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
+from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +63,15 @@ class Prompt:
     reasoning: bool
 
 
-_SYSTEM = Line(role="system", pieces=(Piece(text="system", trusted=False),))
-_QUESTION = Line(role="user", pieces=(Piece(text="question", trusted=False),))
+_SYSTEM = ChatMessage(role="system", pieces=(Piece(text="system", trusted=False),))
+_QUESTION = ChatMessage(role="user", pieces=(Piece(text="question", trusted=False),))
 _TRIAL = (_SYSTEM, _QUESTION)
 _TRIAL_TOOL = Tool(name="trial_tool", description="Tries.", parameters={"type": "object", "properties": {}})
 _TRIAL_CALL = ToolCall(call_id="trial0001", tool="trial_tool", arguments='{"key": "argument"}')
 _CALL_TRIAL = (
     *_TRIAL,
-    Line(role="assistant", pieces=(), calls=(_TRIAL_CALL,)),
-    Line(role="tool", pieces=(Piece(text="result", trusted=False),), call_id="trial0001", tool="trial_tool"),
+    ChatMessage(role="assistant", pieces=(), calls=(_TRIAL_CALL,)),
+    ChatMessage(role="tool", pieces=(Piece(text="result", trusted=False),), call_id="trial0001", tool="trial_tool"),
 )
 
 
@@ -115,38 +115,38 @@ class Template:
         """The marks that open and close the model's reasoning."""
         return self.family.think if self.family else (THINK, END_THINK)
 
-    def render(self, lines: Sequence[Line], tools: Sequence[Tool] = ()) -> Prompt:
+    def render(self, messages: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> Prompt:
         """The prompt up to the beginning of the answer; `ModelError` if the template refuses the conversation.
 
         If the model cannot call tools, they are left out.
         """
         try:
-            return self._first(lines, tools)
+            return self._first(messages, tools)
         except _GivenUp as given_up:
             self._use_own(f"The model's chat template fails ({given_up})")
             log.warning("chat template: %s", self.notes[-1])
-            return self._first(lines, ())
+            return self._first(messages, ())
 
-    def _first(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Prompt:
+    def _first(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> Prompt:
         """Render the first form that the template accepts."""
         offered = tools if self.tools else ()
         refusal = ""
-        for form in self._forms(lines):
+        for form in self._forms(messages):
             try:
                 return self._render(form, offered)
             except _Refused as refused:
                 refusal = refusal or str(refused)
         raise ModelError(f"The model's chat template refuses this conversation: {refusal}.")
 
-    def _forms(self, lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+    def _forms(self, messages: Sequence[ChatMessage]) -> Iterator[Sequence[ChatMessage]]:
         """The conversation in the forms to try, the model's own first."""
-        as_text = plain(lines, self.family)
+        as_text = plain(messages, self.family)
         if self._folds:
             yield fold(as_text)
             return
-        if self._knows_calls and any(line.calls for line in lines):
-            yield lines
-            yield one_by_one(lines)
+        if self._knows_calls and any(message.calls for message in messages):
+            yield messages
+            yield one_by_one(messages)
         yield as_text
         yield fold(as_text)
 
@@ -172,9 +172,9 @@ class Template:
         self.family, self.tools, self._folds, self._knows_calls, self._no_tools = None, False, False, False, None
         self._template = OwnTemplate(CHATML if self._chatml else PLAIN, self._names)
 
-    def _problem(self, lines: Sequence[Line]) -> str | None:
+    def _problem(self, messages: Sequence[ChatMessage]) -> str | None:
         try:
-            texts = {piece.text for piece in self._render(lines, ()).pieces}
+            texts = {piece.text for piece in self._render(messages, ()).pieces}
         except _Refused as refusal:
             return str(refusal)
         return None if {"system", "question"} <= texts else "it leaves messages out"
@@ -186,19 +186,19 @@ class Template:
             self.tools = self._shows(trial, (_TRIAL_TOOL,), "trial_tool")
             self._knows_calls = self._shows(_CALL_TRIAL, (), "trial_tool", "argument", "result")
 
-    def _shows(self, lines: Sequence[Line], tools: Sequence[Tool], *words: str) -> bool:
+    def _shows(self, messages: Sequence[ChatMessage], tools: Sequence[Tool], *words: str) -> bool:
         try:
-            text = "".join(piece.text for piece in self._render(lines, tools).pieces)
+            text = "".join(piece.text for piece in self._render(messages, tools).pieces)
         except _Refused:
             return False
         return all(word in text for word in words)
 
-    def _render(self, lines: Sequence[Line], tools: Sequence[Tool]) -> Prompt:
+    def _render(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> Prompt:
         placeholders = Placeholders()
         offered = [_tool(tool, placeholders) for tool in tools] or self._no_tools
-        messages = [_message(line, placeholders) for line in lines]
+        fields = [_fields(message, placeholders) for message in messages]
         try:
-            text = self._template.render(messages, offered)
+            text = self._template.render(fields, offered)
         except Crashed as crash:
             raise _GivenUp(str(crash)) from None
         except ModelError as error:
@@ -210,21 +210,21 @@ class Template:
         return Prompt(pieces=pieces, reasoning=text.rstrip().endswith(self.think[0].rstrip()))
 
 
-def _message(line: Line, placeholders: Placeholders) -> dict[str, Any]:
+def _fields(message: ChatMessage, placeholders: Placeholders) -> dict[str, Any]:
     """In the form that templates expect: https://huggingface.co/docs/transformers/chat_extras."""
-    message: dict[str, Any] = {"role": line.role, "content": placeholders.content(line)}
-    if line.calls:
-        message["tool_calls"] = [
+    fields: dict[str, Any] = {"role": message.role, "content": placeholders.content(message)}
+    if message.calls:
+        fields["tool_calls"] = [
             {
                 "id": call.call_id,
                 "type": "function",
                 "function": {"name": placeholders.value(call.tool), "arguments": placeholders.value(arguments(call))},
             }
-            for call in line.calls
+            for call in message.calls
         ]
-    if line.role == "tool":
-        message |= {"name": placeholders.value(line.tool), "tool_call_id": line.call_id}
-    return message
+    if message.role == "tool":
+        fields |= {"name": placeholders.value(message.tool), "tool_call_id": message.call_id}
+    return fields
 
 
 def _tool(tool: Tool, placeholders: Placeholders) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ToolCall(_Message):
     arguments: str
 
 
-class Line(_Message):
+class ChatMessage(_Message):
     """A message of a conversation; one of a tool has the result of the call `call_id` of `tool`."""
 
     role: Role
@@ -82,7 +82,7 @@ class Generate(_Message):
     type: Literal["generate"] = "generate"
     id: int
     session: str
-    lines: tuple[Line, ...]
+    messages: tuple[ChatMessage, ...]
     tools: tuple[Tool, ...] = ()
     choice: Choice
     max_tokens: int
@@ -95,16 +95,16 @@ class Generate(_Message):
 class Count(_Message):
     type: Literal["count"] = "count"
     id: int
-    lines: tuple[Line, ...]
+    messages: tuple[ChatMessage, ...]
     tools: tuple[Tool, ...] = ()
 
 
 class Warm(_Message):
-    """Read the beginning of prompts that start with these lines while there is nothing else to do, and keep it."""
+    """Read the beginning of prompts that start with these messages while there is nothing else to do, and keep it."""
 
     type: Literal["warm"] = "warm"
     id: int
-    lines: tuple[Line, ...]
+    messages: tuple[ChatMessage, ...]
     tools: tuple[Tool, ...] = ()
 
 

@@ -16,6 +16,7 @@ from agentd.models.llama.process import LIMITS, MODULE
 from agentd.models.llama.settings import EngineSettings, ModelFile
 from agentd.models.llama.wire import (
     Cancel,
+    ChatMessage,
     Choice,
     Embed,
     Embedded,
@@ -23,7 +24,6 @@ from agentd.models.llama.wire import (
     Frames,
     FromChild,
     Generate,
-    Line,
     Load,
     Loaded,
     LoadFailed,
@@ -82,7 +82,7 @@ def question(number: int) -> Generate:
     return Generate(
         id=number,
         session="s",
-        lines=(Line(role="user", pieces=(Piece(text="Hi", trusted=False),)),),
+        messages=(ChatMessage(role="user", pieces=(Piece(text="Hi", trusted=False),)),),
         choice=choice,
         max_tokens=10,
         stop=(),

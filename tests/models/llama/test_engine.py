@@ -16,13 +16,13 @@ from agentd.models.llama.settings import EngineSettings
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import (
     Cancel,
+    ChatMessage,
     Choice,
     Count,
     Counted,
     Ended,
     FromChild,
     Generate,
-    Line,
     Paced,
     Piece,
     Queued,
@@ -90,11 +90,11 @@ def ask(
     choice: Choice = GREEDY,
     schema: dict[str, Any] | None = None,
 ) -> Generate:
-    first = [Line(role="system", pieces=(Piece(text=system, trusted=True),))] if system else []
+    first = [ChatMessage(role="system", pieces=(Piece(text=system, trusted=True),))] if system else []
     return Generate(
         id=number,
         session=session or str(number),
-        lines=(*first, Line(role="user", pieces=(Piece(text=text, trusted=False),))),
+        messages=(*first, ChatMessage(role="user", pieces=(Piece(text=text, trusted=False),))),
         choice=choice,
         max_tokens=max_tokens,
         stop=(),
@@ -314,7 +314,7 @@ def test_a_prompt_is_counted_as_it_would_be_read(random_model: Path) -> None:
     bench = Bench(random_model)
     request = ask(1, "Why <|im_end|>?")
     bench.engine.handle(request)
-    bench.engine.handle(Count(id=2, lines=request.lines))
+    bench.engine.handle(Count(id=2, messages=request.messages))
     bench.run()
     assert Counted(id=2, tokens=bench.ends()[1].prompt_tokens) in bench.told
 
@@ -324,9 +324,11 @@ def test_a_conversation_that_the_template_refuses_is_refused_with_its_words(tmp_
     picky = "{% if messages | length > 2 %}{{ raise_exception('only two') }}{% endif %}" + CHATML
     write_table_model(path, chain("\n", "Hello"), chat_template=picky)
     bench = Bench(path)
-    lines = tuple(Line(role=role, pieces=(Piece(text="x", trusted=False),)) for role in ("user", "assistant", "user"))
-    bench.engine.handle(ask(1, "x").model_copy(update={"lines": lines}))
-    bench.engine.handle(Count(id=2, lines=lines))
+    lines = tuple(
+        ChatMessage(role=role, pieces=(Piece(text="x", trusted=False),)) for role in ("user", "assistant", "user")
+    )
+    bench.engine.handle(ask(1, "x").model_copy(update={"messages": lines}))
+    bench.engine.handle(Count(id=2, messages=lines))
     assert [told.reason for told in bench.told if isinstance(told, Refused)] == [
         "The model's chat template refuses this conversation: only two."
     ] * 2

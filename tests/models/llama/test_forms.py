@@ -2,21 +2,21 @@ from __future__ import annotations
 
 from agentd.models.llama.family import FAMILIES
 from agentd.models.llama.forms import arguments, fold, one_by_one, plain
-from agentd.models.llama.wire import Line, Piece, ToolCall
+from agentd.models.llama.wire import ChatMessage, Piece, ToolCall
 from agentd.ports.generation import Role
 
 GRANITE = next(family for family in FAMILIES if family.name == "granite")
 
 
-def line(role: Role, text: str) -> Line:
-    return Line(role=role, pieces=(Piece(text=text, trusted=False),))
+def line(role: Role, text: str) -> ChatMessage:
+    return ChatMessage(role=role, pieces=(Piece(text=text, trusted=False),))
 
 
 def call(number: int, text: str = "{}") -> ToolCall:
     return ToolCall(call_id=f"c{number}", tool="add", arguments=text)
 
 
-def result(number: int) -> Line:
+def result(number: int) -> ChatMessage:
     return line("tool", f"r{number}").model_copy(update={"call_id": f"c{number}", "tool": "add"})
 
 
@@ -29,7 +29,7 @@ TWO = [
 ]
 
 
-def shown(line: Line) -> str:
+def shown(line: ChatMessage) -> str:
     return f"{line.role}: " + "".join(p.text if p.trusted else f"⟦{p.text}⟧" for p in line.pieces)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from agentd.models.llama.placeholders import Placeholders
-from agentd.models.llama.wire import Line, Piece
+from agentd.models.llama.wire import ChatMessage, Piece
 
 
 def untrusted(text: str) -> Piece:
@@ -10,7 +10,9 @@ def untrusted(text: str) -> Piece:
 
 def test_untrusted_text_leaves_and_comes_back_as_a_piece_of_its_own() -> None:
     placeholders = Placeholders()
-    content = placeholders.content(Line(role="user", pieces=(Piece(text="Q: ", trusted=True), untrusted(" a<b> "))))
+    content = placeholders.content(
+        ChatMessage(role="user", pieces=(Piece(text="Q: ", trusted=True), untrusted(" a<b> ")))
+    )
     assert "a<b>" not in content
     assert placeholders.pieces(f"[{content}]") == (
         Piece(text="[Q:  ", trusted=True),
@@ -21,8 +23,8 @@ def test_untrusted_text_leaves_and_comes_back_as_a_piece_of_its_own() -> None:
 
 def test_it_knows_what_came_back_and_what_was_of_the_newest_message() -> None:
     placeholders = Placeholders()
-    first = placeholders.content(Line(role="user", pieces=(untrusted("a"),)))
-    placeholders.content(Line(role="user", pieces=(untrusted("b"), untrusted("c"))))
+    first = placeholders.content(ChatMessage(role="user", pieces=(untrusted("a"),)))
+    placeholders.content(ChatMessage(role="user", pieces=(untrusted("b"), untrusted("c"))))
     placeholders.pieces(first)
     assert placeholders.seen == {0} and placeholders.of_newest == {1, 2}
 

@@ -20,7 +20,7 @@ from agentd.models.llama.answer import ChildDied
 from agentd.models.llama.memory import BEGINNING
 from agentd.models.llama.process import MODULE, Process
 from agentd.models.llama.settings import EngineSettings, ModelFile
-from agentd.models.llama.wire import Count, Embed, Line, Load, Piece
+from agentd.models.llama.wire import ChatMessage, Count, Embed, Load, Piece
 from agentd.testing.gguf import chain, write_table_model
 from tests.model_house import tried
 
@@ -41,7 +41,7 @@ def load_of(path: Path, checks: Path | None = None) -> Load:
 
 
 def count(number: int) -> Count:
-    return Count(id=number, lines=(Line(role="user", pieces=(Piece(text="Hi", trusted=False),)),))
+    return Count(id=number, messages=(ChatMessage(role="user", pieces=(Piece(text="Hi", trusted=False),)),))
 
 
 def is_running(pid: int) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from agentd.errors import ModelError
 from agentd.models.llama.prompts import Prompts
 from agentd.models.llama.template import CHATML, Template
-from agentd.models.llama.wire import Line, Piece, Tool
+from agentd.models.llama.wire import ChatMessage, Piece, Tool
 from agentd.ports.generation import Role
 from tests.families import HERMES
 
@@ -33,8 +33,8 @@ class Model:
     whole_only: bool = False
 
 
-def line(role: Role, text: str) -> Line:
-    return Line(role=role, pieces=(Piece(text=text, trusted=False),))
+def line(role: Role, text: str) -> ChatMessage:
+    return ChatMessage(role=role, pieces=(Piece(text=text, trusted=False),))
 
 
 def text(tokens: list[int]) -> str:

@@ -11,13 +11,13 @@ from agentd.host.limits import Crashed
 from agentd.models.llama import rendering
 from agentd.models.llama.rendering import UntrustedTemplate
 from agentd.models.llama.template import CHATML, Template
-from agentd.models.llama.wire import Line, Piece
+from agentd.models.llama.wire import ChatMessage, Piece
 
 ENDLESS = "".join(f"{{% for {name} in range(99999) %}}" for name in "ijk") + "{% endfor %}" * 3
 NAMES = {"bos_token": "", "eos_token": ""}
 MESSAGES = [{"role": "user", "content": "question"}]
-QUESTION = Line(role="user", pieces=(Piece(text="question", trusted=False),))
-ANSWER = Line(role="assistant", pieces=(Piece(text="answer", trusted=False),))
+QUESTION = ChatMessage(role="user", pieces=(Piece(text="question", trusted=False),))
+ANSWER = ChatMessage(role="assistant", pieces=(Piece(text="answer", trusted=False),))
 
 
 def later(what: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from agentd.errors import ModelError
 from agentd.events import Passage
 from agentd.models.llama.request import MAX_SEED, count_message, generate_message, warm_message
-from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
+from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 from agentd.ports.generation import (
     Message,
     ModelRequest,
@@ -34,8 +34,8 @@ def request(
 
 def test_parts_keep_their_trust_and_passages_their_place() -> None:
     asked = request(TextPart(text="Data:", trust="trusted"), PassagePart(passage=PASSAGE), TextPart(text="Why?"))
-    assert count_message(asked, 1).lines == (
-        Line(
+    assert count_message(asked, 1).messages == (
+        ChatMessage(
             role="user",
             pieces=(
                 Piece(text="Data:", trusted=True),
@@ -64,14 +64,14 @@ def test_calls_stay_calls_and_each_result_is_a_message_of_its_own() -> None:
         session_id="s",
         turn_id="t",
     )
-    assert count_message(asked, 1).lines == (
-        Line(
+    assert count_message(asked, 1).messages == (
+        ChatMessage(
             role="assistant",
             pieces=(Piece(text="Let me see.", trusted=False),),
             calls=(ToolCall(call_id="1", tool="add", arguments='{"a":"\ufffd"}'),),
         ),
-        Line(role="tool", pieces=(Piece(text="2", trusted=False),), call_id="1", tool="add"),
-        Line(role="tool", pieces=(Piece(text="3", trusted=False),), call_id="2", tool="add"),
+        ChatMessage(role="tool", pieces=(Piece(text="2", trusted=False),), call_id="1", tool="add"),
+        ChatMessage(role="tool", pieces=(Piece(text="3", trusted=False),), call_id="2", tool="add"),
     )
 
 
@@ -85,11 +85,11 @@ def test_tools_go_with_the_question_and_with_its_count() -> None:
 def test_what_is_read_ahead_is_written_as_in_a_question() -> None:
     asked = replace(request(TextPart(text="Why?")), tools=(ToolSpec(name="add", description="adds", parameters={}),))
     warm, question = warm_message(asked, 3), generate_message(asked, 4)
-    assert warm.id == 3 and (warm.lines, warm.tools) == (question.lines, question.tools)
+    assert warm.id == 3 and (warm.messages, warm.tools) == (question.messages, question.tools)
 
 
 def test_half_a_character_is_replaced() -> None:
-    assert count_message(request(TextPart(text="a\ud800b")), 1).lines[0].pieces[0].text == "a\ufffdb"
+    assert count_message(request(TextPart(text="a\ud800b")), 1).messages[0].pieces[0].text == "a\ufffdb"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from agentd.errors import ModelError
 from agentd.models.llama.template import CHATML, Template, at_least, tokens
-from agentd.models.llama.wire import Line, Piece, Tool, ToolCall
+from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 from tests.families import GEMMA, GRANITE, HERMES, LLAMA
 
 
@@ -18,9 +18,9 @@ def trusted(text: str) -> Piece:
     return Piece(text=text, trusted=True)
 
 
-SYSTEM = Line(role="system", pieces=(trusted("Be nice."),))
-QUESTION = Line(role="user", pieces=(untrusted("Why?"),))
-ANSWER = Line(role="assistant", pieces=(untrusted("Because."),))
+SYSTEM = ChatMessage(role="system", pieces=(trusted("Be nice."),))
+QUESTION = ChatMessage(role="user", pieces=(untrusted("Why?"),))
+ANSWER = ChatMessage(role="assistant", pieces=(untrusted("Because."),))
 
 NO_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
@@ -29,7 +29,7 @@ NO_SYSTEM = (
 )
 
 
-def shown(template: Template, *lines: Line, tools: tuple[Tool, ...] = ()) -> str:
+def shown(template: Template, *lines: ChatMessage, tools: tuple[Tool, ...] = ()) -> str:
     """The prompt with untrusted text in ⟦⟧."""
     return "".join(p.text if p.trusted else f"⟦{p.text}⟧" for p in template.render(lines, tools).pieces)
 
@@ -54,23 +54,25 @@ def test_untrusted_text_stays_apart_from_the_template() -> None:
 
 def test_a_template_can_neither_read_nor_change_untrusted_text() -> None:
     curious = "{{ 'SEEN' if '</think>' in messages[-1].content else '' }}{{ messages[-1].content | upper }}"
-    line = Line(role="user", pieces=(untrusted("x</think>y"),))
+    line = ChatMessage(role="user", pieces=(untrusted("x</think>y"),))
     assert shown(Template(curious), line) == "⟦x</think>y⟧"
 
 
 def test_blanks_around_untrusted_text_are_the_templates_to_trim() -> None:
-    line = Line(role="user", pieces=(untrusted("  \n why? \n"),))
+    line = ChatMessage(role="user", pieces=(untrusted("  \n why? \n"),))
     assert shown(Template("[{{ messages[-1].content | trim }}]"), line) == "[⟦why?⟧]"
     assert shown(Template("[{{ messages[-1].content }}]"), line) == "[  \n ⟦why?⟧ \n]"
 
 
 def test_the_pieces_of_a_message_keep_their_order_and_their_trust() -> None:
-    line = Line(role="user", pieces=(trusted("Passages:\n"), untrusted("[1] cats"), trusted("\nEnd\n"), untrusted("?")))
+    line = ChatMessage(
+        role="user", pieces=(trusted("Passages:\n"), untrusted("[1] cats"), trusted("\nEnd\n"), untrusted("?"))
+    )
     assert shown(Template("{{ messages[-1].content }}"), line) == "Passages:\n⟦[1] cats⟧\nEnd\n⟦?⟧"
 
 
 def test_a_placeholder_of_a_stranger_is_only_text() -> None:
-    line = Line(role="user", pieces=(untrusted("\ue0000\ue001"), untrusted("b")))
+    line = ChatMessage(role="user", pieces=(untrusted("\ue0000\ue001"), untrusted("b")))
     assert shown(Template("{{ messages[-1].content }}"), line) == "⟦\ue0000\ue001⟧⟦b⟧"
 
 
@@ -139,13 +141,13 @@ def test_what_templates_in_the_wild_use_is_there() -> None:
 
 
 def test_control_tokens_come_from_trusted_text_alone() -> None:
-    line = Line(role="user", pieces=(trusted("^"), untrusted("^a")))
+    line = ChatMessage(role="user", pieces=(trusted("^"), untrusted("^a")))
     prompt = Template("{{ messages[-1].content }}").render([line])
     assert tokens(prompt, Letters()) == [1, ord("^"), ord("a")]
 
 
 def test_a_long_prompt_is_measured_only_as_far_as_it_matters() -> None:
-    line = Line(role="user", pieces=(untrusted("x" * 10_000), untrusted("y" * 10_000)))
+    line = ChatMessage(role="user", pieces=(untrusted("x" * 10_000), untrusted("y" * 10_000)))
     prompt = Template("{{ messages[-1].content }}").render([line])
     assert 19_900 < at_least(prompt, Letters(), 10**9) <= len(tokens(prompt, Letters()))
     assert 3000 < at_least(prompt, Letters(), 3000) < 8000
@@ -162,13 +164,13 @@ def test_a_prompt_begins_with_exactly_one_beginning_token() -> None:
 ADD = Tool(name="add", description='Adds <|im_end|> "numbers"', parameters={"type": "object", "properties": {"a": {}}})
 
 
-def calls(*arguments: str) -> Line:
+def calls(*arguments: str) -> ChatMessage:
     made = tuple(ToolCall(call_id=f"c{i}", tool="add", arguments=text) for i, text in enumerate(arguments))
-    return Line(role="assistant", pieces=(), calls=made)
+    return ChatMessage(role="assistant", pieces=(), calls=made)
 
 
-def result(number: int, text: str) -> Line:
-    return Line(role="tool", pieces=(untrusted(text),), call_id=f"c{number}", tool="add")
+def result(number: int, text: str) -> ChatMessage:
+    return ChatMessage(role="tool", pieces=(untrusted(text),), call_id=f"c{number}", tool="add")
 
 
 @pytest.mark.parametrize(

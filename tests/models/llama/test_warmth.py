@@ -19,11 +19,11 @@ from agentd.models.llama.snapshots import Snapshots
 from agentd.models.llama.template import Template
 from agentd.models.llama.wire import (
     Cancel,
+    ChatMessage,
     Choice,
     Ended,
     FromChild,
     Generate,
-    Line,
     Piece,
     Refused,
     Said,
@@ -95,19 +95,19 @@ class Bench:
         return "".join(text for request, _, text in items if request == number)
 
 
-def first(system: str) -> Line:
-    return Line(role="system", pieces=(Piece(text=system, trusted=True),))
+def first(system: str) -> ChatMessage:
+    return ChatMessage(role="system", pieces=(Piece(text=system, trusted=True),))
 
 
 def warm(number: int, system: str = SYSTEM) -> Warm:
-    return Warm(id=number, lines=(first(system),))
+    return Warm(id=number, messages=(first(system),))
 
 
 def ask(number: int, text: str = "Why?", *, system: str = SYSTEM, session: str = "") -> Generate:
     return Generate(
         id=number,
         session=session or str(number),
-        lines=(first(system), Line(role="user", pieces=(Piece(text=text, trusted=False),))),
+        messages=(first(system), ChatMessage(role="user", pieces=(Piece(text=text, trusted=False),))),
         choice=GREEDY,
         max_tokens=12,
         stop=(),
@@ -248,6 +248,6 @@ def test_what_does_not_fit_is_refused_with_the_numbers_and_questions_go_on(rando
 def test_tools_belong_to_what_is_read(random_model: Path) -> None:
     bench = Bench(random_model)
     tool = Tool(name="add", description="Adds two numbers.", parameters={"type": "object"})
-    bench.engine.handle(Warm(id=1, lines=(first(SYSTEM),), tools=(tool,)))
+    bench.engine.handle(Warm(id=1, messages=(first(SYSTEM),), tools=(tool,)))
     bench.run()
     assert any(isinstance(told, Warmed) and told.tokens > 0 for told in bench.told)

@@ -9,9 +9,9 @@ from agentd.errors import ModelError
 from agentd.models.llama import wire
 from agentd.models.llama.wire import (
     Cancel,
+    ChatMessage,
     Frames,
     Generate,
-    Line,
     Piece,
     Ping,
     Said,
@@ -48,8 +48,8 @@ def test_unknown_messages_and_fields_are_errors() -> None:
 
 def test_a_request_larger_than_a_frame_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MAX_FRAME_BYTES", 1000)
-    line = Line(role="user", pieces=(Piece(text="x" * 2000, trusted=False),))
+    line = ChatMessage(role="user", pieces=(Piece(text="x" * 2000, trusted=False),))
     choice = wire.Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed=0)
-    large = Generate(id=1, session="", lines=(line,), choice=choice, max_tokens=1, stop=(), priority="interactive")
+    large = Generate(id=1, session="", messages=(line,), choice=choice, max_tokens=1, stop=(), priority="interactive")
     with pytest.raises(ModelError, match="too large"):
         wire.encode(large)

@@ -273,9 +273,9 @@ async def test_a_wait_for_a_place_ends_with_the_turn() -> None:
                 await answer(model, request(limits=Limits(turn=0.1)))
 
 
-async def test_a_line_that_is_too_long_is_told() -> None:
+async def test_a_queue_that_is_full_is_told() -> None:
     async with house(concurrency=1) as (_, model):
-        model._places._waiting = 0
+        model._slots._waiting = 0
         with pytest.raises(Busy):
             await answer(model)
 
