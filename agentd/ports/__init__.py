@@ -1,4 +1,4 @@
 """Small protocols through which the rooms of the house know each other, each beside the records it speaks of.
 
-Each has a fake in `agentd.testing`.
+`agentd.testing` has fakes of those that are hard to have in a test.
 """

@@ -39,6 +39,7 @@ class Letters:
 
     `retry` and `drop` mean the dead letters of these ids, or, without any, those that were given up at least
     `older_than` seconds ago.
+
     A question that came over other `channels` than these is left to a process that runs those. `holding` is that of
     the inbox, so that a message is not offered anew while its question is taken back.
     """
