@@ -20,32 +20,24 @@ class StepSize:
 
     def __init__(self, speed: float) -> None:
         self._speed = speed or None
+        self._settle()
 
     def learn(self, tokens: int, seconds: float) -> None:
         """A step of so many tokens took so long."""
         if tokens >= FEWEST and seconds > 0:
             now = tokens / seconds
             self._speed = now if self._speed is None else 0.7 * self._speed + 0.3 * now
+            self._settle()
 
-    @property
-    def longest(self) -> int:
-        """Of any step."""
-        return self._within(BATCH, LONGEST_SECONDS)
-
-    @property
-    def lone(self) -> int:
-        """Of a step that reads one prompt while answers wait."""
-        return self._within(LONE, LONE_SECONDS)
-
-    @property
-    def guesses(self) -> int:
+    def _settle(self) -> None:
+        self.longest = self._within(BATCH, LONGEST_SECONDS)
+        """Tokens of any step."""
+        self.lone = self._within(LONE, LONE_SECONDS)
+        """Tokens of a step that reads one prompt while answers wait."""
+        self.guesses = self._within(GUESSES, LONGEST_SECONDS)
         """Guessed tokens, of all answers together."""
-        return self._within(GUESSES, LONGEST_SECONDS)
-
-    @property
-    def ahead(self) -> int:
-        """Of a step that reads ahead."""
-        return self._within(BATCH, LONE_SECONDS)
+        self.ahead = self._within(BATCH, LONE_SECONDS)
+        """Tokens of a step that reads ahead."""
 
     def _within(self, most: int, seconds: float) -> int:
         return FEWEST if self._speed is None else max(FEWEST, min(most, int(self._speed * seconds)))
