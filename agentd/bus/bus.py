@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MERGED = 1024
-"""Characters of a chunk to which a later one is added; so a slow reader costs a bounded time and a bounded memory."""
+"""Chunks of up to this many characters are merged with the next one, so that a slow reader costs little."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +33,7 @@ class _Publication:
 
 
 def merge_chunks(earlier: Event, later: Event) -> Event | None:
-    """One chunk for two that follow each other, None where they do not."""
+    """One chunk for two that follow each other, None if they do not."""
     if (
         isinstance(earlier, GenerationChunk)
         and isinstance(later, GenerationChunk)
@@ -46,7 +46,7 @@ def merge_chunks(earlier: Event, later: Event) -> Event | None:
 
 
 class Reader(Generic[T]):
-    """A bounded queue with one reader: items that wait may be merged, and overflow becomes one `Gap`."""
+    """A bounded queue with one reader; items that wait may be merged, and an overflow becomes one `Gap`."""
 
     def __init__(self, size: int, merge: Callable[[T, T], T | None], closed: Callable[[Reader[T]], None]) -> None:
         self._items: deque[T] = deque()
@@ -97,8 +97,8 @@ class Reader(Generic[T]):
 class EventBus:
     """Hands every event first to the `reducers`, at once and in order, then to the queues of its subscribers.
 
-    Reducers are plain functions that keep a state which may never lag behind (the conversations, the feed). An event
-    without an id is stamped with one of `ids` and with the time of `clock`.
+    Reducers are plain functions that keep a state which must never lag behind (the conversations, the feed). An event
+    without an id gets one of `ids` and the time of `clock`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class EventBus:
         """Session -> what was published and not yet handed on, in order."""
 
     def subscribe(self, *types: type[Event], name: str, size: int = 256) -> Reader[Event]:
-        """Events of these types from now on; none given means all. `name` is for the log."""
+        """Events of these types from now on; without types, all events. `name` is for the log."""
 
         def remove(reader: Reader[Event]) -> None:
             log.debug("%s unsubscribed", name)
@@ -129,10 +129,10 @@ class EventBus:
         return reader
 
     async def publish(self, event: Event) -> None:
-        """Returns when the event is durable (where it is of that kind) and handed on.
+        """Returns when the event is durable, if it is of that kind, and handed on.
 
         Once begun, it completes even if the caller is cancelled. Durable events of one session are handed on in the
-        order in which they were published; `NotAccepted` or `StateError` where the disk did not take it.
+        order in which they were published; `NotAccepted` or `StateError` if the disk did not take it.
         """
         if not isinstance(event, InboundEvent | OutboundEvent):
             self.announce(event)
@@ -150,7 +150,7 @@ class EventBus:
         else:
             waiting.remove(publication)
             if publication.handed_on.done():
-                log.debug("a publish failed, and nobody waits for it: %s", error)
+                log.debug("an event was not published, and its publisher no longer waits: %s", error)
             else:
                 publication.handed_on.set_exception(error)
         while waiting and waiting[0].stored:
@@ -162,13 +162,13 @@ class EventBus:
             self._publications.pop(session_id, None)
 
     def stamped(self, event: Stamped) -> Stamped:
-        """The event with an id and a time; one that has them stays as it is."""
+        """The event with an id and a time; if it has them already, it stays as it is."""
         if event.id:
             return event
         return event.model_copy(update={"id": self._ids.next(), "time": self._clock.now()})
 
     def announce(self, event: Event) -> None:
-        """Hand on at once what need not be durable, or already is; for callers that cannot wait."""
+        """Hand on at once an event that need not be durable or already is; for callers that cannot wait."""
         event = self.stamped(event)
         for reducer in self._reducers:
             try:

@@ -1,4 +1,4 @@
-"""Live events of each session, numbered within this life of the daemon, with a bounded replay for who comes back."""
+"""Live events of each session, numbered since the daemon started, with a bounded replay for clients that reconnect."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from agentd.ports.feed import Numbered
 REPLAY_EVENTS = 512
 REPLAY_SESSIONS = 1000
 QUESTIONS = 100
-"""Questions without an answer that are kept of a session."""
+"""How many questions without an answer are kept for each session."""
 
 MAX_QUESTION = 10_000
-"""Characters of a question that are told to those who follow its session; the history has all of it."""
+"""How many characters of a question the followers of its session get; the history has all of it."""
 
 
 class _Session:
@@ -25,10 +25,10 @@ class _Session:
         """The greatest number that is no longer in `replay`."""
         self.readers: list[Reader[Numbered]] = []
         self.questions: OrderedDict[str, InboundEvent] = OrderedDict()
-        """The newest questions without an answer, by turn; the history has those that are answered."""
+        """Turn -> question, for the newest ones without an answer; the history has the others."""
 
     def ask(self, numbered: Numbered, question: InboundEvent) -> None:
-        """Kept apart from the replay, so that what is said of a long answer cannot push its question out."""
+        """Keep a question, apart from the replay, so that the events of a long answer cannot push it out."""
         self.questions[question.turn_id] = question
         if len(self.questions) > QUESTIONS:
             self.questions.popitem(last=False)
@@ -50,7 +50,7 @@ class _Session:
             reader.put(numbered)
 
     def _drop_chunks(self, answer: OutboundEvent) -> None:
-        """The answer carries the whole text, so that nobody needs the turn's chunks any more."""
+        """Drop the turn's chunks: the answer carries the whole text."""
         kept = [
             n for n in self.replay if not (isinstance(n.event, GenerationChunk) and n.event.turn_id in answer.answers)
         ]
@@ -74,7 +74,7 @@ class LiveFeed:
         self._n = 0
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._forgotten = 0
-        """The greatest number in any session that is no longer kept."""
+        """The greatest number in any session that was forgotten."""
 
     def apply(self, event: Event) -> None:
         session_id: str | None = getattr(event, "session_id", None)
@@ -83,7 +83,7 @@ class LiveFeed:
         self._n += 1
         session = self._session(session_id)
         if isinstance(event, InboundEvent):
-            # One more character than clients are told, so that they are told that there is more.
+            # One more character than clients get, so that they can be told that there is more.
             question = event.model_copy(update={"text": event.text[: MAX_QUESTION + 1]})
             session.ask(Numbered(n=self._n, event=question), question)
         else:
@@ -92,7 +92,7 @@ class LiveFeed:
             self._forget(session_id, session)
 
     def questions(self, session_id: str) -> tuple[InboundEvent, ...]:
-        """The questions of a session that are not answered yet, oldest first: those that came or began in this life."""
+        """The unanswered questions of a session that came or began since the daemon started, oldest first."""
         session = self._sessions.get(session_id)
         return tuple(session.questions.values()) if session else ()
 
@@ -107,7 +107,7 @@ class LiveFeed:
         return session
 
     def _forget_one(self, *, but: str) -> None:
-        """The one that was quiet longest and that nobody follows; `but` is about to be followed or told."""
+        """Forget the session that has been quiet longest and that nobody follows, but not `but`."""
         for session_id, session in self._sessions.items():
             if not session.readers and session_id != but:
                 self._forget(session_id, session)
@@ -119,7 +119,7 @@ class LiveFeed:
         del self._sessions[session_id]
 
     def follow(self, session_id: str, after: tuple[str, int] | None = None) -> Reader[Numbered]:
-        """Events of one session as they happen; first those after `(epoch, n)`, or a `Gap` where some are gone."""
+        """Events of one session as they happen; first those after `(epoch, n)`, or a `Gap` if some are gone."""
         session = self._session(session_id)
         reader: Reader[Numbered] = Reader(REPLAY_EVENTS, _merge, session.readers.remove)
         missed, replay = self._replay(session, after)

@@ -1,4 +1,4 @@
-"""The command `agentd`: finds the command's own file, imports only that, and turns every error into an exit code."""
+"""The program `agentd`: imports only the file of the command that runs, and turns every error into an exit code."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ COMMANDS = {
     "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),
     "config": ("agentd.cli.config", "check the settings; show them and where they come from"),
 }
-"""Command -> its file, which has `arguments(parser)` and `run(options) -> exit code`, and one line of help.
+"""Command -> its file and one line of help. The file has `arguments(parser)` and `run(options) -> exit code`.
 
-A file of several actions has `ACTIONS` instead of `arguments`: action -> its `arguments(parser)`, and one line of help.
-Which of them is meant is `options.action`. Without any argument such a command prints its help.
+The file of a command with several actions has `ACTIONS` instead of `arguments`: action -> its `arguments(parser)` and
+one line of help. `options.action` is the chosen one. Without arguments, such a command prints its help.
 """
 
 EXIT_CODES = {
@@ -48,7 +48,7 @@ WITH_VALUE = ("--config", "--state-dir", "--set")
 """Options of every command; each takes a value."""
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""128 + SIGPIPE, as for a program that the signal ends."""
+"""128 + SIGPIPE, like a program that this signal ends."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +84,7 @@ class _Exit(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends by an exception of its own, so that `main` always returns."""
+    """Raises an exception of its own instead of exiting, so that `main` always returns."""
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         if message:
@@ -120,7 +120,7 @@ def _dispatch(argv: Sequence[str]) -> int:
 def _before(
     parser: argparse.ArgumentParser, argv: Sequence[str], options: argparse.Namespace
 ) -> tuple[Sequence[str], argparse.Namespace]:
-    """What comes from the first word on that is no option, and the options before it; without one, print the help."""
+    """The options before the first word that is not an option, and the rest; prints the help if there is no word."""
     n = 0
     while n < len(argv) and argv[n].startswith("-"):
         n += 2 if argv[n] in WITH_VALUE else 1
@@ -152,7 +152,7 @@ def _top_parser() -> argparse.ArgumentParser:
 def _listing_parser(
     prog: str, about: str, kind: str, words: Mapping[str, tuple[object, str]], below: str = ""
 ) -> argparse.ArgumentParser:
-    """For the options before a command or an action; its help lists these."""
+    """A parser for the options before a command or an action; its help lists the commands or actions."""
     width = max(map(len, words))
     listed = "\n".join(f"  {word:<{width}}  {help}" for word, (_, help) in words.items())
     parser = _Parser(
@@ -168,7 +168,7 @@ def _listing_parser(
 
 
 def _common_options(parser: argparse.ArgumentParser) -> None:
-    """Options of every command; they may stand before or after its name, and the later value wins."""
+    """Add the options of every command; they may be before or after its name, and the later value wins."""
     group = parser.add_argument_group("options of every command")
     group.add_argument("--config", type=path_option, metavar="FILE", help="read this configuration file")
     group.add_argument("--state-dir", type=path_option, metavar="DIR", help="keep everything in this directory")
@@ -183,9 +183,9 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def path_option(text: str) -> Path:
-    """The path that an option names; an empty one, as of a variable that is not set, would be the working directory."""
+    """The path that an option gives; an empty one is refused, because it would mean the working directory."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty; give a path, or leave the option out")
+        raise argparse.ArgumentTypeError("must not be empty; give a path, or omit the option")
     return Path(text)
 
 

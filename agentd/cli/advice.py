@@ -1,4 +1,4 @@
-"""How this program is called here, so that what is printed as advice can be typed as it stands."""
+"""How this program is called here, so that people can type the advice that agentd prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ADVICE = re.compile(r"`agentd(?=[ `])")
 
 
 def program() -> str:
-    """What to type in a shell to run this program: `agentd` where the PATH leads to it, else as it was called now."""
+    """What to type in a shell to run this program: `agentd` if it is on the PATH, otherwise as it was called now."""
     called, found = sys.argv[0], shutil.which(NAME)
     if Path(called).name != NAME or (found is not None and _same(found, called)):
         return NAME
@@ -29,6 +29,6 @@ def _same(one: str, other: str) -> bool:
 
 
 def as_typed(text: str) -> str:
-    """A text of agentd's own with its advice, such as `agentd model list`, as it can be typed here."""
+    """A text of agentd, with its commands, such as `agentd model list`, as they can be typed here."""
     typed = program()
     return text if typed == NAME else _ADVICE.sub(lambda _: f"`{typed}", text)

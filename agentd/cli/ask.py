@@ -1,4 +1,4 @@
-"""`agentd ask`: one question, its answer on standard output and nothing else there."""
+"""`agentd ask`: one question; its answer, and nothing else, goes to standard output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agentd.serving import protocol
 from agentd.serving.client import Client, Disconnected, new_message_id
 
 MAX_OFFERS = 5
-"""How often a question is offered again after a lost connection; the daemon knows it by its id."""
+"""How often a question is offered again after a lost connection; the daemon recognises it by its id."""
 
 EXIT_CODES = {"model": 5, "model_unavailable": 5, "prompt_too_long": 5, "timeout": 124}
 
@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "question", nargs="?", help="what to ask; if standard input is not a terminal, its text comes first"
     )
-    # Of a question without quotes; the help need not know of it.
+    # Catches a question without quotes; the help does not show it.
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("-c", "--continue", dest="last", action="store_true", help="continue the latest session")
@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="documents",
         action="store_const",
         const=0,
-        help="look nothing up in the documents",
+        help="do not search the documents",
     )
     parser.add_argument("--usage", action="store_true", help="show on standard error what the answer took")
     parser.add_argument("--timeout", type=_seconds, default=900.0, metavar="SECONDS", help="default: 900")
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _read_question(argument: str | None) -> str:
-    """Standard input, where it is not a terminal, then the argument; `UsageError` where that is empty or not UTF-8."""
+    """Standard input, if it is not a terminal, then the argument; `UsageError` if both are empty or not UTF-8."""
     parts = []
     if argument == "-" or not sys.stdin.isatty():
         parts.append(await _standard_input())
@@ -87,7 +87,10 @@ async def _read_question(argument: str | None) -> str:
     if not question.strip():
         raise UsageError('the question is empty; try `agentd ask "What is in my documents?"`.')
     if len(question.encode()) > protocol.MAX_TEXT_BYTES:
-        raise UsageError(f"the question is longer than {protocol.MAX_TEXT_BYTES:,} bytes; ingest long text as a file.")
+        raise UsageError(
+            f"the question is longer than {protocol.MAX_TEXT_BYTES:,} bytes; "
+            "put long text into a file and read that with `agentd ingest FILE`."
+        )
     return question
 
 
@@ -108,7 +111,7 @@ async def _standard_input() -> str:
 
 
 def _as_utf8(argument: str) -> str:
-    """An argument whose bytes this locale cannot read, read as UTF-8."""
+    """An argument, read as UTF-8 even if the locale uses another encoding."""
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -154,7 +157,7 @@ def _too_late(offer: _Offer, seconds: float) -> str:
 
 @dataclass(kw_only=True, slots=True)
 class _Offer:
-    """The question, "" until it is read, its id for every time that it is offered, and whether the daemon has it."""
+    """The question ("" until it is read), the id under which it is always offered, and whether the daemon has it."""
 
     question: str
     message_id: str

@@ -1,4 +1,4 @@
-"""A client for one command: of the daemon that runs, or of one that runs in this process for as long as needed."""
+"""A client for one command: of the running daemon, or of one that runs in this process for as long as needed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from agentd.host.paths import socket_candidates
 from agentd.serving.client import Client, Disconnected
 
 ATTACH_SECONDS = 30.0
-"""How long a command waits for a daemon that is just starting or stopping."""
+"""How long a command waits for a daemon that is starting or stopping."""
 BACK_SECONDS = 10.0
-"""How long a daemon that went away has to come back before one is run here: longer than systemd's RestartSec."""
+"""How long a lost daemon has to come back before one is run here: longer than systemd's RestartSec."""
 POLL_SECONDS = 0.05
 ATTEMPTS = 5
 
@@ -35,10 +35,10 @@ R = TypeVar("R")
 
 @asynccontextmanager
 async def attached(options: argparse.Namespace, *, name: str, acks: bool = True) -> AsyncIterator[Client]:
-    """Connect to a running daemon; where none runs, run one in this process until the block ends.
+    """Connect to a running daemon; if none runs, run one in this process until the block ends.
 
-    Only the first time is a daemon refused that cannot have the model of `--model`: later these options are for
-    whoever comes in the place of a daemon that went away, and that one is given time to come.
+    The first time, a running daemon is refused if `--model` is given. Later these options may meet any daemon that
+    replaces a lost one, and it gets time to start.
     """
 
     @asynccontextmanager
@@ -62,10 +62,10 @@ async def running_or(
     acks: bool = False,
     patience: float = 0.0,
 ) -> AsyncIterator[Client | T]:
-    """A client of the running daemon; where none runs, what `inside` makes under the lock of the state directory.
+    """A client of the running daemon; if none runs, what `inside` makes under the lock of the state directory.
 
-    Two commands at once agree by that lock: the one that gets it goes on alone, the other one waits for it or connects
-    to its daemon. `Unreachable` names the process that holds the lock and does not answer.
+    If two commands start at once, the one that gets the lock goes on alone; the other one waits for it or connects to
+    its daemon. `Unreachable` names a process that holds the lock and does not answer.
     """
     settings, state_dir = load_settings(options)
     began = time.monotonic()
@@ -94,12 +94,12 @@ async def running_or(
 
 
 async def served(options: argparse.Namespace, work: Callable[[Client], Awaitable[T]], *, name: str) -> T:
-    """What `work` returns with a client of `attached`, as `repeated` does it."""
+    """Return what `work` returns with a client of `attached`; repeated as in `repeated`."""
     return await repeated(lambda: attached(options, name=name), work)
 
 
 async def repeated(opened: Callable[[], AbstractAsyncContextManager[T]], work: Callable[[T], Awaitable[R]]) -> R:
-    """What `work` returns with what was opened; both are done again where the daemon stopped in the middle of it."""
+    """Open something and return what `work` returns with it; both are repeated if the daemon stops in the middle."""
     for left in reversed(range(ATTEMPTS)):
         try:
             async with opened() as found:
@@ -111,7 +111,7 @@ async def repeated(opened: Callable[[], AbstractAsyncContextManager[T]], work: C
 
 
 def _had_daemon(options: argparse.Namespace) -> bool:
-    """Whether these options had a daemon before."""
+    """Whether a daemon was found with these options before."""
     return getattr(options, "had_daemon", False)
 
 
@@ -119,12 +119,12 @@ def _refuse_model(options: argparse.Namespace, client: Client) -> None:
     if getattr(options, "model", None) is not None and not _had_daemon(options):
         raise UsageError(
             f"a daemon runs already (pid {client.welcome.pid}) and has its own model; "
-            "leave --model out, or choose its model with /model in `agentd chat`."
+            "omit --model, or choose its model with /model in `agentd chat`."
         )
 
 
 def _tell_unused(options: argparse.Namespace, client: Client) -> None:
-    """Say once what the daemon does not take of these options."""
+    """Say once which of these options the daemon ignores."""
     told: set[str] = vars(options).setdefault("told", set())
     keys = ", ".join(dict.fromkeys(key for key, _ in options.set))
     unused = {}
@@ -152,10 +152,9 @@ async def running_client(state_dir: Path, name: str, acks: bool) -> Client | Non
 
 @asynccontextmanager
 async def in_process(settings: Settings, state_dir: Path) -> AsyncIterator[Path]:
-    """Run a daemon with the terminal channel alone; gives its socket. `StateInUse` where another one runs.
+    """Run a daemon with the terminal channel alone and yield its socket; `StateInUse` if another one runs.
 
-    Of its log only errors are shown, and none of the model's process: the person who waits for an answer is told the
-    rest by the answer.
+    Only errors of its log are shown, and nothing of the model's process: the answer tells the person the rest.
     """
     from agentd.daemon import Daemon  # most of agentd, which a client of a running daemon does without
     from agentd.models.llama.process import child_log as model_log

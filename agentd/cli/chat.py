@@ -9,21 +9,23 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import agentd
 from agentd.cli.advice import NAME, program
 from agentd.cli.attach import attached
 from agentd.cli.common import load_settings, model_option, session_option
 from agentd.cli.ingest import show_progress, summary
-from agentd.cli.lines import read_lines, standard_lines
-from agentd.cli.repl.link import Link
+from agentd.cli.lines import Lines, read_lines, standard_lines
 from agentd.cli.say import put, say, warn
 from agentd.cli.yes_no import AGAIN, yes_or_no
 from agentd.serving.client import Client
 
+if TYPE_CHECKING:
+    from agentd.cli.repl.repl import Repl
+
 DECLINED = "documents.declined"
-"""The file of the state directory that says that agentd's own documents were offered in vain."""
+"""The file of the state directory which says that the offer to index agentd's own documentation was declined."""
 FIRST_QUESTION = "What happens to a message when the daemon is killed?"
 
 
@@ -51,14 +53,7 @@ async def _chat(options: argparse.Namespace) -> int:
         await talk.link.close()
 
 
-class _Talk(Protocol):
-    @property
-    def link(self) -> Link: ...
-
-    async def run(self, session: str | None) -> int: ...
-
-
-def _talk(options: argparse.Namespace) -> _Talk:
+def _talk(options: argparse.Namespace) -> Lines | Repl:
     connect = partial(attached, options, name="agentd chat")
     if options.plain or not suits_prompt(os.environ, sys.stdin, sys.stdout):
         return standard_lines(connect)
@@ -69,13 +64,13 @@ def _talk(options: argparse.Namespace) -> _Talk:
 
 
 def suits_prompt(environ: Mapping[str, str], stdin: TextIO, stdout: TextIO) -> bool:
-    """Whether a person sits at a terminal that can do colours and wants them (https://no-color.org)."""
+    """Whether a person sits at a terminal that shows colours, and wants them (https://no-color.org)."""
     able = environ.get("TERM", "dumb") not in ("", "dumb", "unknown") and not environ.get("NO_COLOR")
     return able and stdin.isatty() and stdout.isatty()
 
 
 def own_documents() -> list[Path]:
-    """The pages about agentd itself, the first documents of an empty state directory; its reports lie deeper."""
+    """The pages about agentd itself, without the reports, which are in folders below."""
     package = Path(agentd.__file__).parent
     if pages := sorted((package.parent / "docs").glob("*.md")):
         return [*pages, *package.parent.glob("README.md")]
@@ -83,23 +78,23 @@ def own_documents() -> list[Path]:
 
 
 def may_offer(declined: Path) -> bool:
-    """Whether a person is here who has not said no before."""
+    """Whether there is a person to ask who has not declined before."""
     return sys.stdin.isatty() and sys.stdout.isatty() and not declined.exists()
 
 
 async def offer_documents(client: Client, declined: Path) -> None:
-    """Where there are no documents yet, offer to read agentd's own, so that the first question has an answer.
+    """If there are no documents yet, offer to read agentd's own, so that the first question has an answer.
 
-    Who says no is not asked again: that is what the file `declined` says when it is there.
+    If the person declines, the file `declined` is made, and the offer does not come again.
     """
     pages = own_documents()
     if not pages or not may_offer(declined):
         return
     documents = (await client.status()).documents
-    if documents is None or documents.documents:  # None is for others than the owner, who may add none
+    if documents is None or documents.documents:  # None means somebody else than the owner, who may add no paths
         return
-    say("There are no documents yet. You can try agentd on some without a language model.")
-    say(f"Its own documentation is in {pages[0].parent}")
+    say("There are no documents yet. You can try agentd without a language model, on its own documentation.")
+    say(f"The documentation is in {pages[0].parent}")
     reply = await _yes("Index it, so that you have something to ask about? [Y/n] ")
     if reply:
         say(summary(await show_progress(client.ingest(pages))))
@@ -131,7 +126,7 @@ async def _yes(question: str) -> bool | None:
 
 
 async def _read_line(prompt: str) -> str | None:
-    """One line from the person; None at the end of input."""
+    """One line from the person; None at the end of the input."""
     put(sys.stdout, prompt, flush=True)
     async for line in read_lines(sys.stdin.fileno()):
         return line

@@ -1,4 +1,4 @@
-"""What the options of every command say: the settings and the state directory."""
+"""The options of every command: they give the settings and the state directory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def session_option(parser: argparse._MutuallyExclusiveGroup) -> None:
 
 
 def _checked_model(path: Path) -> Path:
-    """A file that can be a model: who names one on the command line is told at once where it cannot."""
+    """The path of a file that can be a model; if it cannot, the person is told at once."""
     from agentd.models.llama import files
 
     try:
@@ -42,13 +42,13 @@ def _checked_model(path: Path) -> Path:
 def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
     """The settings and the absolute state directory; `ConfigError` names every problem.
 
-    `StateError` where there is something else in the place of that directory; whether it can be used is for those to
-    find out who use it. `options.set` is a list of (key, text); of a key that is set twice the last one holds.
+    `StateError` if something that is not a directory has its name. Whether the directory can be used, its users find
+    out. `options.set` is a list of (key, text); if a key is set twice, the last one counts.
     """
     overrides = dict(options.set)
     if (model := getattr(options, "model", None)) is not None:
         path = paths.absolute(model)
-        # Who has a daemon already goes on with it, whatever has become of the file since.
+        # A command that already has a daemon goes on with it, whatever happened to the file since then.
         overrides["model.path"] = str(path if getattr(options, "had_daemon", False) else _checked_model(path))
     file = paths.config_file(os.environ, options.config)
     settings = config.load(os.environ, config=file, overrides=overrides, channels=_channel_problems)
@@ -57,7 +57,7 @@ def load_settings(options: argparse.Namespace) -> tuple[config.Settings, Path]:
 
 
 def _warn_once(options: argparse.Namespace, words: str) -> None:
-    """These options may be loaded again, for another connection."""
+    """Warn once: these options may be loaded again, for another connection."""
     told: set[str] = vars(options).setdefault("told", set())
     if words and words not in told:
         told.add(words)
@@ -65,7 +65,7 @@ def _warn_once(options: argparse.Namespace, words: str) -> None:
 
 
 def _channel_problems(settings: config.Settings) -> list[str]:
-    """Those of the channels' tables; only where the configuration is wrong anyway is it worth to know the channels."""
+    """The problems in the channels' tables; imports the channels, so only for a configuration that is wrong anyway."""
     from agentd.daemon import CHANNELS
 
     return channel_problems(settings, channel_builders(settings, CHANNELS))
@@ -74,7 +74,7 @@ def _channel_problems(settings: config.Settings) -> list[str]:
 def _no_file(path: Path) -> Path:
     try:
         in_place = path.is_dir() or not path.exists()
-    except OSError:  # What we may not look at, may be a directory.
+    except OSError:  # A path that we may not look at may be a directory.
         return path
     if not in_place:
         raise StateError(f"the state directory {path} is a file; name a directory with --state-dir.")

@@ -1,4 +1,4 @@
-"""Check the configuration, or show every key with its value and where that comes from."""
+"""`agentd config`: check the configuration, or show every key with its value and where the value comes from."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _rows(settings: Settings) -> list[Shown]:
-    """With what the channels themselves declare secret."""
+    """The rows of all keys, with the secrets that the channels declare masked."""
     if not settings.channels:
         return origins(settings, {})
     from agentd.daemon import CHANNELS
@@ -60,7 +60,7 @@ def _rows(settings: Settings) -> list[Shown]:
 
 
 async def _who_answers(settings: Settings, state_dir: Path) -> str:
-    """Which model answers and from how many documents, in a daemon that runs or in the next one, as one line."""
+    """One line: which model answers and from how many documents, in the running daemon or in the next one."""
     try:
         client = await running_client(state_dir, "agentd config", False)
         if client is None:
@@ -70,11 +70,11 @@ async def _who_answers(settings: Settings, state_dir: Path) -> str:
         async with client:
             return answers_line(await client.status())
     except AgentdError as error:
-        return f"it is not known which model answers: {' '.join(str(error).split())}"
+        return f"cannot find out which model answers: {' '.join(str(error).split())}"
 
 
 def _check_model(settings: Settings) -> None:
-    """`ConfigError` where the file of `model.path` is no model, as with --model."""
+    """`ConfigError` if the file of `model.path` is not a model, as with --model."""
     from agentd.models.llama import files
 
     if settings.model.path is None:
@@ -87,7 +87,7 @@ def _check_model(settings: Settings) -> None:
 
 
 def _sources(file: Path | None, rows: list[Shown]) -> str:
-    """What the values come from: the file, and every variable and option."""
+    """Where the values come from: the file, and every variable and option."""
     given = [row.origin for row in rows if row.origin != DEFAULT and not (file and row.origin.startswith(str(file)))]
     if file is not None:
         return " and ".join([str(file), *([", ".join(given)] if given else [])])
@@ -95,7 +95,7 @@ def _sources(file: Path | None, rows: list[Shown]) -> str:
 
 
 def lines(rows: list[Shown]) -> list[str]:
-    """The keys as lines of TOML, each with its origin as a comment; a key that is not set is a comment as a whole."""
+    """The keys as lines of TOML, each with its origin as a comment; a key that is not set becomes a comment."""
     texts = [f"# {row.key} is not set" if row.value is None else f"{row.key} = {_toml(row.value)}" for row in rows]
     width = min(60, max(map(len, texts)))
     return [f"{text:<{width}}  # {row.origin}" for text, row in zip(texts, rows, strict=True)]

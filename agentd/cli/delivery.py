@@ -1,4 +1,4 @@
-"""Look after what is pending and what is dead: list it, show one event, retry or drop dead letters."""
+"""`agentd delivery`: list what is pending and what is dead, show one event, retry or drop dead letters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from agentd.cli.attach import running_or
 from agentd.cli.say import say, say_json
@@ -21,17 +21,14 @@ from agentd.errors import UsageError
 from agentd.events import Address
 from agentd.serving.protocol import Decided, Letter, LetterList, LetterShown
 
+if TYPE_CHECKING:
+    from agentd.serving.client import Client
+    from agentd.serving.letters import OwnersLetters
+
 IDS_AT_ONCE = 500
 MOST_LISTED = 5000
 _KINDS = {"inbound": "question", "outbound": "answer"}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
-
-
-class _Desk(Protocol):
-    async def letters(self, *, limit: int = 200) -> LetterList: ...
-    async def letter(self, wanted: str) -> LetterShown: ...
-    async def retry(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided: ...
-    async def drop(self, ids: Sequence[str] = (), *, older_than: float | None = None) -> Decided: ...
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def age(text: str) -> float:
-    """Seconds of an age such as 90s, 30m, 12h, 7d or 2w."""
+    """An age such as 90s, 30m, 12h, 7d or 2w, in seconds."""
     form = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
     if form is None:
         raise argparse.ArgumentTypeError("must be a number with a unit, as in 30m, 12h, 7d or 2w")
@@ -67,7 +64,10 @@ def _decide_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="ids of dead letters, from the list")
     parser.add_argument("--all", action="store_true", help="all dead letters")
     parser.add_argument(
-        "--older-than", type=age, metavar="AGE", help="with --all: only those given up longer ago than 30m, 12h, 7d, 2w"
+        "--older-than",
+        type=age,
+        metavar="AGE",
+        help="with --all: only those given up longer ago (as in 12h or 7d)",
     )
     _json_argument(parser)
 
@@ -110,13 +110,13 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 def _tell(options: argparse.Namespace, found: Decided, done: str) -> int:
-    """What was decided; the exit code."""
+    """Print what was done; returns the exit code."""
     _print(options, {"done": list(found.done), "failed": dict(found.failed)}, partial(decided, found, done))
     return 1 if found.failed else 0
 
 
 async def _decide(decide: Callable[..., Awaitable[Decided]], options: argparse.Namespace) -> Decided:
-    """Retry or drop in steps that end soon; what failed once is not tried twice."""
+    """Retry or drop in short steps; a letter that failed once is not tried again."""
     done: list[str] = []
     failed: dict[str, str] = {}
     if options.all:
@@ -134,9 +134,9 @@ async def _decide(decide: Callable[..., Awaitable[Decided]], options: argparse.N
 
 
 @asynccontextmanager
-async def _desk(options: argparse.Namespace) -> AsyncIterator[_Desk]:
-    """The running daemon; if none runs, its state directory, in which nothing moves meanwhile."""
-    from agentd.serving.letters import OwnersLetters, letters_at_rest
+async def _desk(options: argparse.Namespace) -> AsyncIterator[Client | OwnersLetters]:
+    """A client of the running daemon; if none runs, the letters of the state directory, which nothing else changes."""
+    from agentd.serving.letters import letters_at_rest
 
     def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[OwnersLetters]:
         return letters_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs)
@@ -156,7 +156,7 @@ def _print(options: argparse.Namespace, found: Mapping[str, Any], lines: Callabl
 
 
 def listed(found: LetterList) -> list[str]:
-    """A table of what is pending and one of what is dead, the oldest first."""
+    """A table of what is pending and a table of what is dead, the oldest first."""
     lines: list[str] = []
     kinds = (("pending", found.pending, found.counts.pending), ("dead", found.dead, found.counts.dead))
     for state, letters, count in kinds:
@@ -188,7 +188,7 @@ def _row(letter: Letter) -> tuple[str, ...]:
 
 
 def shown(found: LetterShown) -> list[str]:
-    """One event with all that was noted of it."""
+    """One event with everything that its log says."""
     letter = found.letter
     rows = [
         ("id", letter.id),
@@ -209,19 +209,19 @@ def shown(found: LetterShown) -> list[str]:
 
 
 def decided(found: Decided, done: str) -> list[str]:
-    """What was done, and what could not be done and why."""
+    """What was done, what could not be done, and why."""
     failed = [f"{dead_id}: {why}" for dead_id, why in found.failed.items()]
     return [f"{len(found.done)} {done}", *failed]
 
 
 def _noted(line: Mapping[str, Any]) -> str:
-    """A line of the log: what happened, then its details."""
+    """A line of the log: what happened, then the details."""
     details = (f"{key}={value if isinstance(value, str | int) else json.dumps(value)}" for key, value in line.items())
     return " ".join([str(line["line"]), *(text for text in details if not text.startswith("line="))])
 
 
 def _where(address: Address) -> str:
-    """The channel, then where on it; the account only where there is nothing else to tell it by."""
+    """The channel and the chat on it; the account only if there is nothing else."""
     return " ".join(part for part in (address.channel, address.chat, address.thread) if part)
 
 

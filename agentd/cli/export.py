@@ -1,4 +1,4 @@
-"""A conversation is written to a file, which nobody else may read and which replaces no other one."""
+"""Writes a conversation to a new file that only its owner may read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def form_of(path: str) -> Literal["markdown", "json"]:
 
 
 async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
-    """Where the export lies now: at `path`, or under its own name in that folder, or in the current one."""
+    """Write the export to `path`, to its own name in the folder `path`, or in the current one; returns where it is."""
     target: Path | None = None
     file: TextIO | None = None
     done = False
@@ -40,7 +40,7 @@ async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
     finally:
         if file is not None and target is not None:
             await asyncio.to_thread(_close, file, target, done)
-    assert target is not None, "an export has one piece at least"
+    assert target is not None, "an export has at least one piece"
     return target
 
 
@@ -58,7 +58,7 @@ def _make(path: Path) -> TextIO:
 
 
 def _close(file: TextIO, path: Path, done: bool) -> None:
-    """Half an export is none."""
+    """Close the file; if the export failed, remove it."""
     try:
         file.close()
     finally:

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upload",
         action="store_true",
-        help="send the bytes of these files; so can whoever may not have the daemon read paths",
+        help="send the content of these files; also works for users whose paths the daemon may not read",
     )
 
 
@@ -45,7 +45,7 @@ async def _ingest(options: argparse.Namespace) -> int:
 
 
 async def _upload(client: Client, paths: Sequence[Path]) -> IngestState:
-    """Files one after the other, each under its own name; one that cannot be read is skipped."""
+    """Send the files one by one, each under its own name; a file that cannot be read is skipped."""
     states, unread = [], []
     for path in paths:
         try:
@@ -61,7 +61,7 @@ async def _upload(client: Client, paths: Sequence[Path]) -> IngestState:
 
 
 def _bytes(path: Path) -> bytes:
-    """What a file holds; of one that is too long not more than says so."""
+    """The content of a file; if it is too long, no more of it than shows that."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_UPLOAD_BYTES + 1)
@@ -79,7 +79,7 @@ def _nameable(path: Path) -> Path:
 
 
 async def show_progress(states: AsyncIterator[IngestState]) -> IngestState:
-    """Draw the progress on standard error until it is finished; the last state."""
+    """Draw the progress on standard error until the end; returns the last state."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -101,7 +101,7 @@ async def show_progress(states: AsyncIterator[IngestState]) -> IngestState:
 
 
 def summary(state: IngestState) -> str:
-    """One line for a person; a run that changed nothing says so. "" where all that there was is skipped."""
+    """One line for a person, which says so if nothing changed; "" if every file was skipped."""
     if not (state.added or state.changed or state.removed or state.unchanged):
         return "" if state.skipped else "there is nothing to read"
     if not (state.added or state.changed or state.removed):

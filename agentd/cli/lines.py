@@ -1,7 +1,6 @@
-"""The conversation in plain lines, for pipes, simple terminals and those who want it: no escape sequence is written.
+"""The conversation in plain lines, without escape sequences: for pipes, simple terminals and people who want it.
 
-A line is sent when it is read, and the next one is read when its answer is there. A backslash at the end of a line
-continues it.
+Each line is sent when it is read; the next one is read after its answer. A backslash at the end of a line continues it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ READ_BYTES = 65536
 
 
 class PlainDisplay:
-    """Implements `repl.display.Display`: the answers on one stream, everything else on another."""
+    """Implements `repl.display.Display`: answers go to one stream, everything else to another."""
 
     def __init__(self, answers: TextIO, words: TextIO) -> None:
         self._answers = answers
@@ -39,7 +38,7 @@ class PlainDisplay:
         self._changed = asyncio.Event()
 
     def asked(self, text: str, *, here: bool = True) -> None:
-        """What was typed here is on the screen already."""
+        """A line that was typed here is on the screen already."""
         if not here:
             say(f"> {text}", self._words)
 
@@ -84,14 +83,14 @@ class PlainDisplay:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Returns when something was shown and the condition holds."""
+        """Returns as soon as the condition holds after something was shown."""
         while not condition():
             self._changed.clear()
             await self._changed.wait()
 
 
 class Lines:
-    """Made before the first connection; `run` ends with the input."""
+    """Build it before the first connection; `run` ends with the input."""
 
     def __init__(self, connect: Connect, stdin: TextIO, stdout: TextIO, words: TextIO) -> None:
         self._input = stdin
@@ -104,7 +103,7 @@ class Lines:
         self._actions = Actions(self.link, self._display, lambda text: None)
 
     async def run(self, session: str | None) -> int:
-        """Follow the session until the input ends; the exit code."""
+        """Follow the session until the input ends; returns the exit code."""
         if self._prompt and (who := await self.link.who_answers()):
             self._display.note(who)
         await self.link.follow(session)
@@ -180,7 +179,7 @@ def _note(interrupts: asyncio.Queue[None]) -> None:
 
 
 async def _first(talk: asyncio.Task[int], link: asyncio.Task[None]) -> int:
-    """The end of the conversation, or what ended it."""
+    """Wait for the first task; raises its error if one ended the conversation."""
     if link.done():
         link.result()
     return await talk
@@ -198,7 +197,7 @@ async def read_lines(fd: int) -> AsyncIterator[str]:
 
 
 async def read_all(fd: int, most: int) -> bytes:
-    """All that there is, or the first `most` bytes of it."""
+    """The whole input, or its first `most` bytes."""
     data = b""
     while len(data) < most and (more := await _read(fd)):
         data += more
@@ -211,7 +210,7 @@ async def _read(fd: int) -> bytes:
     try:
         loop.add_reader(fd, _resolve, ready)
     except OSError:
-        return _ready_bytes(fd)  # a regular file: it never blocks, and epoll refuses it
+        return _ready_bytes(fd)  # a regular file, which never blocks and which epoll refuses
     try:
         await ready
     finally:

@@ -1,4 +1,4 @@
-"""The log on standard error: one record is one line that a stranger's words can neither break nor forge."""
+"""The log on standard error: one line for each record, which a stranger's text can neither break nor forge."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from agentd.text.plain import plain
 
 
 class PlainFormatter(logging.Formatter):
-    """What follows the first line of a record is indented, so that it cannot pass for a record of its own.
+    """Indents every line of a record but the first, so that none can pass for a record of its own.
 
-    No line has a secret, whoever wrote it; a library may quote an address with a key.
+    Secrets are masked in every line: a library may quote an address with a key.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -21,7 +21,7 @@ class PlainFormatter(logging.Formatter):
 
 
 class StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at the moment: while a prompt is shown, that prints above it."""
+    """Writes to the current standard error, which prints above the prompt while there is one."""
 
     def __init__(self, form: str) -> None:
         super().__init__(sys.stderr)
@@ -33,5 +33,5 @@ class StandardError(logging.StreamHandler[TextIO]):
 
 
 def log_to_standard_error(level: int | str, form: str) -> None:
-    """From here on the records of this level and above are written, if nothing else was set up before."""
+    """Write the records of this level and above from now on, unless logging was set up before."""
     logging.basicConfig(level=level, handlers=[StandardError(form)])

@@ -1,4 +1,4 @@
-"""Get, choose and measure language models that run on this machine."""
+"""`agentd model`: get, choose and measure language models that run on this machine."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _pull_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _use_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="MODEL", help=f"{_NAME_OR_FILE}; `{NO_MODEL}` for no model")
+    parser.add_argument("target", metavar="MODEL", help=f"{_NAME_OR_FILE}; `{NO_MODEL}` to use none")
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,17 +121,17 @@ ACTIONS = {
     "list": (_list_arguments, "list the models on this machine and those that you can get"),
     "pull": (_pull_arguments, "get a model"),
     "use": (_use_arguments, "choose the model that answers"),
-    "info": (_info_arguments, "show all that is known of a model, and how it would run here"),
+    "info": (_info_arguments, "show what is known about a model, and how it would run here"),
     "remove": (_remove_arguments, "delete a model"),
-    "check": (_info_arguments, "test in which ways llama.cpp runs a model here, and what the model can do"),
+    "check": (_info_arguments, "test how llama.cpp can run a model here, and what the model can do"),
     "bench": (_bench_arguments, "measure how fast a model reads and writes here"),
 }
 
 
 def _remove(shelf: Shelf, settings: Settings, name: str) -> str:
-    """Delete a model of the shelf, or only its row where there is no file of the shelf; what became of it.
+    """Delete a model of the shelf; for a file outside of it, delete only its row. Returns a line for the person.
 
-    `UsageError` for the one that is chosen.
+    `UsageError` for the model that is chosen.
     """
     path = by_name(shelf, settings).get(name)
     outside = path is not None and path.parent != shelf.directory
@@ -141,14 +141,14 @@ def _remove(shelf: Shelf, settings: Settings, name: str) -> str:
     if path.is_file() and path == shelf.answering(settings.model.path):
         raise UsageError(f"{path} lies outside of {shelf.directory}; agentd does not delete files there.")
     shelf.forget(path)
-    return f"{name} is not listed any more; {path} " + ("stays where it is" if path.is_file() else "is gone already")
+    return f"{name} is no longer listed; {path} " + ("stays where it is" if path.is_file() else "is gone already")
 
 
 # --- use -------------------------------------------------------------------------------------------------------------
 
 
 def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None) -> None:
-    """Tell a running daemon, then keep the choice: what the daemon refuses is not chosen."""
+    """Tell a running daemon, then keep the choice; a model that the daemon refuses is not chosen."""
     if path is not None:
         _warn_of_memory(files.inspect(path), settings)
         if aside := standing.read(Checks(shelf.directory / checks.NAME), path).aside:

@@ -18,7 +18,7 @@ PROMPT_TOKENS, ANSWER_TOKENS = 512, 64
 
 
 def bench_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, path: Path) -> None:
-    """Load the model, measure it and print the medians."""
+    """Load the model, measure it, and print the medians."""
     speed = asyncio.run(_measured(settings, shelf, path, options.rounds, quiet=options.json))
     threads = settings.model.threads or machine.free_threads()
     if options.json:
@@ -28,7 +28,7 @@ def bench_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
 
 
 def lines(name: str, speed: Speed, threads: int) -> list[str]:
-    """The figures with what they mean for a person who waits."""
+    """The figures, and what they mean for a person who waits."""
     write = f"{speed.write:,.1f} tokens/s" if speed.write else "not measured: it ended after one token"
     return [
         f"{name}, {threads} thread{'s' if threads > 1 else ''}",

@@ -1,4 +1,4 @@
-"""`agentd model check`: in which ways llama.cpp can run a model here, how fast each is, and what the model can do."""
+"""`agentd model check`: in which ways llama.cpp can run a model here, how fast they are, and what the model can do."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from agentd.models.llama.ways import BY_NAME, Way, allowed
 from agentd.models.speed import measure
 
 PROMPT_TOKENS, ANSWER_TOKENS = 256, 24
-"""What is measured of each way: enough to tell them apart, little enough to wait for."""
+"""How much is measured for each way: enough to tell them apart, and little enough to wait for."""
 READ_TOKENS, WRITTEN_TOKENS = 500, 60
-"""A question with passages and its answer, by which ways are compared."""
+"""The tokens of a question with passages and of its answer, by which ways are compared."""
 WORTH_IT = 0.9
-"""A plainer way is taken for its speed alone if it takes less than this share of the time."""
+"""A plainer way is chosen for its speed if it takes less than this share of the time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What came of one way; `why` not, if it does not work; tokens per second, 0 if they could not be measured."""
+    """The result of one way: `why` it does not work, or tokens per second (0 if they could not be measured)."""
 
     way: str
     why: str = ""
@@ -40,12 +40,12 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        """For a question and its answer; None if that is not known."""
+        """Seconds for a question and its answer; None if that is not known."""
         return READ_TOKENS / self.read + WRITTEN_TOKENS / self.write if self.read and self.write else None
 
 
 def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, path: Path) -> None:
-    """Try every way and keep what was found; `ModelError` if none works."""
+    """Try every way and keep the results; `ModelError` if none works."""
     gguf = files.inspect(path)
     ways = ways_here(settings)
     kept = Checks(shelf.directory / checks.NAME)
@@ -76,13 +76,13 @@ def check_model(options: argparse.Namespace, settings: Settings, shelf: Shelf, p
 
 
 def ways_here(settings: Settings) -> tuple[Way, ...]:
-    """Those that the settings and this machine allow. Blocks while llama.cpp looks for a GPU."""
+    """The ways that the settings and this machine allow. Blocks while llama.cpp looks for a GPU."""
     layers = settings.model.gpu_layers
     return allowed(gpu=bool(gpu_found()) if layers is None else layers != 0)
 
 
 def judge(rows: Sequence[Row]) -> Verdict:
-    """The first way that works, unless a later one is clearly quicker."""
+    """The first way that works, unless a later one is clearly faster."""
     problems = {row.way: row.why for row in rows if row.why}
     working = [row for row in rows if not row.why]
     if not working:
@@ -101,7 +101,7 @@ def judge(rows: Sequence[Row]) -> Verdict:
 
 
 def lines(name: str, rows: Sequence[Row], switched_off: str, used: str | None) -> list[str]:
-    """The table and what follows from it."""
+    """The table, and what follows from it."""
     width = max(len("way"), *(len(row.way) for row in rows))
     table = [f"{'way':<{width}}  {'reads':>8}  {'writes':>8}  tokens/s"]
     for row in rows:

@@ -1,4 +1,4 @@
-"""`agentd model info`: all that is known of a model, and how the settings and this machine would run it."""
+"""`agentd model info`: what is known about a model, and how the settings and this machine would run it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from agentd.text.plain import ENDLESS, plain_line
 
 
 def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
-    """All that is known of a model, whether it is here or only in the catalogue, and how it would run.
+    """What is known about a model that is here or in the catalogue, and how it would run.
 
-    Of a file that is no model `problem` says why; `ModelError` where there is no file.
+    If the file is not a model, `problem` says why; `ModelError` if there is no file.
     """
     facts: dict[str, Any] = {"name": model}
     layers = settings.model.gpu_layers
@@ -69,7 +69,7 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
 
 
 def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
-    """What the trial of the model found, and what follows from it."""
+    """What the trial found out about the model, and what follows from it."""
     found = probe.known(Checks(shelf.directory / checks.NAME), path)
     unknown = "not known yet; a trial runs when the model is loaded and nobody asks, or with `agentd model check`"
     told = {"on": "offered, as model.tools says", "off": "not offered, as model.tools says"}.get(tools, unknown)
@@ -80,7 +80,7 @@ def _habits(shelf: Shelf, path: Path, tools: str) -> dict[str, str]:
 
 
 def _computed(shelf: Shelf, gguf: files.Gguf, ways: Sequence[Way]) -> dict[str, str]:
-    """In which way llama.cpp runs it here, and whether it is run at all."""
+    """How llama.cpp runs it here, or why it does not."""
     kept = Checks(shelf.directory / checks.NAME)
     known, found = standing.read(kept, gguf.path), verdict.kept(kept, gguf.types, ways)
     told = "not tested yet; a test runs when the model is first loaded, or with `agentd model check`"
@@ -101,7 +101,7 @@ def _needed(memory: int, context: int) -> str:
 
 
 def _used(settings: Settings, own: int) -> int:
-    """The context that a model has which was trained for so many tokens, 0 where that is not known."""
+    """The context that a model gets; it was trained for `trained` tokens, 0 if that is not known."""
     return min(settings.model.context, own or settings.model.context)
 
 
@@ -123,7 +123,7 @@ def _detected(settings: Settings, own: int, gpu: bool | None) -> dict[str, Any]:
 
 
 def _pace(shelf: Shelf, settings: Settings, path: Path) -> dict[str, Any]:
-    """How fast it is here, and what that leaves for a prompt if the first text is to come in time."""
+    """How fast it is here, and how long a prompt may be if the first text is to come in time."""
     model = settings.model
     found = pace.known(Checks(shelf.directory / checks.NAME), path, model.threads or machine.free_threads())
     if found is None:
@@ -136,7 +136,7 @@ def _pace(shelf: Shelf, settings: Settings, path: Path) -> dict[str, Any]:
 
 
 def info_lines(facts: dict[str, Any]) -> list[str]:
-    """A line for each fact but the problem, which is the command's error."""
+    """One line for each fact, except the problem, which becomes the command's error."""
     shown = {name: value for name, value in facts.items() if name != "problem"}
     width = max(map(len, shown))
     return [f"{name:<{width}}  {plain_line(str(value), ENDLESS)}" for name, value in shown.items()]

@@ -1,4 +1,4 @@
-"""`agentd model list`: the models on this machine, those that can be had, and what suits the machine."""
+"""`agentd model list`: the models on this machine, those that can be pulled, and what suits the machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from agentd.models.llama import checks, files, machine
 from agentd.models.llama.checks import Checks
 
 LEAST_TOKENS = 300
-"""Tokens of documents that a model must read in `model.first_text` seconds to be recommended: the best two passages."""
+"""A recommended model reads at least this many tokens in `model.first_text` seconds: the best two passages."""
 LEAST_WRITE = 4.0
-"""Tokens per second that it must write: about as fast as a text is read aloud."""
+"""A recommended model writes at least this many tokens per second: about as fast as a person reads aloud."""
 
 
 def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
-    """Machine and models as JSON values; sizes and memory are bytes, None where they are not known.
+    """Machine and models as JSON values; sizes and memory are in bytes, None if unknown.
 
-    The `pace` of a model is in tokens per second: measured here, or reckoned from the model in the file `by`.
+    The `pace` of a model is in tokens per second: measured here, or estimated from the model in the file `by`.
     """
     context, available, threads = settings.model.context, machine.available_memory(), machine.free_threads()
     here, chosen = by_name(shelf, settings), shelf.answering(settings.model.path)
@@ -75,13 +75,13 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
 
 
 def _of_entry(entry: Listed, shelf: Shelf, ran: Sequence[Ran]) -> Expected | None:
-    """Of the file itself if it was pulled."""
+    """A row of the catalogue; if the model was pulled, the sizes are those of the file."""
     pulled = shelf.get(entry.name)
     return of_size(entry.size, ran) if pulled is None else of_model(pulled.path, ran)
 
 
 def _is_quick(expected: Expected | None, least_read: float) -> bool | None:
-    """None if that is not known; a speed of 0 is not known."""
+    """Whether a model is fast enough; None if its speed is not known (0 means unknown)."""
     if expected is None or not (expected.pace.read and expected.pace.write):
         return None
     return expected.pace.read >= least_read and expected.pace.write >= LEAST_WRITE
@@ -129,7 +129,7 @@ def _cells(row: dict[str, Any], rows: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _speed(pace: dict[str, Any] | None, which: str) -> str:
-    """Tokens per second; what is only reckoned has a tilde before it."""
+    """Tokens per second; an estimate has a tilde before it."""
     if pace is None or not pace[which]:
         return "?"
     speed = pace[which]
@@ -151,7 +151,7 @@ def _notes(row: dict[str, Any], rows: dict[str, Any]) -> Iterator[str]:
 
 
 def _references(rows: dict[str, Any]) -> list[str]:
-    """The models by which the speeds of others are reckoned."""
+    """The models from which the speeds of others are estimated."""
     by = (row["pace"]["by"].removesuffix(SUFFIX) for row in rows["models"] if row["pace"] is not None)
     return sorted({name for name in by if name})
 
@@ -170,7 +170,7 @@ def _explanation(rows: dict[str, Any]) -> Iterator[str]:
         names = _references(rows)
         yield f"{told}; ~ is estimated by size from {' and '.join(names)}, which ran here." if names else f"{told}."
     else:
-        yield "The speed here is known after a model has answered; until then the free cores decide which one suits."
+        yield "The speed here is known after a model has answered; until then the number of free cores decides."
     if rows["chosen"] is None:
         yield f"No model is chosen. `agentd model pull {best} --use` gets the recommended one."
     else:

@@ -1,4 +1,4 @@
-"""The models on this machine by the names that `agentd model list` shows, also one that was chosen by its path."""
+"""The models on this machine by the names that `agentd model list` shows, even those chosen by their path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agentd.models.library.sources import SUFFIX, is_hub_file
 
 
 def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
-    """The models on the shelf and every file that was ever chosen, wherever it lies and whether it is there or not.
+    """The models on the shelf and every file that was ever chosen, wherever it is and even if it is gone.
 
     Such a file has a name without its folder, too, unless a model of the list has that name.
     """
@@ -29,7 +29,7 @@ def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
 
 
 def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
-    """The file of a name, or of a path of its own; `NotFound` suggests what was probably meant."""
+    """The file of a name or a path; `NotFound` suggests what was probably meant."""
     none = f"there is no model {model!r} on this machine"
     if "/" in model or model.endswith(SUFFIX) or model.startswith("~"):
         path = absolute(Path(model))
@@ -48,7 +48,7 @@ def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
 
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
-    """The one of these names that was probably meant: one with another case, one that has it as a part, a like one."""
+    """The name that was probably meant: the same in another case, one that contains it, or a similar one."""
     wanted = name.lower()
     within = [other for other in names if wanted in other.lower()]
     if within:
@@ -59,7 +59,7 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
 
 
 def chosen_name(shelf: Shelf, settings: Settings, *, action: str) -> str:
-    """The name of the chosen model; `UsageError` where none is."""
+    """The name of the chosen model; `UsageError` if none is chosen."""
     chosen = shelf.answering(settings.model.path)
     for name, path in by_name(shelf, settings).items():
         if path == chosen:

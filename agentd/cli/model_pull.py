@@ -1,4 +1,4 @@
-"""`agentd model pull`: the progress of a download, and what came of it."""
+"""`agentd model pull`: the progress of a download, and its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agentd.models.llama.files import readable
 
 
 def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:
-    """Pull what the options name and say what came of it; the model's path."""
+    """Pull the model that the options name, and say how that went; returns the model's path."""
     source = read_source(options.target, entries())
     pulled = _with_progress(lambda progress: pull(source, shelf, progress, name=options.name, replace=options.replace))
     say("\n".join(lines(pulled)))

@@ -1,4 +1,4 @@
-"""What `agentd ask` writes: the answer in the form that was asked for, and meanwhile why the person waits."""
+"""What `agentd ask` writes: the answer in the requested form, and meanwhile why the person has to wait."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from agentd.text.plain import PlainStream, plain, plain_line
 
 
 class WaitingLine:
-    """One line on a terminal that is overwritten by the next one and gone when something else is written.
+    """One line on a terminal that the next one overwrites, and that vanishes when something else is written.
 
-    Nothing is written to a stream that is not a terminal.
+    It writes nothing to a stream that is not a terminal.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -41,10 +41,7 @@ class WaitingLine:
 
 
 class Output:
-    """`answers` gets the answer and nothing else, `words` everything else.
-
-    Live text is only for a terminal, where somebody waits for it.
-    """
+    """Writes the answer to `answers` and everything else to `words`; shows text live only on a terminal."""
 
     def __init__(self, form: str, answers: TextIO, words: TextIO, *, usage: bool = False) -> None:
         self._form = form
@@ -55,12 +52,12 @@ class Output:
         self._waiting = WaitingLine(words)
         self._attempt = 0
         self._read = 0
-        """Characters of the answer's chunks that came."""
+        """How many characters of the answer have come in chunks."""
         self._shown = ""
         self._cleaning = PlainStream()
 
     def live(self, message: protocol.ServerMessage) -> None:
-        """Something that happened in the turn; the answer has a method of its own."""
+        """Show something that happened in the turn; the answer has a method of its own."""
         if self._form == "stream-json":
             self._line(message.model_dump_json())
             return
@@ -97,7 +94,7 @@ class Output:
         self._write(text)
 
     def restart(self) -> None:
-        """What was shown is void."""
+        """The text that was shown is void."""
         if self._shown:
             self._write("\n\n")
         self._rewind()
@@ -107,7 +104,7 @@ class Output:
         self._cleaning = PlainStream()
 
     def clear(self) -> None:
-        """Take away the word on why the person waits."""
+        """Remove the line that says why the person waits."""
         self._waiting.clear()
 
     def answer(self, answer: protocol.Answer) -> None:
@@ -131,7 +128,7 @@ class Output:
             self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
 
     def _explain(self, answer: protocol.Answer) -> None:
-        """An answer is written as it is, also where it gives advice that cannot be typed like this here."""
+        """Explain how to type `agentd` here if the answer mentions it: the answer itself is written as it is."""
         if self._words.isatty() and "`agentd " in answer.text and not answer.citations and program() != NAME:
             say(f"(agentd is {program()} here; `make install` puts it on your PATH.)", self._words)
 
@@ -144,7 +141,7 @@ class Output:
 
 
 def source_lines(citations: Iterable[Citation]) -> list[str]:
-    """Where an answer was found, one line for each mark."""
+    """The sources of an answer, one line for each citation."""
     lines = []
     for citation in citations:
         place = f", {citation.heading}" if citation.heading else ""

@@ -22,7 +22,7 @@ from agentd.host.paths import daemon_sockets
 log = logging.getLogger(__name__)
 
 HEALTH_SECONDS = 1.0
-"""How often it is looked whether messages are refused, which writes nothing."""
+"""How often to check whether messages are refused; the check writes nothing."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(line: str) -> None:
-    """A daemon goes on whether anybody reads its standard output or not."""
+    """Print a line; the daemon goes on even if nobody reads its standard output."""
     try:
         put(sys.stdout, f"{line}\n", flush=True)
     except (BrokenPipeError, Unwritable):
@@ -83,7 +83,7 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
 
 
 async def _tell_health(daemon: Daemon, notifier: Notifier, well: str) -> None:
-    """The status that systemd shows, whenever it changes, until cancelled."""
+    """Update the status that systemd shows, whenever it changes, until cancelled."""
     told = ""
     while True:
         problem = "; ".join(await daemon.refusals())

@@ -1,7 +1,7 @@
-"""The only way out to the standard streams: plain text, in whatever the terminal can encode, whoever still reads it.
+"""Everything that commands print goes through here: plain text that the terminal can encode, even if nobody reads it.
 
-What was closed when the program started is opened by `open_streams`: closed input is empty, closed output is a pipe
-that nobody reads.
+`open_streams` opens the streams that were closed when the program started: closed input is empty, closed output is a
+pipe that nobody reads.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 class Unwritable(AgentdError):
-    """Standard output takes nothing more."""
+    """Nothing more can be written to standard output."""
 
 
 def open_streams() -> None:
-    """Give this process its three standard streams, whatever it was started with.
+    """Make sure that this process has its three standard streams.
 
-    A descriptor that stays closed would be taken by the next file that is opened, and output would go into that.
+    Otherwise the next file that is opened would get the free descriptor, and output would go into that file.
     """
     if not _is_open(STDIN):
         os.open(os.devnull, os.O_RDONLY)
@@ -52,7 +52,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _open_unread(descriptor: int) -> None:
-    """Open the lowest free descriptor, which this is, as a pipe whose other end is closed."""
+    """Open the lowest free descriptor as a pipe whose other end is closed."""
     read, write = os.pipe()
     os.dup2(write, descriptor)
     for end in {read, write} - {descriptor}:
@@ -60,7 +60,7 @@ def _open_unread(descriptor: int) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Nobody can take what is written here; the interpreter flushes it once more when it ends."""
+    """Drop what the stream still holds: nobody can take it, and the interpreter would flush it again at its end."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):
@@ -68,24 +68,24 @@ def discard(stream: TextIO) -> None:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Lines for a person, on standard output if no other stream is given."""
+    """Write lines for a person, to standard output unless another stream is given."""
     put(sys.stdout if stream is None else stream, f"{text}\n")
 
 
 def say_json(data: Any) -> None:
-    """Data for a program."""
+    """Write data for a program."""
     import json
 
     say(json.dumps(plain_data(data), indent=2, ensure_ascii=False))
 
 
 def warn(text: str) -> None:
-    """A line beside the output; that nobody can read it is no failure."""
+    """Write a line to standard error; it is not a failure if nobody reads it."""
     say(text, sys.stderr)
 
 
 def put(stream: TextIO, text: str, *, flush: bool = False) -> None:
-    """A piece of text, cleaned; `Unwritable` if the stream takes no more, `BrokenPipeError` if nobody reads it."""
+    """Write a piece of text, cleaned; `Unwritable` or, if nobody reads it, `BrokenPipeError` if that fails."""
     try:
         stream.write(plain(text))
         if flush:

@@ -1,4 +1,4 @@
-"""`agentd status`: is it well, and if not, what to do."""
+"""`agentd status`: is all well, and if not, what to do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _status(options: argparse.Namespace) -> StatusReport:
-    """Of the daemon that runs, else of the state directory; asked again where the daemon stopped in the middle."""
+    """The status of the running daemon, else of the state directory; asked again if the daemon stops meanwhile."""
 
     async def figures(found: Client | StatusReport) -> StatusReport:
         return await found.status() if isinstance(found, Client) else found
@@ -47,6 +47,6 @@ async def _status(options: argparse.Namespace) -> StatusReport:
 async def _at_rest(settings: Settings, state_dir: Path) -> AsyncIterator[StatusReport]:
     from agentd.status.at_rest import status_at_rest
 
-    # What is wrong is among the figures; the log would say it a second time.
+    # The figures say what is wrong; the log would say it a second time.
     logging.getLogger("agentd").addHandler(logging.NullHandler())
     yield await status_at_rest(settings, state_dir)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: they ask the event loop to stop, and the deadline counts from them whatever the loop does."""
+"""SIGTERM and SIGINT ask the event loop to stop; the deadline counts from them, whatever the loop does."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """The first signal gives `grace` and `hard_limit` seconds together, another one only `hard_limit` from then on."""
+    """The first signal allows `grace` and `hard_limit` seconds together, a second one only `hard_limit`."""
 
     def __init__(self, *, grace: float, hard_limit: float) -> None:
         self._seconds = iter((grace + hard_limit, hard_limit))
         self._deadline = Deadline()
 
     def follow(self, asked: Callable[[str], None]) -> None:
-        """`asked` is called on this event loop with the name of each signal, from now until the process ends.
+        """From now on, call `asked` on this event loop with the name of each signal.
 
-        A thread of its own reads the signals, so that a loop that hangs cannot hold up the deadline.
+        A separate thread reads the signals, so that a hanging loop cannot hold up the deadline.
         """
         loop = asyncio.get_running_loop()
         received, written = os.pipe()
@@ -44,5 +44,5 @@ class StopSignals:
     def _asked(self, name: str, loop: asyncio.AbstractEventLoop, asked: Callable[[str], None]) -> None:
         if (seconds := next(self._seconds, None)) is not None:
             self._deadline.arm(seconds)
-        with suppress(RuntimeError):  # The loop is closed: it is ending already.
+        with suppress(RuntimeError):  # The loop is closed: the process is ending already.
             loop.call_soon_threadsafe(asked, name)

@@ -1,6 +1,4 @@
-"""How `agentd run` gets a state directory that a chat or another command holds: it asks for it, and waits until it is
-free.
-"""
+"""How `agentd run` gets the state directory from a chat or another command: it asks, and waits until it is free."""
 
 from __future__ import annotations
 
@@ -16,14 +14,14 @@ from agentd.serving.client import Client
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 10.0
-"""How long a holder may be silent: it may be just starting or ending."""
+"""How long a holder may be silent, because it may be starting or ending."""
 SLACK_SECONDS = 5.0
-"""What a hand-over may take beyond what was said."""
+"""How many seconds longer than announced a hand-over may take."""
 POLL_SECONDS = 0.05
 
 
 class Takeover:
-    """`wait` after each refusal of the state directory; `stop` ends a wait."""
+    """Call `wait` each time the state directory is refused; `stop` ends a wait."""
 
     def __init__(self, state_dir: Path, stop: asyncio.Event) -> None:
         self._socket = state_dir / SOCKET_NAME
@@ -32,7 +30,7 @@ class Takeover:
         self._deadline = time.monotonic() + ANSWER_SECONDS
 
     async def wait(self, refusal: StateInUse) -> None:
-        """Returns when it is worth trying again; raises the refusal where the holder goes on or does not end."""
+        """Returns when another try makes sense; raises the refusal if the holder goes on or does not end."""
         if refusal.pid is None or refusal.pid != self._asked:
             await self._ask(refusal)
         if time.monotonic() > self._deadline:
@@ -47,7 +45,7 @@ class Takeover:
             async with await Client.connect(self._socket, name="agentd run", acks=False) as client:
                 seconds = await client.hand_over()
         except Unreachable as error:
-            # Nobody listens (yet, or any more), or it ended before its reply came.
+            # Nobody listens yet or any longer, or the holder ended before it replied.
             log.debug("%s", error)
             return
         except AgentdError as error:

@@ -1,7 +1,7 @@
-"""The file operations that durability rests on, as one object, so that a test can count, delay, break or replace them.
+"""The file operations that durability depends on, as one object that a test can count, delay, break or replace.
 
-All of them block and raise OSError. A file is durable after `sync` of its descriptor *and* `sync` of a descriptor of
-its directory (POSIX promises neither for the other).
+All of them block and raise OSError. A file is durable after `sync` of its descriptor *and* `sync` of its directory's
+descriptor (POSIX promises that neither includes the other).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agentd.host.ownership import own_directory
 
 READ_BYTES = 16 * 1024
 MOST_BYTES = 64 * 1024 * 1024
-"""No file that is read whole is larger."""
+"""The maximum size of a file that is read whole."""
 
 A_LINK, A_DIRECTORY = "a link", "a directory"
 
@@ -46,16 +46,16 @@ NETWORK_TYPES = {
     0x5346414F: "AFS",
     0x0BD00BD0: "Lustre",
 }
-"""`f_type` of file systems that may not sync or lock what they say (statfs(2), linux/magic.h)."""
+"""`f_type` of file systems that may only pretend to sync or lock (statfs(2), linux/magic.h)."""
 
 
 def explain(error: OSError) -> str:
-    """What an error of the operating system means to a person."""
+    """An error of the operating system in words, with what to do."""
     return MEANING.get(error.errno or 0, error.strerror or str(error))
 
 
 class NotOurs(OSError):
-    """A file that agentd did not write: no regular one, somebody else's, or far too large."""
+    """A file that agentd did not write: it is not a regular file, belongs to somebody else, or is far too large."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.EBADMSG, why)
@@ -65,17 +65,17 @@ class Files(Protocol):
     """The operations. Paths are absolute; descriptors are valid until `close`."""
 
     def make_directory(self, path: str) -> None:
-        """Mode 0700, with its parents; one that is there becomes ours alone, or is refused, see `own_directory`."""
+        """Make it with its parents, mode 0700; an existing one is closed to others or refused, see `own_directory`."""
         ...
 
     def names(self, directory: str) -> list[str]: ...
 
     def odd(self, directory: str) -> dict[str, str]:
-        """What is there besides regular files: name -> what it is."""
+        """Everything in a directory that is not a regular file: name -> what it is."""
         ...
 
     def read(self, path: str) -> bytes:
-        """The whole of a regular file of ours, at most `MOST_BYTES`; an error for anything else, never waited for."""
+        """The whole of a regular file of ours, at most `MOST_BYTES`; anything else is an error. It never waits."""
         ...
 
     def create(self, path: str) -> int:
@@ -87,7 +87,7 @@ class Files(Protocol):
         ...
 
     def directory(self, path: str) -> int:
-        """A descriptor to `sync` a directory with; open it before the change, so that it sees every error since."""
+        """A descriptor to `sync` a directory with; opened before a change, it reports every error since then."""
         ...
 
     def write(self, fd: int, data: bytes | memoryview) -> int:
@@ -95,7 +95,7 @@ class Files(Protocol):
         ...
 
     def allocate(self, fd: int, size: int) -> None:
-        """Take that much space for a file."""
+        """Reserve this much space for a file."""
         ...
 
     def sync(self, fd: int) -> None: ...
@@ -109,24 +109,24 @@ class Files(Protocol):
     def unlink(self, path: str) -> None: ...
 
     def sync_all(self, directory: str) -> None:
-        """Make everything durable that anybody wrote to this file system."""
+        """Make everything durable that any process wrote to this file system."""
         ...
 
     def free_bytes(self, directory: str) -> int:
-        """How many may still be written; OSError if the file system is read-only."""
+        """How many bytes may still be written; OSError if the file system is read-only."""
         ...
 
     def device(self, directory: str) -> int:
-        """Which file system it is on; names are moved and linked only within one."""
+        """The number of its file system; files can be moved and linked only within one."""
         ...
 
     def network_type(self, directory: str) -> str:
-        """The name of the network file system that it is on, "" for a local one."""
+        """The name of its file system if that is a network one, "" for a local one."""
         ...
 
 
 def write_all(files: Files, fd: int, data: bytes) -> None:
-    """Write all of `data`, however little each write takes."""
+    """Write all of `data`, even if each write takes only a part."""
     written = files.write(fd, data)
     while written < len(data):
         taken = files.write(fd, memoryview(data)[written:])
@@ -143,7 +143,7 @@ def synced_directory(files: Files, path: str) -> Iterator[None]:
         yield
         files.sync(fd)
     finally:
-        # Nothing was written through it, so that an error here says nothing of the change.
+        # Nothing was written through it, so an error here says nothing about the change.
         with suppress(OSError):
             files.close(fd)
 
@@ -221,7 +221,7 @@ class OsFiles:
         os.unlink(path)
 
     def sync_all(self, directory: str) -> None:
-        """By syncfs(2), which reports errors since Linux 5.8."""
+        """Uses syncfs(2), which reports errors since Linux 5.8."""
         fd = self.directory(directory)
         try:
             if _libc.syncfs(fd) != 0:

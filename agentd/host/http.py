@@ -1,8 +1,8 @@
-"""The one way out over HTTP: whatever asks a server asks here, and nothing that a server sends can fill or freeze us.
+"""The one client for HTTP: every request of agentd goes through it, and no server can fill its memory or freeze it.
 
-Bytes are counted as they arrive, compressed and unpacked; every wait has a limit; a redirect is followed only as far as
-the one that asks allows it, and takes no secret to another server. Nothing of the environment but the proxies and the
-certificates counts: neither cookies nor `.netrc`. What goes wrong is an `OutboundError` without secrets in its words.
+Bytes are counted as they arrive, compressed and unpacked; every wait has a limit; redirects are followed only as far as
+the caller allows, and take no secret to another server. Of the environment, only the proxies and the certificates
+count; cookies and `.netrc` do not. Every failure is an `OutboundError` whose text contains no secret.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from agentd.text.plain import plain
 
 MOST_REDIRECTS = 5
 PIECE = 16 * 1024
-"""Bytes that are handed on at once; the loop turns between two pieces."""
+"""Bytes of one piece; the event loop runs other tasks between two pieces."""
 LONGEST_REASON = 200
-"""Characters of what a library says went wrong."""
+"""How many characters of a library's error are shown."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
 _PORTS = {"http": 80, "https": 443}
@@ -35,7 +35,7 @@ _LOCAL_FAULTS = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.I
 
 
 def silence(*libraries: str) -> None:
-    """Say nothing of what these write into the log: addresses, headers and keys. Call it after they are imported."""
+    """Keep these libraries from logging addresses, headers and keys. Call it after they are imported."""
     for name in libraries:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
@@ -44,15 +44,15 @@ silence("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 class OutboundError(Exception):
-    """An exchange that failed; `str` goes on after a name, as in "The server at … did not answer within 5 s"."""
+    """An exchange that failed; its text continues a name, as in "The server at … did not answer within 5 s"."""
 
 
 class Unreached(OutboundError):
-    """Nothing of a reply has come: nobody is there, or did not answer in time. Another try may help."""
+    """No reply: nobody is there, or nobody answered in time. Another try may help."""
 
 
 class CutOff(OutboundError):
-    """A reply ended before its end, or stood still. Another try may help."""
+    """A reply broke off or stood still. Another try may help."""
 
 
 class TooLarge(OutboundError):
@@ -60,13 +60,15 @@ class TooLarge(OutboundError):
 
 
 class Forbidden(OutboundError):
-    """It cannot be asked as things are: its address, the environment, a header, a redirect. No other try helps."""
+    """The address, the environment, a header or a redirect forbids the request. Another try does not help."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waits:
-    """Seconds: for a connection, for the head of a reply (connecting and redirects included), and between two pieces of
-    its body.
+    """Limits in seconds.
+
+    `connect` is to connect; `head` is for the head of a reply, with connecting and redirects; `piece` is between two
+    pieces of its body.
     """
 
     connect: float = 10.0
@@ -76,7 +78,7 @@ class Waits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """A request. A name and a password in the `url` are sent as a header, and are in no message."""
+    """A request. A name and a password in the `url` are sent as a header and are never shown."""
 
     url: str
     method: str = "GET"
@@ -85,13 +87,13 @@ class Ask:
 
 
 class Reply:
-    """The head of a reply, and its body, which is read once. Names of `headers` are in small letters."""
+    """The head of a reply, and its body, which can be read once. The names of `headers` are in lower case."""
 
     def __init__(self, response: httpx2.Response, url: str, waits: Waits) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self.url = url
-        """Where it came from in the end, after all redirects."""
+        """The address that it came from, after all redirects."""
         self._response = response
         self._waits = waits
 
@@ -101,9 +103,8 @@ class Reply:
             return b"".join([piece async for piece in pieces])
 
     async def lines(self, most: int, *, longest: int) -> AsyncGenerator[list[bytes], None]:
-        """The lines that came together, without their ends (LF, CR LF or CR), maybe none.
-
-        `TooLarge` if one is longer than `longest` bytes.
+        """The lines as they arrive, without their ends (LF, CR LF or CR), possibly none at a time. `TooLarge` if one is
+        longer than `longest` bytes.
         """
         held, after_return = bytearray(), False
         async with aclosing(self.pieces(most)) as pieces:
@@ -157,19 +158,19 @@ class Reply:
 
 
 class Outbound:
-    """Asks servers, and keeps connections open for the next time; use it in one event loop, and `close` it.
+    """Sends requests to servers and keeps connections open for the next ones; use it in one event loop, and `close` it.
 
-    Redirects lead to the same server, `elsewhere` says that they may lead to others as well.
+    It follows redirects to the same server; with `elsewhere`, to other servers as well.
     """
 
     def __init__(self, *, elsewhere: bool = False) -> None:
         self._elsewhere = elsewhere
         self._transports: dict[tuple[str, bool], httpx2.AsyncHTTPTransport] = {}
-        """By proxy ("" is none), and whether the server has a certificate."""
+        """By proxy ("" means none), and by whether the server has a certificate."""
 
     @asynccontextmanager
     async def open(self, ask: Ask, waits: Waits | None = None) -> AsyncIterator[Reply]:
-        """The reply, once its head is there, whatever its status; it is closed at the end of the block."""
+        """The reply as soon as its head is there, whatever its status; it is closed at the end of the block."""
         waits = waits or Waits()
         try:
             async with asyncio.timeout(waits.head) as limit:
@@ -223,7 +224,7 @@ class Outbound:
         if _is_same_server(ask.url, url):
             return replace(ask, url=url)
         if not self._elsewhere or ask.body:
-            raise Forbidden(f"redirects {there}, another server, which was not asked")
+            raise Forbidden(f"redirects {there}, which is another server")
         headers = {name: value for name, value in ask.headers.items() if name.lower() not in _SECRET_HEADERS}
         return replace(ask, url=_without_password(url), headers=headers)
 
@@ -245,7 +246,7 @@ class Outbound:
 
     async def _transport(self, proxy: str, *, encrypted: bool) -> httpx2.AsyncHTTPTransport:
         if (transport := self._transports.get((proxy, encrypted))) is None:
-            # Reading all certificates takes a while, and only who needs them must have ones that can be read.
+            # Reading all certificates takes a while, and a request that needs none must not fail because of them.
             needed = encrypted or proxy.startswith("https://")
             trusted = await asyncio.to_thread(_certificates) if needed else SSLContext(PROTOCOL_TLS_CLIENT)
             transport = self._transports.setdefault((proxy, encrypted), _transport(proxy, trusted))
@@ -253,7 +254,7 @@ class Outbound:
 
 
 def shown(url: str) -> str:
-    """An address as messages and logs may have it: without name and password, and without the values of its query."""
+    """An address for messages and logs: without name and password, and without the values of its query."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -263,7 +264,7 @@ def shown(url: str) -> str:
 
 
 def beside(url: str, path: str) -> str:
-    """The address of `path` below that of an endpoint; a query of the endpoint stays."""
+    """The address of `path` below an endpoint; the query of the endpoint stays."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, parts.query, ""))
 
@@ -320,7 +321,7 @@ def _joined(url: str, place: str) -> str:
     try:
         return str(httpx2.URL(url).join(place))
     except (httpx2.InvalidURL, ValueError):
-        raise Forbidden("redirects to what is not an address") from None
+        raise Forbidden("redirects to something that is not an address") from None
 
 
 def _is_plain(url: str) -> bool:
@@ -328,7 +329,7 @@ def _is_plain(url: str) -> bool:
 
 
 def _is_same_server(url: str, other: str) -> bool:
-    """Or the encrypted side of the same server."""
+    """Whether it is the same server, or the encrypted side of it."""
     here, there = _server(url), _server(other)
     return here == there or (here[0] == there[0] and (here[1:], there[1:]) == (("http", 80), ("https", 443)))
 
@@ -347,13 +348,13 @@ def _without_password(url: str) -> str:
 
 class _Plain:
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """In pieces of at most `PIECE` bytes."""
+        """Unpack data into pieces of at most `PIECE` bytes."""
         for start in range(0, len(data), PIECE):
             yield data[start : start + PIECE]
 
 
 class _Packed:
-    """gzip or deflate (RFC 9110, 8.4.1), unpacked piece by piece, however much is in it."""
+    """Unpacks gzip or deflate (RFC 9110, 8.4.1) piece by piece, however large the result is."""
 
     def __init__(self) -> None:
         self._inside = zlib.decompressobj(zlib.MAX_WBITS | 32)
@@ -388,7 +389,7 @@ def _by(proxy: str) -> str:
 
 
 def _local_reason(ask: Ask, error: Exception) -> str:
-    """Without the words of the library, which quotes what is wrong: an address or a key."""
+    """What is wrong, without the library's words, which would quote an address or a key."""
     if isinstance(error, httpx2.LocalProtocolError | UnicodeEncodeError):
         return "cannot be asked: the key, or another header, has characters that no header can carry"
     return f"cannot be asked: {shown(ask.url)} is not an address of a web server"

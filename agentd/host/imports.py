@@ -7,6 +7,6 @@ from typing import Any
 
 
 def named(name: str) -> Any:
-    """What an import string names; whatever the module raises when it is imported passes."""
+    """The object that an import string names; raises whatever the module raises when it is imported."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

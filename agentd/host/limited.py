@@ -1,6 +1,6 @@
-"""What a child of ours does first: `python -m agentd.host.limited MODULE PARENT LIMITS ...`.
+"""The first thing that every child of agentd does: `python -m agentd.host.limited MODULE PARENT LIMITS ...`.
 
-It sets its limits and is MODULE then. It imports little, because every child pays for it.
+It sets its limits and then becomes MODULE. It imports little, because every child has to wait for that.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import sys
 from collections.abc import Sequence
 
 OOM_SCORE = 500
-"""What a child sets its badness to if it is less: where memory ends, the kernel ends it before us (proc(5))."""
+"""The least badness of a child: if memory runs out, the kernel ends the child before its parent (proc(5))."""
 NO_MEMORY = 87
-"""What a child exits with that was refused memory while Python could still say so."""
+"""The exit code of a child that ran out of memory while Python could still say so."""
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Set the limits, then be `MODULE`."""
+    """Set the limits, then become `MODULE`."""
     module, parent, told, *rest = arguments
     end_with(int(parent))
     apply(**json.loads(told))
@@ -30,11 +30,11 @@ def main(arguments: Sequence[str]) -> None:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except MemoryError:
-        os._exit(NO_MEMORY)  # whatever else Python does at its end needs memory, too
+        os._exit(NO_MEMORY)  # everything else that Python does at its end needs memory, too
 
 
 def apply(*, memory: int | None, processor: int | None, files: int | None, file_size: int | None) -> None:
-    """This process, and what it starts, may take no more than this from now on; see `limits.ChildLimits`."""
+    """Limit this process and its children from now on; see `limits.ChildLimits`."""
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_DATA, memory)
     _set(resource.RLIMIT_CPU, processor, beyond=1)
@@ -45,7 +45,7 @@ def apply(*, memory: int | None, processor: int | None, files: int | None, file_
 
 
 def _set(kind: int, most: int | None, *, beyond: int = 0) -> None:
-    """`beyond` is how far the hard limit lies above the one that is told by a signal."""
+    """`beyond` is how far the hard limit is above the soft one, at which a signal comes."""
     if most is None:
         return
     _, hard = resource.getrlimit(kind)
@@ -61,7 +61,7 @@ def _be_ended_first() -> None:
 
 
 def end_with(parent: int) -> None:
-    """Die when the parent dies, also if it died before this was said; leave Ctrl-C to it."""
+    """Die when the parent dies, even if it died before this call; leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The one way to start a child process: with limits on what it may take, and gone when its parent is gone.
+"""The one way to start a child process: it has limits, and it ends when its parent ends.
 
-`start` is for a child that stays and is talked to, `result` for one that makes something of what it reads and ends. The
-limits are set in the child (`limited`) before its own module is imported.
+`start` is for a child that stays and gets messages, `result` for one that reads its input, writes its output and ends.
+The child sets its limits (`limited`) before it imports its own module.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _KEPT = re.compile(
 
 
 class Crashed(Exception):
-    """A child, or a copy of this process, ended without a result; the message says how: "it ..."."""
+    """A child, or a copy of this process, ended without a result; the message begins with "it" and says how."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildLimits:
-    """What a child may take; None is what this process may. It leaves no core dump, whatever these say.
+    """What a child may use; None means as much as this process. A child never leaves a core dump.
 
-    `memory` is what it has for itself (heap, stacks, private maps), in bytes: a file that is mapped and only read does
-    not count. `processor` is seconds of processor time. `files` may be open at once, and none that it writes is longer
+    `memory` is its own memory in bytes (heap, stacks, private maps); a file that it maps and only reads does not count.
+    `processor` is seconds of processor time. It may have `files` files open at once, and may write none that is longer
     than `file_size` bytes.
     """
 
@@ -56,13 +56,13 @@ which is for other OpenMP libraries.
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of ours the child gets: nothing that could hold a secret, how threads wait, and no debugger on abort."""
+    """The environment of a child: no secrets, the way in which threads wait, no debugger on abort."""
     kept = {name: value for name, value in environment.items() if _KEPT.fullmatch(name) and not is_secret_name(name)}
     return {**kept, **THREADS_WAIT, "OPENBLAS_NUM_THREADS": "1", "GGML_NO_BACKTRACE": "1"}
 
 
 def command(module: str, arguments: Sequence[str], limits: ChildLimits) -> list[str]:
-    """What to execute from this process, with `child_environment`, if `start` cannot be waited for."""
+    """The command line of a child, to be run with `child_environment`, for callers that cannot await `start`."""
     told = json.dumps(asdict(limits), separators=(",", ":"))
     return [sys.executable, "-P", "-m", _LIMITED, module, str(os.getpid()), told, *arguments]
 
@@ -76,9 +76,9 @@ async def start(
     stdout: int = asyncio.subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
-    """A child that runs `module` as a program, with its standard error as a pipe; `end` ends it.
+    """Start a child that runs `module` as a program, with its standard error as a pipe; `end` ends it.
 
-    It dies when the thread that calls this ends: call it from one that stays, as the loop's does.
+    The child dies when the thread that called this ends: call it from a thread that stays, such as the event loop's.
     """
     return await asyncio.create_subprocess_exec(
         *command(module, arguments, limits),
@@ -92,7 +92,7 @@ async def start(
 
 
 def end(child: asyncio.subprocess.Process) -> None:
-    """Kill the child and what it has started; nothing, if it has ended."""
+    """Kill the child and the processes that it has started, unless it has ended."""
     if child.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -101,7 +101,7 @@ def end(child: asyncio.subprocess.Process) -> None:
 async def result(
     module: str, arguments: Sequence[str], limits: ChildLimits, *, data: bytes = b"", seconds: float, most: int
 ) -> bytes:
-    """What `module` writes on its standard output, at most `most` bytes, when it reads `data` on its standard input.
+    """What `module` writes to its standard output, at most `most` bytes, when it gets `data` on its standard input.
 
     `Crashed` if it exits with another code than 0, says more, or has not ended after this many seconds.
     """
@@ -116,14 +116,13 @@ async def result(
 
 
 async def reap(child: asyncio.subprocess.Process) -> int:
-    """Kill the child, if it has not ended, and drop what it still says; its exit code. Nobody else may read its pipes.
-
-    To asyncio, a process has ended only when its pipes have, too (CPython 3.11, `base_subprocess`), and a pipe that
-    nobody reads never does.
+    """Kill the child if it has not ended, drop the rest of its output, and return its exit code. Nobody else may read
+    its pipes. For asyncio, a process has ended only when its pipes have ended, too (CPython 3.11, `base_subprocess`),
+    and a pipe that nobody reads never ends.
     """
     end(child)
     pipes = [pipe for pipe in (child.stdout, child.stderr) if pipe is not None]
-    with suppress(TimeoutError):  # something outlived it that holds the pipes
+    with suppress(TimeoutError):  # another process has outlived it and holds the pipes
         async with asyncio.timeout(_REAP_SECONDS):
             await asyncio.gather(child.wait(), *map(_drop, pipes))
     return -signal.SIGKILL if child.returncode is None else child.returncode
@@ -151,7 +150,7 @@ async def _exchange(child: asyncio.subprocess.Process, limits: ChildLimits, data
 
 async def _feed(child: asyncio.subprocess.Process, data: bytes) -> None:
     assert child.stdin is not None
-    with suppress(BrokenPipeError, ConnectionResetError):  # it need not read all of it
+    with suppress(BrokenPipeError, ConnectionResetError):  # the child need not read all of its input
         child.stdin.write(data)
         await child.stdin.drain()
         child.stdin.close()
@@ -162,12 +161,12 @@ async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
     while part := await stream.read(1 << 16):
         found += part
         if len(found) > most:
-            raise Crashed(f"it made more than {most} bytes")
+            raise Crashed(f"it wrote more than {most} bytes")
     return bytes(found)
 
 
 async def last_words(child: asyncio.subprocess.Process) -> bytes:
-    """The end of what it writes on its standard error, when it has ended."""
+    """The end of what it wrote to its standard error, once it has ended."""
     assert child.stderr is not None
     found = b""
     while part := await child.stderr.read(_LAST_WORDS):
@@ -176,11 +175,11 @@ async def last_words(child: asyncio.subprocess.Process) -> bytes:
 
 
 def how_it_ended(code: int, limits: ChildLimits, words: str = "") -> str:
-    """What an exit code (negative: the signal) of a child says, with the last line of its words."""
+    """What a child's exit code (or signal, if negative) means, with the last line that it wrote."""
     last = words.strip().rpartition("\n")[2].strip()
     said = f" ({last})" if last else ""
     if code == NO_MEMORY:
-        return f"it needed more than its limit of memory ({_megabytes(limits.memory)})"
+        return f"it needed more memory than its limit ({_megabytes(limits.memory)})"
     if code == -signal.SIGXCPU:
         return f"it used more than {limits.processor} s of processor time"
     if code < 0:

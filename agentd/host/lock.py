@@ -18,7 +18,7 @@ _PID = re.compile(rb"\d*\n?")
 
 
 def _command(pid: int) -> str:
-    """What that process runs, in brackets, if the system tells it; a chat holds a directory as well as a daemon."""
+    """The command of that process, in brackets, if the system tells it: it may be a chat instead of a daemon."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
@@ -46,7 +46,7 @@ class StateLock:
             who = f"process {pid}{_command(pid)}" if pid else "another process"
             raise StateInUse(
                 f"the state directory {self._path.parent} is in use by {who}; "
-                "stop it, or choose another one with --state-dir.",
+                "stop that process, or choose another directory with --state-dir.",
                 pid=pid,
             ) from None
         self._sign()
@@ -59,12 +59,12 @@ class StateLock:
         except OSError as error:
             raise StateError(
                 f"the state directory {self._path.parent} cannot be used: {explain(error)}; "
-                "make it writable or choose another one with --state-dir."
+                "make it writable, or choose another one with --state-dir."
             ) from None
 
     def _sign(self) -> None:
-        """Write our pid in place of an earlier one; what never was a pid is somebody's file under this name."""
-        # Nothing depends on the pid but a message, so that a full disk does not matter here.
+        """Write our pid over an earlier one; a file with any other content is not agentd's and stays as it is."""
+        # Only a message depends on the pid, so a full disk does not matter here.
         with suppress(OSError):
             if not _PID.fullmatch(os.pread(self._fd, 32, 0)):
                 os.close(self._fd)

@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon is: READY, STATUS, STOPPING, WATCHDOG (sd_notify(3)); does nothing elsewhere."""
+"""Tells systemd how the daemon is: READY, STATUS, STOPPING, WATCHDOG (sd_notify(3)); does nothing without systemd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Notifier:
         self.watchdog_seconds = _watchdog_seconds(environ)
 
     def tell(self, *lines: str) -> None:
-        """Send assignments such as `READY=1`; agentd goes on if the service manager does not listen."""
+        """Send assignments such as `READY=1`; if the service manager does not listen, agentd goes on."""
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
@@ -39,9 +39,10 @@ class Notifier:
         self.tell("STOPPING=1", "STATUS=stopping: running turns end first")
 
     async def watchdog(self, check: Callable[[], Awaitable[bool]]) -> None:
-        """Twice per watchdog interval, say that we are alive, if `check` says that we are well.
+        """Twice in each watchdog interval, tell systemd that we are alive, if `check` says that we are well.
 
-        Runs until cancelled; a loop that hangs or a check that hangs or fails sends nothing, and systemd restarts us.
+        Runs until cancelled. If the event loop or the check hangs, or the check fails, nothing is sent, and systemd
+        restarts us.
         """
         if self.watchdog_seconds is None:
             await asyncio.get_running_loop().create_future()
@@ -56,7 +57,7 @@ class Notifier:
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
-    """The interval that systemd expects of this process, None for none."""
+    """The interval that systemd expects, None if it expects nothing."""
     pid = environ.get("WATCHDOG_PID", "")
     if pid and pid != str(os.getpid()):
         return None

@@ -1,8 +1,8 @@
-"""What is ours: checked before anything is written, for a name that others can write to may lead to a file of ours.
+"""Which files are ours; checked before anything is written, because others may have put a link under a name.
 
-A directory is ours if it belongs to the user of this process and nobody else can write to it; a file is ours if it is
-a regular one that belongs to this user, or to root. A link to a directory of ours is followed if the link is ours or
-root's, as those are that systemd makes; a link to a file never is.
+A directory is ours if it belongs to the user of this process and nobody else can write to it. A file is ours if it is a
+regular file and belongs to this user or to root. A link to our directory is followed if the link belongs to us or to
+root, like those that systemd makes; a link to a file is never followed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from agentd.errors import StateError
 log = logging.getLogger(__name__)
 
 SHARED = ("/", "/tmp", "/var/tmp", "/dev/shm", "/run")
-"""Directories that must never be closed to others, whoever they belong to."""
+"""Directories that must never be closed to others, no matter who owns them."""
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
 
 
 def own_directory(path: str) -> None:
-    """Make it with its parents, mode 0700; an existing one is closed to others, and the log says if they could write.
+    """Make a directory with its parents, mode 0700; close an existing one to others, and log if they could write.
 
-    `StateError` if it is not ours, or one of those that everybody shares; OSError if the system refuses.
+    `StateError` if it is not ours or if everybody shares it; OSError if the system refuses.
     """
     try:
         os.makedirs(path, mode=0o700)
@@ -42,7 +42,7 @@ def _take(path: str) -> None:
         raise _theirs(f"{path}, which is a link,", link.st_uid)
     mode = stat.S_IMODE(found.st_mode)
     if any(os.path.samestat(found, os.stat(shared)) for shared in SHARED if os.path.isdir(shared)):
-        raise StateError(f"everybody shares the directory {path}; choose one for agentd alone with --state-dir.")
+        raise StateError(f"the directory {path} is shared by everybody; choose one for agentd alone with --state-dir.")
     if mode & _OTHERS or mode & stat.S_IRWXU != stat.S_IRWXU:
         os.chmod(path, 0o700)
     if mode & _OTHERS_WRITE:
@@ -61,7 +61,7 @@ def _followed(path: str) -> os.stat_result:
         found = os.stat(path)
     except FileNotFoundError:
         raise StateError(
-            f"{path} is a link to nothing; create the directory that it names, or remove the link."
+            f"{path} is a link to a directory that does not exist; create that directory, or remove the link."
         ) from None
     if not stat.S_ISDIR(found.st_mode):
         raise StateError(
@@ -71,9 +71,9 @@ def _followed(path: str) -> os.stat_result:
 
 
 def open_own(path: str, flags: int) -> int:
-    """A descriptor of a file of ours, never waited for; with O_CREAT a missing one is made with mode 0600.
+    """A descriptor of a file of ours, opened without waiting; with O_CREAT, a missing file is made with mode 0600.
 
-    `StateError` if there is something else in its place, which stays as it is; OSError if the system refuses.
+    `StateError` if something else has its name; that stays as it is. OSError if the system refuses.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -90,7 +90,7 @@ def open_own(path: str, flags: int) -> int:
 
 
 def check_own(path: str) -> bool:
-    """Whether it is there; `StateError` if it is not a file of ours. For files that must not be opened twice."""
+    """Whether the file exists; `StateError` if it is not ours. For files that must not be opened twice."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:

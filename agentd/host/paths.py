@@ -1,7 +1,7 @@
-"""Where agentd keeps its state, its socket and its configuration; computed from the environment, nothing is created.
+"""Where agentd keeps its state, socket and configuration; computed from the environment, creates nothing.
 
-Every function takes the environment as a mapping. A variable that is set to "" counts as not set, a relative
-`XDG_*` directory as not set either (https://specifications.freedesktop.org/basedir-spec/).
+Every function takes the environment as a mapping. A variable that is set to "" counts as not set, and so does a
+relative `XDG_*` directory (https://specifications.freedesktop.org/basedir-spec/).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OWNER_AND_GROUP = 0o660
 
 
 def state_dir(environ: Mapping[str, str], option: Path | None = None, *, package: Path = PACKAGE) -> Path:
-    """The absolute directory of everything that agentd keeps; it need not exist yet.
+    """The absolute path of the state directory, which need not exist yet.
 
     `option` (--state-dir), `AGENTD_STATE_DIR`, `STATE_DIRECTORY` (systemd; the first of a colon-separated list),
     `var/` of the checkout that holds `package`, `$XDG_STATE_HOME/agentd`, `~/.local/state/agentd`.
@@ -42,7 +42,7 @@ def socket_candidates(environ: Mapping[str, str], state_dir: Path) -> list[Path]
 
 
 def daemon_sockets(environ: Mapping[str, str], state_dir: Path) -> list[tuple[Path, int]]:
-    """The sockets that a daemon serves, each with its mode; the first one is the one to tell people.
+    """The sockets that a daemon serves, each with its mode; the first is the one to show to people.
 
     That of the state directory is always among them, so that a client that knows only the state directory finds the
     daemon that holds its lock. The one in systemd's runtime directory is open to the directory's group.
@@ -65,7 +65,7 @@ def config_file(environ: Mapping[str, str], option: Path | None = None) -> Path 
 def _usual_configs(environ: Mapping[str, str]) -> list[Path]:
     try:
         return [_xdg(environ, "XDG_CONFIG_HOME", ".config") / "agentd" / "config.toml", SYSTEM_CONFIG]
-    except ConfigError:  # a service without a home still has the system's file
+    except ConfigError:  # a service without a home directory still has the system's file
         return [SYSTEM_CONFIG]
 
 
@@ -93,7 +93,7 @@ def _named(path: Path, origin: str) -> Path:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a directory that we may not look into is somebody else's
+    except OSError:  # a directory that we may not look into belongs to somebody else
         return False
 
 
@@ -112,7 +112,7 @@ def _home(environ: Mapping[str, str]) -> Path:
     try:
         return Path.home()
     except RuntimeError:
-        raise ConfigError("this user has no home directory; set AGENTD_STATE_DIR or give --state-dir.") from None
+        raise ConfigError("this user has no home directory; set AGENTD_STATE_DIR, or give --state-dir.") from None
 
 
 def absolute(path: Path) -> Path:

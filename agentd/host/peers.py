@@ -1,4 +1,4 @@
-"""Who is at the other end of a unix socket, as the kernel tells it: for the daemon, and for its clients."""
+"""Who is at the other end of a unix socket, according to the kernel; daemon and clients both ask this."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SO_PEERGROUPS = 59
 """Not in the module `socket`; /usr/include/asm-generic/socket.h."""
 _GROUP = struct.Struct("I")
 _MOST_GROUPS = 256
-"""So many fit into what Python reads of a socket option; of a user with more only the primary one counts."""
+"""Maximum number of groups that Python reads of a user; for one with more, only the primary group counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peer:
-    """A process and its user when it connected, or when it began to listen."""
+    """A process and its user at the moment when it connected or began to listen."""
 
     pid: int
     uid: int
@@ -30,7 +30,7 @@ class Peer:
 
 
 def peer(connection: socket.socket) -> Peer:
-    """SO_PEERCRED and SO_PEERGROUPS, see unix(7) and socket(7); `groups` has the primary one too."""
+    """The peer by SO_PEERCRED and SO_PEERGROUPS, see unix(7) and socket(7); `groups` includes the primary one."""
     pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return Peer(pid=pid, uid=uid, gid=gid, groups=frozenset((gid, *_groups(connection))))
 
@@ -38,7 +38,7 @@ def peer(connection: socket.socket) -> Peer:
 def _groups(connection: socket.socket) -> Iterator[int]:
     try:
         data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_GROUPS * _GROUP.size)
-    except OSError:  # too many, or a Linux before 4.13, which does not tell them
+    except OSError:  # too many groups, or a Linux before 4.13, which does not tell them
         return
     yield from (group for (group,) in _GROUP.iter_unpack(data))
 
@@ -46,8 +46,8 @@ def _groups(connection: socket.socket) -> Iterator[int]:
 def is_trusted(uid: int, directory: Path, own: int) -> bool:
     """Whether the user `own` may believe that a daemon of the user `uid` serves the socket in this directory.
 
-    It may if that is the same user, or root, or the owner of the directory, to which nobody else can have led: every
-    directory above it belongs to root, to `own` or to `uid`, and nobody else may write there.
+    It may trust the same user and root. It may also trust the owner of the directory if nobody else can have put the
+    directory there: every directory above it belongs to root, to `own` or to `uid`, and nobody else may write there.
     """
     if uid in (0, own):
         return True
@@ -62,7 +62,7 @@ def _is_safe(status: os.stat_result, users: set[int]) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """A user as people know it."""
+    """The name of a user; the number if there is no name."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:

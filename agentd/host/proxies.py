@@ -1,7 +1,7 @@
-"""Which proxy the environment names for an address; what is on this machine is asked directly.
+"""Which proxy the environment names for an address; servers on this machine are reached without one.
 
-The variables are those of other programs: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in small letters or
-capitals (https://curl.se/docs/manpage.html, "Proxy environment variables").
+The variables are the same as for other programs: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in small
+letters or capitals (https://curl.se/docs/manpage.html, "Proxy environment variables").
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 
 def proxy_for(scheme: str, host: str, environment: Mapping[str, str]) -> str:
-    """The address of the proxy, "" if there is none to use."""
+    """The address of the proxy; "" if none is to be used."""
     named = _variable(f"{scheme}_proxy", environment) or _variable("all_proxy", environment)
     if not named or is_this_machine(host) or _excepted(host, _variable("no_proxy", environment)):
         return ""
@@ -20,7 +20,7 @@ def proxy_for(scheme: str, host: str, environment: Mapping[str, str]) -> str:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host is a loopback address, or one of the names of it (RFC 6761)."""
+    """Whether a host is a loopback address or one of its names (RFC 6761)."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -31,7 +31,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def _excepted(host: str, names: str) -> bool:
-    """Whether `no_proxy` lists the host, a domain that it is in, or a network."""
+    """Whether `no_proxy` lists the host, or a domain or network that it belongs to."""
     name, address = host.lower().rstrip("."), _address(host)
     for entry in (part.strip().lower().strip(".") for part in names.split(",")):
         domain = entry.removeprefix("*.")

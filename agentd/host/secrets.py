@@ -1,7 +1,7 @@
-"""Secrets: how their names and their shapes are known, what they may hold, and how they are masked in what people see.
+"""Secrets: how they are recognised by name and shape, what they may contain, and how they are masked for people.
 
-`note` is told every secret that is read; from then on `masked` hides it in any text, for as long as the process lives.
-All patterns are bounded, so that they take linear time on text of strangers.
+`note` registers every secret that is read; from then on `masked` hides it in any text, for as long as the process
+lives. All patterns are bounded, so that they take linear time on any text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 MASK = "********"
 SHORTEST = 6
-"""Characters of a secret that `masked` looks for: a shorter one would hide half of every text."""
+"""`masked` looks for secrets of at least this many characters; shorter ones would hide half of every text."""
 
 _noted: set[str] = set()
 
@@ -35,19 +35,19 @@ _QUERY = re.compile(r"(?<=[?&;])([\w.-]{1,60})=([^\s&;#\"'<>]{1,1000})")
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether something of this name (a key of a table, a variable, a parameter) is likely to be a secret."""
+    """Whether this name (of a key, a variable or a parameter) is likely to be that of a secret."""
     spelt = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     plain = re.sub(r"[^a-z0-9]+", "_", spelt.lower())
     return bool(_WORDS.search(plain) or _PARTS.search(plain))
 
 
 def looks_random(text: str) -> bool:
-    """Whether a text is long and all letters and digits, as made secrets are."""
+    """Whether a text is long and consists of letters and digits alone, like generated secrets."""
     return _RANDOM.fullmatch(text) is not None
 
 
 def masked(text: str) -> str:
-    """The text without what was noted as a secret or has the shape of one."""
+    """The text with every noted secret, and everything that has the shape of one, hidden."""
     for secret in _noted:
         text = text.replace(secret, MASK)
     text = _SHAPES.sub(MASK, text)
@@ -61,11 +61,10 @@ def note(secret: str) -> None:
 
 
 def cleaned(secret: str, name: str = "") -> str:
-    """Without blanks and line ends around it; `ValueError` if no header can carry the rest.
+    """The secret without blanks and line ends around it; `ValueError` if no HTTP header can carry the rest.
 
-    The error tells nothing of the secret and not how long it is.
-
-    What is called a password need not be ASCII: it goes into no header as it is.
+    The error says nothing about the secret, not even how long it is. A password need not be ASCII, because no header
+    carries it as it is.
     """
     text = secret.strip().strip("\ufeff").strip()
     if "\n" in text or "\r" in text:

@@ -1,4 +1,4 @@
-"""Tasks that run as long as the process does: waiting for them, and ending them within a limit."""
+"""Waits for tasks that run as long as the process, and ends them within a limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 async def until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Returns when `stop` is set; raises what a task crashed with, for none of them may end before."""
+    """Returns when `stop` is set. No task may end before that: if one crashes, its error is raised."""
     stopping = asyncio.create_task(stop.wait(), name="wait for stop")
     try:
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -23,7 +23,7 @@ async def until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]
 
 
 async def end(tasks: Sequence[asyncio.Task[None]], limit: float) -> None:
-    """Cancel what still runs; what has not ended after `limit` seconds is named in the log and left."""
+    """Cancel the tasks; the log names those that have not ended after `limit` seconds, and they are left behind."""
     for task in tasks:
         task.cancel()
     _, stuck = await asyncio.wait(tasks, timeout=limit)

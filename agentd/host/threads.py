@@ -7,9 +7,9 @@ import sys
 from contextlib import suppress
 
 SWITCH_SECONDS = 0.001
-"""After how long a thread gives the interpreter to another that waits for it; Python's own is five times as long.
+"""Seconds after which a thread gives the interpreter to another one that waits; five times less than Python's default.
 
-A question goes from thread to thread some thirty times, and waits this long each time while others compute.
+A question goes from thread to thread some thirty times, and each time it waits this long while others compute.
 """
 _M_ARENA_MAX = -8
 
@@ -17,8 +17,8 @@ _M_ARENA_MAX = -8
 def share() -> None:
     """Let no thread wait long for another, and let all of them allocate from one arena (mallopt(3)).
 
-    Without the second, what a thread has freed stays with it: 40 MB after some long messages. Call it before threads
-    are started; without glibc it does only the first.
+    Without one arena, each thread keeps the memory that it has freed: 40 MB after some long messages. Call this before
+    threads are started. Without glibc the threads do not share an arena.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(AttributeError):

@@ -1,4 +1,4 @@
-"""Setting aside: what is not as it should be goes to corrupt/ under a free name, and whoever waits for it is told."""
+"""Setting aside: a damaged or foreign file goes to corrupt/, and the sender of its message is told."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from agentd.ports.work import Entry
 log = logging.getLogger(__name__)
 
 UNREADABLE = (errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EBADMSG)
-"""Errors of one file, not of the process or the disk as a whole."""
+"""Errors that concern one file, not the process or the disk as a whole."""
 LONGEST_NAME = 240
-"""Bytes of a name at most, so that a number can still follow."""
+"""Maximum bytes of a name, so that there is still room for a number."""
 MOST_TOLD = 50
-"""Files that the log names one by one; a flood of them is counted."""
+"""How many files the log names one by one; the rest are counted."""
 
 
 def set_aside(files: Files, directory: str, corrupt: str, aside: Mapping[str, str]) -> list[str]:
-    """Move these files, name -> why; returns the names that are gone from there. One that cannot be moved stays."""
+    """Move these files (name -> why) and return the names that are gone; a file that cannot be moved stays."""
     moved = []
     taken = set(files.names(corrupt))
     with synced_directory(files, corrupt):
@@ -35,7 +35,7 @@ def set_aside(files: Files, directory: str, corrupt: str, aside: Mapping[str, st
             except OSError as error:
                 if error.errno not in (*UNREADABLE, errno.ENOENT):
                     raise
-                log.error("%s/%r cannot be set aside (%s), though %s", directory, name, explain(error), why)
+                log.error("%s/%r cannot be set aside (%s), although %s", directory, name, explain(error), why)
                 continue
             moved.append(name)
             taken.add(target)
@@ -70,12 +70,12 @@ def _copy_name(files: Files, source: str, target: str) -> None:
     try:
         files.link(source, target)
     except PermissionError:
-        # A directory has one name only, and some kernels let nobody link what belongs to others.
+        # A directory has one name only, and some kernels forbid links to the files of other users.
         files.rename(source, target)
 
 
 def notice(entry: Entry, time: datetime) -> OutboundEvent | None:
-    """What is told to the address of an event whose file was set aside; None where that was such a notice itself."""
+    """The notice to the address of an event whose file was set aside; None if that event was such a notice itself."""
     if entry.outbound_id == entry.id:
         return None
     lost = "The answer to your message" if entry.outbound_id else "Your message"
@@ -85,7 +85,7 @@ def notice(entry: Entry, time: datetime) -> OutboundEvent | None:
         time=time,
         turn_id=entry.id,
         session_id=entry.session_id,
-        # Nobody in particular: whose it was can no longer be read.
+        # It belongs to nobody in particular: the file no longer says whose it was.
         principal=Principal(kind="chat", id=entry.address.chat),
         address=entry.address,
         answers=(),

@@ -1,4 +1,4 @@
-"""The dead letters as they lie on the disk: what each is, why it was given up, and what a retry would start from."""
+"""The dead letters on the disk: what each one is, why it was given up, and what a retry would start from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DeadLetters:
         self._at = layout
         self._files = files
         self._told: set[str] = set()
-        """Files that were told to be unreadable."""
+        """Files that the log has already called unreadable."""
 
     def all(self) -> list[DeadLetter]:
         """In the order of their ids; a file that cannot be read is logged and left out."""
@@ -40,7 +40,7 @@ class DeadLetters:
         return list(lines_of(self._log(dead_id), dead_id))
 
     def entry(self, dead_id: str, now: datetime) -> Entry:
-        """As it would be pending again: with what was confirmed of it, but with all its attempts before it."""
+        """The entry for a retry: parts that were confirmed stay confirmed, and it has all its attempts again."""
         header = decode_header(self._read(dead_id), self._at.dead_event(dead_id))
         found = self._entry(header, self._log(dead_id))
         return replace(
@@ -64,7 +64,7 @@ class DeadLetters:
             yield letter
 
     def _tell(self, path: str, error: Exception) -> None:
-        """Once: the letters are looked at again and again."""
+        """Log it once: the letters are listed again and again."""
         if path not in self._told:
             self._told.add(path)
             log.error("%s cannot be read: %s", path, error)
@@ -109,5 +109,7 @@ class DeadLetters:
 
 
 def damaged(what: str, error: Damaged) -> StateError:
-    """A file that is not what was written, as a person is told of it."""
-    return StateError(f"{what} is damaged: {error}. Look at its file; `agentd delivery drop` removes a dead letter.")
+    """The error that tells a person about a damaged file."""
+    return StateError(
+        f"{what} is damaged: {error}. Look at its file, or remove the dead letter with `agentd delivery drop`."
+    )

@@ -43,20 +43,20 @@ R = TypeVar("R")
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 CLOSE_SECONDS = 30.0
-"""How long closing waits for moves that are under way."""
+"""How long closing waits for the moves that are under way."""
 PROBE_SECONDS = 5.0
-"""How often a disk that refused is asked again."""
+"""How often agentd tries a disk again that refused a write."""
 LOOK_SECONDS = 2.0
-"""After this long without an answer a disk counts as one that hangs."""
+"""A disk that has not answered after this long counts as hanging."""
 SILENT = "the disk does not answer; look at the system's log (dmesg) and at what it is mounted from"
 
 
 class PendingDirectory:
     """Implements `ports.Pending`, `ports.Progress` and `ports.WorkList`; one process at a time has it open.
 
-    Entering recovers what an earlier process left: `NewerVersion` before anything is touched, `StateError` where the
-    directory cannot be used. Moves of one turn follow each other, moves of different turns run in parallel on
-    `threads` threads; a move that has begun completes even if its caller is cancelled.
+    Entering recovers what an earlier process left; it raises `NewerVersion` before it touches anything, and
+    `StateError` if the directory cannot be used. Moves of one turn follow each other, moves of different turns run in
+    parallel on `threads` threads; a move that has begun completes even if its caller is cancelled.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PendingDirectory:
         self._closing = False
         self._looking: asyncio.Task[None] | None = None
         self.silent = False
-        """Whether the disk hung when it was looked at last."""
+        """Whether the disk hung at the last look."""
         self.last_id = NO_ID
         """The greatest id that the recovery found."""
         self.aside: tuple[str, ...] = ()
@@ -173,23 +173,23 @@ class PendingDirectory:
         raise Unreadable(f"the event {turn_id} {why}.")
 
     async def corrupt(self) -> Sequence[str]:
-        """Names of the files that were set aside, now or before, and that nobody has taken away yet."""
+        """Names of the files in corrupt/: they were set aside, now or earlier, and nobody has removed them yet."""
         return await self._read("corrupt/", self._files.names, self._layout.corrupt)
 
     async def tell_lost(self) -> None:
-        """A notice becomes pending for every event whose file the recovery set aside, if its address could be read."""
+        """Make a notice pending for every event that the recovery set aside, if its address could be read."""
         for lost in self._lost:
             told = notice(lost, self._clock.now())
             if told is not None and told.id not in self._index:
                 try:
                     await self.accept(told)
                 except AgentdError as error:
-                    log.error("nobody is told that %s is lost: %s", lost.id, error)
+                    log.error("the sender of %s could not be told that it is lost: %s", lost.id, error)
         self._lost = ()
 
     @property
     def healthy(self) -> bool:
-        """Whether new messages are taken, as far as is known; `look` finds out."""
+        """Whether new messages are accepted, as far as is known; `look` finds out."""
         return not (self._disk.problem or self.silent)
 
     @property
@@ -199,12 +199,12 @@ class PendingDirectory:
 
     @property
     def problem(self) -> str:
-        """Why they are not, and what to do."""
+        """Why new messages are refused, and what to do; "" if they are not."""
         problem = SILENT if self.silent else self._disk.problem
         return problem and f"new messages are refused: {problem}"
 
     async def look(self) -> None:
-        """Find out whether new messages are taken, without writing; a disk that hangs is waited for shortly."""
+        """Find out, without writing, whether new messages are accepted; waits `LOOK_SECONDS` at most."""
         if self._closing:
             return
         if self._looking is None or self._looking.done():
@@ -218,7 +218,7 @@ class PendingDirectory:
     def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
         try:
             move = self._answer(event) if isinstance(event, OutboundEvent) and event.answers else self._accept(event)
-        # Told to who asked for it.
+        # The caller gets it.
         except Exception as error:
             ended(error)
         else:
@@ -252,7 +252,7 @@ class PendingDirectory:
     def _answer(self, event: OutboundEvent) -> Move:
         names = tuple(dict.fromkeys((event.turn_id, *event.answers)))
         if not event.answers or not all(map(is_id, (event.id, *names))):
-            raise StateError(f"{event.id} does not say which turns it answers; a notice is accepted instead.")
+            raise StateError(f"{event.id} does not say which turns it answers; accept a notice instead.")
 
         def prepare() -> Callable[[], None] | None:
             before = self._index.get(event.turn_id)
@@ -324,7 +324,7 @@ class PendingDirectory:
         def line(entry: Entry) -> Line:
             return pending_log.deferred(entry, until, attempt, error, uncertain=uncertain)
 
-        # A line that is not synced may come out as an earlier one after a power cut, which must not take the label.
+        # After a power cut an earlier line may count instead of one that was not synced; the label must survive that.
         return await self._note("defer", turn_id, line, durable=uncertain)
 
     async def started(self, turn_id: str, *, alone: bool) -> Entry:
@@ -337,7 +337,7 @@ class PendingDirectory:
         return await self._note("parked", turn_id, pending_log.parked, durable=False)
 
     async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
-        """Writes nothing where the log says so already."""
+        """Writes nothing if the log says so already."""
 
         def line(entry: Entry) -> Line | None:
             told = entry.sending and (parts is None or bool(entry.parts))
@@ -378,22 +378,22 @@ class PendingDirectory:
     # --- dead letters ---
 
     async def dead(self) -> list[DeadLetter]:
-        """What was given up, in the order of the ids."""
+        """The dead letters, in the order of their ids."""
         return await self._read("the directory of dead letters", self._dead.all)
 
     async def dead_event(self, dead_id: str) -> InboundEvent | OutboundEvent:
-        """`NotFound` where there is no such dead letter."""
+        """The event of a dead letter; `NotFound` if there is none."""
         return await self._read(f"the dead letter {dead_id}", self._dead.event, dead_id)
 
     async def noted(self, name: str) -> list[Line]:
-        """The log of what is pending under this name, or of the dead letter with this id, in the order of writing."""
+        """The lines about the pending event of this name, or about the dead letter with this id, oldest first."""
         entry = self._index.get(name)
         if entry is None:
             return await self._read(f"the log of {name}", self._dead.lines, name)
         return await self._read(f"the log of {name}", self._moves.lines, name, event_id_of(entry))
 
     async def retry(self, dead_id: str) -> Entry:
-        """Pending again, with all its attempts before it; parts that were confirmed are not sent again."""
+        """Make it pending again, with all its attempts; parts that were confirmed are not sent again."""
         entry = await self._read(f"the dead letter {dead_id}", self._dead.entry, dead_id, self._clock.now())
 
         def prepare() -> Callable[[], None]:
@@ -406,7 +406,7 @@ class PendingDirectory:
         return entry
 
     async def drop(self, dead_id: str) -> None:
-        """Delete a dead letter for good; `NotFound` where there is none."""
+        """Delete a dead letter for good; `NotFound` if there is none."""
         if not is_id(dead_id):
             raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
         told = f"{dead_id} was not dropped"
@@ -414,7 +414,7 @@ class PendingDirectory:
         await self._make("drop", dead_id, told=told, prepare=lambda: work, apply=lambda: None)
 
     async def purge(self, older_than: timedelta) -> int:
-        """Drop what was given up longer ago than that; how many there were. Letters without a time stay."""
+        """Drop the dead letters that are older than this; returns how many. Letters without a time stay."""
         limit = self._clock.now() - older_than
         old = [letter.id for letter in await self.dead() if letter.time is not None and letter.time < limit]
         for dead_id in old:
@@ -441,7 +441,7 @@ class PendingDirectory:
         await self._order.make(move)
 
     async def settled(self, seconds: float = CLOSE_SECONDS) -> list[str]:
-        """Wait until no move is under way, whether or not its caller still does; those that have not ended by then."""
+        """Wait until no move is under way, even one whose caller is gone; returns those that have not ended."""
         return await self._order.settled(seconds)
 
     def _wrote(self) -> None:
@@ -457,7 +457,7 @@ class PendingDirectory:
             raise StateError(f"{what} cannot be read: {explain(error)}.") from error
 
     async def _ask_again(self) -> None:
-        """Until the disk takes writes; an accept asks as well."""
+        """Try the disk until it takes writes; an accept tries it as well."""
         try:
             while self._disk.problem:
                 await asyncio.sleep(PROBE_SECONDS)

@@ -1,4 +1,4 @@
-"""Whether the disk under the pending directory takes writes, and the space that is kept for turns that already run."""
+"""Whether the disk under the pending directory takes writes, and the reserve of space for turns that already run."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ T = TypeVar("T")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 CERTAIN = (*FULL, errno.EROFS)
-"""Errors that the next write will have, too."""
+"""Errors that the next write will meet, too."""
 RESERVE_BYTES = 1024 * 1024
-"""What is set aside for the answers of a full disk."""
+"""Bytes of the reserve, which lets running turns store their answers on a full disk."""
 MAX_FAILURES = 2
-"""Failures in a row after which new messages are refused, where the next one is not certain."""
+"""After this many failures in a row new messages are refused, even if the error may pass."""
 
 _NOT_THE_DISK = (errno.EEXIST, errno.ENOENT)
 
 
 class Disk:
-    """Counts what fails; used from many threads.
+    """Counts failures; many threads use it.
 
-    A sync that failed is never repeated on its descriptor, for the kernel marks the pages clean all the same
-    (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): every attempt opens anew.
+    A failed sync is never repeated on its descriptor, because the kernel marks the pages clean all the same (Rebello et
+    al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020): every attempt opens anew.
     """
 
     def __init__(self, files: Files, pending: str, min_free_bytes: int) -> None:
@@ -45,17 +45,17 @@ class Disk:
         self._probes = count()
         self._reserved = False
         self.lacks_room = False
-        """Whether that is all that is wrong."""
+        """Whether nothing is wrong but that the disk is full."""
         self.problem = ""
-        """Why new messages are refused, "" while they are not."""
+        """Why new messages are refused; "" if they are not."""
 
     def open(self) -> None:
-        """Make the reserve, where there is room for it."""
+        """Make the reserve, if there is room for it."""
         self._reserved = ".reserve" in self._files.names(self._pending)
         self._low()
 
     def look(self) -> None:
-        """Find out, without writing, whether there is room, and a file system that takes writes at all."""
+        """Find out, without writing, whether there is room and whether the file system takes writes at all."""
         try:
             if not self._low() and self.lacks_room:
                 self._well()
@@ -63,7 +63,7 @@ class Disk:
             self.problem, self.lacks_room = explain(error), False
 
     def refusal(self) -> str:
-        """Why a new message cannot be taken now, "" where it can."""
+        """Why a new message cannot be taken now; "" if it can."""
         if self.problem and not self.probe():
             return self.problem
         try:
@@ -73,7 +73,7 @@ class Disk:
             return explain(error)
 
     def probe(self) -> bool:
-        """Whether the disk takes a small file; then new messages are welcome again. One thread at a time asks it."""
+        """Whether the disk takes a small file; then new messages are accepted again. One thread at a time calls it."""
         if not self._probing.acquire(blocking=False):
             return False
         path = f"{self._pending}/.probe.{next(self._probes)}.tmp"
@@ -93,13 +93,13 @@ class Disk:
 
     def _well(self) -> None:
         if self.problem:
-            log.info("the disk takes writes again; it did not because %s", self.problem)
+            log.info("the disk takes writes again; before, %s", self.problem)
         with self._lock:
             self._failures = 0
             self.problem, self.lacks_room = "", False
 
     def attempt(self, work: Callable[[], T]) -> T:
-        """Do it and remember whether the disk took it."""
+        """Do the work and remember whether the disk took it."""
         try:
             result = work()
         except OSError as error:
@@ -111,7 +111,7 @@ class Disk:
         return result
 
     def insist(self, work: Callable[[], T]) -> T:
-        """Do it; where the disk refuses, once more with new files, after the reserve was given up on a full disk."""
+        """Do the work; if the disk refuses, do it once more with new files (on a full disk, without the reserve)."""
         try:
             return self.attempt(work)
         except OSError as error:
@@ -119,7 +119,7 @@ class Disk:
         return self.attempt(work)
 
     def make_room(self, error: OSError) -> None:
-        """Give up the reserve, where this error says that the disk is full."""
+        """Release the reserve if this error says that the disk is full."""
         if error.errno in FULL and self._reserved:
             self._reserved = False
             with suppress(OSError):
@@ -127,7 +127,7 @@ class Disk:
                 log.warning("the disk is full: the reserve of %d bytes was released", RESERVE_BYTES)
 
     def write(self, path: str, data: bytes) -> None:
-        """A new file with this content, synced; nothing is left of it on an error. Its name is not yet durable."""
+        """Write and sync a new file with this content; an error leaves nothing of it. Its name is not durable yet."""
         fd = self._files.create(path)
         try:
             try:
@@ -141,7 +141,7 @@ class Disk:
             raise
 
     def _low(self) -> bool:
-        """Whether there is less space than new messages must leave; where there is enough, the reserve is renewed."""
+        """Whether there is less space than new messages must leave; if there is enough, the reserve is made again."""
         free = self._files.free_bytes(self._pending)
         if free < self._min_free_bytes:
             needed = f"{free / 1e6:.1f} MB are free and {self._min_free_bytes / 1e6:.1f} MB are needed"

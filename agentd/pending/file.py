@@ -1,14 +1,15 @@
-"""The form of a file in the pending directory: one sealed header line, then the event as `events.encode` wrote it.
+"""The format of a file in the pending directory: one sealed header line, then the event as `events.encode` wrote it.
 
-The header is a JSON object, so that a start decodes no bodies: `v` the version, `len` and `sha256` of the body, `kind`
-(`ports.work.Content`), `id` of the event, `turn`, `session`, `address`, and `key` of a question or `answers` of an
-answer. Readers ignore members that they do not know, in the header and in the event. A later agentd may add members
-that an earlier one can do without; for any other change it raises `VERSION`, and keeps reading the earlier ones.
+The header is a JSON object, so that agentd can start without decoding any body: `v` the version, `len` and `sha256` of
+the body, `kind` (`ports.work.Content`), `id` of the event, `turn`, `session`, `address`, and `key` of a question or
+`answers` of an answer. Readers ignore members that they do not know, in the header and in the event. A later agentd may
+add members that an earlier one can do without. For any other change it raises `VERSION`, and it goes on reading the
+earlier versions.
 
 Version 1 had no kinds, and a list `index` instead of the members from `kind` on.
 
-A sealed line is a JSON object whose last member `sum` holds the first 16 hex digits of the SHA-256 of all that stands
-before it; this holds for every version to come.
+A sealed line is a JSON object whose last member `sum` holds the first 16 hex digits of the SHA-256 of everything before
+it. This form never changes, whatever the version.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SEAL_BYTES = len(_SEAL) + 16 + len(b'"}')
 
 
 class Damaged(Exception):
-    """A file does not hold what was written to it; the message says what is wrong."""
+    """A file does not contain what was written to it; the message says what is wrong."""
 
 
 def digest(data: bytes) -> str:
@@ -57,7 +58,7 @@ def _seal_of(opened: bytes) -> bytes:
 
 
 def unseal(line: bytes) -> dict[str, Any] | None:
-    """What `seal` wrote, None for anything else."""
+    """The object that `seal` wrote; None if the line is anything else."""
     opened = line[:-_SEAL_BYTES]
     if _seal_of(opened) != line[-_SEAL_BYTES:]:
         return None
@@ -66,7 +67,7 @@ def unseal(line: bytes) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """What is known of an event without its body; `answers` is None for an inbound and () for a notice."""
+    """What is known about an event without its body; `answers` is None for a question and () for a notice."""
 
     kind: Content
     event_id: str
@@ -79,11 +80,11 @@ class Header:
 
     @property
     def name(self) -> str:
-        """What its file in the pending directory is called: the turn's id, a notice's own."""
+        """The name of its file in the pending directory: the turn's id, or the notice's own."""
         return self.turn_id if self.answers else self.event_id
 
     def entry(self) -> Entry:
-        """As the index keeps it, before anything happened to it."""
+        """The entry for the index, as it is before anything has happened to the event."""
         return Entry(
             id=self.name,
             kind=self.kind,
@@ -95,7 +96,7 @@ class Header:
 
 
 def header_of(event: InboundEvent | OutboundEvent, size: int = 0) -> Header:
-    """What the header of this event's file says."""
+    """The header of this event's file."""
     return Header(
         kind=event.kind if isinstance(event, InboundEvent) else "answer" if event.answers else "notice",
         event_id=event.id,
@@ -109,7 +110,7 @@ def header_of(event: InboundEvent | OutboundEvent, size: int = 0) -> Header:
 
 
 def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
-    """The bytes of the file; ValueError for a text that is not Unicode (a lone surrogate)."""
+    """The bytes of the file; ValueError if a text is not Unicode (a lone surrogate)."""
     body = encode(event)
     header = header_of(event)
     fields = {
@@ -128,10 +129,10 @@ def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
 
 
 def decode_header(data: bytes, path: str, addresses: dict[tuple[str, ...], Address] | None = None) -> Header:
-    """The header of a whole file, its checksums compared; `Damaged`, or `NewerVersion` where that wrote it.
+    """The header of a whole file, whose checksums are right; else `Damaged`, or `NewerVersion` of a newer agentd.
 
-    Only a seal that holds shows a newer version: a digit that flipped is damage. `addresses` lets equal ones of many
-    files be one object.
+    A newer version counts only under a seal that holds; otherwise a digit may have flipped, and the file is damaged.
+    `addresses` lets files with equal addresses share one object.
     """
     end = data.find(b"\n")
     line = data[:end] if end >= 0 else data
@@ -143,29 +144,29 @@ def decode_header(data: bytes, path: str, addresses: dict[tuple[str, ...], Addre
         size, checksum = fields["len"], fields["sha256"]
         found = len(data) - end - 1
         if found != size:
-            raise Damaged(f"its header says {size} bytes, {found} are there")
+            raise Damaged(f"its header says {size} bytes, but it has {found}")
         if digest(data[end + 1 :]) != checksum:
-            raise Damaged("its bytes are not those that were written")
+            raise Damaged("its content does not match its checksum")
         header = _header(fields, len(data), {} if addresses is None else addresses)
         if fields["v"] != 1 and fields["kind"] != header.kind:
-            raise Damaged(f"it is of a kind that nobody knows here: {fields['kind']!r}")
+            raise Damaged(f"this agentd does not know its kind: {fields['kind']!r}")
         return header
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"its header is not one of ours ({error})") from None
 
 
 def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
-    """The event; `Damaged` where the bytes are not those that were written, or hold something else."""
+    """The event; `Damaged` if the bytes are not those that were written, or are something else."""
     header = decode_header(data, path)
     event = _event(data[data.index(b"\n") + 1 :])
-    # Version 1 told no kind; what an inbound is, its body says.
+    # Version 1 has no kind in its header; the body of a question says it.
     if replace(header_of(event, header.size), kind=header.kind) != header:
-        raise Damaged("its header and its event are not of one message")
+        raise Damaged("its header and its event belong to different messages")
     return event
 
 
 def salvage(data: bytes, name: str) -> Header | None:
-    """What a damaged file still says of its event: by its header, else by its body if that is whole."""
+    """What a damaged file still says about its event: in its header, otherwise in its body if that is whole."""
     line, _, body = data.partition(b"\n")
     readings: tuple[Callable[[], Header], ...] = (
         lambda: _header(unseal(line) or {}, len(data), {}),
@@ -182,9 +183,9 @@ def _event(body: bytes) -> InboundEvent | OutboundEvent:
     try:
         event = decode(body)
     except ValidationError as error:
-        raise Damaged(f"it does not hold an event of ours ({fault_of(error)})") from None
+        raise Damaged(f"it does not contain an event of agentd ({fault_of(error)})") from None
     if not isinstance(event, InboundEvent | OutboundEvent):
-        raise Damaged(f"it holds an event of type {event.type}")
+        raise Damaged(f"it contains an event of type {event.type}")
     return event
 
 
@@ -208,14 +209,14 @@ def _check_version(fields: dict[str, Any], path: str) -> None:
 
 
 def _header(fields: dict[str, Any], size: int, addresses: dict[tuple[str, ...], Address]) -> Header:
-    """KeyError, TypeError or ValueError if it is not a header; what is of no known kind is taken as a message."""
+    """KeyError, TypeError or ValueError if it is not a header; an unknown kind is read as a message."""
     if "index" in fields:
         fields = _of_version_1(*fields["index"])
     event_id, answers = fields["id"], fields.get("answers")
     if not is_id(event_id):
-        raise ValueError("the event's id is not of our form")
+        raise ValueError("the id of the event is not one of agentd's")
     if answers is not None and not isinstance(answers, list):
-        raise TypeError("the turns that it answers are no list")
+        raise TypeError("the turns that it answers are not a list")
     return Header(
         kind=_KINDS.get(fields["kind"], "message") if answers is None else "answer" if answers else "notice",
         event_id=event_id,
@@ -258,5 +259,5 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a text is {type(value).__name__}")
     if not value.isascii():
-        value.encode()  # Half a character is no text.
+        value.encode()  # Half a character is not text.
     return value

@@ -1,4 +1,4 @@
-"""What is pending, in memory: entries in id order however they come, and the newest bodies."""
+"""What is pending, in memory: entries in id order, whatever order they come in, and the newest bodies."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports.work import Counts, Entry
 
 BODIES = 256
-"""How many bodies are kept, so that what was just written need not be read again."""
+"""How many bodies are kept, so that an event that was just written need not be read again."""
 LONGEST_BODY = 16 * 1024
-"""Texts with more characters than this are read again."""
+"""An event whose text is longer than this many characters is not kept; it is read again."""
 
 
 class Index:
@@ -23,7 +23,7 @@ class Index:
         self._order = sorted(entries)
         self._keys = {entry.dedupe_key: entry.id for entry in entries.values() if entry.dedupe_key}
         self._names = {e.outbound_id: e.id for e in entries.values() if e.outbound_id and e.outbound_id != e.id}
-        """Of each answer that has another id than its file."""
+        """Id of the answer -> name of its file, if the two differ."""
         self._undelivered = sum(1 for entry in entries.values() if entry.outbound_id)
         self._bodies: OrderedDict[str, InboundEvent | OutboundEvent] = OrderedDict()
 
@@ -34,11 +34,11 @@ class Index:
         return name in self._entries
 
     def get(self, name: str) -> Entry | None:
-        """What is pending under this name of a file."""
+        """The entry whose file has this name."""
         return self._entries.get(name)
 
     def put(self, entry: Entry, body: InboundEvent | OutboundEvent | None = None) -> None:
-        """Add an entry, or replace what had its name; messages that are accepted in parallel come out of order."""
+        """Add an entry, or replace the one of the same name; entries may come out of order."""
         if entry.id in self._entries:
             self._forget(entry.id)
         else:
@@ -56,7 +56,7 @@ class Index:
                 self._bodies.popitem(last=False)
 
     def note(self, entry: Entry) -> None:
-        """Something was noted about an entry that stays the same question or answer."""
+        """Replace an entry by its newer state; it is still the same question or answer."""
         self._entries[entry.id] = entry
 
     def remove(self, name: str) -> None:
@@ -66,7 +66,7 @@ class Index:
             del self._order[bisect_left(self._order, name)]
 
     def _forget(self, name: str) -> None:
-        """What an entry is found by, its place in the order excepted, and its body."""
+        """Forget everything by which an entry is found, except its position in the order, and its body."""
         entry = self._entries[name]
         if self._keys.get(entry.dedupe_key) == name:
             del self._keys[entry.dedupe_key]

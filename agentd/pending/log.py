@@ -1,8 +1,8 @@
-"""The lines of the log beside a pending event: what each says, and what all of them together mean.
+"""The lines of the log beside a pending event: what each one says, and what they mean together.
 
-A line is sealed (see `file`) and names the event that it is about, so that what was noted of a question is
-never taken for the state of its answer. It stands between two line breaks, so that whatever a failed write left
-before it cannot swallow it; what is not a sealed line of ours is ignored.
+A line is sealed (see `file`) and names the event that it is about, so that a line about a question is never taken for
+the state of its answer. It has a line break on both sides, so that the remains of a failed write cannot swallow it.
+Anything that is not a sealed line of agentd is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Line = dict[str, Any]
 
 LONGEST_COUNT = 2**31
-"""Nothing that is counted here comes near it."""
+"""No count in a log comes near this."""
 
 
 def encode_line(line: Line) -> bytes:
@@ -31,17 +31,17 @@ def encode_line(line: Line) -> bytes:
 
 
 def lines_of(lines: bytes, event_id: str) -> Iterator[Line]:
-    """The lines about one event, in the order in which they were written; one of another form is left out."""
+    """The lines about one event, in the order in which they were written; lines of another form are left out."""
     for text in lines.split(b"\n"):
         if text and (line := unseal(text)) is not None and line.get("of") == event_id:
             if _is_ours(line):
                 yield line
             else:
-                log.error("a line in the log of %s is not one of ours and is left out: %.200r", event_id, text)
+                log.error("a line in the log of %s was not written by agentd and is left out: %.200r", event_id, text)
 
 
 def event_id_of(entry: Entry) -> str:
-    """The event that lines about this entry are about now."""
+    """The id of the event that new lines about this entry have to name."""
     return entry.outbound_id or entry.id
 
 
@@ -58,12 +58,12 @@ def held(entry: Entry) -> Line:
 
 
 def steps(entry: Entry, events: Sequence[StepEvent]) -> Line:
-    """What the turn has done, in one line, so that all of it is there or nothing."""
+    """What the turn has done, as one line, so that either all of it is there or nothing."""
     return {"of": event_id_of(entry), "line": "steps", "events": [event.model_dump(mode="json") for event in events]}
 
 
 def steps_of(lines: Iterable[Line]) -> list[StepEvent]:
-    """The steps in these lines, each once; one that this agentd does not know is logged and left out."""
+    """The steps in these lines, each once; a step that this agentd does not know is logged and left out."""
     found: dict[str, StepEvent] = {}
     for line in lines:
         for fields in line["events"] if line["line"] == "steps" else ():
@@ -73,7 +73,7 @@ def steps_of(lines: Iterable[Line]) -> list[StepEvent]:
 
 
 def kept(lines: Iterable[Line]) -> list[Line]:
-    """Those of the lines that stay when a log is written anew: what the turn has done."""
+    """The lines that stay when a log is written anew: what the turn has done."""
     return [{key: value for key, value in line.items() if key != "sum"} for line in lines if line["line"] == "steps"]
 
 
@@ -81,7 +81,7 @@ def _step_of(event_id: str, fields: Any) -> StepEvent | None:
     try:
         event = decode(json.dumps(fields).encode())
     except ValueError as error:
-        log.error("a step of %s is not one that this agentd knows: %s", event_id, str(error).splitlines()[0])
+        log.error("this agentd does not know a step of %s: %s", event_id, str(error).splitlines()[0])
         return None
     return event if isinstance(event, get_args(StepEvent)) else None
 
@@ -96,7 +96,7 @@ def part(entry: Entry, n: int) -> Line:
 
 
 def deferred(entry: Entry, until: datetime | None, attempt: int, error: str, *, uncertain: bool = False) -> Line:
-    """`uncertain`: the platform may have it, which one line must say together with the rest."""
+    """`uncertain`: the platform may have the message. One line says both, so that neither is lost alone."""
     return {
         "of": event_id_of(entry),
         "line": "deferred",
@@ -112,7 +112,7 @@ def buried(event_id: str, reason: str, time: datetime) -> Line:
 
 
 def state(entry: Entry) -> Line:
-    """All of an entry in one line: what a log that is written anew begins with."""
+    """The whole state of an entry as one line, with which a log that is written anew begins."""
     return {
         "of": event_id_of(entry),
         "line": "state",
@@ -130,7 +130,7 @@ def state(entry: Entry) -> Line:
 
 
 def _whole(text: str) -> str:
-    """Without halves of characters, which nobody could be shown."""
+    """The text without halves of characters, which cannot be shown."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -256,7 +256,7 @@ _FORMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "retried": _or(None, _is_time),
     },
 }
-"""Kind of line -> what its fields must be; one of another kind changes nothing."""
+"""Kind of line -> what its fields must be; a line of another kind changes nothing."""
 
 
 def _is_ours(line: Line) -> bool:

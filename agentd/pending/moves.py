@@ -1,8 +1,8 @@
-"""The moves of the pending directory as they are made on the disk: synchronous, safe to be cut off at any operation.
+"""The moves of the pending directory on the disk: synchronous, and safe to be cut off at any operation.
 
-Each move is made by one thread at a time per turn and is durable when it returns; it raises OSError otherwise, and may
-then be made again. The order of the operations is the protocol: what is written is synced before its name is, and a
-name is taken away only after what replaces it is durable.
+For each turn, one thread at a time makes a move. The move is durable when it returns; if it raises OSError, it may be
+made again. The order of the operations is the protocol: content is synced before its name, and a name is removed only
+after what replaces it is durable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agentd.ports.work import Entry
 
 
 class Layout:
-    """Where everything lies under a state directory."""
+    """The paths of the directories and files under a state directory."""
 
     def __init__(self, state_dir: str) -> None:
         self.state = state_dir
@@ -45,42 +45,42 @@ class Layout:
 
 
 class Moves:
-    """The moves over one `Layout`; `logs` are the names that have a log already."""
+    """The moves over one `Layout`; `logs` are the names that already have a log."""
 
     def __init__(self, layout: Layout, files: Files, disk: Disk, logs: Iterable[str]) -> None:
         self._at = layout
         self._files = files
         self._disk = disk
         self._logs = dict.fromkeys(logs, True)
-        """Name -> whether its log has a durable place in the directory."""
+        """Name -> whether the directory entry of its log is durable."""
         self._ragged: set[str] = set()
-        """Names whose log took a write badly: the next line begins a new file."""
+        """Names whose log had a failed write: the next line begins a new file."""
         self._attempts = count()
 
     def load(self, name: str) -> InboundEvent | OutboundEvent:
-        """`Damaged` where the file is not what was written."""
+        """`Damaged` if the file is not what was written."""
         path = self._at.event(name)
         return decode_file(self._files.read(path), path)
 
     def lines(self, name: str, event_id: str) -> list[Line]:
-        """What the log says about one event; a log that is not there says nothing."""
+        """The lines of the log about one event; none if there is no log."""
         return list(lines_of(self._log(self._at.log(name)), event_id))
 
     def _log(self, path: str) -> bytes:
-        """A log that is not there is an empty one."""
+        """The bytes of a log; none if there is no log."""
         try:
             return self._files.read(path)
         except FileNotFoundError:
             return b""
 
     def _kept(self, entry: Entry, log: bytes) -> bytes:
-        """What a log that is written anew begins with: the state of the entry, and what the turn has done."""
+        """The first lines of a log that is written anew: the state of the entry, and what the turn has done."""
         return b"".join(map(encode_line, (state(entry), *kept(lines_of(log, event_id_of(entry))))))
 
     def accept(self, event: InboundEvent | OutboundEvent) -> None:
-        """2 syncs. FileExistsError where the name is taken, `NotAccepted` where a message is not welcome."""
+        """2 syncs. FileExistsError if the name is taken, `NotAccepted` if new messages are refused at the moment."""
         if isinstance(event, InboundEvent) and (reason := self._disk.refusal()):
-            raise NotAccepted(f"the message was not stored: {reason}. Offer it again after that.")
+            raise NotAccepted(f"the message was not stored: {reason}. Then send it again.")
         data, path = encode_file(event), self._at.event(header_of(event).name)
 
         def create() -> None:
@@ -92,7 +92,7 @@ class Moves:
         except FileExistsError:
             raise
         except OSError:
-            # What was refused must not come back after a crash, or its repetition would be answered twice.
+            # A refused message must not come back after a crash; if it is offered again, it would be answered twice.
             with suppress(OSError):
                 remove(self._files, path)
                 with synced_directory(self._files, self._at.pending):
@@ -108,9 +108,8 @@ class Moves:
             self._disk.insist(lambda: self._remove(others))
 
     def append(self, entry: Entry, line: Line, *, durable: bool) -> None:
-        """1 sync if it is to be durable, 2 for the first line of a log; a log that took a write badly is replaced.
-
-        What the turn has done stays in the log that replaces it.
+        """1 sync if it is to be durable, 2 for the first line of a log. A log with a failed write is replaced, and the
+        new one keeps what the turn has done.
         """
         data, name = encode_line(line), entry.id
         if name not in self._ragged:
@@ -151,7 +150,7 @@ class Moves:
         self._ragged.discard(name)
 
     def retry(self, dead_id: str, entry: Entry) -> None:
-        """4 syncs: `entry` is pending again, in the state that it has here, and no longer dead."""
+        """4 syncs: makes `entry` pending again, in the state that it has here, and removes its dead letter."""
         try:
             self._disk.insist(lambda: self._link_back(dead_id, entry))
             self._disk.insist(lambda: self._remove_dead(dead_id))
@@ -162,7 +161,7 @@ class Moves:
             raise
 
     def drop(self, dead_id: str) -> None:
-        """1 sync. `NotFound` where there is no such dead letter."""
+        """1 sync. `NotFound` if there is no such dead letter."""
         if f"{dead_id}.event" not in self._files.names(self._at.dead):
             raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows those that there are.")
         self._disk.insist(lambda: self._remove_dead(dead_id))
@@ -190,7 +189,7 @@ class Moves:
                 remove(self._files, self._at.event(name))
         for name in names:
             if name in self._logs:
-                # Without its event a log means nothing, and the next start removes it.
+                # A log means nothing without its event, and the next start removes it.
                 with suppress(OSError):
                     self._files.unlink(self._at.log(name))
                 del self._logs[name]
@@ -225,7 +224,7 @@ class Moves:
             try:
                 self._disk.write(path, data)
             except FileExistsError:
-                # Left by an attempt that failed later on; whether it is durable is not known.
+                # An attempt that failed later left it; nobody knows whether it is durable.
                 self._put(self._beside(name, data), path)
 
     def _write_dead_log(self, name: str, event_id: str, last: bytes) -> None:
@@ -242,7 +241,7 @@ class Moves:
             try:
                 self._files.link(self._at.event(name), self._at.dead_event(event_id))
             except FileExistsError:
-                pass  # an earlier attempt came so far
+                pass  # an earlier attempt got this far
             except FileNotFoundError:
                 if f"{event_id}.event" not in self._files.names(self._at.dead):
                     raise
@@ -264,8 +263,8 @@ class Moves:
 
 
 def reason_of(log: bytes, dead_id: str) -> tuple[str, datetime | None]:
-    """Why and when a dead letter was given up, from its log."""
+    """Why and when a dead letter was given up, according to its log."""
     for line in lines_of(log, dead_id):
         if line["line"] == "buried":
             return line["reason"], datetime.fromisoformat(line["time"])
-    return "it was being given up when agentd ended; the reason was not yet written", None
+    return "agentd ended while it gave this up, before it wrote the reason", None

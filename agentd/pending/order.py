@@ -1,7 +1,7 @@
 """The order of the moves: those of one turn follow each other, those of different turns run in parallel in threads.
 
-What is done for a move on the event loop is two short functions, before and after the work of the thread; a task for
-each move would cost more than they do.
+On the event loop, a move is two short functions, before and after the work of the thread; a task for each move would
+cost more.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Move:
-    """`names` are the turns that it concerns; `failure` what is raised, with `told`, where it cannot be written.
+    """A move of the turns `names`; if it cannot be written, `failure` is raised with the text `told`.
 
-    `prepare` runs when the earlier moves of these turns have ended, and says what a thread is to do; it raises where
-    the move cannot be made, and says None where there is nothing to do. `apply` runs when that is on the disk.
+    `prepare` runs when the earlier moves of these turns have ended, and returns the work for a thread, or None if there
+    is nothing to do; it raises if the move cannot be made. `apply` runs when the work is on the disk.
     """
 
     what: str
@@ -37,12 +37,12 @@ class Move:
     apply: Callable[[], None]
     ended: Ended = lambda error: None
     before: int = 0
-    """Earlier moves that it waits for."""
+    """How many earlier moves it waits for."""
     after: list[Move] = field(default_factory=list)
 
 
 class MoveOrder:
-    """Used on one event loop; `wrote` is called there after each piece of work."""
+    """Use it on one event loop; it calls `wrote` there after each piece of work."""
 
     def __init__(self, threads: Threads, wrote: Callable[[], None]) -> None:
         self._threads = threads
@@ -53,7 +53,7 @@ class MoveOrder:
         self._empty = asyncio.Event()
 
     async def make(self, move: Move) -> None:
-        """Returns when the move has ended, raises where it failed. A caller that is cancelled stops nothing."""
+        """Make the move; returns when it has ended, raises if it failed. Cancelling the caller does not stop it."""
         done = asyncio.get_running_loop().create_future()
 
         def ended(error: BaseException | None) -> None:
@@ -69,7 +69,7 @@ class MoveOrder:
         await done
 
     def begin(self, move: Move, ended: Ended) -> None:
-        """The move ends by itself; `ended` may be called before this returns."""
+        """Start the move, which ends by itself; `ended` may be called before this returns."""
         move.ended = ended
         for name in dict.fromkeys(move.names):
             earlier = self._last.get(name)
@@ -82,7 +82,7 @@ class MoveOrder:
             self._start(move)
 
     async def settled(self, seconds: float) -> list[str]:
-        """Wait until no move is under way; what has not ended after so long."""
+        """Wait until no move is under way; returns the moves that have not ended after this many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._unended:
@@ -96,7 +96,7 @@ class MoveOrder:
             if work is not None:
                 self._threads.start(work, partial(self._worked, move))
                 return
-        # Told to who asked for it.
+        # The caller gets it.
         except Exception as error:
             self._end(move, error)
         else:
@@ -106,7 +106,7 @@ class MoveOrder:
         if error is None:
             try:
                 move.apply()
-            # Told to who asked for it.
+            # The caller gets it.
             except Exception as bug:
                 error = bug
         elif isinstance(error, OSError | ValueError):
@@ -121,7 +121,7 @@ class MoveOrder:
         for name in move.names:
             if self._last.get(name) is move:
                 del self._last[name]
-        # Not at once: a long row of moves that cannot be made would nest as deep.
+        # Not at once: a long row of moves that cannot be made would nest too deeply.
         for later in move.after:
             later.before -= 1
             if not later.before:
@@ -131,4 +131,4 @@ class MoveOrder:
         try:
             move.ended(error)
         except Exception:
-            log.exception("what came of %s %s was not taken", move.what, move.names[0])
+            log.exception("the callback for %s %s failed", move.what, move.names[0])

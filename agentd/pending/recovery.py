@@ -1,7 +1,7 @@
-"""What an earlier process left in the pending directory, made whole: run at every start, safe to be cut off anywhere.
+"""Repairs what an earlier process left in the pending directory: runs at every start, safe to be cut off anywhere.
 
-First everything is read and judged, and nothing is touched. Then it is made durable as it is, for a process that was
-killed may have left names and data that are only in memory. Only then is anything taken away.
+First it reads and judges everything, and touches nothing. Then it makes all of it durable as it is, because a killed
+process may have left names and data that are only in memory. Only then does it remove anything.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from agentd.ports.work import Entry
 log = logging.getLogger(__name__)
 
 _UNFINISHED = re.compile(rf"({ID_PATTERN.pattern}|\.probe)\.\d+\.tmp")
-"""What a write that was cut off leaves."""
+"""The suffix of the file that an interrupted write leaves."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recovered:
     """What is pending, in id order; the names that have a log; the greatest id found; the files that were set aside.
-
-    `lost` are the events whose files were set aside, as far as something could be read of them.
+    `lost` are the events whose files were set aside, if anything could be read of them.
     """
 
     entries: dict[str, Entry]
@@ -47,7 +46,7 @@ class Recovered:
 
 @dataclass(slots=True)
 class _Found:
-    """What lies there. `aside` is file name -> why it goes to corrupt/, for what is dead `dead_aside`."""
+    """What the directories contain. `aside` is file name -> why it goes to corrupt/, `dead_aside` that for dead/."""
 
     headers: dict[str, Header] = field(default_factory=dict)
     logs: set[str] = field(default_factory=set)
@@ -61,7 +60,7 @@ class _Found:
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """A start makes many entries and no garbage; the collector would walk them again and again."""
+    """Recovery makes many entries and no garbage; the collector would walk all of them again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -72,7 +71,7 @@ def _collector_off() -> Iterator[None]:
 
 
 def recover(layout: Layout, files: Files) -> Recovered:
-    """Raises `NewerVersion` before anything is touched, and OSError where the disk cannot be used at all."""
+    """Raises `NewerVersion` before it touches anything, and OSError if the disk cannot be used at all."""
     _make_directories(layout, files)
     with _collector_off():
         found = _scan(layout, files)
@@ -95,7 +94,7 @@ def recover(layout: Layout, files: Files) -> Recovered:
 
 
 def _make_directories(layout: Layout, files: Files) -> None:
-    """What was just made or taken away, also by a process that was killed, must stay so."""
+    """Directories that were just made or removed, even by a process that was killed, must stay so."""
     _free_place(layout, files)
     for path in (layout.pending, layout.dead, layout.corrupt):
         files.make_directory(path)
@@ -111,13 +110,13 @@ def _make_directories(layout: Layout, files: Files) -> None:
 
 
 def _free_place(layout: Layout, files: Files) -> None:
-    """What else lies where corrupt/ must be keeps its content under another name."""
+    """If something else has the name corrupt/, it is kept under another name."""
     files.make_directory(layout.state)
     taken = set(files.names(layout.state))
     if "corrupt" not in taken or files.odd(layout.state).get("corrupt") in (A_DIRECTORY, A_LINK):
         return
     target = next(name for n in count(1) if (name := f"corrupt.{n}") not in taken)
-    log.error("%s is no directory; it is kept as %s", layout.corrupt, target)
+    log.error("%s is not a directory; it is kept as %s", layout.corrupt, target)
     files.rename(layout.corrupt, f"{layout.state}/{target}")
 
 
@@ -157,7 +156,7 @@ def _scan_dead(layout: Layout, files: Files, found: _Found) -> None:
             found.dead_aside[file_name] = "its name is not one of ours"
     for name in found.dead_logs:
         if f"{name}.event" in found.dead_aside:
-            found.dead_aside[f"{name}.log"] = "it belongs to an event that is set aside"
+            found.dead_aside[f"{name}.log"] = "its event was set aside"
 
 
 def _judge(layout: Layout, files: Files, name: str, found: _Found, addresses: dict[tuple[str, ...], Address]) -> None:
@@ -176,7 +175,7 @@ def _judge(layout: Layout, files: Files, name: str, found: _Found, addresses: di
     if header.name == name:
         found.headers[name] = header
     else:
-        found.aside[f"{name}.event"] = f"it holds the event of {header.name}"
+        found.aside[f"{name}.event"] = f"it contains the event of {header.name}"
 
 
 def _judge_dead(layout: Layout, files: Files, dead_id: str, found: _Found) -> None:
@@ -193,21 +192,22 @@ def _judge_dead(layout: Layout, files: Files, dead_id: str, found: _Found) -> No
         if header.event_id == dead_id:
             found.dead.add(dead_id)
         else:
-            found.dead_aside[f"{dead_id}.event"] = f"it holds the event {header.event_id}"
+            found.dead_aside[f"{dead_id}.event"] = f"it contains the event {header.event_id}"
 
 
 def _unreadable(error: OSError) -> str:
-    """Why one file cannot be read; any other trouble is one of the process or of the disk."""
+    """Why one file cannot be read; raises the error if it concerns the whole process or disk."""
     if error.errno not in UNREADABLE:
         raise error
     return f"it cannot be read: {error.strerror}"
 
 
 def _settle(layout: Layout, files: Files, found: _Found) -> list[str]:
-    """Leave in `found.headers` what is pending; returns the names of the others, which can go.
+    """Leave in `found.headers` what is pending, and return the names of the others, which can go.
 
-    A dead letter goes, and a question that is answered. So does the earlier of two questions with the same key: it was
-    refused to its sender, or there would be no second one, but its removal did not reach the disk.
+    These can go: what is among the dead letters already, and a question that is answered. So can the earlier of two
+    questions with the same key: its sender was told that it was refused, or there would be no second one, but its
+    removal did not reach the disk.
     """
     dead = [name for name, header in found.headers.items() if _is_dead(layout, files, name, header.event_id, found)]
     answered = [
@@ -226,12 +226,12 @@ def _settle(layout: Layout, files: Files, found: _Found) -> list[str]:
             newest[header.dedupe_key] = name
     for name in found.logs:
         if f"{name}.event" in found.aside:
-            found.aside[f"{name}.log"] = "it belongs to an event that is set aside"
+            found.aside[f"{name}.log"] = "its event was set aside"
     return gone
 
 
 def _is_dead(layout: Layout, files: Files, name: str, event_id: str, found: _Found) -> bool:
-    """Whether this event lies among the dead letters, too; another one under its id there is none of ours."""
+    """Whether this event is among the dead letters, too; if another event has its id there, that file is set aside."""
     if event_id not in found.dead:
         return False
     if files.read(layout.event(name)) == files.read(layout.dead_event(event_id)):
@@ -248,7 +248,7 @@ def _entry(layout: Layout, files: Files, header: Header, found: _Found) -> Entry
     try:
         lines = files.read(layout.log(entry.id))
     except OSError as error:
-        found.aside[f"{entry.id}.log"] = f"{_unreadable(error)}; what was done for {entry.id} is not known"
+        found.aside[f"{entry.id}.log"] = f"{_unreadable(error)}; what agentd had done for {entry.id} is unknown"
         found.logs.discard(entry.id)
         return entry
     return after(entry, lines_of(lines, header.event_id))
@@ -258,7 +258,7 @@ def _entry(layout: Layout, files: Files, header: Header, found: _Found) -> Entry
 
 
 def _clean(layout: Layout, files: Files, found: _Found, gone: list[str]) -> None:
-    """Logs last: without its event a log means nothing, but not the other way round."""
+    """Logs come last: a log means nothing without its event, but an event can do without its log."""
     if gone or found.unfinished:
         with synced_directory(files, layout.pending):
             _remove_all(files, layout.pending, [*(f"{name}.event" for name in gone), *found.unfinished])
@@ -275,4 +275,4 @@ def _remove_all(files: Files, directory: str, names: Iterable[str]) -> None:
         except OSError as error:
             if error.errno not in UNREADABLE:
                 raise
-            log.error("%s/%s is not needed, but cannot be removed: %s", directory, name, explain(error))
+            log.error("%s/%s is no longer needed, but cannot be removed: %s", directory, name, explain(error))

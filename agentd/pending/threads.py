@@ -1,7 +1,7 @@
-"""Threads for many small pieces of blocking work: what ends together wakes the event loop once.
+"""Threads for many small pieces of blocking work; pieces that end together wake the event loop once.
 
-For work of some hundred microseconds, the futures and the wake-up for each piece of `loop.run_in_executor` cost as much
-as the work itself.
+`loop.run_in_executor` needs a future and a wake-up for each piece, which costs as much as the work itself if that takes
+some hundred microseconds.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ class _Job(Generic[R]):
 
 
 def _wait_politely() -> None:
-    """This thread no longer pushes others off their processor when its sync has ended (sched(7), SCHED_BATCH).
+    """When its sync ends, this thread no longer takes a processor away from a running one (sched(7), SCHED_BATCH).
 
-    Some dozens that do, only to wait for the interpreter's lock, take half as many switches again for the same work.
+    Dozens of threads that do so, only to wait for the interpreter's lock, need half as many switches again for the same
+    work.
     """
     if sys.platform == "linux":
-        with suppress(OSError):  # not allowed in some containers, and nothing but speed
+        with suppress(OSError):  # some containers forbid it, and only speed depends on it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class Threads:
-    """At most `count` threads, started when they are needed; used from one event loop.
+    """At most `count` threads, started as they are needed; use it from one event loop.
 
-    Work that has begun is finished, also when its caller is cancelled or the threads are closed.
+    Work that has begun is finished, even if its caller is cancelled or the threads are closed.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -59,7 +60,7 @@ class Threads:
         self._closed = False
 
     async def run(self, work: Callable[[], R]) -> R:
-        """What `work` returns or raises in a thread; RuntimeError after `close`."""
+        """Run `work` in a thread and return or raise what it does; RuntimeError after `close`."""
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
         def ended(value: R | None, error: BaseException | None) -> None:
@@ -74,9 +75,9 @@ class Threads:
         return await done
 
     def start(self, work: Callable[[], R], ended: Callable[[R | None, BaseException | None], None]) -> None:
-        """`ended` is called on this event loop with what `work` returned, or with what it raised.
+        """Run `work` in a thread, then call `ended` on this event loop with what it returned or raised.
 
-        RuntimeError after `close`, and where not even one thread can be started.
+        RuntimeError after `close`, or if not even one thread can be started.
         """
         if self._closed:
             raise RuntimeError(f"the {self._name} threads are closed")
@@ -93,12 +94,12 @@ class Threads:
         except RuntimeError as error:
             if not self._threads:
                 raise
-            log.warning("%s: no further thread can be started (%s); %d go on", self._name, error, len(self._threads))
+            log.warning("%s: cannot start another thread (%s); going on with %d", self._name, error, len(self._threads))
         else:
             self._threads.append(thread)
 
     def close(self) -> None:
-        """Every thread ends after the work that it has, which nobody waits for here."""
+        """Let every thread end after the work that it already has; this does not wait for them."""
         self._closed = True
         for _ in self._threads:
             self._jobs.put(None)
@@ -108,19 +109,19 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             try:
                 job.value = job.work()
-            # Told to who asked for it.
+            # The caller gets it.
             except BaseException as error:
-                # A future cannot carry a StopIteration: its caller would wait for ever.
+                # A future cannot carry a StopIteration: its caller would wait forever.
                 job.error = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
             self._ended.append(job)
             del job
-            # Appended first: whoever clears the flag looks at the queue after that.
+            # Append first: the code that clears the flag looks at the queue afterwards.
             if not self._waking:
                 self._waking = True
                 try:
                     loop.call_soon_threadsafe(self._tell)
                 except RuntimeError:
-                    log.debug("%s: the event loop is closed; nobody is told any more", self._name)
+                    log.debug("%s: the event loop is closed, so the result of a piece of work is lost", self._name)
 
     def _tell(self) -> None:
         self._waking = False
@@ -130,4 +131,4 @@ class Threads:
             try:
                 job.ended(job.value, job.error)
             except Exception:
-                log.exception("%s: what came of a piece of work was not taken", self._name)
+                log.exception("%s: the callback for the result of a piece of work failed", self._name)

@@ -1,1 +1,1 @@
-"""The figures of a running and of a resting daemon, and their text."""
+"""The figures of a running daemon, or of a state directory that no daemon uses, and their text."""

@@ -1,4 +1,4 @@
-"""The figures of a state directory that no daemon uses: it is only looked at, nothing is answered or delivered."""
+"""The figures of a state directory that no daemon uses: agentd only reads it, and answers or delivers nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOT_LOADED = "used when agentd runs"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Model:
-    """The model that would be asked first."""
+    """The model that would be asked first, which is not loaded."""
 
     name: str
     state: str = NOT_LOADED
@@ -44,7 +44,7 @@ class _Model:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Delivery:
-    """No worker delivers, so that nothing is known of a channel; `deferred` counts addresses, as a worker does."""
+    """Without a worker nothing is known about a channel; `deferred` counts addresses, as the worker does."""
 
     deferred: int
 
@@ -63,10 +63,10 @@ class _Delivery:
 
 
 async def status_at_rest(settings: Settings, state_dir: Path) -> StatusReport:
-    """What `ports.status.Status` tells, with `daemon.pid` None. Nothing moves meanwhile.
+    """The figures of `ports.status.Status`, with `daemon.pid` None. Nothing moves meanwhile.
 
-    A directory that is not there yet is not made: it has the figures of an empty one, with `daemon.free_mb` None.
-    Raises `StateInUse` where a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does.
+    A missing directory is not made: its figures are those of an empty one, with `daemon.free_mb` None. Raises
+    `StateInUse` if a daemon runs, and `StateError` and `NewerVersion` as the start of a daemon does.
     """
     if not _is_missing(state_dir):
         return await _figures(settings, state_dir, state_dir)
@@ -84,13 +84,13 @@ def _is_missing(path: Path) -> bool:
         path.stat()
     except FileNotFoundError:
         return True
-    except OSError:  # What we may not look at, is there.
+    except OSError:  # A directory that we may not look at exists.
         return False
     return False
 
 
 async def _figures(settings: Settings, directory: Path, state_dir: Path) -> StatusReport:
-    """The figures of what is in `directory`, with the model that `state_dir` names."""
+    """The figures of the files in `directory`, with the model that `state_dir` names."""
     clock = SystemClock()
     with StateLock(directory):
         async with (

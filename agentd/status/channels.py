@@ -1,4 +1,4 @@
-"""How each channel is, as the last event about it said."""
+"""The state of each channel, according to the last event about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agentd.events import ChannelStateChanged, Event
 
 
 class ChannelStates:
-    """Fed by being a reducer of the bus; a channel that never said anything is not in `latest`."""
+    """The bus feeds it as one of its reducers; a channel that never said anything is not in `latest`."""
 
     def __init__(self) -> None:
         self._latest: dict[str, ChannelStateChanged] = {}

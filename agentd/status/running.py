@@ -1,4 +1,4 @@
-"""The figures that say whether a daemon is well, and if not, what to do."""
+"""The figures of a running daemon: whether it is well, and if not, what to do."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from agentd.status.usage import UsageTotals
 from agentd.turns.conversation import Conversations
 
 REASONS = 10
-"""Reasons of dead letters that are told apart; the most frequent first."""
+"""How many reasons of dead letters are listed, the most frequent first."""
 EXTRACTIVE_NOTE = "no language model is chosen; answers are sentences of your documents"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What the bus has told since the start; each is one of its reducers."""
+    """What the bus has told since the start; each field is one of its reducers."""
 
     conversations: Conversations = field(default_factory=Conversations)
     channels: ChannelStates = field(default_factory=ChannelStates)
@@ -66,7 +66,7 @@ class DaemonStatus:
         return await self._whole() if may(principal, "administer") else await self._public(principal)
 
     async def _public(self, principal: Principal) -> StatusReport:
-        """What somebody else than the owner may know."""
+        """The figures for everybody but the owner."""
         pending = self._stored.pending
         dead, corrupt = len(await pending.dead()), len(await pending.corrupt())
         problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
@@ -119,7 +119,7 @@ class DaemonStatus:
         return TurnFigures(running=running, waiting=waiting)
 
     def _model_figures(self) -> ModelFigures:
-        """Tokens per second are None as long as they are not known."""
+        """Tokens per second are None until they are known."""
         pace = self._model.pace if isinstance(self._model, Paced) else None
         return ModelFigures(
             name=self._model.name,
@@ -129,7 +129,7 @@ class DaemonStatus:
         )
 
     async def refusals(self) -> list[str]:
-        """Why no message is taken or none can be answered, as it is at this moment; empty if all is well."""
+        """Why messages are refused or cannot be answered at the moment; empty if all is well."""
         return await self._stored.refusals()
 
     def _model_note(self) -> str:
@@ -158,7 +158,7 @@ class DaemonStatus:
 
 
 def _figures(stats: DeliveryStats, channel: str) -> DeliveryFigures:
-    """What is owed over one channel and how it went last."""
+    """What one channel still has to deliver, and how its last deliveries went."""
     lanes, last = stats.channels.get(channel), stats.last.get(channel)
     return DeliveryFigures(
         waiting=lanes.waiting if lanes else 0,

@@ -1,4 +1,4 @@
-"""How it is with what is stored: whether it takes more, and what lies there that a person must look at."""
+"""The state of the storage: whether it takes more, and which files a person must look at."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Stored:
         self._stores = stores
 
     async def refusals(self) -> list[str]:
-        """Why no message is taken or none can be answered, as it is at this moment; empty if all is well."""
+        """Why messages are refused or cannot be answered at the moment; empty if all is well."""
         await self.pending.look()
         problems = [self.pending.problem]
         for store in self._stores:
@@ -31,7 +31,7 @@ class Stored:
         return [problem for problem in problems if problem]
 
     async def lying_there(self) -> tuple[int, Counter[str], int]:
-        """Free bytes, dead letters by reason, and how many files were set aside; nothing of a disk that is silent."""
+        """Free bytes, dead letters by reason, and the number of files set aside; nothing if the disk hangs."""
         if self.pending.silent:
             return 0, Counter(), 0
         free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
@@ -40,7 +40,7 @@ class Stored:
 
 
 def _kind(reason: str) -> str:
-    """A reason without what differs from letter to letter: its attempts and its age."""
+    """A reason without the attempts and the age, which differ from letter to letter."""
     if reason.startswith("given up after"):
         return f"given up: {reason.partition(': ')[2]}"
     return "not delivered in time" if reason.startswith("not delivered within") else reason

@@ -1,4 +1,4 @@
-"""The figures of `ports.status` as a person reads them."""
+"""The figures of `ports.status` as text for people."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MODELS_ADVICE = "`agentd model list` shows language models"
 
 
 def status_lines(status: StatusReport, *, columns: int | None = None) -> list[str]:
-    """One line for each thing that can be well or not, the verdict last.
+    """One line for each thing that can be well or not, and the verdict last.
 
-    What is longer than `columns` goes on below its own beginning; a word, a path for one, is never broken.
+    A line that is longer than `columns` continues below its own beginning; a word, such as a path, is never broken.
     """
     rows = list(_rows(status))
     width = max(len(name) for name, _ in rows)
@@ -66,7 +66,7 @@ def model_words(model: ModelFigures) -> str:
 def _wrapped(line: str, columns: int, indent: int) -> list[str]:
     if len(line) <= columns:
         return [line]
-    # The name and the blanks behind it stay as they are.
+    # The name and the blanks after it stay as they are.
     name, value = line[:indent], line[indent:]
     parts = textwrap.wrap(value, max(20, columns - indent), break_long_words=False, break_on_hyphens=False)
     return [name + parts[0], *(" " * indent + part for part in parts[1:])]
@@ -93,7 +93,7 @@ def _rows(status: StatusReport) -> Iterator[tuple[str, str]]:
 
 
 def _work(status: StatusReport) -> Iterator[tuple[str, str]]:
-    """What the owner alone is told."""
+    """The lines for the owner alone."""
     if status.turns is not None:
         yield "turns", f"{status.turns.running} running, {status.turns.waiting} waiting"
     if status.usage is not None and status.usage.answers:

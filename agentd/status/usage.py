@@ -1,4 +1,4 @@
-"""What turns took in tokens and seconds: the sum of all of them, and how a person reads it."""
+"""What turns took in tokens and seconds: their sum, and the text for people."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ NOTHING = TurnUsage()
 
 
 class UsageTotals:
-    """The sum of what the answers of this process took; fed by being a reducer of the bus.
+    """The sum of what the answers of this process took; the bus feeds it as one of its reducers.
 
-    A model that does not tell how long it reads and writes, the extractive one for example, is not counted.
+    A model that does not tell how long it reads and writes, such as the extractive one, is not counted.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ def added(one: TurnUsage, other: TurnUsage) -> TurnUsage:
 
 
 def usage_line(usage: TurnUsage) -> str:
-    """Tokens, their speeds where they are known, and how soon the first text came, as in
+    """Tokens, their speeds if known, and how soon the first text came, as in
 
     "812 tokens read (790 new) at 121/s, 64 written at 11/s, first text after 6.5 s".
     """
@@ -44,7 +44,7 @@ def usage_line(usage: TurnUsage) -> str:
 
 
 def tokens_told(usage: TurnUsage) -> tuple[str, str]:
-    """What was read and what was written, each with its speed where that is known."""
+    """How many tokens were read and written, each with the speed if that is known."""
     new = usage.prompt_tokens - usage.cached_tokens
     some_new = f" ({new:,} new)" if usage.cached_tokens else ""
     return (

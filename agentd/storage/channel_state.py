@@ -1,4 +1,4 @@
-"""What channels must still know after a restart, an offset for example, in `agentd.db`."""
+"""What a channel must still know after a restart, such as an offset, in `agentd.db`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from agentd.text.characters import whole
 
 
 class ChannelState:
-    """A few durable texts by key; each channel has keys of its own."""
+    """A few durable texts by key; each channel has its own keys."""
 
     def __init__(self, store: Store, channel: str) -> None:
         self._store = store
         self._channel = channel
 
     async def get(self, key: str) -> str | None:
-        """The text that was put last, None if there is none; what it says is for the caller to check."""
+        """The newest text under this key, None if there is none; the caller has to check what it says."""
 
         def find(db: sqlite3.Connection) -> str | None:
             row = db.execute(
@@ -27,7 +27,7 @@ class ChannelState:
         return await self._store.read(find)
 
     async def put(self, key: str, value: str | None) -> None:
-        """Durable when it returns; None forgets the key."""
+        """Keep a text, durable when this returns; None deletes the key."""
         if value is None:
             query, values = "DELETE FROM channel_state WHERE channel = ? AND key = ?", (self._channel, key)
             await self._store.write(lambda db: db.execute(query, values).rowcount)

@@ -1,4 +1,4 @@
-"""What people think of answers, in `agentd.db`: one mark of each principal for each answer, the newest one counts."""
+"""What people think of answers, in `agentd.db`: for each answer the newest mark of each principal."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Mark:
 
 
 class Marks:
-    """Everybody marks for themselves, the owner sees the marks of all; `StateError` or `Busy` as in `Store`."""
+    """Principals see their own marks, the owner sees all; raises `StateError` or `Busy` as `Store` does."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     async def set(self, principal: Principal, session_id: str, turn_id: str, verdict: Verdict, note: str = "") -> None:
-        """Mark the answer of a turn, in place of an earlier mark of the same principal.
+        """Mark the answer of a turn; this replaces an earlier mark of the same principal.
 
-        The caller has made sure that the principal sees the session. `NotFound` where it is gone.
+        The caller has checked that the principal may see the session. `NotFound` if it is gone.
         """
         now = as_stored(self._clock.now())
         values = (turn_id, principal.kind, principal.id, session_id, verdict, note, now)

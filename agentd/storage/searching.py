@@ -1,7 +1,7 @@
 """Finds what was said: the words of a search in messages, and in the names and titles of sessions.
 
-Every message that a principal may see is looked at, the newest first, for as long as `SECONDS`; that needs no index,
-and costs an answer nothing.
+A search looks at every message that the principal may see, the newest first, for `SECONDS` at most. It needs no index,
+so storing an answer costs nothing extra.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from agentd.storage.store import as_text
 
 SECONDS = 5.0
-"""After this long what was found until then is all."""
+"""A search ends after this long with what it has found."""
 BEFORE, EXCERPT = 40, 160
-"""Characters of an excerpt before the first word, and in all."""
+"""Characters of an excerpt: before the first word, and altogether."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """`turn_id` is empty if it was found in the name or the title."""
+    """A session that was found; `turn_id` is empty if the words are in its name or title."""
 
     session_id: str
     turn_id: str

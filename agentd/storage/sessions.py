@@ -23,19 +23,19 @@ from agentd.text.plain import plain
 log = logging.getLogger(__name__)
 
 TITLE_LENGTH = 60
-"""Characters of a title at most."""
+"""Maximum characters of a title."""
 NAME_LENGTH = 64
-"""Characters of a session's name at most."""
+"""Maximum characters of a session's name."""
 LONGEST_NAME = 8 * NAME_LENGTH
-"""The same before its letters and their marks are joined."""
+"""Maximum characters of a name before its letters and their accents are joined."""
 LOOKED_AT = 4096
-"""Characters of a question in which a title is looked for."""
+"""How many characters of a question are searched for a title."""
 PAGE = 1024 * 1024
-"""Characters of messages that are read at once, one long message excepted."""
+"""How many characters of messages are read at once; one message alone may be longer."""
 UNUSED = 1000
-"""Sessions of one principal that were opened and never used, at most."""
+"""How many sessions of one principal may be open without having been used."""
 LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
-"""Characters of one message that are read back, and of all at once; what has no room any more is shortened."""
+"""How many characters are read back, of one message and of all of them at once; what has no room is shortened."""
 ERASED = "This conversation was deleted."
 """The answer of each of its turns from then on."""
 NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
@@ -46,8 +46,8 @@ _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...]
 class Sessions:
     """Implements `ports.SessionView`, and keeps what turns leave behind.
 
-    Every method that takes a principal raises `NotFound` for a session of somebody else exactly as for one that does
-    not exist. All of them raise `StateError` or `Busy` as `Store` does.
+    Every method that takes a principal raises the same `NotFound` for somebody else's session as for one that does not
+    exist. All methods raise `StateError` or `Busy` as `Store` does.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Sessions:
         self._ids = ids
         self._clock = clock
         self._unanswered = unanswered
-        """The newest question without an answer of every session that has one: a session is used once it is asked."""
+        """Session -> its newest question without an answer; a question makes a session used, even before its answer."""
         self._followed = followed
 
     # --- as their principal sees them ---
 
     async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
-        """A new session (None), the latest ("last"), one by id, or one by name, made when there is none.
+        """A new session (None), the latest one ("last"), one by id, or one by name, which is made if there is none.
 
-        "last" and names mean the principal's own sessions, also for the owner, who reaches the others by id. "last" is
-        the one that was asked last, be it answered or not; a new one where none was. Raises `UsageError` for a name
-        that cannot be one.
+        "last" and names mean the principal's own sessions, even for the owner, who reaches the others by id. "last" is
+        the session that was asked last, whether it was answered or not; if there is none, a new one. Raises
+        `UsageError` if the name is not allowed.
         """
         if ref is None:
             return await self._make(principal, "")
@@ -87,7 +87,7 @@ class Sessions:
         return await self._store.read(lambda db: _named(db, principal, name)) or await self._make(principal, name)
 
     async def _make(self, principal: Principal, name: str) -> SessionInfo:
-        """Of those that were never used the oldest go if there are too many, so that names cannot fill the disk."""
+        """Make a session; if too many are unused, the oldest of those go, so that names cannot fill the disk."""
         session_id, now = self._ids.next(), as_stored(self._clock.now())
         used = {*self._followed(), *self._unanswered()}
 
@@ -105,7 +105,7 @@ class Sessions:
         return await self._store.write(make)
 
     async def whose(self, principal: Principal, session_id: str) -> Principal:
-        """Whose session this is that `principal` may see."""
+        """The principal of a session that `principal` may see."""
         return await self._store.read(lambda db: _whose(db, principal, session_id))
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
@@ -124,7 +124,7 @@ class Sessions:
         return await self._store.read(read)
 
     async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
-        """Give a session a name, or none (""). Raises `UsageError` where its principal uses that name already."""
+        """Give a session a name, or none (""). Raises `UsageError` if its principal already uses that name."""
         checked = _checked_name(name) if name else ""
 
         def rename(db: sqlite3.Connection) -> SessionInfo:
@@ -164,10 +164,10 @@ class Sessions:
             yield page
 
     async def search(self, principal: Principal, text: str, *, limit: int = 20) -> Sequence[SessionHit]:
-        """Sessions that have all words of `text` in one message, or in their name and title; the newest first."""
+        """The sessions that have all words of `text` in one message, or in their name and title; the newest first."""
         words = plain(text).casefold().split()
         if not words:
-            raise UsageError("there is nothing to look for; give one or several words.")
+            raise UsageError("there is nothing to search for; give one or more words.")
 
         def search(db: sqlite3.Connection) -> Sequence[SessionHit]:
             hits = searching.search(db, _scope(principal), words, limit)
@@ -180,7 +180,7 @@ class Sessions:
         return await self._store.read(search)
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
-        """Somebody has seen the session up to its newest message."""
+        """Mark all messages of the session as read."""
 
         def mark(db: sqlite3.Connection) -> None:
             _whose(db, principal, session_id)
@@ -191,11 +191,11 @@ class Sessions:
     # --- as turns and deliveries see them ---
 
     async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
-        """The newest `limit` messages in their order, for a prompt; empty where the session is gone."""
+        """The newest `limit` messages in their order, for a prompt; empty if the session is gone."""
         return await self._store.read(lambda db: _messages(db, session_id, limit))
 
     async def mark_unread(self, turn_id: str) -> None:
-        """Nobody was there to take the answer of this turn: it waits in the history."""
+        """Mark the answer of this turn as unread: nobody was there to take it."""
         await self._store.write(
             lambda db: (
                 db.execute(
@@ -205,12 +205,12 @@ class Sessions:
         )
 
     async def last_id(self) -> str:
-        """The greatest id that a session, an ended turn or its answer has; new ones must sort after it."""
-        # One query each: SQLite uses an index for a single max() only.
+        """The greatest id of any session, ended turn or answer; new ids must sort after it."""
+        # One query for each: SQLite uses an index only for a single max().
         queries = (("id", "sessions"), ("turn_id", "turns"), ("outbound_id", "turns"))
 
         def greatest(db: sqlite3.Connection) -> str:
-            # No id begins with f, but what a damaged row holds may.
+            # No id begins with f, but the text in a damaged row may.
             found = (db.execute(f"SELECT max({name}) FROM {table} WHERE {name} < 'f'") for name, table in queries)
             return max(as_text(rows.fetchone()[0]) for rows in found) or NO_ID
 
@@ -221,19 +221,19 @@ class Sessions:
 
 
 def _checked_name(text: str) -> str:
-    # Normalising takes time that grows with the square of marks in a row.
+    # The time to normalise grows with the square of the number of accents in a row.
     name = unicodedata.normalize("NFC", text) if len(text) <= LONGEST_NAME else text
     if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
         raise UsageError(
             f"a session's name has 1 to {NAME_LENGTH} visible characters and no blank at its ends; choose such a name."
         )
     if name == "last" or is_id(name):
-        raise UsageError(f'"{name}" cannot be the name of a session, it means another one; choose another name.')
+        raise UsageError(f'"{name}" stands for another session already; choose another name.')
     return name
 
 
 def _title(question: str) -> str:
-    """The first line of a question that shows anything, at most `TITLE_LENGTH` characters, cut between words."""
+    """The first line of a question that is not blank, cut between words to at most `TITLE_LENGTH` characters."""
     visible = (line if line.isprintable() else _printable(line) for line in question.lstrip()[:LOOKED_AT].splitlines())
     line = next((" ".join(line.split()) for line in visible if line.strip()), "")
     if len(line) <= TITLE_LENGTH:
@@ -263,7 +263,7 @@ _OWN = "s.principal_kind = ? AND s.principal_id = ?"
 
 
 def _scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
-    """What a principal may see, as a condition and its values."""
+    """The sessions that a principal may see, as a condition and its values."""
     return ("1", ()) if principal.kind == "owner" else (_OWN, (principal.kind, principal.id))
 
 
@@ -282,7 +282,7 @@ def _info(row: tuple[Any, ...]) -> SessionInfo:
 
 
 def _whose(db: sqlite3.Connection, principal: Principal, session_id: str) -> Principal:
-    """The cheap look at a session: nothing in it is counted."""
+    """Whose session it is; cheap, because it counts nothing."""
     where, mine = _scope(principal)
     query = f"SELECT s.principal_kind, s.principal_id FROM sessions s WHERE s.id = ? AND {where}"
     row = db.execute(query, (session_id, *mine)).fetchone()
@@ -300,7 +300,7 @@ def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> S
 
 
 def _latest(db: sqlite3.Connection, principal: Principal, unanswered: Mapping[str, str]) -> SessionInfo | None:
-    """The session that was asked last; `unanswered` are questions that are not in the history yet, by session."""
+    """The session that was asked last; `unanswered` is session -> a question that is not in the history yet."""
     mine = (principal.kind, principal.id)
     row = db.execute(f"{_INFO} WHERE s.newest > 0 AND {_OWN} ORDER BY s.newest DESC LIMIT 1", mine).fetchone()
     newest = "SELECT m.turn_id FROM sessions s JOIN messages m ON m.id = s.newest WHERE s.id = ?"
@@ -347,7 +347,7 @@ def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[S
 def _page(
     principal: Principal, session_id: str, after: int, db: sqlite3.Connection
 ) -> tuple[int, Sequence[StoredMessage]]:
-    """The messages behind the row `after`, and the last of their rows."""
+    """The messages after the row `after`, and the last of their rows."""
     _whose(db, principal, session_id)
     rows = db.execute(
         "SELECT id, turn_id, role, text, time, citations, interrupted, unread FROM messages"
@@ -389,7 +389,7 @@ def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
 
 
 def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
-    """Add to the history of the session, if there still is one."""
+    """Add to the history of the session, if it still exists."""
     if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
         return
     insert = (

@@ -1,16 +1,16 @@
 """A SQLite file with one writer that groups commits, and readers that never wait for it.
 
-What `write` returned is on disk: it survives kill -9, a crash of the system and a power cut, which is what SQLite
+When `write` returns, its changes are on disk: they survive kill -9, a crash of the system and a power cut, as SQLite
 promises for `synchronous=FULL` in WAL mode (https://www.sqlite.org/pragma.html#pragma_synchronous).
 
-Any room may have a file of its own. It keeps its migrations as `migrations/0001.sql`, `0002.sql`, ... in its package:
+A package may have a file of its own, with migrations as `migrations/0001.sql`, `0002.sql`, ... in that package:
 
     async with Store(state_dir / "documents.db", load_migrations("agentd.retrieval")) as store:
         await store.write(lambda db: db.execute("INSERT INTO ..."))
         rows = await store.read(lambda db: db.execute("SELECT ...").fetchall())
 
-The functions run in a thread, inside a transaction that is not theirs to end: no `commit`, no `with db:` and no
-`executescript`, which commits. What they return must not be a cursor that is still to be read.
+The functions run in a thread, inside a transaction that they must not end: no `commit`, no `with db:`, and no
+`executescript`, which commits. They must not return a cursor that is still to be read.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH = 256
-"""Functions that share one commit at most."""
+"""Maximum number of functions that share one commit."""
 BATCH_SECONDS = 0.05
-"""After this long a batch takes in no further function."""
+"""A batch takes no further function after this long."""
 WAITING = 1024
-"""Functions that may wait for the writer, and as many for the readers; the next caller waits for room."""
+"""How many functions may wait for the writer, and how many for the readers; the next caller waits for room."""
 ROOM_SECONDS = 30.0
-"""How long a caller waits for room before it is told that the file is busy."""
+"""How long a caller waits for room before it gets `Busy`."""
 BUSY_SECONDS = 10
-"""How long SQLite waits for another program that holds the file, a backup for example."""
+"""How long SQLite waits for another program that holds the file, such as a backup."""
 
 
 def load_migrations(package: str) -> tuple[str, ...]:
@@ -70,11 +70,11 @@ class _Job(Generic[T]):
 
 
 class Store:
-    """One SQLite file. `on_commit` is called in the writer's thread after each commit, before anyone is told of it.
+    """One SQLite file. `on_commit` is called in the writer's thread after each commit, before anyone is told about it.
 
     Opening makes the file (mode 0600) and brings its schema up to date by `PRAGMA user_version`, each migration in a
-    transaction of its own. Raises `NewerVersion` and touches nothing where a newer agentd wrote it, `StateError` where
-    it is damaged or cannot be used.
+    transaction of its own. If a newer agentd wrote the file, it raises `NewerVersion` and touches nothing; if the file
+    is damaged or cannot be used, it raises `StateError`.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Store:
         self._thread = threading.Thread(target=self._write_batches, name=f"{path.name} writer", daemon=True)
         self._open = False
         self.problem = ""
-        """Why the last write was refused, "" if it was not; `probe` finds out whether that has passed."""
+        """Why the last write was refused, "" if it was not; `probe` finds out whether the disk takes writes again."""
         self._erasing = False
         """Whether the log beside the file may still hold what was erased; known to the writer's thread alone."""
 
@@ -116,7 +116,7 @@ class Store:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Every write that was begun is committed and every read that was begun ends first."""
+        """First, every write that was begun is committed, and every read that was begun ends."""
         self._open = False
         await asyncio.shield(self._loop.run_in_executor(None, self._close))
 
@@ -148,18 +148,18 @@ class Store:
             async with asyncio.timeout(ROOM_SECONDS):
                 await room.acquire()
         except TimeoutError:
-            raise Busy(f"{self._path} is too busy: {WAITING} requests wait already; try again later.") from None
+            raise Busy(f"{self._path} is too busy: {WAITING} requests are waiting already; try again later.") from None
         if not self._open:
             room.release()
-            raise StateError(f"{self._path} is closed because agentd is stopping; try again when it runs.")
+            raise StateError(f"{self._path} is closed because agentd is stopping; try again when agentd runs.")
 
     # --- writing ---
 
     async def write(self, run: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
-        """What `run` returns, once its changes are on disk; all that waits shares one commit.
+        """Return what `run` returns once its changes are on disk; all functions that wait share one commit.
 
-        If `run` raises, its own changes are undone and the caller gets the exception. `StateError` where the disk did
-        not take them, `Busy` where the writer is too far behind. Once the writer has the function, cancelling the
+        If `run` raises, its own changes are undone and the caller gets the exception. `StateError` if the disk did not
+        take the changes, `Busy` if the writer is too far behind. Once the writer has the function, cancelling the
         caller undoes nothing. If `run` erases something, it goes from SQLite's log (`-wal`), too, before the caller is
         told, or with the first later write that finds no reader in the way.
         """
@@ -172,7 +172,7 @@ class Store:
         return cast(T, job.value)
 
     async def probe(self) -> None:
-        """Write nothing new, but do write; `problem` says afterwards whether the disk takes it."""
+        """Write without changing anything; afterwards `problem` says whether the disk takes writes."""
 
         def rewrite(db: sqlite3.Connection) -> None:
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -186,7 +186,7 @@ class Store:
             batch: list[_Job[Any]] = [first]
             try:
                 self._commit(batch)
-            # Whatever it is, the callers get it: nobody else could act on it.
+            # The callers get every error: nobody else could act on it.
             except BaseException as error:
                 self._fail(batch, error)
             self._tell(batch)
@@ -208,7 +208,7 @@ class Store:
             self._erasing = bool(blocked)
 
     def _fill(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> None:
-        """Run the functions of the batch, which takes in what comes meanwhile."""
+        """Run the functions of the batch, and add those that come meanwhile."""
         full = time.monotonic() + BATCH_SECONDS
         while True:
             self._run(connection, batch[-1])
@@ -229,7 +229,7 @@ class Store:
             job.value = job.run(connection)
         # Raised again in the caller's task.
         except BaseException as error:
-            # A full disk makes SQLite undo the whole transaction, and with it the functions that ran before.
+            # If the disk is full, SQLite undoes the whole transaction, including the functions that ran before.
             if not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO job")
@@ -242,7 +242,7 @@ class Store:
         log.error("%s: %d writes failed: %s", self._path, len(batch), error)
         for job in batch:
             job.error = job.error or self._refused(error)
-        # After a failed fsync the same descriptor may report success for data that is gone: start with a new one.
+        # After a failed fsync the same descriptor may report success although the data is gone: start with a new one.
         self._close_writer()
 
     def _refused(self, error: BaseException) -> BaseException:
@@ -257,7 +257,7 @@ class Store:
             self._writer = None
 
     def _tell(self, batch: list[_Job[Any]]) -> None:
-        # A loop that is closed has nobody left to tell; what is committed stays.
+        # If the loop is closed, nobody is left to tell; what is committed stays.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._finish, batch)
 
@@ -272,9 +272,9 @@ class Store:
     # --- reading ---
 
     async def read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """What `run` returns; all its queries see the file as of one moment, every finished write included.
+        """Return what `run` returns; all its queries see the file as of one moment, with every finished write.
 
-        Raises what `run` raises, `StateError` where the file cannot be read, `Busy` where too many wait.
+        Raises what `run` raises, `StateError` if the file cannot be read, `Busy` if too many callers wait.
         """
         await self._room(self._read_room)
         reading = self._loop.run_in_executor(self._readers, self._read, run)
@@ -288,14 +288,14 @@ class Store:
             try:
                 return self._run_reading(connection, run)
             except StopIteration as error:
-                # A future cannot carry a StopIteration: its caller would wait for ever.
+                # A future cannot carry a StopIteration: its caller would wait forever.
                 raise RuntimeError("a function given to Store.read raised StopIteration") from error
             finally:
                 connection.execute("ROLLBACK")
                 self._idle.append(connection)
 
     def _run_reading(self, connection: sqlite3.Connection, run: Callable[[sqlite3.Connection], T]) -> T:
-        """Bytes that are no text cost the second, slower way of reading only where there are any."""
+        """Read the fast way; only if some bytes are not text, read again in a slower way."""
         try:
             return run(connection)
         except sqlite3.OperationalError as error:
@@ -319,7 +319,7 @@ class Store:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that only its owner may read, unless there is one; `StateError` if that is not ours.
+    """Make an empty file that only its owner may read, unless it exists; `StateError` if it is not agentd's.
 
     An existing one is never opened here: closing any descriptor of a file drops the locks that SQLite holds on it in
     this process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
@@ -344,14 +344,14 @@ def _create(path: Path) -> None:
 
 
 def as_text(value: object) -> str:
-    """A text as it was stored; SQLite keeps whatever it is given, so that a row that went bad may hold anything."""
+    """A stored text; a damaged row may contain anything, because SQLite keeps whatever it is given."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else ""
 
 
 def as_time(value: object) -> datetime:
-    """A time as it was stored, 1970 where that cannot be read."""
+    """A stored time; 1970 if it cannot be read."""
     try:
         time = datetime.fromisoformat(as_text(value))
         return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
@@ -360,12 +360,12 @@ def as_time(value: object) -> datetime:
 
 
 def as_stored(time: datetime) -> str:
-    """UTC with microseconds always, so that the order of the texts is the order of the times."""
+    """A time as it is stored: in UTC and always with microseconds, so that texts and times have the same order."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def as_principal(kind: object, identifier: object) -> Principal:
-    """Whose a row is; one that says nothing that can be is nobody's, which only the owner sees."""
+    """Whose row it is; if that cannot be read, it is nobody's, so that only the owner sees it."""
     try:
         return Principal.model_validate({"kind": kind, "id": identifier})
     except ValueError:
@@ -373,7 +373,7 @@ def as_principal(kind: object, identifier: object) -> Principal:
 
 
 def _connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
-    """A connection that begins no transaction of its own accord and never makes the file."""
+    """A connection that never begins a transaction by itself and never makes the file."""
     connection = sqlite3.connect(
         f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}",
         uri=True,
@@ -389,10 +389,10 @@ def _connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
 def _set_up(connection: sqlite3.Connection, path: Path) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
-        raise StateError(f"{path} cannot be used safely on this file system; put the state directory on a local disk.")
+        raise StateError(f"{path} cannot be used safely on this file system; keep the state directory on a local disk.")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # What somebody deleted is overwritten, not only forgotten.
+    # SQLite overwrites deleted content with zeros.
     connection.execute("PRAGMA secure_delete = ON")
 
 
@@ -400,7 +400,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[st
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(migrations):
         raise NewerVersion(
-            f"{path} has schema version {version}, this agentd knows versions up to {len(migrations)}: "
+            f"{path} has schema version {version}, but this agentd knows versions up to {len(migrations)}: "
             "a newer agentd wrote it. Start that one, or choose another state directory with --state-dir."
         )
     for number, script in enumerate(migrations[version:], start=version + 1):
@@ -426,7 +426,7 @@ _REASONS = {
 
 
 def _explained(error: BaseException, path: Path) -> BaseException:
-    """A trouble with the file as `StateError` with what to do; any other error as it is."""
+    """A `StateError` that says what to do, if the error concerns the file; otherwise the error itself."""
     code: int | None = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
     reason = None if code is None else _REASONS.get(code & 0xFF)
     return error if reason is None else StateError(f"{path} {reason} ({error}).")

@@ -1,4 +1,4 @@
-"""Summaries of what no longer fits into prompts, in `agentd.db`: the newest of each session, beside its messages."""
+"""Summaries of what no longer fits into prompts, in `agentd.db`: the newest one of each session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NONE = Summary(text="", through=NO_ID)
 
 
 class Summaries:
-    """A later summary takes the place of the earlier one; `StateError` or `Busy` as in `Store`."""
+    """A later summary replaces the earlier one; raises `StateError` or `Busy` as `Store` does."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Summaries:
         return await self._store.read(read)
 
     async def keep(self, session_id: str, summary: Summary, model: str) -> None:
-        """Durable when it returns; `NotFound` if the session was deleted."""
+        """Keep a summary, durable when this returns; `NotFound` if the session was deleted."""
         now = as_stored(self._clock.now())
 
         def write(db: sqlite3.Connection) -> None:

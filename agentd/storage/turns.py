@@ -1,4 +1,4 @@
-"""How turns ended, in `agentd.db`: one row for each, written together with what it adds to its conversation."""
+"""How turns ended, in `agentd.db`: one row for each, written together with the messages of the turn."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from agentd.storage.store import Store, as_stored, as_text
 log = logging.getLogger(__name__)
 
 TURNS_KEPT = timedelta(days=8)
-"""A turn's row is kept at least this long: longer than any platform or client offers a message again."""
+"""Minimum time that a turn's row is kept: longer than any platform or client offers a message again."""
 PURGED_AT_ONCE = 1000
 
 
 class TurnRecords:
-    """Implements `ports.EndedTurns`; `StateError` or `Busy` as in `Store`."""
+    """Implements `ports.EndedTurns`; raises `StateError` or `Busy` as `Store` does."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -69,7 +69,7 @@ class TurnRecords:
         def reopen(db: sqlite3.Connection) -> None:
             again = "SELECT turn_id FROM turns WHERE dedupe_key = ? AND turn_id != ?"
             if other := db.execute(again, (inbound.dedupe_key, inbound.turn_id)).fetchone():
-                raise UsageError(f"the same message came again and was answered as {other[0]}; drop this one.")
+                raise UsageError(f"the same message came again, and {other[0]} answered it; drop this one.")
             db.execute("DELETE FROM turns WHERE turn_id = ?", (inbound.turn_id,))
 
         await self._store.write(reopen)
@@ -80,7 +80,7 @@ class TurnRecords:
             raise ValueError(f"turns are kept for {TURNS_KEPT.days} days at least")
         before, purged = as_stored(self._clock.now() - older_than), 0
         while True:
-            # In small steps, so that answers that end meanwhile need not wait for all of it.
+            # In small steps, so that turns that end meanwhile need not wait for all of it.
             step = await self._store.write(
                 lambda db: (
                     db.execute(
@@ -95,7 +95,7 @@ class TurnRecords:
 
 
 def _outbound(turn_id: str, document: object) -> OutboundEvent | None:
-    """The answer of a turn as it was stored; None if it cannot be read any more."""
+    """The stored answer of a turn; None if it can no longer be read."""
     try:
         event = decode(as_text(document).encode())
     except ValidationError as error:
@@ -108,7 +108,7 @@ def _outbound(turn_id: str, document: object) -> OutboundEvent | None:
 
 
 def _unreadable(turn_id: str, session_id: str, now: datetime) -> OutboundEvent:
-    """What is answered to a message that was answered before, if that answer cannot be read any more."""
+    """The answer to a message that was answered before, if the stored answer can no longer be read."""
     return OutboundEvent(
         id=following(turn_id),
         time=now,
@@ -131,7 +131,7 @@ def _end(
     document: str,
     now: str,
 ) -> bool:
-    """Record how a turn ended; False where that is recorded already."""
+    """Record how a turn ended; False if that is recorded already."""
     cursor = db.execute(
         "INSERT INTO turns (turn_id, dedupe_key, content_digest, session_id, state, outbound_id, outbound_json,"
         " created, ended) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (turn_id) DO NOTHING",

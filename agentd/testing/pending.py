@@ -96,7 +96,7 @@ class MemoryPending:
                 self._answer(event)
             else:
                 self._accept(event)
-        # Told to who asked for it.
+        # The caller gets it.
         except Exception as error:
             ended(error)
         else:

@@ -47,9 +47,9 @@ async def test_a_child_need_not_read_what_it_is_given(program: Program) -> None:
 
 
 async def test_memory_that_a_child_has_for_itself_is_bounded(program: Program) -> None:
-    with pytest.raises(Crashed, match=r"more than its limit of memory \(268 MB\)"):
+    with pytest.raises(Crashed, match=r"\(268 MB\)"):
         await says(program("bytes(1 << 30)"))
-    with pytest.raises(Crashed, match=r"more than its limit of memory \(268 MB\)"):
+    with pytest.raises(Crashed, match=r"\(268 MB\)"):
         await says(program("held = [bytes(1000) for _ in range(1 << 22)]"))
 
 

@@ -1,4 +1,4 @@
-"""What a line does that a person typed: some commands are the terminal's own, the others the daemon's."""
+"""Does what a typed line says: some commands are the terminal's own, the daemon does the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Ctrl-R searches what you typed before; Ctrl-X Ctrl-E opens an editor
 
 TITLE_WIDTH = 60
 LEAVING = ("exit", "quit")
-"""What leaves the chat where it is all that a line says."""
+"""A line that consists of one of these words leaves the chat."""
 
 
 def is_command(line: str) -> bool:
@@ -42,14 +42,15 @@ def is_command(line: str) -> bool:
 
 
 def leaves(line: str) -> bool:
-    """Whether a line only says that the person wants to leave."""
+    """Whether a line says only that the person wants to leave."""
     return line.strip().lower() in LEAVING
 
 
 class Actions:
-    """`progress` is told how far the reading of documents is, and "" at its end.
+    """Performs typed lines.
 
-    `settled` is told of each line, once, whether it was taken: a message that the daemon has, a command that was done.
+    `progress` gets a line on how far the reading of documents is, and "" at the end. `settled` is called once for each
+    line: True if the daemon has the message, or if the command was done.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Actions:
         self._progress = progress
         self._settled = settled
         self._doomed: SessionEntry | None = None
-        """The conversation of which it was asked whether it is to be deleted; the next line answers."""
+        """The conversation that is to be deleted, if the next line says yes."""
         self._asked_again = False
 
     @property
@@ -199,7 +200,7 @@ class Actions:
         self._display.note(f"tokens and seconds {shown}")
 
     def _limit_documents(self, argument: str) -> None:
-        """For what is asked in this chat from now on."""
+        """Set it for all questions in this chat from now on."""
         limit = None if argument == "all" else 0 if argument == "none" else int(argument)
         if limit is not None and limit > MAX_PASSAGES:
             raise UsageError(f"a question is answered from {MAX_PASSAGES} passages at most.")
@@ -242,7 +243,7 @@ def _one_path(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Paths, quoted as in a shell where they hold blanks; one that is there as it stands needs no quotes."""
+    """The paths in a line, quoted as in a shell if they contain blanks; a path that exists needs no quotes."""
     if _path(text.strip()).exists():
         return [text.strip()]
     try:

@@ -17,7 +17,7 @@ Sessions = Callable[[], Awaitable[Sequence[SessionEntry]]]
 
 
 class CommandCompleter(Completer):
-    """Completes names and arguments; `sessions` gives the conversations there are, as `agentd.serving.client` does."""
+    """Completes names and arguments; `sessions` returns all conversations, as `agentd.serving.client` does."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -34,7 +34,7 @@ class CommandCompleter(Completer):
             yield completion
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What can be told without asking the daemon."""
+        """The completions that need no answer from the daemon."""
         text = document.text_before_cursor
         if text.startswith("/") and not any(character.isspace() for character in text):
             return _names(text[1:], "/")
@@ -82,7 +82,7 @@ def _names(typed: str, prefix: str) -> list[Completion]:
 
 
 def _kind(text: str) -> str:
-    """What the argument of the command in this text is completed with."""
+    """The kind of completions for the argument of the command in this text."""
     if len(text.split(maxsplit=1)) == 1 and not text[-1:].isspace():
         return "nothing"
     try:
@@ -93,7 +93,7 @@ def _kind(text: str) -> str:
 
 
 def _argument(document: Document) -> str:
-    """What stands behind the command's name up to the cursor."""
+    """The text between the command's name and the cursor."""
     return document.text_before_cursor.lstrip().partition(" ")[2].lstrip()
 
 

@@ -1,4 +1,4 @@
-"""What a conversation asks of whatever shows it: the prompt with its pages, or plain lines."""
+"""The interface through which a conversation is shown: by the prompt with its pages, or as plain lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from agentd.serving.protocol import Answer, Line
 
 
 class Display(Protocol):
-    """Called in the order of the conversation; everything that it gets is free of escape sequences."""
+    """It is called in the order of the conversation, with text that is free of escape sequences."""
 
     def asked(self, text: str, *, here: bool = True) -> None:
         """A message, at the place where its answer will follow; `here` if it was typed here and not elsewhere."""
         ...
 
     def reading(self, text: str) -> None:
-        """The model begins to read a prompt; how much that is and how long it takes."""
+        """The model begins to read a prompt: how much it is, and how long that takes."""
         ...
 
     def draft(self, text: str) -> None:
@@ -23,11 +23,11 @@ class Display(Protocol):
         ...
 
     def restarted(self) -> None:
-        """What was drafted is void: the answer is being made again."""
+        """The draft is void: the answer is being made again."""
         ...
 
     def answered(self, answer: Answer) -> None:
-        """The end of the running answer, or one that came without any draft."""
+        """The end of the running answer, or a whole answer that had no draft."""
         ...
 
     def remembered(self, lines: tuple[Line, ...]) -> None:
@@ -35,7 +35,7 @@ class Display(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """A word of the program itself."""
+        """A message of the program itself."""
         ...
 
     def error(self, text: str) -> None:

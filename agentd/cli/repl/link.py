@@ -1,6 +1,4 @@
-"""A session that is followed over connections that break: what was typed is offered until it is accepted, and what was
-missed is shown when the daemon is back.
-"""
+"""Follows a session over broken connections: offers what was typed until it is accepted, shows what was missed."""
 
 from __future__ import annotations
 
@@ -24,18 +22,18 @@ from agentd.text.plain import plain
 
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
 Settled = Callable[[bool], None]
-"""Told once whether the daemon took what was typed."""
+"""Called once with whether the daemon took what was typed."""
 
 LISTED = 1000
-"""Conversations that are known here by name; the numbers of /sessions are among them."""
+"""How many conversations are known by name here; the numbers of /sessions are among them."""
 RECENT = 6
-"""Lines of a session's history that are shown when it is opened."""
+"""How many lines of the history are shown when a session is opened."""
 MISSED = 50
-"""Lines of the history in which it is looked for what was missed."""
+"""How many lines of the history are searched for what was missed."""
 MAX_OFFERED = 100
-"""Messages that may wait to be accepted, while the daemon is away."""
+"""How many messages may wait to be accepted while the daemon is away."""
 WAITS = Backoff(first=0.1, longest=5.0)
-"""Between attempts to reach a daemon."""
+"""Seconds between two attempts to reach a daemon."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +58,13 @@ class Link:
         self._offered: deque[_Typed] = deque()
         self._typed = asyncio.Event()
         self._settled = asyncio.Event()
-        """Cleared while a session is being opened, so that its first events wait until it is."""
+        """Cleared while a session is being opened, so that its first events wait for that."""
         self._settled.set()
         self.session = ""
         self._deleting = ""
-        """The session that is deleted from here, so that the news of it is none."""
+        """The session that is being deleted from here, so that its deletion is not reported as news."""
         self.documents: int | None = None
-        """How many passages of the documents what is posted is answered from; None for what the settings say."""
+        """How many passages to answer from at most; None for what the settings say."""
 
     @property
     def connected(self) -> bool:
@@ -80,11 +78,11 @@ class Link:
     @property
     def client(self) -> Client:
         if self._client is None:
-            raise Unreachable("agentd cannot be reached at the moment; trying again.")
+            raise Unreachable("agentd cannot be reached at the moment; this chat keeps trying.")
         return self._client
 
     async def connect(self) -> Client:
-        """The first connection; raises what keeps it from being made."""
+        """Make the first connection; raises what prevents it."""
         self._client = await self._connection.enter_async_context(self._connect())
         return self._client
 
@@ -97,24 +95,24 @@ class Link:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was asked has been answered."""
+        """Whether every question has been answered."""
         return self._transcript.idle
 
     def show_usage(self, shown: bool) -> None:
-        """Whether each answer is followed by what it took."""
+        """Set whether each answer is followed by what it took."""
         self._transcript.shows_usage = shown
 
     def post(self, text: str, settled: Settled = lambda taken: None) -> None:
-        """Offer a message to the session until it is accepted, over as many connections as that takes."""
+        """Offer a message to the session until it is accepted, over as many connections as necessary."""
         if len(self._offered) >= MAX_OFFERED:
-            raise Busy(f"{MAX_OFFERED} messages wait to be accepted, so this one was not sent; try again later.")
+            raise Busy(f"{MAX_OFFERED} messages are waiting to be accepted, so this one was not sent; try again later.")
         typed = _Typed(session=self.session, text=text, settled=settled, documents=self.documents)
         self._offered.append(typed)
         self._transcript.typed(typed.id, text)
         self._typed.set()
 
     async def follow(self, session: str | None) -> protocol.SessionOpened:
-        """Go on in this session: a new one (None), "last", one by its id or name. Its last lines are shown."""
+        """Follow this session: a new one (None), "last", or one by its id or name. Shows its last lines."""
         self._settled.clear()
         try:
             opened = await self.client.open(session, history=RECENT)
@@ -125,7 +123,7 @@ class Link:
         return opened
 
     async def stop(self) -> bool:
-        """End the running answer; False when none runs."""
+        """End the running answer; False if none runs."""
         return await self.client.stop(self.session)
 
     async def history(self, limit: int) -> tuple[protocol.Line, ...]:
@@ -133,7 +131,7 @@ class Link:
         return (await self.client.history(self.session, limit=limit)).messages
 
     async def delete(self, session: str) -> protocol.SessionEntry:
-        """Delete a conversation; one that is followed is followed by a new one."""
+        """Delete a conversation; if it is the one that is followed, follow a new one."""
         self._deleting = session
         try:
             deleted = await self.client.delete(session)
@@ -145,7 +143,7 @@ class Link:
         return deleted
 
     def export(self, form: Literal["markdown", "json"]) -> AsyncIterator[protocol.Exported]:
-        """All that was said in this conversation."""
+        """The whole conversation, piece by piece."""
         return self.client.export(self.session, form)
 
     async def command(self, text: str) -> protocol.CommandReply:
@@ -158,7 +156,7 @@ class Link:
         return plain(f"{daemon_line(status)}\n{answers_line(status)}") if status.model.name else ""
 
     async def sessions(self) -> Sequence[protocol.SessionEntry]:
-        """The conversations there are, newest first."""
+        """All conversations, newest first."""
         return (await self.client.sessions(limit=LISTED)).sessions
 
     def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
@@ -167,7 +165,7 @@ class Link:
     # --- the connection ---
 
     async def run(self) -> None:
-        """Take in what happens and keep the connection up, until cancelled; raises what nobody can wait for."""
+        """Receive events and keep the connection up until cancelled; raises errors that waiting cannot mend."""
         while True:
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -207,7 +205,7 @@ class Link:
             await client.ack(message.id)
 
     async def _deleted(self, news: protocol.Failure) -> None:
-        """Somebody deleted what is followed here."""
+        """Somebody deleted the session that is followed here."""
         if news.session != self._deleting:
             self._display.error(plain(f"{news.message} This is a new one."))
             await self.follow(None)
@@ -240,7 +238,7 @@ class Link:
         await self._display.flush()
 
     async def _leave(self) -> None:
-        """Let go of the connection; a daemon in this process that failed says why."""
+        """Give up the connection; if a daemon in this process failed, say why."""
         connection, self._connection = self._connection, AsyncExitStack()
         self._client = None
         try:
@@ -250,7 +248,7 @@ class Link:
         await self._display.flush()
 
     async def _return(self) -> None:
-        """Connect again, however long that takes."""
+        """Connect again, no matter how long it takes."""
         told = ""
         for attempt in count():
             try:
@@ -269,10 +267,10 @@ class Link:
                 return
 
     async def _who_is_back(self) -> str:
-        """What became of the daemon that was lost."""
+        """Which daemon answers now, and with which model."""
         try:
             who = await self.who_answers()
-        except AgentdError:  # it went away again, which is told next
+        except AgentdError:  # it went away again; that is shown next
             who = ""
         return f"connected again: {who}" if who else "connected again"
 
@@ -288,6 +286,6 @@ class Link:
                 self.session, self._cursor = opened.session, None
                 self._transcript.opened(opened)
             for session in {typed.session for typed in self._offered} - {self.session}:
-                with suppress(NotFound):  # then the message is refused, which is told
+                with suppress(NotFound):  # then the message is refused, which is shown
                     await client.open(session)
             self._client, self._connection = client, connection.pop_all()

@@ -1,4 +1,4 @@
-"""The display of the prompt: finished blocks are rendered and printed once, the open one is for the live region."""
+"""The display of the prompt: it prints each finished block once, and shows the open one in the live region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTERRUPTED = "(stopped)"
 
 
 class Pages:
-    """Implements `display.Display`. `put` prints text above the prompt, `width` tells the columns of the terminal."""
+    """Implements `display.Display`. `put` prints text above the prompt, `width` returns the columns of the terminal."""
 
     def __init__(self, put: Callable[[str], Awaitable[None]], width: Callable[[], int]) -> None:
         self._put = put
@@ -41,7 +41,7 @@ class Pages:
         self._fed = text
 
     def restarted(self) -> None:
-        """What is on the screen stays there; the next attempt is printed from where it differs."""
+        """The screen stays as it is; the next attempt is printed from where it differs."""
         self._rewind()
 
     def answered(self, answer: Answer) -> None:
@@ -81,7 +81,7 @@ class Pages:
             self._print("\n")
 
     def live(self, width: int, height: int) -> str:
-        """The last lines of the block that is still growing, "" when there is none."""
+        """The last lines of the block that is still growing, "" if there is none."""
         return render.tail(self._blocks.open, width, height) if self._blocks.open.strip() else ""
 
     # --- everything else ---
@@ -102,7 +102,7 @@ class Pages:
         self._print("\n")
 
     def reading(self, text: str) -> None:
-        """The line above the prompt says it for as long as it takes."""
+        """Nothing to print: the line above the prompt shows it meanwhile."""
 
     def commanded(self, text: str) -> None:
         """A command that the person typed; its outcome follows."""
@@ -121,6 +121,6 @@ class Pages:
             self._out.append(text)
 
     async def flush(self) -> None:
-        """Returns when everything is on the screen; also tells the prompt that the live region has changed."""
+        """Returns when everything is on the screen, and lets the prompt draw the live region again."""
         text, self._out = "".join(self._out), []
         await self._put(text)

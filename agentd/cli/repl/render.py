@@ -1,7 +1,7 @@
-"""Blocks of Markdown, questions, sources and words of the program as text with colours for a terminal.
+"""Renders blocks of Markdown, questions, sources and the program's own messages as coloured text for a terminal.
 
-Every function takes the width in columns and returns lines that end with a line feed. What they are given must be free
-of escape sequences (`agentd.text.plain`); they add colours of the terminal's own palette only, and no links.
+Every function takes the width in columns and returns lines that end with a line feed. Its input must be free of escape
+sequences (`agentd.text.plain`); it adds only colours of the terminal's own palette, and no links.
 """
 
 from __future__ import annotations
@@ -55,25 +55,25 @@ _INDENT = "  "
 
 
 def block(markdown: str, width: int) -> str:
-    """One block of Markdown; a blank line follows where one follows in the source."""
+    """One block of Markdown, with a blank line after it if the source has one."""
     gap = "\n" if re.search(r"\n[ \t]*\n[ \t\n]*\Z", markdown) else ""
     try:
         return _ansi(_Markdown(markdown), width) + gap
     except Exception:
-        # A block that the renderer cannot do is shown as it was written: an answer is never lost for its looks.
+        # If the renderer fails, the block is shown as it was written, so that no answer is lost.
         log.exception("cannot render a block of Markdown: %r", markdown)
         return _ansi(Text(markdown.strip("\n")), width) + gap
 
 
 def asked(text: str, width: int) -> str:
-    """A question as it stands above its answer."""
+    """A question, to stand above its answer."""
     lines = text.split("\n")
     marked = [("> ", lines[0]), *(("… ", line) for line in lines[1:])]
     return _ansi(Text("\n").join(Text.assemble((mark, "bold cyan"), (line, "bold")) for mark, line in marked), width)
 
 
 def sources(citations: Iterable[Citation], width: int) -> str:
-    """The places behind the marks, one for each line."""
+    """The sources of an answer, one on each line."""
     lines = source_lines(citations)
     return _ansi(Text("\n".join(lines), style="dim"), width) if lines else ""
 
@@ -95,7 +95,7 @@ def tail(markdown: str, width: int, height: int) -> str:
     return "\n".join(text.strip("\n").split("\n")[-height:])
 
 
-# --- the pieces that rich leaves to be decided -----------------------------------------------------------------------
+# --- the elements that rich lets us choose -----------------------------------------------------------------------
 
 
 class _Table(TableElement):
@@ -113,7 +113,7 @@ class _Table(TableElement):
 
 
 class _Code(CodeBlock):
-    """Highlighted and indented, without a background, so that it can be copied."""
+    """Code, highlighted and indented, without a background, so that it can be copied."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         code = str(self.text).rstrip().expandtabs(4)
@@ -159,13 +159,13 @@ def _marked(token: Token) -> Iterator[Token]:
 
 @cache
 def _parser() -> MarkdownIt:
-    # Without images, HTML and definitions of references, which would not be shown at all.
+    # Without images, HTML and definitions of references, which the renderer would not show at all.
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     return parser.disable(["image", "reference", "html_block", "html_inline"])
 
 
 def _folded(line: Text, width: int) -> list[Text]:
-    """The line in pieces of at most `width` columns, cut anywhere: in code every blank counts."""
+    """The line in pieces of at most `width` columns, cut anywhere, because in code every blank counts."""
     pieces = []
     while line.cell_len > width:
         cut = _columns(line.plain, width)

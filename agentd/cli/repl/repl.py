@@ -1,4 +1,4 @@
-"""The conversation on a terminal: what is typed goes to `actions`, what happens comes from `link`, both at any time."""
+"""The conversation on a terminal: typed lines go to `actions`, events come from `link`, both at any time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAVING_HERE = (
     "the running answer ends first (`agentd chat -c` shows it); Ctrl-C leaves at once, and the next start answers"
 )
 MAX_TYPED = 100
-"""Lines that may wait until an earlier one is done."""
+"""How many lines may wait until an earlier one is done."""
 
 
 class Repl:
@@ -39,7 +39,7 @@ class Repl:
         self._interrupted = asyncio.Event()
 
     async def run(self, session: str | None) -> int:
-        """Follow the session until the person leaves; the exit code."""
+        """Follow the session until the person leaves; returns the exit code."""
         if who := await self.link.who_answers():
             self._pages.note(who)
         opened = await self.link.follow(session)
@@ -56,7 +56,7 @@ class Repl:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # The prompt ends by itself, so that the terminal is left as it was found.
+            # The prompt ends by itself, so that it leaves the terminal as it was.
             self._screen.leave()
             for task in tasks[1:]:
                 task.cancel()
@@ -67,7 +67,7 @@ class Repl:
         return _outcome(tasks)
 
     async def _say_goodbye(self) -> None:
-        """Tell what becomes of an answer that still runs, and why leaving may take a while."""
+        """Say what happens to an answer that still runs, and why leaving may take a while."""
         if self._transcript.running and self.link.connected:
             here = self.link.client.welcome.pid == os.getpid()
             self._pages.note(LEAVING_HERE if here else LEAVING)
@@ -104,7 +104,7 @@ class Repl:
         return True
 
     async def _stop(self) -> None:
-        """Never behind a line that was typed."""
+        """Stop at once, never after the lines that wait."""
         while True:
             await self._interrupted.wait()
             try:
@@ -118,7 +118,7 @@ class Repl:
     # --- what is typed ---
 
     async def _perform(self) -> None:
-        """Lines in their order; reading documents and loading a model go on beside what follows."""
+        """Perform the lines in order; reading documents and loading a model go on beside the next lines."""
         async with asyncio.TaskGroup() as beside:
             while True:
                 line = await self._lines.get()
@@ -140,7 +140,7 @@ class Repl:
 
 
 def _outcome(tasks: list[asyncio.Task[int | None]]) -> int:
-    """The prompt's exit code, or what ended the conversation against the person's will."""
+    """The prompt's exit code; raises the error if one ended the conversation."""
     for task in tasks:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error

@@ -1,7 +1,6 @@
-"""The prompt: one line editor for the whole conversation, with a live region above it and text printed above that.
+"""The prompt: one line editor for the whole conversation; above it are a live region and the printed text.
 
-Keys and their meaning are listed in `actions.KEYS`. Nothing of it may be built where standard input or output is no
-terminal.
+`actions.KEYS` lists the keys and their meaning. Build it only if standard input and output are a terminal.
 """
 
 from __future__ import annotations
@@ -38,31 +37,31 @@ from agentd.cli.say import warn
 from agentd.text.characters import whole
 
 LEAVE_SECONDS = 2.0
-"""Ctrl-C twice within this time leaves."""
+"""Pressing Pressing Ctrl-C twice within this time leaves."""
 LEAVE_HINT = "Ctrl-C again leaves"
 REDRAW_SECONDS = 0.05
 LIVE_LINES = 12
-"""Lines of the live region at most; on a small terminal it is a part of the height."""
+"""Maximum lines of the live region; on a small terminal it is a part of the height."""
 INTERRUPTED = 130
 MAX_UNSETTLED = 200
-"""Lines of which it may be open whether they are taken; more cannot wait to be accepted and to be performed."""
+"""How many lines may be undecided at once; no more than this can wait to be accepted or performed."""
 
 _SYNC_BEGIN, _SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
-"""Synchronized output: a terminal that knows it shows what lies between as one change, others ignore it
+"""Synchronized output: terminals that know it show what is between the two as one change, others ignore it
 (https://gist.github.com/christianparpart/d8a62cc1ab659194337d73e399004036)."""
 
 _STYLE = Style.from_dict({"prompt": "ansicyan bold", "status": "ansibrightblack"})
 
 
 class Prompted(Protocol):
-    """What the prompt shows and whom it tells."""
+    """What the prompt shows, and who gets its input."""
 
     def live(self, width: int, height: int) -> str:
         """Lines with colours for the live region, "" for none."""
         ...
 
     def status(self) -> str:
-        """One line that says what goes on, "" for none."""
+        """One line that says what is going on, "" for none."""
         ...
 
     def typed(self, text: str) -> None:
@@ -70,14 +69,14 @@ class Prompted(Protocol):
         ...
 
     def interrupt(self) -> bool:
-        """Ctrl-C: stop what runs; False when there is nothing to stop."""
+        """Ctrl-C: stop what runs; False if there is nothing to stop."""
         ...
 
 
 class TypedHistory(FileHistory):
-    """A file that only its owner reads; what begins with a blank is not written, nor what was refused.
+    """The history in a file that only its owner may read, without lines that begin with a blank or were refused.
 
-    A line that was typed can be called back at once. It is written when `settle` says that it was taken, or by `flush`.
+    A typed line can be recalled at once. It is written when `settle` says that it was taken, or by `flush`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,14 +95,14 @@ class TypedHistory(FileHistory):
         self._unsettled.append(string)
 
     def settle(self, string: str, taken: bool) -> None:
-        """Whether this line, which was typed, was taken; one that was not typed is none of ours."""
+        """Say whether a typed line was taken; a line that was not typed is ignored."""
         if string in self._unsettled:
             self._unsettled.remove(string)
             if taken:
                 self._write(string)
 
     def flush(self) -> None:
-        """Write what nobody has refused yet: the conversation ends."""
+        """Write the undecided lines, because the conversation ends."""
         while self._unsettled:
             self._write(self._unsettled.popleft())
 
@@ -113,12 +112,12 @@ class TypedHistory(FileHistory):
         try:
             super().store_string(whole(string))
         except OSError as error:
-            # A full disk must not end the conversation; the line is still known until it ends.
+            # A full disk must not end the conversation; until that ends, the line is still known.
             warn(f"agentd: cannot write {self.filename!s}: {error.strerror}")
 
 
 def open_history(path: Path) -> History:
-    """The history in this file, or one in memory where the file cannot be used."""
+    """The history in this file, or one in memory if the file cannot be used."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return TypedHistory(path)
@@ -127,7 +126,7 @@ def open_history(path: Path) -> History:
 
 
 class _Output(Vt100_Output):
-    """Can hold back what is drawn, so that it reaches the terminal in one piece."""
+    """An output that can hold text back, so that it reaches the terminal in one piece."""
 
     _held = False
 
@@ -161,7 +160,7 @@ class Screen:
             _size_of(sys.stdout.fileno()),
             term=os.environ.get("TERM"),
             default_color_depth=ColorDepth.from_env(),
-            # Without the terminal's replies nothing is read from it but what the person types.
+            # If the terminal is asked nothing, it sends only what the person types.
             enable_cpr=False,
         )
         self._session: PromptSession[int] = PromptSession(
@@ -202,7 +201,7 @@ class Screen:
             self._session.app.exit(result=code)
 
     async def put(self, text: str) -> None:
-        """Print whole lines above the prompt, or with "" only draw it anew; waits while an editor has the terminal."""
+        """Print whole lines above the prompt ("" only draws it anew); waits while an editor has the terminal."""
         await self._editor_closed.wait()
         app = self._session.app
         if not app.is_running or app.is_done:
@@ -212,7 +211,7 @@ class Screen:
             with self._output.in_one_piece():
                 app.renderer.erase()
                 self._output.write_raw(text.replace("\n", "\r\n"))
-                app.render_counter += 1  # the key of the caches of what is drawn
+                app.render_counter += 1  # the key of the caches for drawing
                 app.renderer.render(app, app.layout)
         else:
             app.invalidate()
@@ -281,7 +280,7 @@ class Screen:
         if buffer.complete_state is not None and buffer.complete_state.completions:
             buffer.complete_next()
         else:
-            # Completions that are being looked for already are taken when they are there.
+            # If completions are being looked for already, they are shown when they are there.
             self._tab_waits = True
             buffer.start_completion(insert_common_part=True)
 

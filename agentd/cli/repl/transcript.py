@@ -1,4 +1,4 @@
-"""What happens in a session, brought into order: one answer after another, each shown once however often it comes."""
+"""Brings what happens in a session into order: one answer after another, each shown once even if it comes again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentd.text.plain import plain
 
 WORKING, STOPPING = "working…", "stopping…"
 REMEMBERED = 1000
-"""Answers and turns whose ids are kept to recognise what comes again."""
+"""How many ids of answers and turns are kept to recognise repeats."""
 
 
 class _Turn:
@@ -23,7 +23,7 @@ class _Turn:
         self.draft = Draft()
         self.answer: protocol.Answer | None = None
         self.read: int | None = None
-        """How many tokens of its prompt are read, None before it is being read."""
+        """How many tokens of its prompt are read; None before the reading begins."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class _Typed:
 
 
 class _Seen:
-    """The newest ids of something."""
+    """A bounded set of the newest ids."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
@@ -56,30 +56,30 @@ class _Seen:
 
 
 class Transcript:
-    """Takes the messages of one session and calls the display; `status` says what goes on at the moment.
+    """Takes the messages of one session and calls the display; `status` says what is going on.
 
-    A message that is typed while something else is answered is shown when its own turn begins, so that each question
-    stands above its answer.
+    A message that is typed during another answer is shown when its own turn begins, so that each question stands above
+    its answer.
     """
 
     def __init__(self, display: Display) -> None:
         self._display = display
         self._turns: OrderedDict[str, _Turn] = OrderedDict()
-        """Turns whose answers were not shown, in the order in which they began."""
+        """Turns whose answers have not been shown, in the order in which they began."""
         self._waiting: dict[str, None] = {}
         self._typed: dict[str, _Typed] = {}
-        """Messages of ours that are not accepted yet, by their own ids."""
+        """Our messages that are not accepted yet, by their own ids."""
         self._questions: dict[str, _Asked] = {}
-        """Messages that are accepted and not shown yet, by turn."""
+        """Our messages that are accepted but not shown yet, by turn."""
         self._owed: dict[str, None] = {}
-        """Turns of ours whose answers were not shown."""
+        """Our turns whose answers have not been shown."""
         self._answers, self._answered, self._ours, self._told = _Seen(), _Seen(), _Seen(), _Seen()
-        """Ids of answers; turns that were answered, that are ours, and whose questions we were told."""
+        """Ids of answers; turns that were answered, that are ours, and whose questions we know."""
         self._said, self._noticed = _Seen(), _Seen()
-        """What was said at the ends of turns, and turns that a notice ended: they may be answered after all."""
+        """The last messages of turns, and turns that a notice ended: they may be answered after all."""
         self._doing = ""
         self.shows_usage = False
-        """Whether each answer is followed by what it took."""
+        """Whether the display shows after each answer what it took."""
 
     # --- what goes on ---
 
@@ -94,12 +94,12 @@ class Transcript:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that was asked has been answered."""
+        """Whether every question has been answered."""
         return not (self._turns or self._waiting or self._typed or self._owed)
 
     @property
     def status(self) -> str:
-        """One line for the person, "" when nothing goes on."""
+        """One line for the person, "" if nothing is going on."""
         waiting = len(self._waiting) + sum(not typed.shown for typed in self._typed.values())
         doing = (self._doing or WORKING) if self.running else ""
         return " · ".join(filter(None, (doing, f"queued, {waiting} waiting" if waiting else "")))
@@ -107,14 +107,14 @@ class Transcript:
     # --- what we ask ---
 
     def typed(self, message_id: str, text: str) -> None:
-        """A message of ours is on its way."""
+        """Our message is on its way."""
         shown = self.idle
         self._typed[message_id] = _Typed(text, shown)
         if shown:
             self._display.asked(text)
 
     def accepted(self, accepted: protocol.Accepted) -> None:
-        """A message of ours is a turn now; it waits unless it runs already."""
+        """Our message is a turn now; it waits unless it runs already."""
         turn_id, typed = accepted.turn, self._typed.pop(accepted.re, None)
         self._ours.add(turn_id)
         if turn_id in self._answered:
@@ -127,7 +127,7 @@ class Transcript:
         self._advance()
 
     def refused(self, message_id: str, reason: str) -> None:
-        """A message of ours was not accepted."""
+        """Our message was not accepted."""
         typed = self._typed.pop(message_id, None)
         if typed is not None and not typed.shown:
             self._display.asked(typed.text)
@@ -137,7 +137,7 @@ class Transcript:
     # --- what happens ---
 
     def opened(self, session: protocol.SessionOpened) -> None:
-        """Another session is followed from here on: its last lines are shown, whatever was shown before."""
+        """Another session is followed from now on: show its last lines."""
         for unanswered in (self._turns, self._typed, self._questions, self._owed):
             unanswered.clear()
         self._ours, self._told = _Seen(), _Seen()
@@ -148,7 +148,7 @@ class Transcript:
         self._remember(session.history)
 
     def reopened(self, session: protocol.SessionOpened) -> None:
-        """The same session is followed again: only what was missed is shown."""
+        """The same session is followed again: show only what was missed."""
         self._waiting = dict.fromkeys(turn for turn in session.waiting if turn not in self._turns)
         missed = [line for line in session.history if not self._is_shown(line)]
         for line in missed:
@@ -171,7 +171,7 @@ class Transcript:
             self._said.add(_saying(line))
 
     def _missed_question(self, line: protocol.Line) -> None:
-        """One of ours may be on the screen, even if the daemon's word that it has it did not arrive."""
+        """Our question may be on the screen even if the daemon's reply that it has the question did not arrive."""
         if line.turn in self._ours or line.turn in self._turns or line.turn in self._questions:
             return
         for typed in self._typed.values():
@@ -214,7 +214,7 @@ class Transcript:
             self._doing = doing
 
     def _question(self, question: protocol.Question) -> None:
-        """One that was typed here is known already, be it accepted or not."""
+        """A question that was typed here is known already, whether it is accepted or not."""
         turn_id = question.turn
         if question.id in self._typed or turn_id in self._ours or turn_id in self._told or turn_id in self._answered:
             return
@@ -241,7 +241,7 @@ class Transcript:
                 self._doing = WORKING
                 self._attempt(state.turn, state.attempt)
                 self._advance()
-                if state.detail:  # the answer begins again, or another model took over: to be seen beside the answer
+                if state.detail:  # the answer begins again, or another model took over: shown beside the answer
                     self._display.note(plain(state.detail))
             case "tool":
                 self._now(plain(f"using {state.detail}…"))
@@ -277,11 +277,11 @@ class Transcript:
                 self._advance()
 
     def _front(self) -> _Turn | None:
-        """The oldest turn whose answer was not shown: later ones are held back until it is."""
+        """The oldest turn whose answer has not been shown; later ones wait for it."""
         return next(iter(self._turns.values()), None)
 
     def _advance(self) -> None:
-        """Show what there is of the front turn; not before it is known whether it is one of ours, and its question."""
+        """Show what there is of the front turn, once its question is known and whether that was typed here."""
         front = next(iter(self._turns), "")
         if not front or (front not in self._ours and any(not typed.shown for typed in self._typed.values())):
             return
@@ -304,7 +304,7 @@ class Transcript:
         if answer.outcome == "notice" or not answer.answers:
             self._notice(answer)
         elif _saying(answer) not in self._said:
-            # A turn that has ended before has it too: what was put aside is answered after all when it is retried.
+            # A turn that ended before may get an answer after all, if it was set aside and then retried.
             for turn_id in answer.answers:
                 self._waiting.pop(turn_id, None)
                 self._turns.setdefault(turn_id, _Turn()).answer = answer
@@ -338,12 +338,12 @@ class Transcript:
 
 
 def _saying(said: protocol.Answer | protocol.Line) -> str:
-    """The same for an answer and for its line of the history."""
+    """One text for an answer and for its line of the history."""
     return f"{said.turn} {hash(said.text)}"
 
 
 def _answer_from(line: protocol.Line, session: str) -> protocol.Answer:
-    """A line of the history in the form of the answer that it was."""
+    """The answer that a line of the history was."""
     return protocol.Answer(
         id=f"history of {line.turn}",
         session=session,
