@@ -1,4 +1,4 @@
-"""Files are read and cut in a child process with limits; one that kills it or hangs it is left out."""
+"""Reads and cuts files in a child process with limits; a file that kills or hangs the child is skipped."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 MODULE = "agentd.retrieval.reading"
 FILES = 500
-"""Files that one child reads."""
+"""How many files one child reads."""
 LIMITS = ChildLimits(memory=768 << 20, files=32, file_size=0)
 START_SECONDS, READ_SECONDS, CUT_SECONDS, CUT_SECONDS_PER_MIB = 30.0, 20.0, 20.0, 10.0
-"""How long a child may take to start, and with one file: until it is read, and to cut it."""
+"""How long a child may take to start, to read one file, and to cut it."""
 LONGEST_ANSWER = 64 << 20
-"""Bytes of an answer without the text."""
+"""Maximum bytes of an answer without the text."""
 
 
 class Reading:
-    """Reads one file after the other; use it in one task."""
+    """Reads files one by one; use it in one task."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -47,11 +47,11 @@ class Reading:
         await self._end()
 
     async def document(self, found: Found, known: str) -> Document | None:
-        """What a file says; None if its hash is the `known` one. `Unreadable` says why there is no such thing."""
+        """The document in a file; None if its hash is the `known` one. `Unreadable` says why there is none."""
         return await self._document({"path": found.path, "root": found.root, "known": known})
 
     async def uploaded(self, name: str, data: bytes, known: str) -> Document | None:
-        """The same of what was uploaded under a name."""
+        """The same for bytes that were uploaded under a name."""
         return await self._document({"name": name, "size": len(data), "known": known}, data)
 
     async def _document(self, request: dict[str, Any], data: bytes = b"") -> Document | None:
@@ -63,11 +63,11 @@ class Reading:
             return await self._ask(child, request, data)
         except TimeoutError:
             await self._end()
-            raise Unreadable("it takes too long to read; split it, or leave it out") from None
+            raise Unreadable("it takes too long to read; split it, or omit it") from None
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise Unreadable(f"reading it failed: {await self._how_it_ended(child)}; leave it out") from None
+            raise Unreadable(f"reading it failed: {await self._how_it_ended(child)}; omit it") from None
         except BaseException:
-            await self._end()  # what it was about to say would be taken for the next answer
+            await self._end()  # its late answer would be taken for the next one
             raise
 
     async def _start(self) -> asyncio.subprocess.Process:

@@ -1,8 +1,8 @@
-"""A text becomes chunks of about a hundred words along its headings and sentences; pure.
+"""Cuts a text into chunks of about a hundred words along its headings and sentences; pure.
 
 A chunk belongs to one section, chunks do not overlap, and `text[chunk.start:chunk.end] == chunk.text` holds exactly.
-Sentences packed to 100 words find known spans as often as any other splitting tried (0.87 of 472), blind cuts less
-often (0.81).
+Sentences packed to 100 words find known spans as often as any other splitting that was tried (0.87 of 472); blind cuts
+find them less often (0.81).
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from agentd.retrieval.outline import front_matter, marks, shortened
 from agentd.text.language import cjk_share, searchable
 
 CHARACTERS = (500, 750)
-"""A chunk of a script with blanks is complete from the first size on and never above the second: 80 to 120 words."""
+"""Smallest size at which a chunk is complete, and largest size, for scripts with blanks: 80 to 120 words."""
 CJK_CHARACTERS = (160, 250)
 """The same for Chinese, Japanese and Korean, where a word has one to three characters."""
 CRUMB = 6
-"""A piece below this part of a complete chunk is no chunk of its own if it can be avoided."""
+"""A piece smaller than this part of a complete chunk joins another one, if possible."""
 WINDOW = 16_384
-"""Characters that are given to the splitter at once; its time grows faster than the length of a paragraph."""
+"""How many characters the splitter gets at once; its time grows faster than the length of a paragraph."""
 CJK_WINDOW = WINDOW // 4
-"""The same for Chinese, where each character is a word to it."""
+"""The same for Chinese, in which it takes each character for a word."""
 MAX_MARKDOWN = 4 * 1024 * 1024
-"""Characters; the headings of a longer text are not looked for."""
+"""In a text of more characters than this, headings are not looked for."""
 HEADING_SEPARATOR = " > "
 PATH = 300
-"""Characters of the path of a chunk's headings."""
+"""Maximum characters of the path of a chunk's headings."""
 PATHS, PATHS_PART = 10_000, 3
-"""Characters that the paths of all chunks may have together with what is indexed of them: so many, and one more for
-each of so many characters of the text. Chunks behind those that used them up have no path.
+"""Maximum characters of the paths of all chunks together, with their index: a fixed number, and one more for so many
+characters of the text. Once they are used up, later chunks have no path.
 """
 SECTIONS, LEAST_SECTION = 500, 256
-"""A text may have so many headings, and one more for each of so many characters; one with more is read as if it had
-none, for each makes a chunk of its own.
+"""Maximum headings of a text: a fixed number, and one more for so many characters. A text with more is read as if it
+had none, because each heading makes a chunk of its own.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """A piece of a document with the path of its headings below the title, "" outside any."""
+    """A piece of a document with the path of its headings below the title; "" if it is outside of any."""
 
     heading: str
     start: int
@@ -52,7 +52,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
-    """`title` is "" where the text does not say one."""
+    """The title of a text ("" if it has none), and its headings."""
 
     title: str
     chunks: Sequence[Chunk]
@@ -64,11 +64,11 @@ class _Section:
     start: int
     end: int
     code: Sequence[tuple[int, int]] = ()
-    """Spans of the fenced blocks in it that are too long for one chunk."""
+    """Spans of those fenced blocks that are too long for one chunk."""
 
 
 def split(text: str, *, markdown: bool) -> Outline:
-    """The title and the chunks, in order; white space between them belongs to none."""
+    """The title, and the chunks in order; white space between chunks belongs to none of them."""
     if markdown and len(text) <= MAX_MARKDOWN:
         title, sections = _sections(text)
     else:
@@ -127,7 +127,7 @@ def _pieces(text: str, section: _Section, markdown: bool) -> Iterator[tuple[int,
     at = section.start
     for start, end in section.code:
         yield from _split(text, at, start, markdown=markdown)
-        # Without its neighbours, so that no chunk has prose behind a fence that began in another chunk.
+        # Cut it without its neighbours, so that no chunk has prose after a fence that began in another chunk.
         yield from _split(text, start, end, markdown=False)
         at = end
     yield from _split(text, at, section.end, markdown=markdown)
@@ -155,7 +155,7 @@ def _indentation(text: str, at: int) -> int:
 
 
 def _without_crumbs(pieces: Sequence[tuple[int, str]], capacity: tuple[int, int]) -> list[tuple[int, int]]:
-    """Offset and length of each piece; a few words left over at the end of a paragraph stay with what is before."""
+    """Offset and length of each piece; a few leftover words at the end of a paragraph stay with the piece before."""
     spans: list[tuple[int, int]] = []
     for offset, piece in pieces:
         crumb = len(piece) < capacity[0] // CRUMB
@@ -167,7 +167,7 @@ def _without_crumbs(pieces: Sequence[tuple[int, str]], capacity: tuple[int, int]
 
 
 def _window_end(text: str, start: int, end: int, window: int) -> int:
-    """Where to cut a very long section: behind its last empty line, else line, sentence or blank, within the window."""
+    """Where to cut a very long section: after the last empty line in the window, else line, sentence or blank."""
     limit = start + window
     if end <= limit:
         return end

@@ -1,7 +1,7 @@
 """The tables of documents.db: documents, their chunks and, kept in step by triggers, the full-text index.
 
 Every function works on a connection inside a transaction of `agentd.storage.store.Store`. A principal reads and changes
-its own documents; the owner reads everybody's.
+its own documents; the owner reads all of them.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from agentd.storage.store import as_time
 from agentd.text.language import searchable
 
 PARAMETERS = 500
-"""Values that are looked up by one statement."""
+"""How many values one statement looks up."""
 TERMS, TERMS_EACH = 64, 2.5
-"""Bytes that are indexed of a text at most: so many, and so many for each of its own. Pairs of Chinese characters take
-2.3; a text that becomes longer, because one of its characters stands for a whole sentence, is indexed as it is.
+"""Maximum bytes that are indexed for a text: a fixed number, and so many for each of its own bytes. Pairs of Chinese
+characters take 2.3. A text that becomes longer, because one character stands for a whole sentence, is indexed as it is.
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A document as it is stored; `bytes` is the size of what was read, `content_hash` its SHA-256 in hex."""
+    """A stored document; `bytes` is the size of the file, `content_hash` its SHA-256 in hex."""
 
     source: str
     title: str
@@ -41,14 +41,14 @@ class Document:
 
 
 def scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
-    """A condition on the table `documents` that holds for what the principal may see, and its parameters."""
+    """A condition on the table `documents` for those that the principal may see, and its parameters."""
     if principal.kind == "owner":
         return "1", ()
     return "documents.principal_kind = ? AND documents.principal_id = ?", (principal.kind, principal.id)
 
 
 def hashes(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> dict[str, str]:
-    """Source -> content hash of those of the principal's own documents that are stored."""
+    """Source -> content hash, for those of these sources that the principal has stored."""
     found: dict[str, str] = {}
     for some in _slices(sources):
         found.update(
@@ -62,7 +62,7 @@ def hashes(db: sqlite3.Connection, principal: Principal, sources: Sequence[str])
 
 
 def replace(db: sqlite3.Connection, principal: Principal, document: Document, added: datetime) -> None:
-    """Store a document in place of the one of the same source, if there is one."""
+    """Store a document; it replaces the one of the same source, if there is one."""
     remove(db, principal, [document.source])
     row = db.execute(
         "INSERT INTO documents (principal_kind, principal_id, source, title, title_terms, content_hash, metadata,"
@@ -110,7 +110,7 @@ def _size(text: str) -> int:
 
 
 def remove(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> int:
-    """Delete the principal's own documents of these sources with their chunks and index entries; how many."""
+    """Delete the principal's own documents of these sources, with chunks and index; returns how many there were."""
     removed = 0
     for some in _slices(sources):
         removed += db.execute(
@@ -147,7 +147,7 @@ def counts(db: sqlite3.Connection, principal: Principal) -> tuple[int, int]:
 
 
 def held(db: sqlite3.Connection, principal: Principal, besides: str) -> tuple[int, int]:
-    """How many documents of their own a principal has, and bytes of them, not counting the one of this source."""
+    """How many documents a principal has, and their bytes, without the document of this source."""
     documents, size = db.execute(
         "SELECT count(*), coalesce(sum(bytes), 0) FROM documents"
         " WHERE principal_kind = ? AND principal_id = ? AND source != ?",
@@ -165,7 +165,7 @@ def text_between(db: sqlite3.Connection, document_id: int, start: int, end: int)
 
 
 def passage(db: sqlite3.Connection, principal: Principal, citation: Citation, since: datetime) -> str | None:
-    """The text at a place that was cited; None where the document is gone or was stored after that time."""
+    """The text that was cited; None if the document is gone or was stored after that time."""
     condition, parameters = scope(principal)
     row = db.execute(
         f"SELECT id, added FROM documents WHERE {condition} AND source = ?"

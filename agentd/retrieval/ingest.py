@@ -1,7 +1,7 @@
-"""Files and folders become documents: only what changed is read into the database, in batches that are each safe.
+"""Turns files and folders into documents: reads only what changed, in batches that are safe one by one.
 
-A batch is one transaction. An ingest that was killed leaves whole documents only, and the next one goes on from there,
-because what is stored with the same content is left alone.
+A batch is one transaction. An ingest that was killed leaves only whole documents, and the next one continues from
+there, because documents with the same content are not stored again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from agentd.storage.store import Store
 BATCH_FILES = 256
 BATCH_BYTES = 2 * 1024 * 1024
 STEP_SECONDS = 0.2
-"""A batch ends and progress is told at the latest after this long, a single large file excepted."""
+"""After this long at most, a batch ends and progress is reported; a single large file may take longer."""
 AT_ONCE = 2
-"""Ingests that run at the same time; others wait."""
+"""How many ingests run at the same time; others wait."""
 SKIPPED = 1000
-"""Files that are named with their reason; of the rest only the number is told."""
+"""How many skipped files are named with their reason; the rest are counted."""
 
 
 @dataclass(slots=True)
@@ -44,13 +44,13 @@ class _Batch:
     unchanged: int = 0
     bytes: int = 0
     gone: list[str] = field(default_factory=list)
-    """Sources whose stored text is certainly no longer in the file."""
+    """Sources whose stored text is certainly not in the file any more."""
     files: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     until: float = field(default_factory=lambda: time.monotonic() + STEP_SECONDS)
 
     def take(self, document: Document | None, known: str) -> None:
-        """What was read of one file; None if it is as it was `known`."""
+        """Take what was read from one file; None if it has not changed since it was `known`."""
         if document is None:
             self.unchanged += 1
             return
@@ -100,7 +100,7 @@ class _Tally:
 class DocumentIngest:
     """Implements `ports.documents.DocumentView` over documents.db, and reads documents in.
 
-    A file of more than `max_bytes` is left out.
+    A file of more than `max_bytes` is skipped.
     """
 
     def __init__(self, store: Store, clock: Clock, *, max_bytes: int = MAX_BYTES) -> None:
@@ -116,9 +116,10 @@ class DocumentIngest:
         return await self._store.read(lambda db: documents.passage(db, principal, citation, since))
 
     async def ingest(self, paths: Sequence[Path], principal: Principal) -> AsyncIterator[IngestProgress]:
-        """Bring the principal's documents under `paths` up to date; a file that cannot be read stops nothing.
+        """Bring the principal's documents under `paths` up to date; a file that cannot be read is skipped.
 
-        What vanished below a path is removed. Closing the iterator cancels; what was stored until then stays.
+        Documents whose files vanished below a path are removed. Closing the iterator cancels the ingest; what is
+        already stored stays.
         """
         given = _absolute(paths)
         tally = _Tally()
@@ -135,11 +136,11 @@ class DocumentIngest:
                 async for batch in self._batches(some, principal, reading, tally):
                     await self._store_batch(batch, principal, tally)
                     yield tally.progress()
-        tally.current, tally.found = "", tally.done  # while it was read, the folder may have changed
+        tally.current, tally.found = "", tally.done  # the folder may have changed while it was read
         yield tally.progress(finished=True)
 
     async def upload(self, name: str, data: bytes, principal: Principal) -> AsyncIterator[IngestProgress]:
-        """Read a document from its bytes, in place of an earlier one of the same name; see `ports.DocumentView`."""
+        """Read a document from its bytes; it replaces an earlier one of the same name, see `ports.DocumentView`."""
         _check_name(name)
         tally = _Tally(found=1, current=name)
         yield tally.progress()
@@ -155,10 +156,10 @@ class DocumentIngest:
         yield tally.progress(finished=True)
 
     async def held(self, principal: Principal, besides: str = "") -> tuple[int, int]:
-        """How many documents of their own a principal has, and bytes of them, without the one uploaded as `besides`."""
+        """How many documents a principal has, and their bytes, without the one that was uploaded as `besides`."""
         return await self._store.read(lambda db: documents.held(db, principal, uploaded(besides)))
 
-    # --- what is there ---
+    # --- files that exist ---
 
     async def _batches(
         self, files: Sequence[Found], principal: Principal, reading: Reading, tally: _Tally
@@ -195,7 +196,7 @@ class DocumentIngest:
         tally.chunks += sum(len(document.chunks) for document in batch.new)
         tally.skip(batch.skipped)
 
-    # --- what is there no more ---
+    # --- files that are gone ---
 
     async def _remove_vanished(self, path: str, principal: Principal, tally: _Tally) -> AsyncIterator[None]:
         itself = source_of(path)
@@ -221,7 +222,7 @@ def _absolute(paths: Sequence[Path]) -> list[str]:
 
 
 def _count_some(files: Iterator[Found], tally: _Tally) -> bool:
-    """Count for one step; whether that was all."""
+    """Count in one step; returns whether that was all."""
     until = time.monotonic() + STEP_SECONDS
     for _ in files:
         tally.found += 1
@@ -231,7 +232,7 @@ def _count_some(files: Iterator[Found], tally: _Tally) -> bool:
 
 
 def _root(path: str) -> str:
-    """The folder that its files must not leave; "" for what is not a folder, or out of reach."""
+    """The folder that its files must not leave; "" if it is not a folder or out of reach."""
     try:
         return os.path.realpath(path) if os.path.isdir(path) else ""
     except OSError:
@@ -243,7 +244,7 @@ def _vanished(sources: Sequence[str], root: str) -> list[str]:
 
 
 def _next_some(files: Iterator[Found]) -> list[Found]:
-    """The next files, as many as are found within one step; none at the end."""
+    """The next files that are found within one step; none at the end."""
     some: list[Found] = []
     until = time.monotonic() + STEP_SECONDS
     for found in files:
@@ -269,4 +270,4 @@ async def _read(found: Found, known: str, reading: Reading, batch: _Batch) -> No
 
 def _check_name(name: str) -> None:
     if name != name.strip() or not name.isprintable() or "/" in name or name in (".", ".."):
-        raise UsageError("a document's name is that of a file, without a folder and with visible characters only.")
+        raise UsageError("a document needs the name of a file, without a folder and with visible characters only.")

@@ -1,7 +1,7 @@
 """The headings and the long code of a Markdown text, found line by line; pure.
 
 A parser of all of Markdown takes a hundred times the memory of a text and, for some texts, time that grows with their
-square. Only what stands outside of lists and quotations counts; the rules are those of https://spec.commonmark.org.
+square. Only text outside of lists and quotations counts; the rules are those of https://spec.commonmark.org.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 HEADING = 160
-"""Characters of a heading that are kept."""
+"""How many characters of a heading are kept."""
 TITLE = 200
 LOOKED_AT = 400
-"""Characters of a heading that are looked at."""
+"""How many characters of a heading are looked at."""
 
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n?|\n|\Z)")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]|$)")
@@ -33,7 +33,7 @@ _KEY = re.compile(r"""(?:[\w][\w .-]{0,100}|"[^"\n]{1,100}"|'[^'\n]{1,100}')[ \t
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heading:
-    """It stands from `start` to `end`."""
+    """A heading, from `start` to `end` of the text."""
 
     level: int
     name: str
@@ -57,9 +57,9 @@ class _Line:
 
 
 def front_matter(text: str) -> tuple[str, int]:
-    """The title that a block of YAML at the beginning names, and where the text behind the block begins.
+    """The title in a block of YAML at the beginning, and the position where the text after the block begins.
 
-    Only mappings are YAML here: what stands between two rules is text. Its first line is never empty.
+    Only a mapping counts as YAML: anything else between two rules is text. Its first line is never empty.
     """
     title = ""
     for n, line in enumerate(_lines(text, 0)):
@@ -110,7 +110,7 @@ def marks(text: str, start: int) -> Marks:
         elif _CONTAINER.match(line.text):
             paragraph, within = [], True
         elif not within and (paragraph or not _INDENTED.match(line.text)):
-            paragraph = [*paragraph, line][:3]  # what a heading's name is made of
+            paragraph = [*paragraph, line][:3]  # what the name of a heading consists of
     return found
 
 
@@ -129,7 +129,7 @@ def _end_of_fence(lines: Iterator[_Line], opened: str, end: int) -> int:
 
 
 def _pass_html(lines: Iterator[_Line], first: _Line, opened: re.Match[str]) -> None:
-    """Go past a block of HTML: comments and scripts to their end, anything else to an empty line."""
+    """Skip a block of HTML: comments and scripts up to their end, anything else up to an empty line."""
     closes = "-->" if opened["comment"] else f"</{opened['raw'].lower()}" if opened["raw"] else ""
     if closes and closes in first.text[opened.end() :].lower():
         return

@@ -1,4 +1,4 @@
-"""Files become text, or a reason why not; names of any bytes become sources that can be shown and stored."""
+"""Turns files into text, or a reason why not, and file names of any bytes into sources that can be shown and stored."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from agentd.text.markup import MARKDOWN, is_markdown
 MAX_BYTES = 32 * 1024 * 1024
 TEXT = frozenset({".txt", ".text", ".rst", ".log", ".org", ".adoc", ".asciidoc", ".textile", ".tex", ".me", ".1st"})
 NAMES = frozenset({"readme", "changelog", "changes", "news", "todo", "faq", "install", "notes", "history"})
-"""Files without a suffix that are text by custom."""
+"""Files without a suffix that are usually text."""
 
 
 _IMAGE = re.compile(
     r"(data:[\w.+-]{1,64}/[\w.+-]{1,64}(?:;[\w=.-]{1,64}){0,8},)"
     r"[\w+/=%.~!*':;@&?#$,<>-]{64,}+(?:\s{1,8}[\w+/=]{60,}+)*+(?:\s{1,8}[\w+/]{1,60}={0,2}(?=[)\"'>]))?"
 )
-"""The data of an image, or of anything else, that a text carries within itself (RFC 2397)."""
+"""The data of an image, or of anything else, inside a text (RFC 2397)."""
 
 
 class Unreadable(Exception):
-    """Why a file was left out. `gone` says that a document's earlier text is certainly no longer in it."""
+    """Why a file was skipped. `gone` says that the earlier text is certainly not in it any more."""
 
     def __init__(self, reason: str, *, gone: bool = False) -> None:
         super().__init__(reason)
@@ -35,9 +35,9 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """What was read from a file, and the SHA-256 in hex of its bytes.
+    """The text of a file, and the SHA-256 of its bytes in hex.
 
-    The text has no byte order mark, and of the data of images that stand in it only that there are some.
+    The text has no byte order mark, and instead of the data of images only a note that there are some.
     """
 
     source: str
@@ -50,7 +50,7 @@ class Source:
 
 
 def is_readable_name(name: str) -> bool:
-    """Whether a file inside a folder is read; one that is named explicitly is tried whatever its name."""
+    """Whether a file in a folder is read; a file that is named explicitly is tried, whatever its name."""
     stem, suffix = os.path.splitext(name.lower())
     return suffix in MARKDOWN or suffix in TEXT or (not suffix and stem in NAMES)
 
@@ -58,14 +58,14 @@ def is_readable_name(name: str) -> bool:
 def read(path: str, limit: int = MAX_BYTES, *, root: str = "") -> Source:
     """The text of a file of at most `limit` bytes; raises `Unreadable`.
 
-    A file that a link leads to must lie below `root`, unless that is empty.
+    If `root` is not empty, the target of a link must be below it.
     """
     data, status = _bytes(path, limit, root)
     return _source(source_of(path), path, data, _time(status.st_mtime))
 
 
 def read_bytes(name: str, data: bytes, limit: int = MAX_BYTES) -> Source:
-    """The same of what was uploaded under a name."""
+    """The same for bytes that were uploaded under a name."""
     if len(data) > limit:
         raise _too_large(len(data), limit)
     return _source(uploaded(name), name, data, datetime.now(UTC))
@@ -84,22 +84,22 @@ def _source(source: str, path: str, data: bytes, modified: datetime) -> Source:
 
 
 def leaves(path: str, root: str) -> str:
-    """Where a path leads to if links take it out of the folder `root`, else ""; OSError if that may not be seen."""
+    """The target of a path if links take it out of the folder `root`, else ""; OSError if we may not see that."""
     real = os.path.realpath(path)
     return "" if real == root or real.startswith(root.rstrip("/") + "/") else real
 
 
 def _bytes(path: str, limit: int, root: str) -> tuple[bytes, os.stat_result]:
     try:
-        # Looked at before it is opened: opening a device can already do something.
+        # Check it before opening it: opening a device can already have an effect.
         _check_kind(os.stat(path))
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
             status = os.fstat(file.fileno())
             _check_kind(status)
-            # Asked of what was opened: a link may have been changed since the folder was looked at.
+            # Check what was opened: a link may have changed since the folder was read.
             if root and (out := leaves(f"/proc/self/fd/{file.fileno()}" if _PROC else path, root)):
                 raise Unreadable(f"a link that leads out of the folder, to {shown(out)}", gone=True)
-            # What it has now: a file may grow faster than it is read.
+            # Read what it has now: a file may grow faster than it is read.
             data = b"" if status.st_size > limit else file.read(status.st_size) or b""
     except (OSError, ValueError) as error:
         raise Unreadable(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -125,7 +125,7 @@ def _check_kind(status: os.stat_result) -> None:
 
 
 def made_by_kernel(status: os.stat_result) -> bool:
-    """Whether it lies in /proc or /sys."""
+    """Whether a path is in /proc or /sys."""
     return status.st_dev in _KERNEL
 
 
@@ -155,12 +155,12 @@ def _time(seconds: float) -> datetime:
 
 
 def source_of(path: str) -> str:
-    """The absolute path itself, or as a file: URI (RFC 8089) where it has bytes that cannot be shown."""
+    """The absolute path; a file: URI (RFC 8089) if it has bytes that cannot be shown."""
     return path if path.isprintable() else f"file://{quote_from_bytes(os.fsencode(path))}"
 
 
 def uploaded(name: str) -> str:
-    """The source of what was uploaded under this name: no path is the same."""
+    """The source of an upload of this name, which differs from every path."""
     return f"upload:{name}"
 
 
@@ -170,7 +170,7 @@ def path_of(source: str) -> str:
 
 
 def below(path: str) -> tuple[tuple[str, str], ...]:
-    """The ranges low <= source < high that hold all that lies below a folder."""
+    """The ranges low <= source < high that contain everything below a folder."""
     folder = path.rstrip("/") + "/"
     uri = f"file://{quote_from_bytes(os.fsencode(folder))}"
     plain = ((folder, _after(folder)),) if folder.isprintable() else ()
@@ -182,12 +182,12 @@ def _after(folder: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A path or name as a person can read it, what cannot be shown escaped as in Python."""
+    """A path or name for people, with everything that cannot be shown escaped as in Python."""
     return name if name.isprintable() else "".join(map(_escaped, name))
 
 
 def _escaped(character: str) -> str:
     if character.isprintable():
         return character
-    byte = ord(character) - 0xDC00  # what Python reads a byte as that is not UTF-8
+    byte = ord(character) - 0xDC00  # Python's character for a byte that is not UTF-8
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(character)[1:-1]

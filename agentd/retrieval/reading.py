@@ -1,7 +1,7 @@
 """The child that reads files, asked on its standard input by `agentd.retrieval.apart`.
 
-A request and an answer are JSON with their length before them. A request about something that was uploaded is followed
-by its bytes, an answer about a document by its text.
+Requests and answers are JSON with the length before it. The bytes of an upload follow its request, the text of a
+document follows its answer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def send(told: BinaryIO, message: dict[str, Any], text: bytes = b"") -> None:
 
 
 def _answer(told: BinaryIO, request: dict[str, Any], data: bytes) -> None:
-    """First how long the file is, which says how long the rest may take."""
+    """Answer first with the length of the file, which decides how long the rest may take."""
     if "name" in request:
         source = read_bytes(request["name"], data, request["limit"])
     else:

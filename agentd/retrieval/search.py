@@ -1,8 +1,8 @@
 """Keyword search: BM25 of FTS5 over chunks, with stop words dropped, long questions cut to their rarest words.
 
-nDCG@10 on SciFact and Cranfield, with each document one row of the index: plain words 0.670 and 0.359; with English
-stems, stop words dropped and titles counted twice 0.691 and 0.391. Over the chunks of `chunks`, where a document ranks
-by its best one, it is 0.682 and 0.384.
+nDCG@10 on SciFact and Cranfield, if each document is one row of the index: 0.670 and 0.359 with plain words; 0.691 and
+0.391 with English stems, without stop words and with titles counted twice. Over the chunks of `chunks`, when a document
+ranks by its best chunk, it is 0.682 and 0.384.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from agentd.text.markup import table_head
 from agentd.text.stopwords import FRAME_WORDS
 
 DEPTH = 100
-"""Chunks that are ranked."""
+"""How many chunks are ranked."""
 WORDS = 500
-"""Different words of a question whose frequency is looked up."""
+"""How many different words of a question have their frequency looked up."""
 TERMS = 32
-"""Words that are searched for at most: the rarest."""
+"""Maximum number of words in a search: the rarest ones."""
 RARE_TERMS = 8
-"""So many are searched for however frequent they are."""
+"""This many words are searched for, no matter how frequent they are."""
 POSTINGS = 50_000
-"""Chunks that the further ones may be found in together; the time of a search grows with this number."""
+"""The other words may be in this many chunks altogether; the time of a search grows with this number."""
 SATURATED = 2.2
-"""What BM25 multiplies the rarity of a word with that is said again and again: 1 + k1."""
+"""The factor of BM25 for a word that occurs again and again: 1 + k1."""
 COMMON = 1.05
-"""The odds against a word that are reckoned with at least: half of the chunks and more may hold it."""
+"""The least odds against a word that count: half of the chunks and more may contain it."""
 FEW = 50
-"""Chunks from which on their number tells how rare a word is."""
+"""With fewer chunks than this, the number of chunks does not show how rare a word is."""
 LOOKED_BACK = 16_384
 """Characters before a passage in which the head of its table is looked for."""
 JOINED_CHARACTERS = 3000
-"""A passage grows by neighbouring chunks up to this length."""
+"""Maximum length of a passage that grows by neighbouring chunks."""
 
 
 class KeywordSearch:
@@ -49,16 +49,16 @@ class KeywordSearch:
         self._store = store
 
     async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
-        """The passages that fit best, best first, numbered from 1; how well they fit is `score`, higher is better.
+        """The passages that fit best, best first, numbered from 1; a higher `score` is a better fit.
 
-        Neighbouring chunks of a section that were both found become one passage; the same text is shown once.
+        If two neighbouring chunks of a section are found, they become one passage; the same text comes once.
         """
         return await self._store.read(lambda db: _search(db, question, principal, limit))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """A chunk that was found, as the tables have it."""
+    """A chunk that was found, with the columns of the tables."""
 
     chunk_id: int
     document_id: int
@@ -86,7 +86,7 @@ def _search(db: sqlite3.Connection, question: str, principal: Principal, limit: 
 def rank(db: sqlite3.Connection, expression: str, principal: Principal, depth: int = DEPTH) -> list[Hit]:
     """The `depth` chunks that fit an FTS5 expression best, best first."""
     condition, parameters = scope(principal)
-    # The plus keeps SQLite from asking the index for one row after the other.
+    # The plus keeps SQLite from asking the index for each row separately.
     own = (
         " AND +rowid IN (SELECT chunks.id FROM documents JOIN chunks ON chunks.document_id = documents.id"
         f" WHERE {condition})"
@@ -102,7 +102,7 @@ def rank(db: sqlite3.Connection, expression: str, principal: Principal, depth: i
         (expression, *parameters, depth),
     )
     return [
-        Hit(**dict(zip(Hit.__slots__, row, strict=True)))  # the columns stand in the order of the fields
+        Hit(**dict(zip(Hit.__slots__, row, strict=True)))  # the columns have the order of the fields
         for row in rows
     ]
 
@@ -111,7 +111,7 @@ def rank(db: sqlite3.Connection, expression: str, principal: Principal, depth: i
 
 
 def query(db: sqlite3.Connection, question: str) -> str:
-    """The FTS5 expression for a question: its rarest words, any of which may occur; "" where none of them occurs."""
+    """The FTS5 expression for any of the rarest words of a question; "" if none of them occurs."""
     return _expression(_frequencies(db, _asked(question)))
 
 
@@ -128,13 +128,13 @@ def _expression(frequencies: Mapping[str, int]) -> str:
         postings += frequency
         if len(terms) >= RARE_TERMS and postings > POSTINGS:
             break
-        # Words consist of letters and digits only, so the quotes cannot be broken out of.
+        # Words consist of letters and digits only, so they cannot end the quotes.
         terms.append(f'"{word}"*' if is_cjk(word) and len(word) == 1 else f'"{word}"')
     return " OR ".join(terms)
 
 
 def _frequencies(db: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:
-    """Word -> chunks that hold it, 0 if none does; of the forms of one stem the first alone."""
+    """Word -> how many chunks contain it; of several forms of one stem, only the first is a key."""
     found: dict[str, int] = {}
     stems: set[str] = set()
     for word, term in _index_terms(words):
@@ -161,18 +161,18 @@ def _known(db: sqlite3.Connection, frequencies: Mapping[str, int], language: str
 
 
 class _Worth:
-    """What words count by their rarity, as the index reckons it: https://www.sqlite.org/fts5.html#the_bm25_function."""
+    """The weights of words as in the index (https://www.sqlite.org/fts5.html#the_bm25_function)."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        # Counting them all would take longer than the search; chunks that were removed matter little to a logarithm.
+        # Counting all chunks would take longer than the search; removed chunks matter little to a logarithm.
         self._chunks: int = db.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()[0]
         self.unit = self._rarity(0)
-        """What a word counts that no chunk holds."""
+        """The weight of a word that no chunk contains."""
 
     def possible(self, frequencies: Mapping[str, int], question: str) -> float:
-        """The score, in units, that the words of a question without its frame reach together if said often.
+        """The highest score, in units, that the content words of a question can reach together.
 
-        0 if there are so few chunks that the rarity of a word says little.
+        0 if there are too few chunks for the rarity of a word to say much.
         """
         if self._chunks < FEW:
             return 0.0
@@ -205,7 +205,7 @@ def _index_terms(words: Sequence[str]) -> list[tuple[str, str]]:
 
 @dataclass(slots=True)
 class _Place:
-    """A passage that is being put together from chunks `first` to `last` of one section; `hit` is the best of them."""
+    """A passage that grows: chunks `first` to `last` of one section; `hit` is the best of them."""
 
     hit: Hit
     first: int
@@ -214,7 +214,7 @@ class _Place:
     end: int
 
     def joins(self, other: _Place) -> bool:
-        """Whether the other stands directly before or behind this, and both together are not too long."""
+        """Whether the other is directly before or after this one, and both together are not too long."""
         one, two = (self, other) if self.first < other.first else (other, self)
         same = one.hit.document_id == two.hit.document_id and one.hit.heading == two.hit.heading
         return same and one.last + 1 == two.first and two.end - one.start <= JOINED_CHARACTERS
@@ -237,7 +237,7 @@ def _joined(hits: Sequence[Hit], limit: int) -> list[_Place]:
             places.append(place)
             continue
         before.take(place)
-        # It may have closed the gap to one more.
+        # It may have closed the gap to another one.
         behind = next((other for other in places if other.joins(before)), None)
         if behind is not None:
             before.take(behind)

@@ -1,4 +1,4 @@
-"""The files under a path, folder by folder in the order of their names, however deep, linked in circles or many."""
+"""The files under a path, folder by folder in the order of names; any depth, number and circle of links is safe."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from agentd.retrieval.readers import MADE_BY_KERNEL, is_readable_name, leaves, m
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A file to read, or with a `reason` something to leave out.
-
-    `root`, if not empty, is the folder that it must not leave.
-    """
+    """A file to read, or to skip if it has a `reason`. `root`, if not empty, is the folder that it must not leave."""
 
     path: str
     reason: str = ""
@@ -22,9 +19,9 @@ class Found:
 
 
 def walk(path: str) -> Iterator[Found]:
-    """`path` itself, whatever its name, or the files below it; hidden ones and folders seen before are passed over.
+    """`path` itself, whatever its name, or the files below it; hidden files and folders seen before are left out.
 
-    Links below a folder are followed within it; one that leads out of it has a reason.
+    Links below a folder are followed within it; a link that leads out of it has a reason.
     """
     if not os.path.isdir(path):
         yield Found(path=path)
@@ -65,7 +62,7 @@ def _entries(folder: str, root: str, seen: set[tuple[int, int]]) -> Iterator[Fou
     for entry in entries:
         try:
             out = leaves(entry.path, root) if entry.is_symlink() else ""
-        except OSError as error:  # where it leads to may not be seen, or it is gone by now
+        except OSError as error:  # its target may be invisible to us, or gone by now
             yield _unreadable(entry.path, error)
             continue
         if out:
@@ -90,12 +87,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # A link that leads to itself: reading it gives the reason.
+        # A link that leads to itself: reading it will give the reason.
         return False
 
 
 def vanished(path: str, root: str = "") -> bool:
-    """Whether there certainly is no such file any more below `root`; not where it is only out of reach."""
+    """Whether the file below `root` is certainly gone, and not only out of reach."""
     try:
         if root and leaves(path, root):
             return True

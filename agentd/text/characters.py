@@ -1,6 +1,6 @@
-"""Halves of characters: JSON can carry them, UTF-8 cannot, so what comes from outside is made whole where it enters.
+"""Halves of characters: JSON can carry them, UTF-8 cannot, so text from outside is repaired as it comes in.
 
-A character beyond U+FFFF is two halves in UTF-16, and a server that cuts a text after so many of them cuts in between.
+A character beyond U+FFFF is two halves in UTF-16, and a server may cut a text between the two.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ HELD = "\ud800", "\udbff"
 
 
 def whole(text: str) -> str:
-    """`text` with its halves joined to characters; one that has no other half becomes U+FFFD."""
+    """`text` with its halves joined to characters; a half without its other half becomes U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -19,7 +19,7 @@ def whole(text: str) -> str:
 
 
 class Joiner:
-    """Makes a text whole that comes in pieces; a half at the end of a piece waits for the next one."""
+    """Repairs a text that comes in pieces; a half at the end of a piece waits for the next one."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -30,6 +30,6 @@ class Joiner:
         return whole(text[: len(text) - len(self._held)])
 
     def finish(self) -> str:
-        """What is left: U+FFFD for a half whose other half never came."""
+        """The rest: U+FFFD for a half whose other half never came."""
         rest, self._held = self._held, ""
         return whole(rest)

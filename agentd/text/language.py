@@ -1,8 +1,8 @@
 """Sentences, words, stems and stop words of a text; pure, and harmless for any input.
 
-Chinese, Japanese and Korean are written without the blanks that full text needs: a run of their characters counts as
-its overlapping pairs, the usual way to index them (Nie and Ren, "Chinese information retrieval: using characters or
-words?", 1999).
+Chinese, Japanese and Korean are written without the blanks that a full-text index needs. So a run of their characters
+counts as its overlapping pairs, which is the usual way to index them (Nie and Ren, "Chinese information retrieval:
+using characters or words?", 1999).
 """
 
 # ruff: noqa: RUF001 - characters of other scripts are meant
@@ -20,11 +20,11 @@ from agentd.text.stopwords import CJK_FUNCTION, STOP_WORDS
 
 FALLBACK = "english"
 CJK = "cjk"
-"""What `language_of` calls Chinese, Japanese and Korean; they have no stems."""
+"""The name of `language_of` for Chinese, Japanese and Korean, which have no stems."""
 FOCUS_CHARACTERS = 4000
-"""A longer question is reduced to its beginning and its end, of this length each."""
+"""A longer question is reduced to its beginning and its end, each of this length."""
 LONGEST_STEMMED = 64
-"""Characters; anything longer is not a word of a language, and stemmers take time that grows with its square."""
+"""A run of more characters than this is not a word; stemmers would take time that grows with its square."""
 
 _CJK_CLASS = (
     "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -37,8 +37,8 @@ _INVISIBLE = re.compile(
 )
 """Soft hyphens, zero-width blanks, joiners, byte order marks and the like (Unicode's Default_Ignorable_Code_Point)."""
 _MARKS = re.compile(r"((?:(?![\s\x00-\x7f])[\W\uff9e\uff9f]){32})(?:(?![\s\x00-\x7f])[\W\uff9e\uff9f])++")
-"""More marks in a row than a letter can have. Normalising sorts them, which takes time that grows with the square of
-their number; every character that combines is among these.
+"""More accents in a row than a letter can have; every combining character is among these. Normalising sorts them, in
+time that grows with the square of their number.
 """
 _YO = str.maketrans("ёЁ", "еЕ")
 _HIRAGANA = re.compile("[\u3040-\u309f]")
@@ -53,17 +53,17 @@ _SCRIPTS = (
 
 
 def focus(question: str) -> str:
-    """The part of a question that is looked at: all of it, or its two ends if a long text was pasted into it."""
+    """The part of a question that counts: all of it, or its two ends if a long text was pasted into it."""
     if len(question) <= 2 * FOCUS_CHARACTERS:
         return question
     return f"{question[:FOCUS_CHARACTERS]}\n{question[-FOCUS_CHARACTERS:]}"
 
 
 def searchable(text: str) -> str:
-    """The text as it is indexed: what is written in several ways in one way, each CJK run as its overlapping pairs.
+    """The text in the form in which it is indexed: one spelling for several, each CJK run as its overlapping pairs.
 
-    Compatibility forms are unified (NFKC), what cannot be seen does not part a word, and the Russian letter yo
-    is ye, as most people type it.
+    Compatibility forms are unified (NFKC), invisible characters do not split a word, and the Russian letter yo becomes
+    ye, as most people type it.
     """
     if text.isascii():
         return text
@@ -83,7 +83,7 @@ def is_cjk(word: str) -> bool:
 
 
 def cjk_share(text: str) -> float:
-    """The part of the characters, 0 to 1, that are Chinese, Japanese or Korean."""
+    """The share of Chinese, Japanese and Korean characters, 0 to 1."""
     if text.isascii():
         return 0.0
     return sum(run.end() - run.start() for run in _CJK_RUN.finditer(text)) / len(text)
@@ -95,7 +95,7 @@ def words(text: str) -> list[str]:
 
 
 def spelled(text: str) -> Iterator[str]:
-    """The words in order as they are written, with their capitals."""
+    """The words in order as they are written, with capitals."""
     return (word[0] for word in _WORD.finditer(searchable(text)))
 
 
@@ -114,7 +114,7 @@ def language_of(text: str) -> str:
 
 
 def content_words(text: str, language: str | None = None) -> list[str]:
-    """The words of a question that carry its topic, each once, in order; all of them if it has no others."""
+    """The words of a question that carry its topic, each once, in order; all words if none does."""
     language = language or language_of(text)
     found = list(dict.fromkeys(words(_FUNCTION.sub(" ", text)) if language == CJK else words(text)))
     if language == CJK:
@@ -160,7 +160,7 @@ def stems(text: str, language: str) -> list[str]:
 # --- Sentences -------------------------------------------------------------------------------------------------------
 
 _ENDS = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_`]*+(?=\s)|[。！？]++[”’」』）]*+|\n[ \t]*+\n")
-"""Every part takes what it can and gives nothing back, so that no text takes time that grows with its square."""
+"""The pattern of a sentence; no part backtracks, so the time grows only with the length of the text."""
 _CODE = re.compile(r"(?<!`)`(?!`)[^`\n]{1,200}(?:\n[^`\n]{1,200})?`(?!`)")
 _ABBREVIATIONS = frozenset(
     "approx art bzw ca cf co dr e.g eg etc evtl fig ggf i.e ie inc jr max min mr mrs ms nr no p pp prof sec sog st u.a "
@@ -207,7 +207,7 @@ def is_question(sentence: str) -> bool:
 
 
 def introduces(sentence: str) -> bool:
-    """Whether a sentence ends in a colon: what it means to say comes after it."""
+    """Whether a sentence ends in a colon, so that what it announces comes after it."""
     return sentence.rstrip().endswith((":", "："))
 
 
@@ -217,7 +217,7 @@ def is_ended(sentence: str) -> bool:
 
 
 def joined(texts: Iterable[str]) -> str:
-    """Sentences in a row, with a blank between them where their script has blanks."""
+    """The sentences joined, with blanks between them if their script has blanks."""
     line = ""
     for text in texts:
         line += text if not line or line.endswith(_UNSPACED_ENDS) else f" {text}"
@@ -229,9 +229,9 @@ def _abbreviates(text: str, start: int, end: int) -> bool:
     if word is None:
         return False
     last = word[0].lower()
-    # Single letters are initials (J. or U.S.), a number at the very beginning is that of a list.
+    # Single letters are initials (J. or U.S.); a number at the very beginning belongs to a list.
     dotted = all(len(part) == 1 and part.isalpha() for part in last.split("."))
-    # What stands before a word is looked at last: it may be long, and this is asked again for the next word.
+    # The text before a word comes last: it may be long, and the next word needs it again.
     return last in _ABBREVIATIONS or dotted or (last.isdigit() and not text[start : word.start()].strip())
 
 

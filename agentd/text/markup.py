@@ -1,7 +1,7 @@
-"""Markdown as plain sentences: what a reader would say aloud of each block of a text.
+"""Markdown as plain sentences: each block of a text as a person would read it aloud.
 
-Markdown's own rules take time that grows with the square of what they are given. So a long text is read in pieces, and
-what no person writes is taken as it stands: a paragraph full of marks, a table of very many columns.
+A parser of Markdown takes time that grows with the square of its input. So a long text is read in pieces, and what no
+person writes stays as it is: a paragraph full of markup, a table of very many columns.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from agentd.text.language import is_ended
 MARKDOWN = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 """The suffixes of files in Markdown."""
 WINDOW = 16_384
-"""Characters that are read at once."""
+"""How many characters are parsed at once."""
 BUSIEST = 400
-"""Marks that one paragraph may have to be read as Markdown."""
+"""A paragraph with more markup characters than this is not read as Markdown."""
 WIDEST = 64
-"""Bars that a line may have to be a row of a table."""
+"""A line with more bars than this is not read as a row of a table."""
 _MARKS = re.compile(r"[\[\]*_`<!&\\]")
 _FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~)", re.MULTILINE)
 _CELL_END = re.compile(r"(?<!\\)\|")
@@ -34,7 +34,8 @@ _CELL_END = re.compile(r"(?<!\\)\|")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """`text` is one line without bullets, pipes, links and emphasis; of code it is the whole block in its fence.
+    """A block whose `text` is one line without bullets, pipes, links and emphasis; for code, the whole block in its
+    fence.
 
     A row has its cells, too, and those of the head of its table, which is no block of its own.
     """
@@ -141,14 +142,14 @@ def _read(piece: str, markdown: bool) -> Iterator[Block]:
 
 
 def _may_have_tables(text: str) -> bool:
-    """Whether a table in it could not be much larger than the text: short rows are filled up to the longest."""
+    """Whether tables in it stay about as large as the text: short rows are filled up to the longest."""
     lines = text.split("\n")
     widest = max(line.count("|") for line in lines)
     return widest <= WIDEST and widest * len(lines) <= 1000 + len(text)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A long text cut at empty lines, and not within a fence if there is another place."""
+    """A long text, cut at empty lines and, if possible, not within a fence."""
     start = 0
     while len(text) - start > WINDOW:
         stop = start + _cut(text[start : start + WINDOW])
@@ -159,7 +160,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _cut(window: str) -> int:
     fences = [fence.start() for fence in _FENCE.finditer(window)]
-    # Before the last fence where their number is odd: it opens what ends elsewhere.
+    # Cut before the last fence if their number is odd: it opens a block that ends in another piece.
     within = window[: fences[-1]] if len(fences) % 2 else window
     for text, mark in ((within, "\n\n"), (window, "\n\n"), (window, "\n"), (window, " ")):
         if (cut := text.rfind(mark, 1)) > 0:
@@ -210,7 +211,7 @@ def _paragraph(token: Token, kind: Literal["prose", "item", "heading"]) -> Itera
     if any(not line.lstrip().startswith("|") for line in lines):
         yield Block(kind=kind, text=_plain(token))
         return
-    # Rows of a table whose head is in an earlier piece.
+    # Rows of a table that has its head in an earlier piece.
     for line in lines:
         if not delimits(line):
             yield _row([_plain(_parser().parseInline(cell)[0]) for cell in _cells(line)], ())

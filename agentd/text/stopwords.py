@@ -1,7 +1,7 @@
-"""Words that carry no topic, by language: a short list of our own for each language that agentd tells apart.
+"""Words that carry no topic: a short list for each language that agentd recognises.
 
-They are folded as `agentd.text.language.searchable` folds words, and to lower case. The lists hold articles, pronouns,
-prepositions, conjunctions, auxiliaries and question words; a noun or a full verb is never among them.
+They are folded as `agentd.text.language.searchable` folds words, and to lower case. The lists contain articles,
+pronouns, prepositions, conjunctions, auxiliaries and question words; a noun or a full verb is never among them.
 """
 
 # ruff: noqa: RUF001 - characters of other scripts are meant
@@ -106,11 +106,11 @@ FRAME_WORDS: Final[dict[str, frozenset[str]]] = {
         "скажи случается случится будет",
     }.items()
 }
-"""Language -> words that frame a question ("what happens", "explain") and need not stand in its answer."""
+"""Language -> words that frame a question ("what happens", "explain") and need not be in its answer."""
 
 CJK_FUNCTION = (
     "为什么 為什麼 什么时候 什麼時候 怎么样 怎麼樣 什么 什麼 怎么 怎麼 怎样 怎樣 如何 哪里 哪裡 哪个 哪個 哪些 "
     "多少 是否 可以 能否 请问 請問 时候 時候 的 了 吗 嗎 呢 吧 是 在 会 會 被 把 和 与 與 或 时 時 后 後 就 都 也 有 "
     "이 그 저 것"
 ).split()
-"""Chinese words (and Korean ones that stand alone) that ask or join; they are taken out of a question."""
+"""Chinese words (and Korean ones between blanks) that ask or join; they are removed from a question."""

@@ -1,8 +1,8 @@
-"""What others wrote as it goes into a prompt: it cannot end its block, write the marks of a model, or look like a call.
+"""Text of others for a prompt: it cannot end its block, contain a model's control tags, or look like a call.
 
-The end of a block is a line that nobody can guess, another one for each turn. The marks by which models tell apart who
-speaks, where a call stands and what is thought are broken by a blank, those of all common families: a server reads them
-wherever they stand, and a model that repeats a document must not call a tool by that.
+A block ends with a line that nobody can guess and that is new for each turn. Models use control tags to mark who
+speaks, what is a call and what is thought. The tags of all common families are broken by a blank: a server would obey
+them anywhere in a text, and a model that repeats a document must not call a tool by that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import secrets
 from agentd.text.plain import plain
 
 LETTERS = "bcdfghjklmnpqrstvwxz"
-"""Of a line that ends a block: no word has so many of them in a row."""
+"""The letters of a line that ends a block: no word has so many of them in a row."""
 LENGTH = 6
 
 _NAMED = (
@@ -29,34 +29,34 @@ _MARK = re.compile(
     rf"<(?=\|[^\s<>]{{0,64}}>|[^\s<>|]{{1,64}}\|>|\uff5c[^\s<>]{{1,64}}>|{_NAMED})|\[(?={_BRACKETED})|\](?=~[bh]\])"
 )
 _UNSEEN = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e0000-\U000e007f]")
-"""Tags, which nobody sees and models read, but in the flags of England, Scotland and Wales."""
+"""Tag characters, which models read but people do not see, except in the flags of England, Scotland and Wales."""
 
 
 def new_mark() -> str:
-    """A line that may end a block."""
+    """A line that ends a block."""
     return "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
 
 
 def neutral(text: str) -> str:
-    """The text, cleaned, with every mark of a model broken by a blank and without what only a model would see."""
+    """The text, cleaned, with every control tag broken by a blank and without characters that only a model sees."""
     return _MARK.sub(r"\g<0> ", _UNSEEN.sub(r"\1", plain(text)))
 
 
 def fitting(mark: str, text: str) -> str:
-    """The mark, made longer if it stands in the text."""
+    """The end line, made longer if the text contains it."""
     while mark in text:
         mark += LETTERS[0]
     return mark
 
 
 def fenced(text: str, mark: str, *, what: str) -> str:
-    """The text as a block of its own, whose first line says `what` it is and how its last line is spelled."""
+    """The text as a block: the first line says `what` it is, and which line is the last."""
     mark = fitting(mark, text)
     return f"{what}, up to the line {mark}:\n{text}\n{mark}"
 
 
 def unfenced(text: str) -> str:
-    """What `fenced` was given; the text itself if it is not such a block."""
+    """The text inside a block that `fenced` made; the text itself if it is not such a block."""
     block = _BLOCK.fullmatch(text)
     return text if block is None else block[2]
 
