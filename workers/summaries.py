@@ -17,7 +17,7 @@ from agentd.ports.models import Bounded, ChatModel, Writer
 from agentd.ports.sessions import History, StoredMessage, Summary
 from agentd.storage.summaries import Summaries
 from agentd.text.plain import plain, shortened
-from agentd.text.untrusted import fenced, new_mark
+from agentd.text.untrusted import fenced, new_end_line
 from agentd.turns.prompt import BEFORE_SUMMARY, turns_of
 from agentd.turns.window import HISTORY_LINES, PLENTY, room
 
@@ -109,7 +109,7 @@ class BackgroundSummaries:
 
     def _built(self, session_id: str, earlier: str, said: Sequence[StoredMessage]) -> ModelRequest:
         conversation = "\n\n".join(f"{line.role}: {shortened(line.text, LINE)}" for line in said)
-        text = fenced(conversation, new_mark(), what=SAID)
+        text = fenced(conversation, new_end_line(), what=SAID)
         known = (TextPart(text=BEFORE_SUMMARY, trust="trusted"), TextPart(text=f"{earlier}\n\n")) if earlier else ()
         return ModelRequest(
             messages=(

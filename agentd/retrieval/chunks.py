@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-from agentd.retrieval.outline import front_matter, marks, shortened
+from agentd.retrieval.outline import front_matter, shortened, structure
 from agentd.text.language import cjk_share, searchable
 
 CHARACTERS = (500, 750)
@@ -96,7 +96,7 @@ def _chunks(text: str, sections: Sequence[_Section], markdown: bool) -> Iterator
 
 def _sections(text: str) -> tuple[str, list[_Section]]:
     title, begin = front_matter(text)
-    found = marks(text, begin)
+    found = structure(text, begin)
     if len(found.headings) > SECTIONS + len(text) // LEAST_SECTION:
         return title, [_Section(heading="", start=begin, end=len(text))]
     code = iter([*((start, end) for start, end in found.code if end - start > CHARACTERS[1]), (len(text), len(text))])

@@ -54,7 +54,7 @@ def hashes(db: sqlite3.Connection, principal: Principal, sources: Sequence[str])
         found.update(
             db.execute(
                 "SELECT source, content_hash FROM documents WHERE principal_kind = ? AND principal_id = ?"
-                f" AND source IN ({_marks(some)})",
+                f" AND source IN ({_values(some)})",
                 (principal.kind, principal.id, *some),
             )
         )
@@ -114,7 +114,7 @@ def remove(db: sqlite3.Connection, principal: Principal, sources: Sequence[str])
     removed = 0
     for some in _slices(sources):
         removed += db.execute(
-            f"DELETE FROM documents WHERE principal_kind = ? AND principal_id = ? AND source IN ({_marks(some)})",
+            f"DELETE FROM documents WHERE principal_kind = ? AND principal_id = ? AND source IN ({_values(some)})",
             (principal.kind, principal.id, *some),
         ).rowcount
     return removed
@@ -182,5 +182,5 @@ def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[n : n + PARAMETERS]
 
 
-def _marks(values: Iterable[str]) -> str:
+def _values(values: Iterable[str]) -> str:
     return ", ".join("?" for _ in values)

@@ -42,7 +42,7 @@ class Heading:
 
 
 @dataclass(slots=True)
-class Marks:
+class Structure:
     """`code` are the spans of fenced blocks."""
 
     headings: list[Heading] = field(default_factory=list)
@@ -82,9 +82,9 @@ def _is_of_mapping(line: str, *, first: bool) -> bool:
     return not line.strip() or line[0] in " \t#-]}" or _KEY.match(line) is not None
 
 
-def marks(text: str, start: int) -> Marks:
+def structure(text: str, start: int) -> Structure:
     """The headings and fenced blocks behind `start`, in order."""
-    found = Marks()
+    found = Structure()
     paragraph: list[_Line] = []
     within = False
     """In a list or a quotation, until an empty line."""

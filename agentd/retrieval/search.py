@@ -204,7 +204,7 @@ def _index_terms(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 @dataclass(slots=True)
-class _Place:
+class _Run:
     """A passage that grows: chunks `first` to `last` of one section; `hit` is the best of them."""
 
     hit: Hit
@@ -213,36 +213,36 @@ class _Place:
     start: int
     end: int
 
-    def joins(self, other: _Place) -> bool:
+    def joins(self, other: _Run) -> bool:
         """Whether the other is directly before or after this one, and both together are not too long."""
         one, two = (self, other) if self.first < other.first else (other, self)
         same = one.hit.document_id == two.hit.document_id and one.hit.heading == two.hit.heading
         return same and one.last + 1 == two.first and two.end - one.start <= JOINED_CHARACTERS
 
-    def take(self, other: _Place) -> None:
+    def take(self, other: _Run) -> None:
         self.first, self.last = min(self.first, other.first), max(self.last, other.last)
         self.start, self.end = min(self.start, other.start), max(self.end, other.end)
 
 
-def _joined(hits: Sequence[Hit], limit: int) -> list[_Place]:
-    places: list[_Place] = []
+def _joined(hits: Sequence[Hit], limit: int) -> list[_Run]:
+    runs: list[_Run] = []
     texts: set[str] = set()
     for hit in hits[: 2 * limit]:
         if hit.text in texts:
             continue
         texts.add(hit.text)
-        place = _Place(hit, hit.n, hit.n, hit.start, hit.end)
-        before = next((other for other in places if other.joins(place)), None)
+        run = _Run(hit, hit.n, hit.n, hit.start, hit.end)
+        before = next((other for other in runs if other.joins(run)), None)
         if before is None:
-            places.append(place)
+            runs.append(run)
             continue
-        before.take(place)
+        before.take(run)
         # It may have closed the gap to another one.
-        behind = next((other for other in places if other.joins(before)), None)
+        behind = next((other for other in runs if other.joins(before)), None)
         if behind is not None:
             before.take(behind)
-            places.remove(behind)
-    return places[:limit]
+            runs.remove(behind)
+    return runs[:limit]
 
 
 def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possible: float) -> Passage:
@@ -254,8 +254,8 @@ def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possibl
         title=hit.title,
         source=hit.source,
         heading=hit.heading,
-        start=place.start,
-        end=place.end,
+        start=run.start,
+        end=run.end,
         document_id=hit.document_id,
         chunk_id=hit.chunk_id,
         text=text,

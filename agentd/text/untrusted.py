@@ -1,6 +1,6 @@
 """Text of others for a prompt: it cannot end its block, contain a model's control tags, or look like a call.
 
-A block ends with a line that nobody can guess and that is new for each turn. Models use control tags to mark who
+A block ends with a line that nobody can guess and that is new for each turn. Models use control tags to show who
 speaks, what is a call and what is thought. The tags of all common families are broken by a blank: a server would obey
 them anywhere in a text, and a model that repeats a document must not call a tool by that.
 """
@@ -32,7 +32,7 @@ _UNSEEN = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)|[\U000e
 """Tag characters, which models read but people do not see, except in the flags of England, Scotland and Wales."""
 
 
-def new_mark() -> str:
+def new_end_line() -> str:
     """A line that ends a block."""
     return "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
 
@@ -42,17 +42,17 @@ def neutral(text: str) -> str:
     return _MARK.sub(r"\g<0> ", _UNSEEN.sub(r"\1", plain(text)))
 
 
-def fitting(mark: str, text: str) -> str:
+def fitting(end_line: str, text: str) -> str:
     """The end line, made longer if the text contains it."""
-    while mark in text:
-        mark += LETTERS[0]
-    return mark
+    while end_line in text:
+        end_line += LETTERS[0]
+    return end_line
 
 
-def fenced(text: str, mark: str, *, what: str) -> str:
+def fenced(text: str, end_line: str, *, what: str) -> str:
     """The text as a block: the first line says `what` it is, and which line is the last."""
-    mark = fitting(mark, text)
-    return f"{what}, up to the line {mark}:\n{text}\n{mark}"
+    end_line = fitting(end_line, text)
+    return f"{what}, up to the line {end_line}:\n{text}\n{end_line}"
 
 
 def unfenced(text: str) -> str:

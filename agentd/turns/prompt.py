@@ -16,7 +16,7 @@ from agentd.evidence.passages import render_passage
 from agentd.evidence.pasted import divided
 from agentd.ports.generation import Message, ModelRequest, PassagePart, Role, TextPart, ToolCallPart, ToolResultPart
 from agentd.ports.sessions import StoredMessage
-from agentd.text.untrusted import fitting, new_mark
+from agentd.text.untrusted import fitting, new_end_line
 from agentd.turns.citations import without_sources
 
 SYSTEM = """\
@@ -70,7 +70,7 @@ class Draft:
     instructions: str = ""
     tools: bool = False
     cites: bool = False
-    mark: str = field(default_factory=new_mark, compare=False)
+    mark: str = field(default_factory=new_end_line, compare=False)
 
     def messages(self) -> tuple[Message, ...]:
         newest = (*self._passages(), *self._question())

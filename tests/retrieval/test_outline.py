@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.retrieval.outline import HEADING, front_matter, marks
+from agentd.retrieval.outline import HEADING, front_matter, structure
 
 
 def headings(text: str) -> list[tuple[int, str]]:
-    return [(heading.level, heading.name) for heading in marks(text, 0).headings]
+    return [(heading.level, heading.name) for heading in structure(text, 0).headings]
 
 
 @pytest.mark.parametrize(

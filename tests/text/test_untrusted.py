@@ -1,4 +1,4 @@
-"""What others wrote can neither end its block in a prompt nor write the marks of a model."""
+"""What others wrote can neither end its block in a prompt nor write the control tags of a model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agentd.evidence.call_forms import read_calls
-from agentd.text.untrusted import LENGTH, fenced, fitting, neutral, new_mark, unfenced
+from agentd.text.untrusted import LENGTH, fenced, fitting, neutral, new_end_line, unfenced
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_what_only_a_model_would_see_is_taken_away() -> None:
 
 
 def test_a_block_ends_with_a_line_that_nobody_can_guess_and_that_is_not_in_it() -> None:
-    marks = {new_mark() for _ in range(100)}
-    assert len(marks) == 100 and all(len(mark) == LENGTH for mark in marks)
+    lines = {new_end_line() for _ in range(100)}
+    assert len(lines) == 100 and all(len(line) == LENGTH for line in lines)
     assert fitting("xyz", "a xyz b") == "xyzb"
     assert fenced("a\nxyz\nxyzb", "xyz", what="Data") == "Data, up to the line xyzbb:\na\nxyz\nxyzb\nxyzbb"
     assert unfenced(fenced("a\nxyz", "xyz", what="Data")) == "a\nxyz"

@@ -21,7 +21,7 @@ from agentd.models.extractive import answer
 from agentd.models.llama.family import parse_gemma, parse_tagged
 from agentd.retrieval import chunks
 from agentd.retrieval.chunks import split
-from agentd.retrieval.outline import front_matter, marks
+from agentd.retrieval.outline import front_matter, structure
 from agentd.retrieval.readers import read
 from agentd.text.language import content_words, searchable, sentences, stems
 from agentd.text.markup import blocks
@@ -124,7 +124,7 @@ LOOKS: dict[str, Callable[[str], object]] = {
     "call of Gemma": lambda text: parse_gemma("call:a{" + text),
     "citations": lambda text: check_citations(text, [passage("")]),
     "without sources": lambda text: without_sources(f"{text}\n\n> b [1]x"),
-    "headings": lambda text: (marks(text, 0), marks(f"# {text}", 0), marks(f"a{text}\n===", 0)),
+    "headings": lambda text: (structure(text, 0), structure(f"# {text}", 0), structure(f"a{text}\n===", 0)),
     "front matter": lambda text: (front_matter(f"---\ntitle: {text}"), front_matter(f"---\na: b\n{text}\n---\n")),
     "a file": said_by_a_file,
     "chunks of plain text": lambda text: split(text, markdown=False),
