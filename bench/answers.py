@@ -1,13 +1,11 @@
-"""Questions with known answers, asked through the daemon as a client asks them, by each model and beside a peer.
+"""Asks a daemon questions with known answers, as a client does, with each model and beside a peer.
 
-`python -m bench.answers [--quick] [--json FILE] [--data DIR|FILE] [--model NAME...] [--part NAME...]
-[--questions N] [--resume FILE]`.
-The peer is the same model with the same eight passages and the plain prompt that most systems use, through the
-high-level `Llama` with as many threads. Without --data the questions are those about agentd's own documentation; DIR or
-FILE holds others in SQuAD form. Models are fetched as `agentd.testing.real_models` says.
-
---resume keeps every reply in a file, goes on from what is in it, and so puts the rows of several runs into one table;
-each model and each part can be run alone. `bench.answers_rows` says what the rows are.
+`python -m bench.answers [--quick] [--json FILE] [--data DIR|FILE] [--model NAME...] [--part NAME...] [--questions N]
+[--resume FILE]`. The peer is the same model with the same eight passages and the plain prompt that most systems use,
+through the high-level `Llama` with as many threads. Without --data the questions are those about agentd's own
+documentation; DIR or FILE holds others in SQuAD form. `agentd.testing.real_models` says how models are fetched.
+--resume keeps every reply in a file and continues from it, so that the rows of several runs are in one table; each
+model and each part can run alone. `bench.answers_rows` says what the rows are.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def settings(plan: Plan, collection: Collection, threads: int) -> dict[str, Any]:
-    """What a reply depends on besides the code: replies of two runs belong together only if these agree."""
+    """Everything but the code that a reply depends on: replies of two runs belong together only if these agree."""
     asked = json.dumps(asdict(collection), sort_keys=True)
     return {
         "data": hashlib.sha256(asked.encode()).hexdigest(),
@@ -52,13 +50,13 @@ def settings(plan: Plan, collection: Collection, threads: int) -> dict[str, Any]
 
 
 def run(plan: Plan, setting: Setting, journal: Journal) -> None:
-    """Ask all that is not in the journal yet."""
+    """Ask every question that is not in the journal yet."""
     progress = Progress(lambda line: print(line, flush=True))
     asyncio.run(Run(plan, setting, journal, progress).everything())
 
 
 def tell(journal: Journal, known: answers_rows.Known, picture: Path | None) -> list[Row]:
-    """Print the table of all that is in the journal, and draw it."""
+    """Print the table for everything in the journal, and draw it."""
     found = answers_rows.rows(journal, known)
     print(table(found))
     print("\n".join(answers_rows.paired(journal, known)))
@@ -79,13 +77,16 @@ def _options(arguments: Sequence[str] | None, plan_of: dict[bool, Plan]) -> argp
         "--model", action="append", metavar="NAME", help=f"only this one of {', '.join(FULL.questions)}"
     )
     parser.add_argument(
-        "--questions", type=int, metavar="N", help="only so many for each language model, the first of the fixed order"
+        "--questions",
+        type=int,
+        metavar="N",
+        help="this many for each language model, the first of the fixed order",
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part")
     parser.add_argument(
-        "--resume", type=Path, metavar="FILE", help="keep the replies here, and go on from what is there"
+        "--resume", type=Path, metavar="FILE", help="keep the replies in this file, and continue from it"
     )
-    parser.add_argument("--threads", type=int, help="of the peer's model (default: as many as ours takes)")
+    parser.add_argument("--threads", type=int, help="threads of the peer's model (default: as many as ours)")
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw here (default: docs/benchmarks/answers.svg, not if --quick)"
     )

@@ -1,4 +1,4 @@
-"""A daemon of its own on a temporary state directory, asked over its socket as any client asks it."""
+"""A separate daemon on a temporary state directory, asked over its socket like any daemon."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class DaemonFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """An answer as a client saw it; the seconds count from when the question was sent.
+    """An answer as a client saw it; the seconds count from the moment when the question was sent.
 
-    `first_text` is when the text began that stayed: what a later attempt voided does not count.
+    `first_text` is when the final text began: text that a later attempt voided does not count.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Said:
 
 
 class Asking:
-    """A client of a running daemon, which asks one question after the other."""
+    """A client of a running daemon that asks one question after the other."""
 
     def __init__(self, client: Client, documents: KeywordSearch, state: Path) -> None:
         self._client = client
@@ -62,11 +62,11 @@ class Asking:
             pass
 
     async def passages(self, question: str, limit: int) -> Sequence[Passage]:
-        """What our own retrieval finds, whatever the daemon makes of it."""
+        """The passages that our retrieval finds, whatever the daemon does with them."""
         return await self._documents.search(question, OWNER, limit=limit)
 
     def way(self, model: Path) -> str:
-        """The name of the way in which llama.cpp computes with this model here; "" if that was not found out yet."""
+        """The name of the way in which llama.cpp computes with this model here; "" if it is not known yet."""
         kept = Checks(Shelf(self._state).directory / checks.NAME)
         types = files.inspect(model).types
         found = verdict.kept(kept, types, allowed(gpu=False)) or verdict.kept(kept, types, allowed(gpu=True))
@@ -76,8 +76,8 @@ class Asking:
         return (await self._client.open()).session
 
     async def ask(self, question: str, *, session: str = "", only_first: bool = False) -> Said:
-        """The whole answer, in a session of its own unless one is named; stopped at its first text if so wanted."""
-        # A connection follows only so many sessions: each question has one of its own.
+        """The whole answer, in a session of its own unless one is named; if wanted, stopped at its first text."""
+        # A connection can follow only so many sessions, and each question has one of its own.
         async with await _connected(self._state) as client:
             session = (await client.open(session or None)).session
             return await self._answer(client, session, question, only_first=only_first)
@@ -122,7 +122,7 @@ def _said(answer: protocol.Answer, found: tuple[str, ...], first: float, seconds
 
 @asynccontextmanager
 async def daemon(place: Path, model: Path | None, settings: Sequence[str]) -> AsyncIterator[Asking]:
-    """A daemon whose state lies in `place`, with the model in a file or the extractive one, and further settings."""
+    """A daemon with its state in `place`, the model in a file or the extractive one, and further settings."""
     state = place / "state"
     command = [sys.executable, "-m", "agentd", "run", "--config", os.devnull, "--state-dir", str(state)]
     chosen = ("--model", str(model)) if model else ("--set", 'model.order=["extractive"]')

@@ -1,4 +1,4 @@
-"""Questions with known answers, and which of them are asked where what was read; pure but for reading the files.
+"""Questions with known answers, and which of them are asked when what was read; pure, except for reading the files.
 
 The form is SQuAD's: articles of paragraphs, each with questions and gold answers. Each paragraph becomes a document of
 its own. A paragraph of our own set names a file of the repository in place of its text: what is read is the
@@ -18,17 +18,17 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 OWN = REPOSITORY / "bench" / "data" / "questions.json"
 FOLLOW_UPS = REPOSITORY / "bench" / "data" / "follow_ups.json"
 UNANSWERABLE = 1 / 6
-"""The share of the questions chosen for a language model that what was read cannot answer."""
+"""The share of a language model's questions that cannot be answered from what was read."""
 
 Kind = Literal["known", "near", "far"]
-"""The answer was read; the rest of its article was; nothing of its article was."""
+"""What was read: the answer; only the rest of its article; nothing of its article."""
 Library = Literal["all", "half", "articles"]
-"""What is read: every paragraph, every second one, the paragraphs of every second article."""
+"""The paragraphs that are read: all, every second one, those of every second article."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """`document` is the name of the file that holds the answer; "" and no gold if none does."""
+    """A question; `document` is the name of the file with the answer, "" if there is no answer."""
 
     id: str
     text: str
@@ -63,7 +63,7 @@ class Collection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A question, and where it is asked."""
+    """A question and its situation."""
 
     question: Question
     kind: Kind
@@ -82,7 +82,7 @@ class FollowUp:
 
 
 class DataError(Exception):
-    """The file is not what it should be; the message names it."""
+    """A file has a wrong form; the message names it."""
 
 
 def read(path: Path = OWN) -> Collection:
@@ -109,7 +109,7 @@ def _add(article: dict[str, Any], documents: list[Document], questions: list[Que
             if "file" in paragraph:
                 name, text = page(paragraph["file"]), (REPOSITORY / paragraph["file"]).read_text("utf-8")
             else:
-                # A name that tells nothing: titles count in a search.
+                # A name without meaning, because titles count in a search.
                 name, text = f"{number:03}-{n:02}.txt", paragraph["context"]
             documents.append(Document(name=name, article=number, text=text))
         for asked in paragraph["qas"]:
@@ -130,10 +130,10 @@ def follow_ups(path: Path = FOLLOW_UPS) -> list[FollowUp]:
 
 
 def choose(collection: Collection, count: int | None) -> list[Asked]:
-    """`count` questions by a fixed rule, a sixth of them not answerable, half of those near and half far; None for all.
+    """`count` questions by a fixed rule (None: all); a sixth cannot be answered, half of those near, half far.
 
-    The rule is the order of the SHA-256 of their ids. A collection that has questions without an answer of its own has
-    those asked as near ones where everything was read; else they are made by reading only a part.
+    The rule is the order of the SHA-256 of their ids. If a collection has questions without an answer, these are asked
+    as near ones when everything was read; otherwise such questions are made by reading only a part.
     """
     known, near, far = _pool(collection)
     if count is not None:
@@ -173,4 +173,4 @@ SUMS: Sequence[tuple[str, str]] = (
     ("What's 1024 * 1024?", "1048576"),
     ("Please compute 86400 / 60 / 60.", "24"),
 )
-"""Sums as people ask them, and what they come to."""
+"""Sums as people ask them, and their results."""

@@ -1,4 +1,4 @@
-"""What was answered, one line of JSON each, so that a run goes on where it was interrupted and people can read it."""
+"""Keeps every reply as a line of JSON, so that an interrupted run can continue and people can read the replies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Who = Literal["agentd", "peer"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One reply as it came; whether it is right is judged later.
+    """One reply as it came; it is judged later.
 
     `cited` are the names of the documents that it cites, `found` those of the passages that were found. `first_text`
-    and `seconds` count from the question; `by` is who answered, which is another model if the one asked could not.
+    and `seconds` count from the question. `by` is the model that answered, if the one that was asked could not.
     """
 
     part: Part
@@ -42,7 +42,7 @@ class Reply:
 
 
 class OtherRun(Exception):
-    """The file is of a run with other questions or settings; the message says what to do."""
+    """The file belongs to a run with other questions or settings; the message says what to do."""
 
 
 class Journal:
@@ -55,14 +55,14 @@ class Journal:
             self._open(path, settings)
 
     def _open(self, path: Path, settings: dict[str, Any]) -> None:
-        """A line that was cut off by the interruption is asked again. Raises `OtherRun`."""
+        """Read the file; if the last line was cut off, its question is asked again. Raises `OtherRun`."""
         lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
         if whole:
             began = json.loads(whole[0])
             if began != settings:
                 differ = sorted(key for key in {*began, *settings} if began.get(key) != settings.get(key))
-                raise OtherRun(f"{path} is of another run ({', '.join(differ)}); name another file by --resume.")
+                raise OtherRun(f"{path} belongs to another run ({', '.join(differ)}); name another file with --resume.")
         for line in whole[1:]:
             fields = json.loads(line)
             self._keep(Reply(**{**fields, "cited": tuple(fields["cited"]), "found": tuple(fields["found"])}))

@@ -1,6 +1,6 @@
-"""Whether a reply holds the answer, whether it refuses, and how sure a share or a median is; pure.
+"""Judges whether a reply contains the answer, whether it refuses, and how certain a share or a median is; pure.
 
-Ours and the peer's replies are judged by the same functions.
+The same functions judge our replies and the peer's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def normal(text: str) -> str:
-    """In lower case, without citation marks, punctuation, symbols and articles, one blank between words.
+    """A text in lower case, without citations, punctuation, symbols and articles, with one blank between words.
 
     These are the rules of SQuAD's evaluation (Rajpurkar et al. 2016), for any script.
     """
@@ -28,13 +28,13 @@ def normal(text: str) -> str:
 
 
 def is_right(reply: str, gold: Iterable[str]) -> bool:
-    """Whether the reply holds one of the gold answers, as whole words."""
+    """Whether the reply contains one of the gold answers as whole words."""
     said = f" {normal(reply)} "
     return any(f" {answer} " in said for answer in map(normal, gold) if answer)
 
 
 def holds_number(reply: str, value: str) -> bool:
-    """Whether one of the numbers of the reply is this one, however it is written: 1,391.50 is 1391.5."""
+    """Whether the reply contains this number, however it is written: 1,391.50 is 1391.5."""
     said = re.sub(r"(?<=\d)[,\u202f\u00a0](?=\d{3})", "", _MARK.sub(" ", reply)).replace("\u2212", "-")
     return any(Decimal(number) == Decimal(value) for number in _NUMBER.findall(said))
 
@@ -72,7 +72,7 @@ _REFUSALS = tuple(
 
 
 def refuses(reply: str) -> bool:
-    """Whether the reply says that the documents do not hold the answer, or that it cannot be given.
+    """Whether the reply says that the documents do not contain the answer, or that it cannot be given.
 
     It does if any of these stands in it: that the context, passages, text or documents do not say, hold, mention,
     provide or specify it; that it is not mentioned, stated or given; that there is no information or answer; that it

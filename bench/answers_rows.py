@@ -1,4 +1,4 @@
-"""The replies of a run become rows and a picture; pure.
+"""Turns the replies of a run into rows and a picture; pure.
 
 right                 of the questions whose answer was read: the reply holds a gold answer
 right_vs_extractive   the same beside the extractive model, on the same questions
@@ -30,14 +30,14 @@ from bench.report import Panel, Row
 EXTRACTIVE = "extractive"
 PEER = "plain prompt"
 MOST = 99.0
-"""The ratio where the peer has nothing at all."""
+"""The ratio if the peer has nothing at all."""
 
 Better = Literal["more", "less"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """What the replies are judged by."""
+    """The facts by which the replies are judged."""
 
     gold: Mapping[str, Sequence[str]]
     document: Mapping[str, str]
@@ -88,7 +88,7 @@ class _Table:
         }
 
     def pairs(self, part: Part, model: str, *kinds: str) -> tuple[list[Reply], list[Reply]]:
-        """Ours and the peer's of the questions that both answered; without a peer all of ours."""
+        """Our replies and the peer's to questions that both answered; without a peer, all of ours."""
         ours, theirs = self.of(part, model, "agentd", *kinds), self.of(part, model, "peer", *kinds)
         both = [key for key in ours if key in theirs] if theirs else list(ours)
         return [ours[key] for key in both], [theirs[key] for key in both if key in theirs]
@@ -168,7 +168,7 @@ def _share(
 ) -> Row:
     value, peer_value = share([holds(reply) for reply in ours]), share([holds(reply) for reply in theirs])
     if better == "less":
-        # Of a share that is to be small, what is compared is the rest.
+        # If a share should be small, the rest is compared.
         return _row(name, "of 1", value, peer_value, peer, (1 - value.value, 1 - peer_value.value))
     return _row(name, "of 1", value, peer_value, peer, (value.value, peer_value.value))
 
@@ -198,7 +198,7 @@ def _row(name: str, unit: str, value: Estimate, theirs: Estimate, peer: str, com
 
 
 def paired(replies: Iterable[Reply], known: Known) -> list[str]:
-    """For each model, on how many questions both sides were right, ours alone, the peer alone, and neither."""
+    """For each model, the number of questions that both sides, agentd alone, the peer alone and neither got right."""
     table = _Table(replies, known)
     lines = []
     for model in dict.fromkeys(reply.model for reply in table.replies):
@@ -215,7 +215,7 @@ _SIDES = ((True, True), (True, False), (False, True), (False, False))
 
 
 def panels(measured: Sequence[Row]) -> list[Panel]:
-    """What the picture shows."""
+    """The panels of the picture."""
     by_name = {row.name: row for row in measured}
     models = list(dict.fromkeys(row.name.rpartition(".")[0] for row in measured))
     shown = (

@@ -1,4 +1,4 @@
-"""What is asked of whom, part by part; every reply goes into the journal, and what is in it is not asked again."""
+"""Asks the models part by part; every reply goes into the journal, and a question with a reply is not asked again."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from bench.answers_peer import PASSAGES, Peer, Spoken, peer, prompt
 EXTRACTIVE = "extractive"
 HELLO_CONTEXT = 4096
 FIRST_TEXTS: Mapping[Part, int] = {"first_text_8": 8, "first_text_4": 4}
-"""Seconds of `model.first_text` that these parts are asked with."""
+"""The `model.first_text` of these parts, in seconds."""
 WARM_UP = "Which documents do you have?"
 """The first question of a daemon whose second one is measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How many questions: of the collection by model (None for all), and for the other parts."""
+    """The number of questions: from the collection for each model (None: all), and for the other parts."""
 
     questions: Mapping[str, int | None]
     first_texts: int = 20
@@ -34,7 +34,7 @@ class Plan:
     tokens: int = 96
 
     def with_questions(self, most: int | None) -> Plan:
-        """With fewer questions for language models; they are among those of this plan."""
+        """The same plan with fewer questions for language models."""
         if most is None:
             return self
         fewer = {name: count if count is None else min(count, most) for name, count in self.questions.items()}
@@ -47,7 +47,7 @@ QUICK = Plan(questions={EXTRACTIVE: 48, "smollm2-135m": 4}, first_texts=0, sums=
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """`models` are the files by name, none for the extractive one; `place` is for what is temporary."""
+    """`models` maps names to files, None for the extractive one; `place` is for temporary files."""
 
     collection: Collection
     follow_ups: Sequence[FollowUp]
@@ -58,7 +58,7 @@ class Setting:
 
 
 class Progress:
-    """Counts what is asked and tells it now and then, with how long the rest may take."""
+    """Counts the questions and prints that now and then, with how long the rest may take."""
 
     def __init__(self, tell: Callable[[str], None], every: float = 20.0) -> None:
         self._tell = tell
@@ -83,7 +83,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Run:
-    """One run; a peer is started when it is first needed and lives as long as its model is asked."""
+    """One run; a peer starts when it is first needed and lives as long as its model is asked."""
 
     plan: Plan
     setting: Setting
@@ -151,7 +151,7 @@ class Run:
         async with self._daemon(model, self._library("all"), (f"model.first_text={FIRST_TEXTS[part]}",)) as asking:
             await asking.ask(WARM_UP)
             other = await self._peer(model, asking, stack)
-            await other.ask(prompt(WARM_UP, ()), tokens=1)  # it may have read the first of our questions last
+            await other.ask(prompt(WARM_UP, ()), tokens=1)  # the first of our questions may be the last that it read
             for each in todo:
                 await self._question(part, model, each, asking, stack, only_first=True)
                 self.progress.step()
@@ -190,7 +190,7 @@ class Run:
     # --- what they need ---
 
     def _lacks(self, part: Part, model: str, kind: str, id: str) -> bool:
-        """Whether somebody's reply is missing; the extractive model has no peer, and some parts have none."""
+        """Whether a reply is missing; the extractive model and some parts have no peer."""
         alone = model == EXTRACTIVE or part in ("sums", "hello", "follow_ups")
         who: Iterable[Who] = ("agentd",) if alone else ("agentd", "peer")
         return any((part, model, each, kind, id) not in self.journal for each in who)
@@ -207,7 +207,7 @@ class Run:
 
     @asynccontextmanager
     async def _daemon(self, model: str, documents: Path, settings: Sequence[str]) -> AsyncIterator[Asking]:
-        """A fresh daemon that has read these documents; what was found out about the machine stays from one to next."""
+        """A fresh daemon that has read these documents; it keeps what earlier ones found out about the machine."""
         place = self.setting.place / "daemon"
         checks = place / "state" / "models" / "checks.json"
         kept = checks.read_bytes() if checks.exists() else None

@@ -1,7 +1,7 @@
-"""Three ways to take a question and bring its answer home: ours, a bus of the naive shape, and bare syncs.
+"""Three ways to take a question and deliver its answer: agentd, a simple bus, and bare syncs.
 
-A cycle is one question of 1 KiB and its answer of 1 KiB. Each way runs cycles in so many sessions at once, on a disk
-whose syncs take `delay` seconds longer, and tells when each cycle ended and how long it took.
+A cycle is one question of 1 KiB and its answer of 1 KiB. Each way runs cycles in many sessions at once, on a disk whose
+syncs take `delay` seconds longer, and records when each cycle ended and how long it took.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from bench.disk import SlowFiles, fresh_directory
 
 QUESTION, ANSWER = "q" * 1024, "a" * 1024
 THREADS = 48
-"""As many as the daemon uses (`pending.threads`), and as many for the bare syncs."""
+"""As many threads as the daemon uses (`pending.threads`), and as many for the bare syncs."""
 
 
 @dataclass(slots=True)
 class Ran:
-    """What one run measured; latencies in seconds."""
+    """The result of one run; latencies in seconds."""
 
     per_second: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Ran:
 
 
 class Stopwatch:
-    """Counts cycles in a window of `seconds`, after a quarter of that to get going.
+    """Counts cycles in a window of `seconds`, after a quarter of that time to get going.
 
-    Sessions that run in step end their cycles in bursts, so what is counted is how far all of them came together.
+    Sessions that run in step end their cycles in bursts, so it counts how far all of them came together.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -65,12 +65,12 @@ class Stopwatch:
         return max(0.0, self._end - time.perf_counter())
 
     def advance(self, part: float) -> None:
-        """This part of a cycle is done."""
+        """Count this part of a cycle."""
         if self._begin <= time.perf_counter() < self._end:
             self._cycles += part
 
     def lap(self, began: float) -> None:
-        """A cycle that began then ends now."""
+        """Record a cycle that began at this time and ends now."""
         now = time.perf_counter()
         if self._begin <= now < self._end:
             self.latencies.append(now - began)
@@ -119,7 +119,7 @@ class Questions:
 
 
 async def in_sessions(sessions: Sequence[str], cycle: Callable[[str], Awaitable[None]], watch: Stopwatch) -> None:
-    """One cycle after the other in each session until the time is over."""
+    """Run one cycle after the other in each session until the time is over."""
 
     async def follow(session_id: str) -> None:
         while watch.running:
@@ -134,7 +134,7 @@ async def in_sessions(sessions: Sequence[str], cycle: Callable[[str], Awaitable[
 
 
 async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ran:
-    """publish (accept) → transaction → publish (answer) → ack, with the parts that the daemon uses."""
+    """agentd: publish (accept) → transaction → publish (answer) → ack, with the parts of the daemon."""
     questions = Questions()
     state, disk, commits = fresh_directory(place), SlowFiles(delay), SlowFiles(delay)
     async with (
@@ -169,7 +169,7 @@ async def ours(place: Path, concurrent: int, seconds: float, delay: float) -> Ra
         return ran
 
 
-# --- a bus of the naive shape ----------------------------------------------------------------------------------------
+# --- a simple bus ----------------------------------------------------------------------------------------
 
 
 class NaiveBus:
@@ -205,7 +205,7 @@ class NaiveBus:
 
 
 async def naive(place: Path, concurrent: int, seconds: float, delay: float) -> Ran:
-    """The same questions and answers over a bus of the naive shape, without database, directory syncs and acks."""
+    """The same questions and answers over a simple bus, without database, directory syncs and acks."""
     questions = Questions()
     ended: dict[str, asyncio.Future[None]] = {}
     bus = NaiveBus(fresh_directory(place), SlowFiles(delay))
@@ -240,7 +240,7 @@ async def naive(place: Path, concurrent: int, seconds: float, delay: float) -> R
 
 @asynccontextmanager
 async def _cancelled(task: asyncio.Task[None]) -> AsyncIterator[None]:
-    """At the end of the block what still waits in a long queue is given up."""
+    """Cancel the task at the end of the block, with everything that still waits in its long queue."""
     try:
         yield
     finally:
@@ -254,7 +254,7 @@ async def _cancelled(task: asyncio.Task[None]) -> AsyncIterator[None]:
 
 
 def sizes(questions: Questions) -> tuple[int, ...]:
-    """Bytes that precede each sync of a cycle in the pending directory; a directory's sync stands for one byte."""
+    """The bytes before each sync of a cycle in the pending directory; the sync of a directory counts as one byte."""
     asked = questions.ask("0" * 25)
     return (len(encode(asked)), 1, len(encode(questions.answer(asked))), 1, 1)
 

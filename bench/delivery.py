@@ -1,6 +1,6 @@
 """Delivery beside simpler designs: cycles per second, the latency of a lone message, and recovery.
 
-`python -m bench.delivery [--quick] [--json FILE]`. Rows that are judged, on a disk with 4 ms added to each sync:
+`python -m bench.delivery [--quick] [--json FILE]`. Rows that are judged, on a disk whose every sync takes 4 ms longer:
 
 cycles_64_vs_naive   64 sessions, beside a bus of the naive shape
 cycles_64_vs_raw     64 sessions, beside a thread pool that only syncs
@@ -31,7 +31,7 @@ WAYS = ("ours", "naive", "raw")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How much is measured. `as_it_is` is how many rounds run on the disk without any delay."""
+    """How much is measured; `as_it_is` rounds run on the disk without any delay."""
 
     concurrent: Sequence[int] = (1, 8, 64, 512)
     rounds: int = 5
@@ -46,14 +46,14 @@ QUICK = Plan(concurrent=(1, 64), rounds=3, as_it_is=1, seconds=0.8, starts=1)
 
 @dataclass(slots=True)
 class Measured:
-    """Runs by way and number of sessions, of the slow disk and of the disk as it is."""
+    """Runs by way and number of sessions, on the slow disk and on the disk as it is."""
 
     slow: dict[tuple[str, int], list[Ran]] = field(default_factory=dict)
     as_it_is: dict[tuple[str, int], list[Ran]] = field(default_factory=dict)
 
 
 async def measure(plan: Plan, place: Path) -> Measured:
-    """All cycles, the ways interleaved so that a change of the machine's mood meets all of them."""
+    """Run all cycles with the ways interleaved, so that a change of the machine's load meets all of them."""
     found = Measured()
     for n in range(max(plan.rounds, plan.as_it_is)):
         if n < plan.rounds:
@@ -73,7 +73,7 @@ async def _round(plan: Plan, place: Path, delay: float, found: dict[tuple[str, i
 
 
 def cycle_rows(plan: Plan, found: Measured) -> list[Row]:
-    """The judged rows, then every number of sessions on both disks."""
+    """The judged rows, then the rows for every number of sessions on both disks."""
     rows = []
     if JUDGED in plan.concurrent:
         ours = _rates(found.slow, "ours", JUDGED)
@@ -95,7 +95,7 @@ def _rates(runs: dict[tuple[str, int], list[Ran]], way: str, concurrent: int) ->
 
 
 def _lone_rows(found: Measured) -> list[Row]:
-    """A cycle of one session needs its syncs one after the other; one bare cycle of one thread is just those."""
+    """A cycle of one session needs its syncs one after the other; a bare cycle of one thread is only those syncs."""
     alone, bare = found.slow["ours", 1], found.slow["raw", 1]
     p50 = [statistics.median(ran.latencies) * 1000 for ran in alone]
     syncs = [statistics.median(ran.latencies) * 1000 for ran in bare]
@@ -111,7 +111,7 @@ def _p99(values: Sequence[float]) -> float:
 
 
 async def recovery_rows(plan: Plan, place: Path) -> list[Row]:
-    """Starts with very many pending events, beside empty ones, the files in the page cache."""
+    """Starts with very many pending events beside starts with none; the files are in the page cache."""
     with tempfile.TemporaryDirectory(dir=place) as directory:
         full, empty = Path(directory) / "full", Path(directory) / "empty"
         await asyncio.to_thread(recovery.fill, full, plan.events)
@@ -133,7 +133,7 @@ def _limited(name: str, value: float, unit: str, limit: float) -> Row:
 
 
 def panels(plan: Plan, found: Measured) -> list[Panel]:
-    """What the picture shows."""
+    """The panels of the picture."""
 
     def bars(runs: dict[tuple[str, int], list[Ran]], title: str) -> Panel:
         series = {way: [statistics.median(_rates(runs, way, n)) for n in plan.concurrent] for way in WAYS}
@@ -144,7 +144,7 @@ def panels(plan: Plan, found: Measured) -> list[Panel]:
 
 
 async def run(plan: Plan, place: Path, picture: Path | None) -> list[Row]:
-    """Everything; prints the table and draws the picture, if there is to be one."""
+    """Run everything; prints the table, and draws the picture if one is wanted."""
     found = await measure(plan, place)
     # Afterwards, because a file system that has just lost 100,000 files can make new ones slow for minutes.
     recovered = await recovery_rows(plan, place)

@@ -1,4 +1,4 @@
-"""A real disk whose every sync takes longer: virtual disks answer a sync in 0.1 or in 4 ms, as their host likes."""
+"""A real disk on which every sync takes longer: virtual disks take 0.1 or 4 ms for a sync, as their host likes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _GETFLAGS, _SETFLAGS, _TOPDIR = 0x80086601, 0x40086602, 0x00020000
 
 
 def fresh_directory(place: Path) -> Path:
-    """A new directory in `place`, which whoever made that removes; on ext4 in a part of the disk of its own.
+    """A new directory in `place`, which the caller removes; on ext4, in a part of the disk of its own.
 
-    An ext4 without a journal makes files slowly for minutes where many were deleted, because it looks at each of them
-    again (`recently_deleted` in fs/ext4/ialloc.c): a round would pay for those before it.
+    An ext4 without a journal makes files slowly for minutes in a part where many were deleted, because it looks at each
+    of them again (`recently_deleted` in fs/ext4/ialloc.c). So a round would pay for the ones before it.
     """
     fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -48,7 +48,7 @@ class SlowFiles(OsFiles):
         self.wait()
 
     def wait(self) -> None:
-        """What a sync takes longer; for those that others make, a database for example."""
+        """Wait as much longer as a sync takes; for the syncs of others, such as a database."""
         self.syncs += 1
         if self.delay:
             time.sleep(self.delay)

@@ -1,7 +1,7 @@
 """Many chats on one local model: our engine beside llama-server and the high-level `Llama`.
 
-`python -m bench.engine [--quick] [--json FILE] [--llama-server FILE] [--threads N] [--model FILE]`. The models are
-random and of the shape of a 0.5B model (a smaller one with --quick): what they cost is real, what they say is noise. A
+`python -m bench.engine [--quick] [--json FILE] [--llama-server FILE] [--threads N] [--model FILE]`. The models have
+random weights and the shape of a 0.5B model (a smaller one with --quick): their cost is real, their text is noise. A
 real quantised one is asked the same: that of --model, or, in the full form, Qwen2.5-Coder-0.5B Q4_K_M if it is in the
 cache of `agentd.testing.real_models`; its rows end in `_real`. llama-server is built from the source distribution of
 the installed llama-cpp-python unless a built one is given. Rows that are judged:
@@ -50,7 +50,7 @@ NEWCOMER_WORDS, FROZEN_TOKENS = 1500, 100
 OVERHEAD_LIMIT_US = 60.0
 REAL_MODEL = "qwen-coder-0.5b"
 REAL = "_real"
-"""Ends the names of the rows of a real model."""
+"""The end of the names of a real model's rows."""
 OURS, SERVER, ALONE = "agentd", "llama-server", "Llama, one after another"
 
 Opened = Callable[[], AbstractAsyncContextManager[Ask]]
@@ -74,7 +74,7 @@ QUICK = Plan(chats=(1, 16), rounds=2, shape=SMALL, quotes=5, overhead_tokens=100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """`random` and `quoting` are of the shape of the plan, `small` of the smaller one, `real` if there is one."""
+    """The models: `random` and `quoting` have the shape of the plan, `small` the smaller one; `real` may be None."""
 
     random: Path
     small: Path
@@ -82,7 +82,7 @@ class Setting:
     server: Path
     threads: int
     real: Path | None = None
-    """How llama.cpp computes with each of them."""
+    """The way in which llama.cpp computes with each of them."""
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Measured:
 
 
 class Texts:
-    """Words of one round, none of which a cache can know from another; of English for a `real` model.
+    """The words of one round, which no cache knows from another round; English words for a `real` model.
 
     `task` stands behind a question, so that a real model does not end before the tokens do that it may say. It takes
     the likeliest tokens: then everybody says the same, and no answer is short by chance.
@@ -120,7 +120,7 @@ class Texts:
 
 
 def chats(texts: Texts, count: int, *, shared: bool) -> list[Chat]:
-    """Questions behind a system prompt, which is the same for all or each its own; 256 tokens or so each."""
+    """Questions after a system prompt, which all share or each has its own; about 256 tokens each."""
     system = texts.some(SYSTEM_WORDS)
     found = []
     for number in range(count):
@@ -135,7 +135,7 @@ def _chat(texts: Texts, session: str, lines: tuple[tuple[Role, str], ...]) -> Ch
 
 
 async def together(ask: Ask, asked: Sequence[Chat]) -> tuple[float, float]:
-    """All at once: tokens per second, and the worst time to a first token."""
+    """Ask all chats at once: tokens per second, and the worst time to a first token."""
     start = time.perf_counter()
     said = await asyncio.gather(*(ask(chat) for chat in asked))
     seconds = time.perf_counter() - start
@@ -155,14 +155,14 @@ async def second_turn(ask: Ask, texts: Texts) -> float:
 
 
 async def quote(ask: Ask, plan: Plan) -> Said:
-    """An answer that says a passage of its prompt word for word."""
+    """An answer that repeats a passage of its prompt word for word."""
     passage = "".join(words(plan.quote))
     chat = Chat(session="q", lines=(("user", passage),), tokens=plan.quote // 2, temperature=0.0)
     return await ask(chat)
 
 
 async def freeze(ask: Ask, texts: Texts) -> float:
-    """Seconds of the longest pause of an answer while another one's long prompt is read."""
+    """The longest pause of an answer, in seconds, while the long prompt of another one is read."""
     question: tuple[tuple[Role, str], ...] = (("user", texts.some(QUESTION_WORDS)),)
     running = Chat(session="running", lines=question, tokens=FROZEN_TOKENS)
     newcomer = Chat(session="newcomer", lines=(("user", texts.some(NEWCOMER_WORDS)),), tokens=1)
@@ -176,7 +176,7 @@ async def freeze(ask: Ask, texts: Texts) -> float:
 
 
 async def measure(plan: Plan, setting: Setting) -> Measured:
-    """All rounds, who answers interleaved, so that a change of the machine's mood meets everybody."""
+    """Run all rounds with the programs interleaved, so that a change of the machine's load meets all of them."""
     found = Measured()
     for number in range(plan.rounds):
         await _round(plan, setting, number, found)
@@ -200,13 +200,13 @@ async def _round(plan: Plan, setting: Setting, seed: int, found: Measured) -> No
                 speed = (said.tokens - 1) / (said.end - said.first)
                 found.add("quoting_tps", "guesses" if guess else "no guesses", speed)
     if len(texts) != 1:
-        raise RuntimeError("the answer with guesses is another one than that without")
+        raise RuntimeError("the answer with guesses differs from the one without")
 
 
 async def _chats(
     model: Path, setting: Setting, counts: Sequence[int], texts: Callable[[], Texts], mark: str, found: Measured
 ) -> None:
-    """Chats with nothing in common, the most of them with one beginning, a second turn; in rows that end in `mark`."""
+    """Chats with nothing in common; the largest number of chats with a shared beginning; a second turn."""
     for count in counts:
         for who, opened in _who(model, setting, count):
             async with opened() as ask:
@@ -236,7 +236,7 @@ def _everybody(model: Path, setting: Setting, count: int) -> list[tuple[str, Ope
 
 
 def overhead(plan: Plan, setting: Setting) -> list[Row]:
-    """The worst of 4 and more chats, of medians over the rounds."""
+    """The worst of the medians over the rounds, for 4 and more chats."""
     rows, worst = [], 0.0
     for count in (4, 16):
         rounds = [
@@ -259,7 +259,7 @@ def _divergence(plan: Plan, setting: Setting) -> Row:
 
 
 def rows(plan: Plan, found: Measured) -> list[Row]:
-    """What is judged, then what is only shown."""
+    """First the rows that are judged, then those that are only shown."""
     most = max(plan.chats)
     speed, first = f"shared_prefix_tps_{most}", f"shared_prefix_ttft_{most}"
     real = found.knows(f"second_turn_ttft{REAL}", OURS)
@@ -285,7 +285,7 @@ def rows(plan: Plan, found: Measured) -> list[Row]:
 
 
 def _beside_server(found: Measured, counts: Sequence[int], mark: str) -> list[Row]:
-    """The rows of `_chats`, judged by llama-server's."""
+    """The rows of `_chats`, compared with llama-server's."""
     most = max(counts)
 
     def row(name: str, unit: str, better: Literal["more", "less"]) -> Row:
@@ -300,7 +300,7 @@ def _beside_server(found: Measured, counts: Sequence[int], mark: str) -> list[Ro
 
 
 def panels(plan: Plan, measured: Sequence[Row]) -> list[Panel]:
-    """What the picture shows."""
+    """The panels of the picture."""
     known = {row.name: row for row in measured}
     most = max(plan.chats)
     speed, first = known[f"shared_prefix_tps_{most}"], known[f"shared_prefix_ttft_{most}"]
@@ -347,7 +347,7 @@ def panels(plan: Plan, measured: Sequence[Row]) -> list[Panel]:
 def run(
     plan: Plan, place: Path, server: Path, threads: int, picture: Path | None, real: Path | None = None
 ) -> list[Row]:
-    """Everything; prints the table and draws the picture, if there is to be one."""
+    """Run everything; prints the table, and draws the picture if one is wanted."""
     setting = Setting(
         random=place / "random.gguf",
         small=place / "small.gguf",
@@ -373,8 +373,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds and a smaller model, within a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
-    parser.add_argument("--llama-server", type=Path, metavar="FILE", help="a llama-server that is built already")
-    parser.add_argument("--threads", type=int, default=None, help="of the model (default: as agentd does)")
+    parser.add_argument("--llama-server", type=Path, metavar="FILE", help="use this llama-server")
+    parser.add_argument("--threads", type=int, default=None, help="threads of the model (default: as agentd does)")
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw here (default: docs/benchmarks/engine.svg, not if --quick)"
     )

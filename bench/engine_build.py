@@ -1,7 +1,7 @@
-"""llama-server of the same source as the installed llama-cpp-python, built once and kept.
+"""Builds llama-server once, from the source of the installed llama-cpp-python, and keeps it.
 
-It loads the kernels of the installed package, so that both compute alike; one that was compiled for this machine alone
-is matched by a llama-server that is.
+It loads the kernels of the installed package, so that both compute alike. If the package was compiled for this machine
+alone, so is llama-server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WITHOUT_KERNELS = ("-DGGML_NATIVE=OFF", "-DGGML_BACKEND_DL=ON", "-DGGML_CPU=OFF"
 
 
 def llama_server() -> Path:
-    """Its path; builds it if that was not done before, which takes minutes and needs cmake and a compiler."""
+    """The path of llama-server; if necessary, builds it, which takes minutes and needs cmake and a compiler."""
     version = importlib.metadata.version(NAME)
     kernels = _kernels()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentd-bench"
@@ -39,7 +39,9 @@ def llama_server() -> Path:
     if not built.exists():
         missing = [tool for tool in ("cmake", "c++") if shutil.which(tool) is None]
         if missing:
-            raise SystemExit(f"llama-server cannot be built without {missing[0]}; give a built one by --llama-server.")
+            raise SystemExit(
+                f"llama-server cannot be built without {missing[0]}; name a built one with --llama-server."
+            )
         print(f"building llama-server {version} into {target}; this takes some minutes", flush=True)
         with tempfile.TemporaryDirectory() as place:
             _build(_source(Path(place), version), target, WITHOUT_KERNELS if kernels else ())
@@ -50,7 +52,7 @@ def llama_server() -> Path:
 
 
 def _kernels() -> list[Path]:
-    """Of the installed package; none if it was compiled for this machine alone."""
+    """The kernels of the installed package; none if it was compiled for this machine alone."""
     package = importlib.util.find_spec("llama_cpp")
     places = package.submodule_search_locations if package is not None else None
     return [kernel for place in places or () for kernel in sorted(Path(place, "lib").glob("libggml-cpu-*.so"))]

@@ -1,7 +1,7 @@
-"""How often the likeliest token is another one in a wide batch than alone.
+"""How often the most likely token in a wide batch differs from the one alone.
 
-llama.cpp multiplies by other kernels in a wide batch, so the last bits of its sums differ; where two tokens are nearly
-as likely as each other, an answer with guesses may then go another way than one without.
+llama.cpp uses other kernels for a wide batch, so the last bits of its sums differ. If two tokens are almost equally
+likely, an answer with guesses may therefore differ from one without.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GREEDY = Choice(temperature=0, top_k=0, top_p=1, min_p=0, repeat_penalty=1, seed
 
 
 def divergence(path: Path, text: str, *, threads: int) -> float:
-    """The share of the tokens of `text`, of which the model knows nothing, at which that is so."""
+    """The share of the tokens of `text`, which the model does not know, at which they differ."""
     with Apart(_compared, path, threads) as child:
         return child.ask(text)
 
@@ -42,7 +42,7 @@ def _compared(path: Path, threads: int) -> Callable[[str], float]:
 def _likeliest(
     driver: Driver, sampler: Sampler, tokens: Sequence[int], *, sequence: int, width: int
 ) -> list[int | None]:
-    """What follows each token, read so many at a time."""
+    """The most likely next token after each token, if this many are read at a time."""
     found: list[int | None] = []
     for start in range(0, len(tokens), width):
         some = tokens[start : start + width]

@@ -1,8 +1,8 @@
-"""What Python and the way between the processes add to each token, in microseconds.
+"""What Python and the messages between the processes add to each token, in microseconds.
 
-The child's part: an engine in a process of its own, its whole processor time less that within llama.cpp's calls;
-its messages are encoded as for the daemon. The daemon's part: the processor time that this process takes while it
-reads the same answers from a child.
+The child's part: the processor time of an engine in a process of its own, without the time inside llama.cpp's calls;
+its messages are encoded as for the daemon. The daemon's part: the processor time that this process takes while it reads
+the same answers from a child.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from bench.apart import Apart
 from bench.engine_driver import open_driver
 
 WARM_UP = 20
-"""Tokens before those that are measured: what is done once is nothing that a token costs."""
+"""Tokens before the measured ones: work that is done once does not count."""
 CALLS = ("llama_decode", "llama_synchronize", "llama_sampler_sample")
 
 
 def per_token(path: Path, *, chats: int, tokens: int) -> tuple[float, float]:
-    """Microseconds of the child and of the daemon, for each token of so many chats at once."""
+    """Microseconds of the child and of the daemon for each token, with this many chats at once."""
     with Apart(_child, path) as child:
         inside = child.ask((chats, tokens))
     return inside, asyncio.run(_daemon(path, chats, tokens))
@@ -74,7 +74,7 @@ def _engine(path: Path, chats: int, tokens: int) -> float:
 
 @contextmanager
 def _native_time() -> Iterator[list[float]]:
-    """Adds up the seconds within llama.cpp's calls of the steps."""
+    """Adds up the seconds inside llama.cpp's calls."""
     inside = [0.0]
     known = {name: getattr(native, name) for name in CALLS}
 

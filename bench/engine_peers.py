@@ -1,4 +1,4 @@
-"""Who answers: our model in its child process, llama-server, and llama-cpp-python's `Llama` one after another."""
+"""The programs that answer: our model in its child process, llama-server, and llama-cpp-python's `Llama`."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chat:
-    """A conversation up to a question: (role, text) each; `tokens` are to be generated; `begun` when the first is."""
+    """A conversation up to a question as (role, text); `tokens` are generated, and `begun` is set at the first."""
 
     session: str
     lines: Sequence[tuple[Role, str]]
     tokens: int
     temperature: float = TEMPERATURE
     may_end: bool = False
-    """A real model may say less than it may."""
+    """Whether the model may say less, as a real model does."""
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """`first` and `end` are seconds after the question, `pause` the longest between two pieces of the text."""
+    """An answer; `first` and `end` are seconds after the question, `pause` is the longest time between two pieces."""
 
     first: float
     end: float
@@ -52,7 +52,7 @@ class Said:
 
 
 class _Watch:
-    """Notes when what is said of an answer comes."""
+    """Records when the pieces of an answer come."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -71,10 +71,10 @@ class _Watch:
         self._text += text
 
     def said(self, tokens: int) -> Said:
-        """What was measured; an error where it was not as much as was asked for."""
+        """The measurement; an error if the answer has fewer tokens than wanted."""
         if tokens != self._chat.tokens and not (self._chat.may_end and 0 < tokens < self._chat.tokens):
             asked = self._chat.tokens
-            raise RuntimeError(f"{tokens} tokens came where {asked} were asked for: what was measured is void")
+            raise RuntimeError(f"{tokens} tokens came instead of {asked}, so this measurement is void")
         end = time.perf_counter() - self._start
         return Said(first=self._first, end=end, pause=self._pause, tokens=tokens, text=self._text)
 
@@ -112,7 +112,7 @@ def _request(chat: Chat) -> ModelRequest:
 
 @asynccontextmanager
 async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) -> AsyncIterator[Ask]:
-    """With the flags that suit it best: a slot for each chat, one cache, no copies of it. It computes as ours."""
+    """llama-server with the best flags for it: a slot for each chat, one cache, no copies; it computes as ours."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -124,7 +124,7 @@ async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) ->
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        # It may close a connection just when the next question is sent over it.
+        # It may close a connection just as the next question is sent over it.
         once = httpx2.Limits(max_keepalive_connections=0)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS, limits=once) as client:
             await _ready(client, process)
@@ -135,7 +135,7 @@ async def llama_server(path: Path, binary: Path, *, threads: int, chats: int) ->
 
 
 def flags(chosen: Way) -> tuple[str, ...]:
-    """What makes llama-server compute in the same way as ours."""
+    """The flags that make llama-server compute in the same way as ours."""
     return (*(() if chosen.repack else ("--no-repack",)), *(() if chosen.flash else ("--flash-attn", "off")))
 
 
@@ -179,7 +179,7 @@ async def _ask_server(client: httpx2.AsyncClient, chat: Chat) -> Said:
 
 @asynccontextmanager
 async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
-    """The high-level `Llama`, which can have one question at a time; it answers in a process of its own."""
+    """The high-level `Llama`, which takes one question at a time; it runs in a process of its own."""
     turn = asyncio.Lock()
     with await asyncio.to_thread(Apart, _llama, path, threads) as child:
 
@@ -195,7 +195,7 @@ async def one_after_another(path: Path, *, threads: int) -> AsyncIterator[Ask]:
 
 
 def _llama(path: Path, threads: int) -> Callable[[tuple[Sequence[tuple[Role, str]], int, float]], tuple[float, str]]:
-    """Gives the seconds to the first text, and all of it."""
+    """Yields the seconds to the first text, then the whole text."""
     begin()  # llama-cpp-python looks neither for what was compiled for this processor nor for what works on it
     chosen = way(path)
     parameters = model_parameters(chosen, 0)

@@ -1,11 +1,11 @@
-"""Finds what the signs of evidence are worth from questions with known answers, and how well that carries over.
+"""Fits the weights of the signs of evidence to questions with known answers, and measures how well they carry over.
 
 `python -m bench.evidence_fit --data DIR` reads the files of DIR in SQuAD form, each paragraph a document of its own.
-Every question is asked where all paragraphs were read (it can be answered), where only the other half of the articles
-was read ("far"), where only every other paragraph was read ("near"), and with the passages of its own paragraph taken
-away ("without"). Two logistic regressions are fitted: which sentence answers, on the first situation, and whether any
-does, on all. What is printed was found on the one half of the articles and tried on the other, both ways; `--write`
-puts the weights found on all of them into the module that uses them.
+Every question is asked in four situations: all paragraphs were read (it can be answered); only the other half of the
+articles was read ("far"); only every other paragraph was read ("near"); and the passages of its own paragraph are
+removed ("without"). Two logistic regressions are fitted: which sentence answers, on the first situation, and whether
+any does, on all. The printed figures come from weights that were fitted to one half of the articles and tried on the
+other, both ways; `--write` puts the weights that were fitted to all of them into the module that uses them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ Floats = NDArray[np.float64]
 Situation = Literal["all", "without", "far", "near"]
 
 REFUSED = 0.955
-"""The part of the questions without an answer that are to be refused; where the odds are even follows from it."""
+"""The share of the questions without an answer that must be refused; it decides at which odds a question is."""
 RIDGE_ANSWERS, RIDGE_ANSWERABLE = 10.0, 50.0
-"""Penalties of the two regressions on squared weights, in units of the signs' standard deviations."""
+"""The penalties on squared weights of the two regressions, in units of the signs' standard deviations."""
 ROUNDS = 15
 NAMES = Signs.NAMES
 OF_SENTENCE = [n for n, name in enumerate(NAMES) if name not in Signs.OF_QUESTION]
@@ -49,7 +49,7 @@ OF_SENTENCE = [n for n, name in enumerate(NAMES) if name not in Signs.OF_QUESTIO
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A question of an article in a situation: a row of signs for each sentence, and which of them hold the answer."""
+    """A question in a situation: a row of signs for each sentence, and which sentences contain the answer."""
 
     article: int
     situation: Situation
@@ -63,7 +63,7 @@ class Case:
 async def found(
     documents: Iterable[Document], questions: Iterable[Question]
 ) -> list[tuple[Question, Sequence[Passage]]]:
-    """The passages that the search finds for each question where these documents were read."""
+    """The passages that the search finds for each question if these documents were read."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "documents"
         folder.mkdir()
@@ -102,7 +102,7 @@ def case(question: Question, article: int, situation: Situation, passages: Seque
     sentences = [s for s in candidates(passages, wanted.language) if s.is_told]
     own = {passage.n for passage in passages if _holds(passage, question)}
     gold = [normal(answer) for answer in question.gold]
-    # Within words too: "5-time champion" holds "5".
+    # Inside words, too: "5-time champion" contains "5".
     right = [s.passage in own and any(answer in normal(s.text) for answer in gold) for s in sentences]
     rows = np.zeros((0, len(NAMES)))
     if sentences and wanted.terms:
@@ -143,7 +143,7 @@ class Fit:
     even: float
 
     def ranked(self, rows: Floats) -> tuple[NDArray[np.int64], float]:
-        """The sentences, the best first, and the odds that any answers, 0 where they are even."""
+        """The sentences, the best first, and the logarithm of the odds that any answers (0 if they are even)."""
         odds = rows[:, OF_SENTENCE] @ self.answers[0] + self.answers[1]
         order = np.argsort(-odds, kind="stable")
         best = np.r_[odds[order[0]], rows[order[0]]]
@@ -166,13 +166,13 @@ def fit(training: Sequence[Case]) -> Fit:
     answerable = regress(rows, np.array([float(one.situation == "all") for one in given]), RIDGE_ANSWERABLE)
     odds = rows @ answerable[0] + answerable[1]
     refused = [value for value, one in zip(odds, given, strict=True) if one.situation in ("far", "near")]
-    # A question for which nothing is found is refused without being weighed.
+    # If nothing is found for a question, it is refused without any weights.
     refused += [-30.0] * sum(one.situation in ("far", "near") and not len(one.rows) for one in training)
     return Fit(answers=answers, answerable=answerable, even=float(np.quantile(refused, REFUSED)))
 
 
 def tried(fitted: Fit, cases: Sequence[Case]) -> dict[str, list[float]]:
-    """Odds of each question by situation; under "1", "2" and "3" whether so many sentences hold the answer."""
+    """Odds of each question by situation; under "1", "2" and "3", whether that many sentences contain the answer."""
     odds: dict[str, list[float]] = {}
     for one in cases:
         order, value = fitted.ranked(one.rows) if len(one.rows) else (np.zeros(0, dtype=int), -30.0)
@@ -198,7 +198,7 @@ def summary(odds: Mapping[str, Sequence[float]]) -> str:
 
 
 def written(fitted: Fit) -> str:
-    """The source of the module of weights with these in place of its own."""
+    """The source of the module of weights with these weights instead of its own."""
     source = Path(weights.__file__).read_text(encoding="utf-8")
     (answers, answers_bias), (answerable, bias) = fitted.answers, fitted.answerable
     of_sentence = [NAMES[n] for n in OF_SENTENCE]

@@ -1,4 +1,4 @@
-"""How much later a daemon is ready, and how much memory it has, when very many turns are pending."""
+"""How long a daemon takes to start, and how much memory it has, if very many turns are pending."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Start:
 
 
 def fill(state: Path, count: int) -> None:
-    """So many pending events, half of them questions of the terminal, half of them answers for it; not synced."""
+    """Make this many pending events, half of them questions of the terminal, half of them answers; not synced."""
     questions, pending = Questions(), state / "pending"
     pending.mkdir(parents=True, mode=0o700)
     for n in range(count):
@@ -42,12 +42,12 @@ def _event(questions: Questions, n: int) -> InboundEvent | OutboundEvent:
     asked = questions.ask(session).model_copy(update={"address": address})
     if n % 2:
         return asked
-    # A message of ours is a file that begins as an answer.
+    # A pending answer is a file that begins like this.
     return questions.answer(asked).model_copy(update={"answers": ()})
 
 
 async def start(state: Path) -> Start:
-    """Start a daemon, wait until it is ready and answers, and kill it before it has done much."""
+    """Start a daemon, wait until it is ready and answers, and kill it before it does much."""
     began = time.perf_counter()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AGENTD_")}
     daemon = await asyncio.create_subprocess_exec(

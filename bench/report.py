@@ -1,4 +1,4 @@
-"""What every benchmark ends with: rows of one form, printed as a table, written as JSON and drawn as a picture."""
+"""The end of every benchmark: rows of one form, printed as a table, written as JSON and drawn as a picture."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PICTURES = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One comparison; `ratio` > 1 means that ours is better, whatever the unit. Without a peer it is 0.
+    """One comparison; `ratio` > 1 means that agentd is better, whatever the unit. Without a peer it is 0.
 
-    A value that was found from a sample has its size `n` and 95 % intervals.
+    A value from a sample has the size `n` and 95 % intervals.
     """
 
     name: str
@@ -36,19 +36,19 @@ class Row:
 def compare(
     name: str, unit: str, ours: Sequence[float], peer: str, theirs: Sequence[float], *, better: Literal["more", "less"]
 ) -> Row:
-    """The medians of interleaved rounds, and which of them is better by how much."""
+    """A row with the medians of interleaved rounds and their ratio."""
     value, peer_value = statistics.median(ours), statistics.median(theirs)
     over, under = (value, peer_value) if better == "more" else (peer_value, value)
     return Row(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=over / under)
 
 
 def shown(name: str, unit: str, values: Sequence[float]) -> Row:
-    """A median that is shown and compared with nothing."""
+    """A row with a median that is only shown, and compared with nothing."""
     return Row(name=name, value=statistics.median(values), unit=unit)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text; what is compared stands before what is only shown."""
+    """The rows as aligned text; first the comparisons, then the values that are only shown."""
     cells: list[tuple[str, ...]] = [("", "ours", "", "95 %", "peer", "", "95 %", "ratio", "n")]
     for row in sorted(rows, key=lambda row: not row.peer):
         ours = (row.name, number(row.value), row.unit, _interval(row.n, row.interval))
@@ -73,12 +73,12 @@ def _interval(n: int, ends: tuple[float, float]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that matter, without an exponent."""
+    """Three significant digits, without an exponent."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
-    """The agreed members, and of a sample its size and intervals."""
+    """Write the agreed members, and for a sample its size and intervals."""
     path.write_text(json.dumps([_members(row) for row in rows], indent=2) + "\n")
 
 
@@ -99,11 +99,11 @@ class Panel:
 
 
 COLUMNS = 4
-"""Panels side by side; more of them go into several lines."""
+"""How many panels are side by side; more go below."""
 
 
 def draw(panels: Sequence[Panel], path: Path, *, title: str) -> bool:
-    """Panels as SVG, NaN as no bar; False where matplotlib, which the `bench` group installs, is not there."""
+    """Draw panels as SVG, without a bar for NaN; False if matplotlib, which the `bench` group installs, is missing."""
     try:
         plt: Any = importlib.import_module("matplotlib.pyplot")
     except ImportError:
@@ -140,5 +140,5 @@ def _bars(axis: Any, panel: Panel) -> None:
     if panel.logarithmic:
         axis.set_yscale("log")
     axis.spines[["top", "right"]].set_visible(False)
-    # Below, where it can hide no bar.
+    # The legend is below, where it cannot hide a bar.
     axis.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)

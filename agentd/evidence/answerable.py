@@ -1,7 +1,4 @@
-"""Whether passages hold the answer to a question, judged from their words alone; pure.
-
-How well that works, and on what, stands in `weights`.
-"""
+"""Judges from the words alone whether passages contain the answer to a question; pure (`weights` has the figures)."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from agentd.events import Passage
 from agentd.evidence.ranking import rank
 
 ENOUGH = 0.5
-"""The probability from which on passages count as an answer."""
+"""Passages with at least this probability count as an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """`score` is the probability, 0 to 1, that the answer is there; `best` has the passages, the likeliest first."""
+    """`score` is the probability, 0 to 1, that the answer is there; `best` has the passages, the most likely first."""
 
     answerable: bool
     score: float
@@ -25,7 +22,7 @@ class Judgement:
 
 
 def judge(question: str, passages: Sequence[Passage]) -> Judgement:
-    """Harmless for any question and passages; takes milliseconds for the eight of a search."""
+    """Judge passages; safe for any text, and takes milliseconds for the eight passages of a search."""
     ranking = rank(question, passages)
     best = dict.fromkeys(one.sentence.passage for one in ranking.ranked)
     return Judgement(answerable=ranking.answerable >= ENOUGH, score=ranking.answerable, best=tuple(best))

@@ -1,4 +1,4 @@
-"""What a question asks for: its informative words, what kind each of them is, and the kind of answer that is wanted."""
+"""What a question asks for: its informative words, their kinds, and the kind of answer that is wanted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Wanted = Literal["name", "place", "time", "number", "thing", ""]
 """Somebody; a place; a date; a count or a measure; something of a kind that the question names; or anything."""
 
 TERMS = 48
-"""Informative words that are looked at; of a longer question its beginning and its end."""
+"""How many informative words count; in a longer question, those of its beginning and its end."""
 KIND_WORDS = 3
-"""Words behind "which" or "how" that say what kind of thing is asked for."""
+"""How many words after "which" or "how" may say what kind of thing is asked for."""
 
 _ASKERS: dict[str, dict[Wanted, str]] = {
     "english": {"name": "who whom whose", "place": "where", "time": "when"},
@@ -42,7 +42,7 @@ _MEASURES: dict[Wanted, str] = {
     "number": "percent percentage number amount many much long far old tall high large big fast often length distance "
     "height age prozent anzahl zahl lange hoch alt weit viel viele",
 }
-"""Kinds of which an answer is recognised without their name: "1066" is a year, and "86" may be an age."""
+"""Kinds whose answers can be recognised without the word: "1066" is a year, and "86" may be an age."""
 _HOW = frozenset("how wie comment cómo come como hoe как".split())
 _TYPED = frozenset(
     """
@@ -62,11 +62,11 @@ _MEASURED_BY = {word: wanted for wanted, text in _MEASURES.items() for word in t
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A question as it is compared with sentences; all words are stems of `language`.
+    """A question, prepared for comparing it with sentences; all words are stems of `language`.
 
     `terms` are the informative ones, each once, in order; `names`, `numbers`, `kinds` and `context` are among them. A
-    kind is what the question calls the thing that it wants ("which river"): an answer rarely repeats it. `context` are
-    those that only the question before it has, to which it goes back.
+    kind is the word for the thing that is wanted ("which river"): an answer rarely repeats it. `context` are those that
+    only the question before it has, to which it goes back.
     """
 
     language: str
@@ -123,14 +123,14 @@ def _does(said: Sequence[str], wanted: Wanted) -> bool:
 
 
 def informative(question: str, language: str) -> list[str]:
-    """The stems of a question's content words without those that only frame it, each once."""
+    """The stems of a question's content words, each once, without words that only frame the question."""
     words = content_words(question, language)
     frame = FRAME_WORDS.get(language, frozenset())
     return list(dict.fromkeys(stem(word, language) for word in words if word not in frame))
 
 
 def _kinds(said: Sequence[str], language: str) -> tuple[frozenset[str], frozenset[str], Wanted]:
-    """The stems that name the kind of thing, the measures among them, and what the first word that asks asks for."""
+    """The stems that name the kind of thing, the measures among them, and what the first question word asks for."""
     askers = _ASKED_BY.get(language, {})
     kind_askers = _KIND_ASKERS.get(language, "").split()
     for n, word in enumerate(said):

@@ -1,7 +1,7 @@
-"""On which passage a statement rests, and which of their sentences supports an answer best; pure.
+"""Finds the passage that a statement rests on, and the sentences that support an answer best; pure.
 
-What a reply says beyond its question decides: its names, numbers and other informative words, each weighed by its
-rarity among the sentences. Which of the sentences that hold them is meant, the question tells, by `ranking`.
+The words of a reply that are not in its question decide: names, numbers and other informative words, each weighed by
+its rarity among the sentences. If several sentences contain them, the question decides between those, by `ranking`.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from agentd.evidence.spans import located
 from agentd.text.language import focus, sentences, spelled, stem, stems
 
 RESTS = 0.4
-"""The part of what a statement says, by weight, that a passage must say for the statement to rest on it."""
+"""A statement rests on a passage that says at least this part of it, by weight."""
 BESIDE = 0.6
-"""What a word counts that stands in the sentence before or after."""
+"""The weight of a word that is in the sentence before or after."""
 UNHEARD = 0.4
-"""What a word counts in parts if no passage holds it: a statement may use its own words, but not names and numbers."""
+"""The weight of a word that no passage contains; a statement may use its own words, but no new names and numbers."""
 SAID, WHOLE, ODDS = 5.0, 2.0, 1.0
-"""What counts for a sentence: the part of the statement that it holds, that it holds it in one piece, and each unit of
+"""Weights for a sentence: the part of the statement that it contains; that it contains it in one piece; each unit of
 the logarithm of the odds that it answers the question."""
 SILENT = -8.0
-"""The logarithm of the odds of a sentence that has nothing to do with the question."""
+"""The logarithm of the odds for a sentence that has nothing to do with the question."""
 PIECE = 8
-"""Words of a statement that are looked for in one piece at most."""
+"""Maximum words of a statement that are looked for in one piece."""
 ADDS = 0.3
-"""A neighbouring sentence is quoted too if it holds this part more of the statement."""
+"""A neighbouring sentence is quoted, too, if it adds this part of the statement."""
 _FRAME = frozenset(
     "accord answer base believ context document inform know mention passag provid sourc specif state sure text "
     "think".split()
@@ -49,7 +49,7 @@ _MARKS = re.compile(r"\[\d{1,3}\]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Support:
-    """One sentence or two of a passage without their markup, and their place in characters of the passage's text."""
+    """One or two sentences of a passage without markup, and their span in the passage's text."""
 
     passage: int
     start: int
@@ -58,7 +58,7 @@ class Support:
 
 
 def rests_on(sentence: str, passages: Sequence[Passage], question: str) -> tuple[int, ...]:
-    """The number of the passage on which a sentence of an answer to `question` rests; empty if it rests on none."""
+    """The numbers of the passages that a sentence of an answer to `question` rests on, if any."""
     sentence = focus(sentence)
     if is_refusal(sentence):
         return ()
@@ -68,14 +68,14 @@ def rests_on(sentence: str, passages: Sequence[Passage], question: str) -> tuple
 
 
 def arrange(passages: Sequence[Passage], question: str) -> None:
-    """What `rests_on` compares sentences with, made beforehand: that takes as long as judging the passages."""
+    """Prepare what `rests_on` compares sentences with, which takes as long as judging the passages."""
     _heard(question, tuple(passages))
 
 
 def support(reply: str, passages: Sequence[Passage], question: str) -> Support | None:
-    """What of the passages supports `reply` best as an answer to `question`; None if nothing does.
+    """The sentences that support `reply` best as an answer to `question`; None if nothing does.
 
-    A reply that says nothing of what the passages say is given what answers the question itself.
+    If a reply says nothing that the passages say, these are the sentences that answer the question.
     """
     if is_refusal(reply):
         return None
@@ -90,9 +90,9 @@ def support(reply: str, passages: Sequence[Passage], question: str) -> Support |
 
 
 def likely(passages: Sequence[Passage], question: str) -> tuple[int, list[str]]:
-    """What answers the question by itself: the number of the best passage and its sentences, the likeliest first.
+    """The number of the best passage for the question and its sentences, the most likely first.
 
-    Zero and none if nothing does.
+    Zero and no sentences if nothing answers it.
     """
     heard = _heard(question, tuple(passages))
     if heard.likeliest is None:
@@ -104,7 +104,7 @@ def likely(passages: Sequence[Passage], question: str) -> tuple[int, list[str]]:
 
 
 def _statements(reply: str) -> Iterator[str]:
-    """The sentences of a reply without code and marks."""
+    """The sentences of a reply, without code and citations."""
     for line in _CODE.sub("\n", focus(reply)).splitlines():
         plain = _MARKS.sub("", line)
         for start, end in sentences(plain):
@@ -122,7 +122,7 @@ def _quotable(sentence: Sentence) -> str:
 
 
 class _Heard:
-    """Passages and the question to them, arranged for comparing statements; kept for the statements of one answer."""
+    """The passages and the question, arranged for comparing statements; kept for all statements of one answer."""
 
     def __init__(self, question: str, passages: Sequence[Passage]) -> None:
         self.asked: Asked = asked(question)
@@ -131,13 +131,13 @@ class _Heard:
         self.sentences = [sentence for sentence in ranking.sentences if sentence.kind != "code"]
         odds = {one.sentence.n: one.odds for one in ranking.ranked}
         self.odds = [odds.get(sentence.n, SILENT) for sentence in self.sentences]
-        """Of each sentence, that it answers the question."""
+        """For each sentence, the odds that it answers the question."""
         self.vocabulary = Vocabulary(
             (stem for sentence in self.sentences for stem in sentence.stems), self.asked.language
         )
 
     def holders(self, stems: Mapping[str, float]) -> dict[int, float]:
-        """Place of each sentence that holds one of these, and how alike that is."""
+        """Index of each sentence that contains one of these stems -> how similar the stem is."""
         found: dict[int, float] = {}
         for place, sentence in enumerate(self.sentences):
             if shared := stems.keys() & sentence.stems:
@@ -151,13 +151,13 @@ def _heard(question: str, passages: tuple[Passage, ...]) -> _Heard:
 
 
 class _Statement:
-    """A sentence of a reply and how much of it each sentence of the passages holds."""
+    """A sentence of a reply, and how much of it each sentence of the passages contains."""
 
     def __init__(self, text: str, heard: _Heard) -> None:
         self._heard = heard
         language = heard.asked.language
         said = [term for term in informative(text, language)[:TERMS] if term not in _FRAME]
-        # What the question says already distinguishes nothing, unless there is nothing else.
+        # Words of the question distinguish nothing, unless the statement has no others.
         new = [term for term in said if term not in heard.asked.terms] or said
         firm = _names_and_numbers(text, language)
         self._sequence = tuple(stems(text, language))
@@ -175,7 +175,7 @@ class _Statement:
         self._repeats = all(term in heard.asked.terms for term in said)
 
     def best(self) -> int | None:
-        """The place of the sentence that the statement rests on most likely; None if it rests on none."""
+        """The index of the sentence that the statement most likely rests on; None if it rests on none."""
         scores = {
             place: self.score(place)
             for place in range(len(self._heard.sentences))
@@ -184,14 +184,14 @@ class _Statement:
         return max(scores, key=lambda place: scores[place], default=None)
 
     def score(self, place: int) -> float:
-        """How likely the statement rests on this sentence and answers the question; for comparing."""
+        """How likely it is that the statement rests on this sentence and answers the question; for comparing."""
         sentence = self._heard.sentences[place]
         whole = WHOLE if _holds(sentence.sequence, self._sequence[:PIECE]) else 0.0
         repeated = -SAID if self._repeats else 0.0
         return SAID * self._share(self._around(place)) + whole + repeated + ODDS * self._heard.odds[place]
 
     def quoted(self, place: int) -> list[Sentence]:
-        """The sentence, and one beside it that holds what it lacks."""
+        """The sentence, and a neighbour that contains what it lacks."""
         sentences, here = self._heard.sentences, self._here
         own = self._share(here[place])
         for other in (place + 1, place - 1):
@@ -227,6 +227,6 @@ def _names_and_numbers(text: str, language: str) -> set[str]:
 
 
 def _holds(whole: Sequence[str], part: Sequence[str]) -> bool:
-    """Whether a sequence holds another in one piece."""
+    """Whether a sequence contains another in one piece."""
     size = len(part)
     return size > 0 and any(tuple(whole[n : n + size]) == tuple(part) for n in range(len(whole) - size + 1))

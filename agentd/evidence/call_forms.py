@@ -1,7 +1,6 @@
-"""What calls of tools say, in the forms in which models write them, and whether they count.
+"""Reads calls of tools in all the forms in which models write them, and decides whether they count.
 
-Only what names an offered tool counts, or what cannot be anything but a call: a name with arguments and nothing beside
-them.
+A call counts if it names an offered tool, or if it can be nothing else: a name with arguments and nothing beside them.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from agentd.evidence.call_openings import (
 from agentd.evidence.loose_json import Extent, Reader, Unreadable
 
 BEHIND = " \t\r\n;,}]"
-"""What may stand behind a call, with or without need, and is no text."""
+"""Closing characters that may follow a call, needed or not, and are not text."""
 _TAGS = ("<tool_call", "<tools>", "<function", "<|tool_call", "<|python_tag|>")
-"""An answer that begins so is a call, however torn."""
+"""An answer that begins like this is a call, however damaged."""
 _OF_SCHEMAS = frozenset({"type", "required", "description"})
 _KEYWORD = re.compile(r"\s*(\w+)\s*=(?!=)\s*")
 _SAYS_ARGUMENTS = re.compile(r"""["']?(?:arguments|parameters)["']?\s*:""")
@@ -37,16 +36,16 @@ _SAYS_ARGUMENTS = re.compile(r"""["']?(?:arguments|parameters)["']?\s*:""")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """A tool by name and its arguments, a JSON object as text."""
+    """The name of a tool, and its arguments as the text of a JSON object."""
 
     name: str
     arguments: str
 
 
 def read_calls(text: str, offered: Offered, *, marked: bool = False) -> list[Call] | None:
-    """The calls that this text is: one after the other, or in a list. None if any of it is something else.
+    """The calls in this text, one after the other or in a list; None if it contains anything else.
 
-    Behind a family's own mark (`marked`) every name counts, and no arguments are needed.
+    After a family's own tag (`marked`), every name counts, and no arguments are needed.
     """
     try:
         forms = list(_forms(Reader(text), offered))
@@ -59,7 +58,7 @@ def read_calls(text: str, offered: Offered, *, marked: bool = False) -> list[Cal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Form:
-    """`sure`: it has a name and arguments, and nothing beside them that a call has not."""
+    """`sure`: it has a name and arguments, and nothing that does not belong to a call."""
 
     name: str
     arguments: dict[str, Any]
@@ -111,7 +110,7 @@ def _of_object(value: dict[str, Any], offered: Offered) -> _Form:
     if given is None:
         rest = {other: inner for other, inner in rest.items() if other not in BESIDE}
         if rest and not set(rest) <= set(offered.get(name, ())):
-            raise Unreadable("something that is no argument")
+            raise Unreadable("something that is not an argument")
         return _Form(name=name, arguments=rest, sure=False)
     arguments = _arguments(rest.pop(given), offered.get(name, ()))
     sure = isinstance(value[given], dict) and given in ("arguments", "parameters") and set(rest) <= BESIDE
@@ -127,9 +126,9 @@ def _of_one_key(value: dict[str, Any], offered: Offered) -> _Form:
 
 
 def _arguments(given: Any, names: Sequence[str]) -> dict[str, Any]:
-    """As an object: also what stands in a string, and what stands in the order in which the tool takes it.
+    """Arguments as an object, even if they are in a string or a list in the order of the tool.
 
-    Words of the schema that a model copies beside the arguments are left out.
+    Words of the schema that a model copies with the arguments are left out.
     """
     if isinstance(given, dict):
         copied = bool(names) and "properties" not in given and any(name in given for name in names)
@@ -159,7 +158,7 @@ def _in_order(values: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _python(reader: Reader, offered: Offered) -> _Form:
-    """`calculate(expression="1 + 1")`, `calculate("1 + 1")`, and `calculate(1 + 1)` of a tool that takes one text."""
+    """`calculate(expression="1 + 1")`, `calculate("1 + 1")`, and `calculate(1 + 1)` for a tool that takes one text."""
     reader.peek()
     match = DOTTED.match(reader.text, reader.at)
     name = bare_name(match[0]) if match else ""
@@ -198,9 +197,9 @@ def _keywords(inner: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def looks_like_call(text: str, offered: Offered | None = None) -> bool:
-    """Whether a whole answer is calls of tools, or definitions of some, however torn; for where none was asked for.
+    """Whether a whole answer consists of calls or definitions of tools, however damaged, although none was wanted.
 
-    Those of `offered` are known in all forms, also as functions of Python.
+    Calls of tools in `offered` are recognised in all forms, including Python functions.
     """
     said = text.strip()
     if said.startswith(_TAGS):
@@ -222,14 +221,14 @@ def looks_like_call(text: str, offered: Offered | None = None) -> bool:
 
 
 def _first_beyond(text: str, at: int) -> int:
-    """The place of the first character that must be the next call, or something else."""
+    """The position of the next call, or of the first character that is something else."""
     while at < len(text) and text[at] in BEHIND:
         at += 1
     return at
 
 
 def defines_tool(arguments: str) -> bool:
-    """Whether the arguments are the schema of a tool, which the model was told and repeats."""
+    """Whether the arguments are the schema of a tool, which the model repeats from its prompt."""
     return _is_schema(_read(arguments))
 
 

@@ -1,6 +1,6 @@
-"""Where a call of a tool may begin in a text that streams, decided by as few characters as possible.
+"""Finds where a call of a tool may begin in a streaming text, from as few characters as possible.
 
-A model that was trained on marks of its own often writes something else: a fenced block of JSON, an object alone on its
+A model that was trained on tags of its own often writes something else: a fenced block of JSON, an object alone on its
 lines, the tags of another family, or the call of a function as in Python.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["yes", "no", "unsure"]
-"""Unsure: that takes more text."""
+"""Undecided: more text is needed."""
 Offered = Mapping[str, Sequence[str]]
-"""The names of the tools that a model may call, and of the arguments that each takes."""
+"""Name of each tool that a model may call -> the names of its arguments."""
 
 FENCE = "```"
 WRAPPERS = {
@@ -24,22 +24,22 @@ WRAPPERS = {
     "<tools>": "</tools>",
     "<function_call>": "</function_call>",
 }
-"""What models put around calls, and what closes it."""
+"""What models put around calls: its beginning -> its end."""
 
 NAMES = ("name", "tool", "tool_name", "function", "function_name", "action")
 ARGUMENTS = ("arguments", "parameters", "args", "params", "input", "tool_input", "action_input")
 WITHIN = ("function", "tool_call", "tool_calls", "function_call", "calls")
-"""Keys under which a call, or several, may stand."""
+"""Keys whose value may be a call, or several."""
 BESIDE = frozenset({"type", "id", "call_id", "index"})
 _KEYS = frozenset({*NAMES, *ARGUMENTS, *WITHIN, *BESIDE})
 _BEFORE_NAME = ("functions.", "function.", "tools.", "tool.", "default_api.")
 NAME = re.compile(r"[A-Za-z_][\w.-]{0,63}")
-"""What can be the name of a tool."""
+"""A possible name of a tool."""
 DOTTED = re.compile(r"[A-Za-z_][\w.]{0,100}")
-"""The same as a function of Python."""
+"""A possible name as a Python function."""
 
 MOST_BLANKS = 200
-"""Characters that may stand between the parts of a beginning; with more it is none."""
+"""Maximum characters between the parts of a beginning."""
 _BLANKS = re.compile(rf"\s{{0,{MOST_BLANKS + 1}}}")
 _LANGUAGE = re.compile(r"[A-Za-z_]{0,16}(?=\s|\Z)")
 _BRACKETS = re.compile(rf"[\[{{\s]{{0,{MOST_BLANKS}}}")
@@ -50,14 +50,14 @@ _QUOTES = "\"'"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """A call may begin in the text: its value at `start`, and `closes` is what may stand behind it, "" for nothing."""
+    """A possible beginning of a call: its value is at `start`, and `closes` may follow it, "" for nothing."""
 
     start: int
     closes: str
 
 
 def opening(text: str, at: int, offered: Offered) -> Opening | Literal["no", "unsure"]:
-    """Whether a call in one of the forms begins at `at`, blanks aside; "unsure" if that takes more text."""
+    """Whether a call in any form begins at `at` (after blanks); "unsure" if that needs more text."""
     start = _skip(text, at)
     if start - at > MOST_BLANKS:
         return "no"
@@ -75,9 +75,9 @@ def opening(text: str, at: int, offered: Offered) -> Opening | Literal["no", "un
 
 
 def value_begins(text: str, at: int, offered: Offered, *, marked: bool = False) -> Verdict:
-    """Whether the object, list or function call that stands at `at`, blanks aside, may be a call.
+    """Whether the object, list or function call at `at` (after blanks) may be a call of a tool.
 
-    Behind a family's own mark (`marked`) it may name any tool and have no arguments.
+    After a family's own tag (`marked`) it may name any tool and have no arguments.
     """
     start = _skip(text, at)
     if start - at > MOST_BLANKS:
@@ -88,7 +88,7 @@ def value_begins(text: str, at: int, offered: Offered, *, marked: bool = False) 
 
 
 def _json_begins(text: str, at: int, offered: Offered, marked: bool) -> Verdict:
-    """Decided by the first keys, so that other JSON is not held back for long."""
+    """Decided by the first keys, so that other JSON is soon shown."""
     brackets = _BRACKETS.match(text, at)
     assert brackets is not None
     if brackets.end() == len(text) and len(brackets[0]) < MOST_BLANKS:
@@ -112,7 +112,7 @@ def _json_begins(text: str, at: int, offered: Offered, marked: bool) -> Verdict:
 
 
 def _first_key(key: str, value: str, offered: Offered) -> bool | None:
-    """Whether an object is a call that begins with this key and value; None if the second key decides."""
+    """Whether an object that begins with this key and value is a call; None if the second key decides."""
     if key in WITHIN and value in ("{", "["):
         return True
     if key in ("arguments", "parameters") or key in offered:
@@ -130,7 +130,7 @@ def _unless(more: bool) -> Literal["no", "unsure"]:
 
 
 def _tokens(text: str, at: int) -> tuple[list[str], bool]:
-    """The first whole tokens, five at most, and whether what follows them may be the beginning of another one."""
+    """The first whole tokens, at most five, and whether the rest may be the beginning of another one."""
     found: list[str] = []
     while len(found) < 5 and (token := _TOKEN.match(text, at)) is not None:
         if token.end() == len(text) and (token[1][0].isalnum() or token[1][0] == "_"):

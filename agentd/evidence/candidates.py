@@ -1,4 +1,4 @@
-"""The sentences of some passages, each with what stands around it; pure."""
+"""The sentences of some passages, each with its surroundings; pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from agentd.text.language import sentences, stems
 from agentd.text.markup import Block, blocks, is_markdown, told
 
 LETTERS = 0.6
-"""The part of the visible characters, marks of code aside, that are letters or digits where something is said."""
+"""In a text that says something, at least this part of the visible characters (without code) are letters or digits."""
 _MARK = re.compile(r"[^\w\s`]|_")
 _DRAWN = re.compile("[\u2500-\u25ff]")
-"""Lines, blocks and arrow heads of which diagrams and folder trees are drawn."""
+"""Characters that draw diagrams and folder trees: lines, blocks and arrow heads."""
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _EMPTY = Block(kind="code", text="```\n\n```")
 _REMARK = re.compile(r"\S[ \t]+(?:#|//|--)[ \t]+[^\W\d_]{2}")
@@ -25,7 +25,7 @@ _REMARK = re.compile(r"\S[ \t]+(?:#|//|--)[ \t]+[^\W\d_]{2}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sentence:
-    """A sentence of passage `passage`, the `n`-th of all; `block` tells which sentences stand in one paragraph.
+    """A sentence of passage `passage`, the `n`-th of all; sentences of one paragraph have the same `block`.
 
     `text` is how it is said: a row of a table with what its columns are called, a line of code as it stands.
     """
@@ -96,7 +96,7 @@ def as_code(line: str) -> str:
 
 
 def _whole(passage: Passage) -> Sequence[Block]:
-    """The blocks of a passage; none where it is the end of a block of code whose beginning is in another passage."""
+    """The blocks of a passage, without the end of a block of code that begins in another passage."""
     found = blocks(passage.text, markdown=is_markdown(passage.source), head=passage.head)
     closes = bool(found) and found[-1] == _EMPTY and len(_FENCE.findall(passage.text)) % 2 == 1
     return () if closes else found
@@ -113,7 +113,7 @@ def _split(block: Block) -> list[str]:
 
 
 def _is_said(text: str) -> bool:
-    """Whether a text consists of words rather than of lines and marks."""
+    """Whether a text consists of words rather than of lines and signs."""
     visible = len("".join(text.split())) - text.count("`")
     drawn = not text.isascii() and _DRAWN.search(text)
     return not drawn and visible - len(_MARK.findall(text)) >= LETTERS * visible

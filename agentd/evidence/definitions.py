@@ -1,4 +1,4 @@
-"""Whether a sentence is about exactly what was asked for: "A turn is ..." where the question is "What is a turn?"."""
+"""Whether a sentence is about exactly what was asked for: "A turn is ..." for "What is a turn?"."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def defines(sentence: Sentence, terms: Collection[str], language: str) -> bool:
     """
     if sentence.kind == "row":
         name, head = sentence.held.partition(": ")[0], sentence.head
-        # A command or a file that is called like a thing does not say what that is: `/sessions`.
+        # A command or a file with the name of a thing does not say what the thing is: `/sessions`.
         if name.startswith("`") and len(terms) == 1:
             return False
     elif found := _SUBJECT.match(sentence.held):

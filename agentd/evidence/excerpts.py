@@ -1,7 +1,6 @@
 """Passages cut to the sentences that matter for a question, with their neighbours; pure.
 
-A sentence matters as far as it is likely to answer the question (`ranking`); those beside a likely one matter a little
-less than that one.
+A sentence matters as much as it is likely to answer the question (`ranking`); its neighbours matter a little less.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from agentd.text.language import sentences, stems
 from agentd.text.markup import delimits, table_head
 
 LONGEST = 400
-"""Characters of one piece; a longer sentence is cut at a line end or a blank."""
+"""Maximum characters of a piece; a longer sentence is cut at a line end or a blank."""
 BESIDE = 2.0
-"""How much less a piece matters that stands beside another one, in units of the logarithm of the odds to answer."""
+"""How much less a neighbouring piece matters, in units of the logarithm of the odds to answer."""
 HELD = 0.1
-"""What each word of the question counts that a piece holds: it tells the pieces of one long sentence apart."""
+"""The weight of each word of the question in a piece, which tells the pieces of one long sentence apart."""
 NOTHING = -30.0
-"""Of a piece in which no sentence was found."""
+"""The odds of a piece in which no sentence was found."""
 GAP = 100
-"""Characters between two kept pieces of a passage that are kept as well: a hole so small saves nothing."""
+"""A gap of up to this many characters between two kept pieces is kept as well, because dropping it saves nothing."""
 _ROW = re.compile(r"^[ \t]*\|[^\n]*(?:\n|\Z)", re.MULTILINE)
 _BREAK = re.compile(r"\n+|(?<=[ \t])(?=\S)")
 
@@ -44,10 +43,10 @@ class _Piece:
 
 
 def excerpts(question: str, passages: Sequence[Passage], *, characters: int) -> list[Passage]:
-    """What of the passages fits into so many characters: all of it, or the best sentences in reading order.
+    """The parts of the passages that fit into so many characters: all, or the best sentences in reading order.
 
-    Each run of neighbouring sentences is a passage of its own, with the span that it has in its document. The best
-    sentence is kept even if it alone is longer.
+    Each run of neighbouring sentences is a passage of its own, with its span in the document. The best sentence is kept
+    even if it alone is longer.
     """
     if sum(len(passage.text) for passage in passages) <= characters:
         return list(passages)

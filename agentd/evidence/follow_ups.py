@@ -1,4 +1,4 @@
-"""Whether a message needs what was said before it to be understood; pure."""
+"""Whether a message can be understood only with what was said before; pure."""
 
 # ruff: noqa: RUF001 - characters of other scripts are meant
 from __future__ import annotations
@@ -7,7 +7,7 @@ from agentd.evidence.asked import informative
 from agentd.text.language import focus, language_of, words
 
 LONGEST = 16
-"""Words; a longer message explains itself."""
+"""A message of more words explains itself."""
 
 _OPENINGS = frozenset(
     """
@@ -15,7 +15,7 @@ _OPENINGS = frozenset(
     mas então en maar of dan и а но или тогда тоже
     """.split()
 )
-"""Words with which a message goes on from what was said."""
+"""Words with which a message continues what was said."""
 _POINTERS = frozenset(
     """
     it its that this those these they them their he him his she her one ones same former latter else other instead
@@ -29,15 +29,15 @@ _POINTERS = frozenset(
     它 他 她 这 那 それ これ 그것
     """.split()
 )
-"""Words that stand for something that was named before."""
+"""Words for something that was named before."""
 
 
 def refers_back(message: str) -> bool:
-    """Whether a message is short and points to something that it does not name.
+    """Whether a message is short and refers to something that it does not name.
 
     It begins like a continuation ("and how long?"), has a word that stands for another one ("undo that"), or has at
-    most one word that carries a topic ("Why?", "How long?"). A question that explains itself may be found as well: who
-    asks should search for both readings.
+    most one word that carries a topic ("Why?", "How long?"). A question that explains itself may match as well, so the
+    caller should search for both readings.
     """
     message = focus(message)
     said = words(message)

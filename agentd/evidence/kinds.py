@@ -1,4 +1,4 @@
-"""What kinds of things a sentence names that could be an answer: a name, a number, a date."""
+"""The kinds of possible answers that a sentence names: a name, a number, a date."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from agentd.text.language import spelled, stem
 from agentd.text.stopwords import STOP_WORDS
 
 NAME_WORDS = 3
-"""Words of a name at the beginning of a sentence at most."""
+"""Maximum words of a name at the beginning of a sentence."""
 _CODE = re.compile("`[^`]*`")
-"""What stands there is no name."""
+"""A word at the beginning of a sentence that is not a name."""
 _TIMES = frozenset(
     """
     january february march april may june july august september october november december century decade
@@ -36,7 +36,7 @@ _NUMBERS = frozenset(
 
 
 def kinds_of_answer(text: str, known: Collection[str], language: str) -> set[Wanted]:
-    """The kinds of which a text names something; `known` are the stems of what the question says itself."""
+    """The kinds of answers that a text names; `known` are the stems that the question contains itself."""
     found: set[Wanted] = set()
     for n, word in enumerate(spelled(_CODE.sub(" ", text))):
         lower = word.lower()
@@ -54,7 +54,7 @@ def kinds_of_answer(text: str, known: Collection[str], language: str) -> set[Wan
 
 
 def opens_with_name(text: str, asked: Asked) -> bool:
-    """Whether a sentence says of a name at its beginning what is asked: "Anna buys ..." to "Who buys ...?"."""
+    """Whether a sentence begins with a name and then says what is asked: "Anna buys ..." for "Who buys ...?"."""
     said = list(islice(spelled(text), NAME_WORDS + 1))
     named = list(takewhile(lambda word: word[0].isupper(), said))
     stop = STOP_WORDS.get(asked.language, STOP_WORDS["english"])

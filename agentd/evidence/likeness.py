@@ -1,7 +1,7 @@
-"""How alike a word of a question is to those of some sentences: the same, a synonym, another form, a slip of the pen.
+"""How similar a word of a question is to words of sentences: equal, a synonym, another form, a typing error.
 
-What a stemmer leaves apart is often one word: "oxidise" and "oxidation", "ctenohore" and "ctenophore". Such pairs count
-less than equals, and slips only where nothing else is found.
+A stemmer often separates what is one word: "oxidise" and "oxidation", "ctenohore" and "ctenophore". Such pairs count
+less than equal words, and typing errors count only if nothing else is found.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from itertools import takewhile
 from agentd.evidence.synonyms import alternatives
 
 FORM = 0.9
-"""What another form of a word counts, times the part of the longer one that both begin with."""
+"""The weight of another form of a word, times the part of the longer one with which both begin."""
 FORM_CHARACTERS, FORM_PART = 4, 0.6
-"""How much two forms must share at their beginning: characters, and the part of the longer one."""
+"""How much two forms must share at their beginning: characters, and part of the longer one."""
 SLIP = 0.8
-"""What a misspelt word counts, times the part of the trigrams that both have."""
+"""The weight of a misspelt word, times the part of the trigrams that both share."""
 SLIP_CHARACTERS, SLIP_PART = 5, 0.5
 COMPOUND, COMPOUND_CHARACTERS = 0.6, 5
-"""What a word counts that stands within a longer one, in languages that write compounds as one word."""
+"""The weight of a word inside a longer one, in languages that write compounds as one word."""
 _COMPOUNDING = ("german", "dutch")
 _HEAD = 3
-"""Forms of a word share so many of their first characters; a slip of the pen spares the first one."""
+"""How many first characters forms of a word share; a typing error does not change the first one."""
 
 
 class Vocabulary:
-    """The stems of some sentences, arranged for looking for those that are alike."""
+    """The stems of some sentences, arranged for finding similar ones."""
 
     def __init__(self, stems: Iterable[str], language: str) -> None:
         self._stems = frozenset(stems)
@@ -37,7 +37,7 @@ class Vocabulary:
                 self._heads.setdefault(head, []).append(stem)
 
     def like(self, term: str) -> Mapping[str, float]:
-        """The stems that are like this one, and how much, up to 1 for the same."""
+        """Similar stem -> how similar it is, up to 1 for an equal one."""
         found = dict.fromkeys(alternatives(term, self._language) & self._stems, 1.0)
         if len(term) >= FORM_CHARACTERS and term.isalpha():
             for stem in self._heads.get(term[:_HEAD], ()):

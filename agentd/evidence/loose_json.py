@@ -1,6 +1,6 @@
-"""JSON as small models write it: single quotes, Python's words, doubled braces, a comma too many, a missing end.
+"""Reads JSON as small models write it: single quotes, Python's words, doubled braces, a comma too many, a missing end.
 
-Everything here takes time that is linear in the text, and reads no deeper than `DEEPEST`.
+The time is linear in the text, and no value is read deeper than `DEEPEST`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from agentd.text.characters import whole
 
 DEEPEST = 64
 LONGEST_NUMBER = 400
-"""Digits; more are no number that anybody meant."""
+"""Nobody means a number with more digits than this."""
 
 _BLANKS = re.compile(r"\s*")
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -28,20 +28,20 @@ _IN_STRING = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
 
 
 class Unreadable(ValueError):
-    """Here stands nothing that could be meant as JSON."""
+    """The text here cannot be meant as JSON."""
 
 
 class Reader:
-    """Reads values one after the other; `at` is where it stands. `Unreadable` if there is none."""
+    """Reads values one after the other; `at` is its position. `Unreadable` if there is no value."""
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
         self.at = at
 
     def value(self, depth: int = 0) -> Any:
-        """An object, a list, a string, a number or a constant; what the end of the text leaves open counts as closed.
+        """An object, a list, a string, a number or a constant; the end of the text closes what is open.
 
-        Not a string: one without its end has lost nobody knows what.
+        But not a string: nobody knows what a string without its end has lost.
         """
         if depth > DEEPEST:
             raise Unreadable("nested too deep")
@@ -63,7 +63,7 @@ class Reader:
         return self.text[self.at : self.at + 1]
 
     def take(self, mark: str) -> bool:
-        """Go past this mark, if it comes next."""
+        """Skip this character if it comes next."""
         if self.peek() != mark[:1] or not self.text.startswith(mark, self.at):
             return False
         self.at += len(mark)
@@ -90,7 +90,7 @@ class Reader:
             if len(match[2]) < 2:
                 break
             found.append(_unescaped(match[2]))
-        raise Unreadable("a string without its end")
+        raise Unreadable("a string without an end")
 
     def _object(self, depth: int) -> dict[str, Any]:
         self.take("{")
@@ -134,12 +134,12 @@ class Reader:
         self.at = match.end()
         number = float(match[0]) if re.search(r"[.eE]", match[0]) else int(match[0])
         if number in (float("inf"), float("-inf")):
-            raise Unreadable("too large a number")
+            raise Unreadable("a number that is too large")
         return number
 
 
 def _unescaped(escape: str) -> str:
-    """What a backslash and its character mean; what no language escapes stays as it is."""
+    """The meaning of a backslash and its character; an unknown escape stays as it is."""
     kind = escape[1]
     if kind == "u" and len(escape) > 2:
         return chr(int(escape[2:], 16))
@@ -149,10 +149,10 @@ def _unescaped(escape: str) -> str:
 
 
 class Extent:
-    """Finds where a value in brackets ends, in a text that grows: feed it the same text with more behind it.
+    """Finds the end of a value in brackets in a growing text: feed it the same text with more at the end.
 
-    `end` is the place behind the last bracket, or the one where a mark stands that no such value holds outside of its
-    strings; None until either has come.
+    `end` is the position after the last bracket, or the position of a character that such a value cannot contain
+    outside of its strings; None until either has come.
     """
 
     def __init__(self, at: int) -> None:

@@ -1,4 +1,4 @@
-"""Marks of sources put into an answer while it streams: `[n]` behind each sentence that rests on a passage."""
+"""Puts citations into an answer while it streams: `[n]` after each sentence that rests on a passage."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ Rests = Callable[[str], Collection[int]]
 
 _OWN = re.compile(r"(?:(?<![ \t])[ \t]++)?\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
 _MAY_BE_OWN = re.compile(r"(?:(?<![ \t])[ \t]++)?(?:\[[\d\s,;-]*+)?\Z")
-"""The end of a text that may become a mark or is only blanks."""
+"""An end of the text that may become a citation or consists of blanks."""
 LONGEST = 1500
-"""Characters after which a sentence counts as ended: all of it is looked at whenever it grows."""
+"""After this many characters a sentence counts as ended, because all of it is read again whenever it grows."""
 WAITING = 200
-"""Characters at most that wait for what follows them."""
+"""Maximum characters that wait for what follows them."""
 PIECE = 2000
-"""Characters that are looked at at once."""
+"""How many characters are looked at at once."""
 _FENCE = "```"
 
 
 class Marker:
-    """Feed it an answer piece by piece; what it gives back has the marks.
+    """Feed it an answer piece by piece; it returns the answer with citations.
 
-    Marks that the model wrote itself are dropped: it was not told which numbers there are. The first passage that is
-    used is [1], the next one [2]; `used` has their own numbers in this order. Code gets no marks.
+    Citations by the model itself are dropped, because it does not know the numbers. The first passage that is used is
+    [1], the next one [2]; `used` has their own numbers in this order. Code gets no citations.
     """
 
     def __init__(self, rests: Rests) -> None:
         self.rests = rests
         self._held = ""
         self._said = 0
-        """Characters of `_held` that were given back already."""
+        """How many characters of `_held` were returned already."""
         self._code = False
         self.used: list[int] = []
 
     def feed(self, text: str) -> str:
-        """What is certain now; blanks behind a sentence wait for what follows them."""
+        """The text that is certain now; blanks after a sentence wait for what follows."""
         return "".join(self._feed(text[at : at + PIECE]) for at in range(0, len(text), PIECE))
 
     def _feed(self, text: str) -> str:
@@ -52,7 +52,7 @@ class Marker:
         return "".join(given)
 
     def _certain(self) -> int:
-        """Up to where the held text is no beginning of a mark."""
+        """How much of the held text cannot be the beginning of a citation."""
         keep = _MAY_BE_OWN.search(self._held, self._said)
         return max(keep.start(), len(self._held) - WAITING) if keep else len(self._held)
 
@@ -63,7 +63,7 @@ class Marker:
         return self._sentence(len(self._held)) if self._held else ""
 
     def _end(self) -> int | None:
-        """Where the first sentence ends; None as long as it may go on."""
+        """The end of the first sentence; None as long as it may go on."""
         if not self._code:
             self._drop_own()
         line = self._held.find("\n", 0, LONGEST)
@@ -75,7 +75,7 @@ class Marker:
         return LONGEST if self._certain() >= LONGEST else None
 
     def _drop_own(self) -> None:
-        """Marks of the model's own; they were held back until they were whole."""
+        """Drop the model's own citations, which were held back until they were whole."""
         self._held = self._held[: self._said] + _OWN.sub("", self._held[self._said :])
 
     def _sentence(self, end: int) -> str:
@@ -91,7 +91,7 @@ class Marker:
         return given
 
     def number(self, passage: int) -> int:
-        """The number of its mark, a new one if it has none yet."""
+        """The number for a citation of this passage, a new one if it has none yet."""
         if passage not in self.used:
             self.used.append(passage)
         return self.used.index(passage) + 1

@@ -1,4 +1,4 @@
-"""A passage as a model reads it, and about how many tokens a text has."""
+"""A passage in the form in which a model reads it, and an estimate of the tokens of a text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agentd.events import Passage
 from agentd.text.markup import tables_told
 
 _NUMBERED = re.compile(r"^[ \t]{0,8}\[(\d{1,3})\]", re.MULTILINE)
-"""A line of a document that would pass for the first one of a passage."""
+"""A line of a document that looks like the first line of a passage."""
 
 
 def render_passage(passage: Passage, *, numbered: bool = True) -> str:
@@ -25,5 +25,5 @@ def _in_parentheses(number: re.Match[str]) -> str:
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of a text by rule of thumb (3 bytes each), where the model's own count would cost more than it gives."""
+    """The tokens of a text by rule of thumb (3 bytes each), if asking the model would cost more than it is worth."""
     return len(text.encode("utf-8", "surrogatepass")) // 3 + 4

@@ -1,4 +1,4 @@
-"""A message as its question and the text that was pasted with it; pure."""
+"""Divides a message into its question and the text that was pasted with it; pure."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from collections.abc import Iterator
 from agentd.text.language import content_words, focus, is_question
 
 LONGEST_QUESTION = 1000
-"""Characters of a paragraph that may be the question to the text around it."""
+"""A paragraph of up to this many characters may be the question about the text around it."""
 MOST = 65_536
-"""Characters of a text given that are read for an answer; of a longer one the parts that have to do with it."""
+"""How many characters of a pasted text are read for an answer: in a longer one, the parts about the question."""
 PART = 2048
 TERMS = 48
-"""Words of a question that are looked for in a long text."""
+"""How many words of a question are looked for in a long text."""
 STEM = 5
-"""The first characters of a word, which its other forms have too."""
+"""How many first characters a word shares with its other forms."""
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 
 
 def divided(message: str) -> tuple[str, str]:
-    """A message as its question and the text that is given with it; the text is "" if there is none.
+    """The question of a message and the text that is given with it, "" if there is none.
 
-    The question is the last paragraph, as `agentd ask` puts it, or the first one if only that is asked as one.
+    The question is the last paragraph, where `agentd ask` puts it, or the first one if only that ends in a question
+    mark.
     """
     paragraphs = [paragraph for paragraph in _PARAGRAPHS.split(message) if paragraph.strip()]
     if len(paragraphs) < 2:
@@ -37,7 +38,7 @@ def divided(message: str) -> tuple[str, str]:
 
 
 def telling(text: str, question: str) -> str:
-    """What of a text given with a question is read for an answer: all of it, or the parts with the question's words."""
+    """The part of a given text that is read for an answer: all of it, or the parts with the question's words."""
     if len(text) <= MOST:
         return text
     parts = list(_parts(text))
@@ -59,7 +60,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _scores(parts: list[str], question: str) -> list[float]:
-    """How many of the question's words stand in each part, the rarer ones counting for more."""
+    """How many of the question's words each part contains; rarer words count more."""
     said = [part.lower() for part in parts]
     scores = [0.0] * len(parts)
     for word in {word[:STEM] for word in content_words(focus(question))[:TERMS]}:

@@ -22,16 +22,16 @@ _ASKS = frozenset(
     кто что когда где куда откуда какой какая какое какие почему зачем как сколько
     """.split()
 )
-"""First words of a question that is asked without its mark."""
+"""First words of a question that lacks its question mark."""
 _ADDRESSED = frozenset("you your yours du dir dich dein deine tu vous te usted tú você je jij u ты вы тебя вас".split())
 """Words that speak to whoever answers: "Could you write a poem?" asks for work, not for a fact."""
 _CJK_ASKS = re.compile(r"[？吗嗎]|什么|什麼|谁|誰|哪|几|幾|多少|怎么|怎麼|为什么|為什麼|いつ|どこ|なぜ|ですか|까\?")
 
 
 def asks_for_facts(message: str) -> bool:
-    """Whether a message asks for something that documents can hold: a question, and not one to whoever answers.
+    """Whether a message asks for something that documents can contain: a question, but not one about the assistant.
 
-    "Write a poem" and "Can you translate this?" are work to do; a greeting, thanks and a sum are none of both.
+    "Write a poem" and "Can you translate this?" are work to do; a greeting, thanks and a sum are neither.
     """
     if lacks_topic(message) or asks_summary(message) or is_arithmetic(message):
         return False
@@ -43,5 +43,5 @@ def asks_for_facts(message: str) -> bool:
 
 
 def wants_documents(message: str) -> bool:
-    """Whether documents are worth a look at all: not for small talk, sums and "sum this up"."""
+    """Whether to search the documents at all: not for small talk, sums and "sum this up"."""
     return not (is_small_talk(message) or asks_summary(message) or is_arithmetic(message))

@@ -1,4 +1,4 @@
-"""The sentences of some passages by how likely they answer a question, and how likely any of them does."""
+"""Ranks the sentences of some passages by how likely they answer a question, and judges whether any of them does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentd.evidence.weights import ANSWERABLE, ANSWERS, Weights
 from agentd.text.language import is_question
 
 ROW = -1.0
-"""What is taken off a row beside a sentence: a row without its table says little."""
+"""The deduction for a row beside a sentence: a row without its table says little."""
 CODE = 1.5
 """What is added to a sentence with something to type in it, where the question asks how something is done."""
 UNFIT = -4.0
@@ -24,18 +24,18 @@ UNFIT = -4.0
 how much is it?" after another one.
 """
 DEFINITION = 5.0
-"""What is added where a sentence is about exactly what was asked for ("A turn is ...")."""
+"""The bonus for a sentence that is about exactly what was asked for ("A turn is ...")."""
 DEFINED = 3.0
-"""What is added that any answers if the best one is such a sentence."""
+"""The bonus for the passages if the best sentence is such a one."""
 FEW, MOST = 2, 0.5
-"""Of a question with so few informative words the best sentence must hold this part, and a name if it asks who."""
+"""If a question has so few informative words, the best sentence must contain this part, and a name if it asks who."""
 QUESTION = -2.0
-"""What is taken off a question: it is rarely the answer to another."""
+"""The deduction for a question: it is rarely the answer to another one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranked:
-    """A sentence and the logarithm of the odds that it answers; `defines` says whether it is about what was asked."""
+    """A sentence and the logarithm of the odds that it answers; `defines` if it is about exactly what was asked."""
 
     sentence: Sentence
     odds: float
@@ -69,7 +69,7 @@ def rank(question: str, passages: Sequence[Passage], about: str = "") -> Ranking
         return Ranking(asked=wanted, sentences=sentences, ranked=(), answerable=0.0)
     weighed_signs = {n: signs.of(n) for n in telling}
     ranked = [_ranked(said[n], wanted, weighed_signs[n]) for n in telling]
-    # Of equals the earlier: in the better passage, and there nearer to its beginning.
+    # Of equal ones, the earlier comes first: in the better passage, and there nearer to the beginning.
     order = sorted(range(len(telling)), key=lambda place: -ranked[place].odds)
     best = order[0]
     held = signs.held(telling[best])
@@ -84,7 +84,7 @@ def rank(question: str, passages: Sequence[Passage], about: str = "") -> Ranking
 def _ranked(sentence: Sentence, wanted: Asked, signs: Mapping[str, float]) -> Ranked:
     about = defines(sentence, wanted.terms, wanted.language)
     odds = weighed(ANSWERS, signs)
-    # No data was at hand for these.
+    # There were no data to fit these two.
     odds += (ROW if sentence.kind == "row" else 0.0) + (DEFINITION if about else 0.0)
     odds += QUESTION if is_question(sentence.text) else 0.0
     odds += UNFIT if signs["unfit"] and wanted.context.issuperset(wanted.terms) else 0.0

@@ -1,4 +1,4 @@
-"""Whether what a model said is an answer at all: small models repeat themselves, their instructions, or only marks."""
+"""Whether a reply is an answer at all: small models repeat themselves or their prompt, or write only numbers."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ FLAWS: dict[Flaw, str] = {
     "circles": "it went round in circles",
     "call": "it called a tool instead of answering",
 }
-"""What each flaw is called before people."""
+"""What people are told about each flaw."""
 
 TAIL = 1200
-"""Characters at the end of an answer in which circles are looked for."""
+"""How many characters at the end of an answer are searched for circles."""
 STEP = 32
-"""Characters after which they are looked for again."""
+"""After how many characters the search is repeated."""
 SHORTEST_CIRCLE = 60
-"""Characters that go round and round at least."""
+"""Minimum characters of a circle, all rounds together."""
 TURNS = 4
-"""How often a piece stands in a row before it is a circle; a short one more often."""
+"""How often a piece must be repeated in a row to be a circle; a short piece, more often."""
 LONGEST_PERIOD = TAIL // 3
 LONGEST_RULE = 300
-"""Characters of a line that is drawn of one character."""
+"""Maximum characters of a line that is drawn with one character."""
 SENTENCE = 24
-"""Characters of a sentence that an honest answer does not repeat."""
+"""Minimum characters of a sentence that an honest answer does not repeat."""
 SAME = 3
-"""How often it may stand among the newest ones at most, less one."""
+"""How often such a sentence among the newest ones makes a circle."""
 COPIED = 24
-"""Characters that a copy has at least; fewer words are the same by chance."""
+"""Minimum characters of a copy; shorter texts may be equal by chance."""
 TOLD = 65_536
-"""Characters of what a model was told that its answer is compared with."""
+"""How many characters of its prompt an answer is compared with."""
 
 _MARK = re.compile(r"\[\s*\d{1,3}(?:\s*[,;-]\s*\d{1,3})*\s*\]")
 _WORD = re.compile(r"\w")
@@ -46,9 +46,9 @@ _PLAIN = re.compile(r"[\W_]+")
 
 
 def flaw(reply: str, *, told: Iterable[str]) -> Flaw | None:
-    """Why a reply is not an answer; None if it may be one. `told` is what the model was told: instructions, question.
+    """Why a reply is not an answer; None if it may be one. `told` is the prompt: instructions and question.
 
-    That a reply goes round in circles is found by `Circles` while it is made.
+    `Circles` finds circles while the reply is made.
     """
     if not _WORD.search(reply):
         return "empty"
@@ -72,12 +72,12 @@ _REFUSAL = re.compile(
 
 
 def is_refusal(reply: str) -> bool:
-    """Whether a reply says that the documents do not hold the answer, as models are told to say it."""
+    """Whether a reply says, in the words of the instructions, that the documents do not contain the answer."""
     return _REFUSAL.search(reply[:300]) is not None
 
 
 def _is_copy(said: str, told: str) -> bool:
-    """The whole reply stands in what was told, or it begins with most of that."""
+    """Whether the prompt contains the whole reply, or the reply begins with most of the prompt."""
     whole = len(said) >= COPIED and said in told
     begins = len(told) >= 2 * COPIED and said.startswith(told[: max(2 * COPIED, len(told) * 2 // 3)])
     return whole or begins
@@ -88,7 +88,7 @@ def _bare(text: str) -> str:
 
 
 class Circles:
-    """Feed it an answer piece by piece; it sees when the answer repeats itself for good.
+    """Feed it an answer piece by piece; it notices when the answer only repeats itself.
 
     That is the same piece of text several times in a row, or the same sentence again and again.
     """
@@ -98,12 +98,12 @@ class Circles:
         self._looked = 0
         self._length = 0
         self.began: int | None = None
-        """Where the first repetition begins, in characters of the whole answer; None as long as there is none."""
+        """Where the first repetition begins, in characters of the whole answer; None if there is none."""
         self.first = 0
-        """Where what is repeated stood for the first time."""
+        """Where the repeated text occurred for the first time."""
 
     def feed(self, text: str) -> bool:
-        """Whether the answer goes round in circles by now."""
+        """Whether the answer goes round in circles now."""
         self._text = (self._text + text)[-TAIL:]
         self._length += len(text)
         if self._length - self._looked >= STEP and self.began is None:
@@ -117,7 +117,7 @@ class Circles:
 
 
 def _row(text: str) -> tuple[int, int] | None:
-    """Where the first and the second turn of a circle at the end of the text begin."""
+    """The beginnings of the first and second round of a circle at the end of the text."""
     size = len(text)
     for period in range(1, min(LONGEST_PERIOD, size // 3) + 1):
         needed = max(SHORTEST_CIRCLE, TURNS * period if period < LONGEST_PERIOD // 2 else 3 * period)
@@ -133,7 +133,7 @@ def _row(text: str) -> tuple[int, int] | None:
 
 
 def _sentence(text: str) -> tuple[int, int] | None:
-    """Where a sentence that was said too often stands for the first and for the second time."""
+    """The first and second position of a sentence that was said too often."""
     seen: Counter[str] = Counter()
     places: dict[str, list[int]] = {}
     start = 0

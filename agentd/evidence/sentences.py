@@ -1,7 +1,7 @@
-"""Which sentences of some passages to answer a question with; pure and deterministic.
+"""Picks the sentences of some passages that answer a question; pure and deterministic.
 
-They are ranked by `ranking`; what is picked are the best and those that are nearly as good, without repetition, and
-with what a reader needs beside them. Code and drawings are no sentences.
+`ranking` ranks them. Picked are the best one and those that are nearly as good, without repetition, and with the
+neighbours that a reader needs. Code and drawings are not sentences.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agentd.evidence.ranking import Ranked, rank
 from agentd.text.language import introduces
 
 SENTENCES = 4
-"""At most so many are picked; what a sentence that ends in a colon introduces comes with it."""
+"""Maximum number of picked sentences; what a sentence that ends in a colon introduces comes with it."""
 INTRODUCED, LINES = 4, 12
 """List items or rows, and lines of code, that come with the sentence that introduces them."""
 NEAR, NEAR_ROW, NEAR_DEFINITION, ELSEWHERE = 2.5, 0.3, 0.5, 1.0
@@ -27,19 +27,19 @@ none otherwise, and something else to 24; within 1.0, to one and 11.
 FOLLOWS = 0.3
 """The probability from which on sentences count as an answer to a question that goes back to another one."""
 ALIKE = 0.6
-"""Sentences that share more than this part of their words say the same."""
+"""Two sentences that share more than this part of their words say the same."""
 _POINTS_BACK = re.compile(
     r"(?:It|This|That|These|Those|They|Then|Otherwise|So|Er|Sie|Es|Dies|Diese|Dann|Sonst|Он|Она|Они|Это|Тогда)\b|[它这此]"
 )
-"""Begins a sentence that needs the one before it."""
+"""The beginning of a sentence that needs the one before it."""
 
 
 def best(
     question: str, passages: Sequence[Passage], *, about: str = "", answers: float = ENOUGH
 ) -> list[list[Sentence]]:
-    """The sentences to answer with, in reading order, grouped by passage, the best group first; empty for no answer.
+    """The sentences of the answer in reading order, grouped by passage, the best group first; empty if there is none.
 
-    `about` is the question that this one goes back to, if it does. `answers` is the probability from which on they
+    `about` is the question that this one goes back to, if it does. `answers` is the least probability at which they
     count as an answer.
     """
     ranking = rank(question, passages, about)
@@ -49,7 +49,7 @@ def best(
 
 
 def _near(ranked: Sequence[Ranked]) -> list[Sentence]:
-    """Those that are good enough to be said beside the best one, the first."""
+    """The sentences that are good enough to join the best one, which comes first."""
     return [one.sentence for one in ranked if one.odds >= ranked[0].odds - _less(one, ranked[0])]
 
 

@@ -1,7 +1,7 @@
-"""Signs by which a sentence that answers a question differs from one that only shares some words with it.
+"""Signs that distinguish a sentence that answers a question from one that only shares some of its words.
 
-Each is a number; what they are worth is found from data and stands in `answerable`. A word of the question counts by
-its rarity among the sentences (inverse document frequency, Spärck Jones 1972) and by how alike it is to what is said.
+Each sign is a number; `weights` has its worth, which was fitted to data. A word of the question counts by its rarity
+among the sentences (inverse document frequency, Spärck Jones 1972) and by its similarity to the words of the sentence.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from agentd.text.language import is_question, stems
 KIND, CONTEXT = 0.5, 0.5
 """What a word counts that names the kind of thing that is asked for, and one that only the question before has."""
 HEADING, TITLE, BEFORE, AFTER = 0.75, 0.5, 0.6, 0.5
-"""What a word of the question counts in the heading, the title, the sentence before and the one after."""
+"""The weights of a word of the question in the heading, the title, the sentence before and the one after."""
 NAMED = 0.9
-"""What a word counts for a passage that has it only in its title or heading."""
+"""The weight of a word that a passage has only in its title or heading."""
 HITS, FIT = 0.5, 0.4
-"""What the score of the best passage is taken for, in parts of the words and of what is possible, if not known."""
+"""The assumed score of the best passage, as a part of the words and of the possible score, if it is unknown."""
 NEARBY = 3
-"""Words from one to the next of a pair."""
+"""Maximum distance of the two words of a pair."""
 
 Matches = Mapping[str, float]
-"""Words of the question, and how alike they are to one that is said; without those that nothing is like."""
+"""Word of the question -> its similarity to a word that is said, without words that are similar to nothing."""
 
 
 class Signs:
-    """What the sentences of some passages have to do with a question; time grows with their words, not faster."""
+    """The relation of the sentences of some passages to a question; takes time that is linear in their words."""
 
     NAMES = tuple(
         """
@@ -59,7 +59,7 @@ class Signs:
         self._match(Vocabulary(self._all_stems(), self._language))
         self._weigh()
         self.own = [self._coverage(matches) for matches in self._here]
-        """The part of the question, by weight, that stands in each sentence."""
+        """The part of the question, by weight, that each sentence contains."""
         self._in_passage = self._of_passages()
         self._covered = {n: self._coverage(matches) for n, matches in self._in_passage.items()}
         self._anywhere = {
@@ -124,11 +124,11 @@ class Signs:
     # --- Signs of one sentence ---
 
     def is_silent(self, n: int) -> bool:
-        """Whether neither the sentence nor what stands around it says anything of the question."""
+        """Whether neither the sentence nor its surroundings contain anything of the question."""
         return not self.around(n)
 
     def of(self, n: int) -> dict[str, float]:
-        """The signs of the `n`-th sentence by their names."""
+        """The signs of the `n`-th sentence, by name."""
         sentence, here = self._sentences[n], self._here[n]
         passage = self._in_passage[sentence.passage]
         return {
@@ -157,7 +157,7 @@ class Signs:
 
     @cached_property
     def _most_covered(self) -> tuple[float, float]:
-        """What the best and the second best passage hold of the question."""
+        """The parts of the question that the best and the second-best passage contain."""
         first, second = sorted([*self._covered.values(), 0.0], reverse=True)[:2]
         return first, second
 
@@ -166,13 +166,13 @@ class Signs:
         return max(self.own)
 
     def held(self, n: int) -> float:
-        """The part of the question, by rarity alone, that the sentence holds with what stands around it."""
+        """The part of the question, by rarity alone, that the sentence and its surroundings contain."""
         around = self.around(n)
         total = sum(self._rarity.values()) or 1.0
         return sum(self._rarity[term] * alike for term, alike in around.items()) / total
 
     def around(self, n: int) -> Matches:
-        """What the sentence and what stands around it say of the question."""
+        """The words of the question that the sentence and its surroundings contain."""
         sentence = self._sentences[n]
         found = dict(self._here[n])
         for matches in (
@@ -229,7 +229,7 @@ class Signs:
         }
 
     def _phrasing(self, sentence: Sentence, here: Matches) -> dict[str, float]:
-        """Words of the question that stand together, and in its order, in the sentence too."""
+        """Words of the question that are together, or in the same order, in the sentence, too."""
         terms = self._asked.terms
         places = {term: [n for n, stem in enumerate(sentence.sequence) if stem in self._like[term]] for term in here}
         pairs = [
@@ -243,7 +243,7 @@ class Signs:
         return {"pairs": sum(pairs) / max(1, len(terms) - 1), "order": in_order / len(terms)}
 
     def _fitting(self, sentence: Sentence) -> dict[str, float]:
-        """Whether the sentence has something of the kind that is wanted beside what the question says itself."""
+        """Whether the sentence has something of the wanted kind that is not in the question itself."""
         wanted = self._asked.wanted
         if wanted in ("", "thing"):
             return {"fits": 0.0, "unfit": 0.0}
@@ -252,6 +252,6 @@ class Signs:
 
 
 def _follows(places: Sequence[int], others: Sequence[int]) -> bool:
-    """Whether one of the others comes within a few words behind one of the first."""
+    """Whether one of the others comes within a few words after one of the first."""
     behind = set(others)
     return any(place + step in behind for place in places for step in range(1, NEARBY + 1))

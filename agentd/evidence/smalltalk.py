@@ -1,6 +1,6 @@
-"""Whether a message is no question to documents: it greets, thanks, asks who answers, for a sum or for a summary.
+"""Recognises messages that are not for the documents: greetings, thanks, "who are you", sums and summaries.
 
-What is found in documents for such a message is found by chance.
+Whatever a search finds for such a message, it finds by chance.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from agentd.text.language import focus, language_of, words
 from agentd.text.stopwords import STOP_WORDS
 
 LONGEST_TALK = 1000
-"""Characters; a longer message has a topic."""
+"""A message of more characters has a topic."""
 LONGEST = 8
-"""Words; who writes more wants something."""
+"""A message of more words wants something."""
 
 _TALK = frozenset(
     """
@@ -47,12 +47,12 @@ _SUMMED = frozenset(
     zusammen kurz text dokument seite brief
     """.split()
 )
-"""What may stand beside a word for a summary without being what it should be about."""
+"""Words that may accompany a word for a summary without naming its topic."""
 _ARITHMETIC = re.compile(r"\d\s*[+*\u00d7\u00f7^=]\s*\d|\d\s+[-/]\s+\d")
 
 
 def lacks_topic(message: str) -> bool:
-    """True where every word is a greeting, thanks, or one that stands in any sentence."""
+    """Whether every word is a greeting, thanks, or a word of any sentence."""
     if len(message) > LONGEST_TALK:
         return False
     said = words(message)
@@ -61,12 +61,12 @@ def lacks_topic(message: str) -> bool:
 
 
 def is_small_talk(message: str) -> bool:
-    """True where a message lacks a topic and is meant for whoever answers."""
+    """Whether a message lacks a topic and is meant for the assistant."""
     return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(message))
 
 
 def asks_summary(message: str) -> bool:
-    """True where a message wants a text in short, whatever it is about: "Summarize this", "TL;DR", "give me the gist".
+    """Whether a message wants a summary of any text: "Summarize this", "TL;DR", "give me the gist".
 
     "Summarize the chapter about owls" is not such a message: it has a topic.
     """
@@ -84,9 +84,9 @@ def _is_the_sum(said: list[str]) -> bool:
 
 
 def is_arithmetic(message: str) -> bool:
-    """True where a message has nothing but numbers to look for, and they are to be reckoned with or are single digits.
+    """Whether a message contains nothing to look for but numbers to compute with, or single digits.
 
-    Years, dates and codes are looked for like words.
+    Years, dates and codes are searched for like words.
     """
     message = focus(message)
     stop = STOP_WORDS.get(language_of(message), STOP_WORDS["english"])

@@ -1,4 +1,4 @@
-"""Where in a text with markup its plain sentences stand."""
+"""Finds plain sentences in the text with markup that they come from."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from collections.abc import Sequence
 
 SPARE = 40
-"""Words of markup, the address of a link for one, that may stand between those of some sentences."""
+"""How many words of markup, such as the address of a link, may be between the words of the sentences."""
 BEGINS = 100
-"""Places of the first word that are tried at most."""
+"""Maximum positions of the first word that are tried."""
 _WORD = re.compile(r"[^\W_]+")
 _CLOSES = re.compile(r"[^\w\s]*")
 
 
 def located(text: str, sentences: Sequence[str]) -> tuple[int, int]:
-    """Characters from the first word of the first sentence to the end of the last; the whole text if that fails.
+    """The span from the first word of the first sentence to the end of the last; the whole text if that fails.
 
-    Sentences stand in the text word for word, apart from what only markup says between their words.
+    The text contains the sentences word for word, except for markup between their words.
     """
     places = [(found[0], found.start(), found.end()) for found in _WORD.finditer(text)]
     wanted = [word for sentence in sentences for word in _WORD.findall(sentence)]
@@ -30,7 +30,7 @@ def located(text: str, sentences: Sequence[str]) -> tuple[int, int]:
 
 
 def _end(places: Sequence[tuple[str, int, int]], n: int, wanted: Sequence[str], spare: int) -> int | None:
-    """Where the last wanted word ends if all come in this order from place `n` on, with `spare` others between them."""
+    """The end of the last word if all come in this order from position `n` on, with at most `spare` others between."""
     last = n
     for word in wanted:
         while n < len(places) and places[n][0] != word:

@@ -1,4 +1,4 @@
-"""Words that are taken for each other: irregular forms that no stemmer joins, and everyday words for one thing."""
+"""Words that count as the same: irregular forms that no stemmer joins, and everyday words for one thing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ folder directory | stop halt | error failure | fast quick | picture image | allo
 
 
 def alternatives(term: str, language: str) -> frozenset[str]:
-    """The stems that say the same as this one, itself among them."""
+    """The stems that mean the same as this one, including itself."""
     table = _table(language)
     forms = {term, *_compared(term)} if language == "english" else {term}
     return frozenset().union(forms, *(table.get(form, frozenset()) for form in forms))

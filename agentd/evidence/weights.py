@@ -1,10 +1,11 @@
-"""What the signs of evidence are worth, by logistic regression; the numbers are written by `bench.evidence_fit`.
+"""The weights of the signs of evidence, by logistic regression; `bench.evidence_fit` writes them.
 
 They were found on 632 questions to 120 paragraphs of 24 articles (XQuAD in English: Artetxe, Ruder and Yogatama 2020;
-CC BY-SA 4.0), each asked where its paragraph was read and, in three ways, where it was not. Found on the one half of
-the articles and tried on the other, both ways: of the questions that can be answered 8.7 % are refused, and of those
-that cannot 94.7 % (98.7 % if nothing of their article was read, 90.7 % if half of it was). The best sentence holds the
-answer to 81.5 %, one of the best two to 92.4 %. Found on all and tried on the same: 7.6 % and 95.5 %.
+CC BY-SA 4.0), each asked when its paragraph had been read and, in three ways, when it had not. Weights that were fitted
+to one half of the articles were tried on the other half, both ways. They refuse 8.7 % of the questions that can be
+answered, and 94.7 % of those that cannot (98.7 % if nothing of the article was read, 90.7 % if half of it was). The
+best sentence contains the answer to 81.5 %, one of the best two to 92.4 %. Fitted to all and tried on the same: 7.6 %
+and 95.5 %.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ ANSWERS = Weights(
         "unfit": -1.962,
     },
 )
-"""That a sentence answers, where the passages do."""
+"""For a sentence: that it answers, if the passages do."""
 ANSWERABLE = Weights(
     bias=-4.271,
     of={
@@ -91,4 +92,4 @@ ANSWERABLE = Weights(
         "unfit": -0.974,
     },
 )
-"""That the passages answer: the signs of their best sentence, and `answers`, its odds by the weights above."""
+"""For the passages: that they answer; by the signs of the best sentence and `answers`, its odds as above."""

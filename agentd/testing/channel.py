@@ -1,4 +1,4 @@
-"""A channel without a platform: it is told what becomes of each send, and remembers what it was sent."""
+"""A channel without a platform: the test decides the outcome of each send, and the channel remembers what was sent."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ How = Literal["taken", "history"]
 
 
 class Gate:
-    """A send or an acknowledgement that hangs until the test says what comes of it; also `ports.Confirmation`."""
+    """A send or an acknowledgement that hangs until the test decides its outcome; implements `ports.Confirmation`."""
 
     def __init__(self) -> None:
         self.entered = asyncio.Event()
-        """Set as soon as somebody waits."""
+        """Set as soon as somebody is waiting."""
         self._outcome: asyncio.Future[How] = asyncio.get_running_loop().create_future()
 
     def open(self, how: How = "taken") -> None:
@@ -49,7 +49,7 @@ class Unconfirmed:
 
 @dataclass(frozen=True, slots=True)
 class AfterParts:
-    """So many more parts are confirmed, then this is what comes of the send."""
+    """This many more parts are confirmed, then the send has this outcome."""
 
     parts: int
     then: How | Exception | Hang
@@ -60,7 +60,7 @@ Outcome = How | Exception | Hang | Unconfirmed | AfterParts
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SentPart:
-    """What reached the platform: a whole message is part 0 of one."""
+    """A message or part that reached the platform; a whole message is part 0 of one."""
 
     event: OutboundEvent
     n: int
@@ -71,7 +71,7 @@ class SentPart:
 class FakeChannel:
     """Implements `ports.Channel`.
 
-    Each send uses up the next of its chat's scripted outcomes, else the next of those for all chats, else it is
+    Each send uses the next scripted outcome of its chat, otherwise the next one for all chats; without a script it is
     taken. `attempts` lists every send that was begun; `received` what reached the platform, in order. Messages longer
     than `part_size` characters go in parts; 0 sends everything whole.
     """
@@ -89,11 +89,11 @@ class FakeChannel:
         self._crash: asyncio.Future[None] | None = None
 
     def script(self, *outcomes: Outcome, chat: str = "") -> None:
-        """What comes of the next sends, to this chat or (without) to any chat that has no script of its own."""
+        """Set the outcomes of the next sends to this chat or, without one, to all chats that have no script."""
         self._scripts.setdefault(chat, deque()).extend(outcomes)
 
     async def receive(self, offer: Offer) -> Receipt:
-        """A person writes: the offer goes to the inbox that `run` was given."""
+        """A person writes: make an offer to the inbox that `run` got."""
         await self.receiving.wait()
         if self._inbox is None:
             raise RuntimeError("the channel does not run: start run() before anybody writes")
@@ -106,13 +106,13 @@ class FakeChannel:
         self._crash.set_exception(error)
 
     async def wait_for_attempts(self, count: int, *, limit: float = 60.0) -> Sequence[OutboundEvent]:
-        """Wait until so many sends were begun; TimeoutError after `limit` seconds."""
+        """Wait until this many sends have begun; TimeoutError after `limit` seconds."""
         async with asyncio.timeout(limit), self._changed:
             await self._changed.wait_for(lambda: len(self.attempts) >= count)
         return self.attempts
 
     async def wait_for_received(self, count: int, *, limit: float = 60.0) -> Sequence[SentPart]:
-        """Wait until so many parts reached the platform; TimeoutError after `limit` seconds."""
+        """Wait until this many parts have reached the platform; TimeoutError after `limit` seconds."""
         async with asyncio.timeout(limit), self._changed:
             await self._changed.wait_for(lambda: len(self.received) >= count)
         return self.received
@@ -158,7 +158,7 @@ class FakeChannel:
         return "taken"
 
     async def _put_parts(self, event: OutboundEvent, progress: PartDone, count: int | None) -> None:
-        """Deliver the parts that are still missing, at most `count` of them."""
+        """Deliver up to `count` of the missing parts."""
         if not self.part_size:
             await self._note(event, SentPart(event=event, n=0, text=event.text, repeat=progress.repeat))
             return

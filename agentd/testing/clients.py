@@ -1,6 +1,6 @@
-"""Clients without any socket, for tests of what clients see, and a channel that has them.
+"""Clients without a socket, for tests of what clients see, and the channel that they use.
 
-`MemoryChannel` is built by a daemon as any other channel; under the name `terminal` it speaks for users of the machine:
+A daemon builds `MemoryChannel` like any other channel; under the name `terminal` it speaks for users of the machine:
 
     channel = MemoryChannel()
     ...                                        # a daemon whose configuration names what builds it
@@ -26,13 +26,13 @@ Told = TypeVar("Told", bound=protocol.ServerMessage)
 Data = TypeVar("Data", bound=protocol.ToldData)
 
 DEADLINE = 60.0
-"""Seconds that a client waits for what it wants to hear."""
+"""How many seconds a client waits for the message that it wants."""
 QUEUED = 1000
-"""Messages that may wait in either direction."""
+"""How many messages may wait in either direction."""
 
 
 class MemoryTransport:
-    """Implements `serving.connection.Transport` between two tasks. While `reading` is not set, the client is stuck."""
+    """Implements `serving.connection.Transport` between two tasks. The client reads while `reading` is set."""
 
     def __init__(self) -> None:
         self.said: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED)
@@ -65,7 +65,7 @@ class MemoryTransport:
 
 
 class MemoryClient:
-    """One client; what it hears and nobody asked for stays in order until somebody does."""
+    """One client; messages that nobody asked for yet are kept in order."""
 
     def __init__(self, transport: MemoryTransport) -> None:
         self.transport = transport
@@ -79,7 +79,7 @@ class MemoryClient:
         await self.transport.said.put(line)
 
     async def hear(self, kind: type[Told], **members: object) -> Told:
-        """The next message of this kind with these members; `ConnectionError` if the connection ends first."""
+        """The next message of this kind with these members; `ConnectionError` if the connection ends before that."""
         found = await self._hear(lambda message: isinstance(message, kind) and _has(message, members))
         assert isinstance(found, kind)
         return found
@@ -97,7 +97,7 @@ class MemoryClient:
         raise ConnectionError("the daemon ended the connection")
 
     async def ask(self, message: protocol.ClientMessage, kind: type[Told]) -> Told:
-        """Say it and hear its reply, whatever else comes in between; `AssertionError` for another reply."""
+        """Send a request and return its reply, whatever comes in between; `AssertionError` if it is another."""
         await self.say(message)
         request = {"re": getattr(message, "id", "")}
         reply = await self._hear(lambda heard: _has(heard, request))
@@ -105,7 +105,7 @@ class MemoryClient:
         return reply
 
     async def told(self, message: protocol.ClientMessage, kind: type[Data]) -> Data:
-        """The record that a request is answered with."""
+        """The record in the reply to a request."""
         return kind.model_validate((await self.ask(message, protocol.Told)).data)
 
 
@@ -124,7 +124,7 @@ class MemoryChannel:
         self._given: Given | None = None
 
     def build(self, given: Given) -> MemoryChannel:
-        """What the daemon calls."""
+        """Called by the daemon to build the channel."""
         self._given, self._clients = given, given.clients()
         return self
 
@@ -142,7 +142,7 @@ class MemoryChannel:
     async def client(
         self, principal: Principal, *, acks: bool = False, name: str = "test"
     ) -> AsyncIterator[MemoryClient]:
-        """A client of this principal, which has said hello; it leaves at the end."""
+        """A client of this principal that has said hello; it leaves at the end of the block."""
         await self.running.wait()
         transport = MemoryTransport()
         caller = Caller(principal=principal, sender=Sender(id=principal.id or "owner", name=name))
@@ -158,7 +158,7 @@ class MemoryChannel:
             await serving
 
     async def run(self, inbox: Inbox, report: Report) -> None:
-        """Nothing comes in by itself."""
+        """Runs until cancelled; nothing comes in by itself."""
         self.running.set()
         report.connected()
         try:

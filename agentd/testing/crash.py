@@ -1,4 +1,4 @@
-"""Everything that can come of a crash now, with recovery itself crashed at each of its own operations."""
+"""Explores every result of a crash at this moment, with crashes at each operation of the recovery as well."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ T = TypeVar("T")
 
 
 class Violation(AssertionError):
-    """A crash that must not happen to matter does."""
+    """A crash changes a result that it must not change."""
 
 
 class CrashExplorer(Generic[T]):
-    """`recover` starts up on a file system and returns what it found, as a value that can be compared.
+    """Explores crashes; `recover` starts on a file system and returns what it finds, as a value that can be compared.
 
-    Of each power cut at most `limit` states are looked at, of each inside a recovery at most `nested`; where there are
-    more, a sample that depends on `seed` only. `states` and `nested_states` count the different ones that were seen.
+    It looks at up to `limit` states for each power cut, and up to `nested` for each one inside a recovery; if there are
+    more, at a sample that depends only on `seed`. `states` and `nested_states` count the different states that were
+    seen.
     """
 
     def __init__(self, recover: Callable[[SimFiles], T], *, seed: int = 0, limit: int = 300, nested: int = 8) -> None:
@@ -36,7 +37,7 @@ class CrashExplorer(Generic[T]):
         return len(self._explored)
 
     def outcomes(self, files: SimFiles) -> Iterator[T]:
-        """What recovery finds after each crash that is possible now; `Violation` where it contradicts itself."""
+        """What recovery finds after each crash that is possible now; `Violation` if it contradicts itself."""
         for state in files.power_cuts(self._rng, self._limit):
             yield self._after_power_cut(state)
         yield from self._after_kill(files)
@@ -57,7 +58,7 @@ class CrashExplorer(Generic[T]):
         return expected
 
     def _after_kill(self, files: SimFiles) -> Iterator[T]:
-        """The next process finds more than is durable. What it finds at last, it must have made durable."""
+        """The next process finds more than is durable; whatever it finds in the end, it must have made durable."""
         killed = files.killed()
         state = killed.state()
         found: list[T] = []
@@ -93,4 +94,4 @@ class CrashExplorer(Generic[T]):
 
 
 def _nothing() -> None:
-    """The hook that does nothing."""
+    """A hook that does nothing."""

@@ -1,4 +1,4 @@
-"""An `Embedder` without weights: texts are near each other by the words that they have in common."""
+"""An `Embedder` without weights: texts that share words are near each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class WordEmbedder:
-    """Each word counts in one of `dimension` places; remembers what it was asked for in `asked`."""
+    """Each word counts in one of `dimension` components; `asked` lists the texts that it got."""
 
     def __init__(self, *, dimension: int = 64) -> None:
         self.name = f"words-{dimension}"

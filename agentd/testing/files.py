@@ -1,9 +1,9 @@
-"""A file system in memory that knows what a power cut would leave of it, at any moment.
+"""A file system in memory that knows, at any moment, what a power cut would leave of it.
 
-Syncing a file keeps its data and not its name; syncing a directory keeps its names and not their data; a rename is two
-changes of names that may reach the disk one without the other. Data that was not synced may be there, in part, as
-zeros, with a flipped bit, or not at all, and data whose sync failed cannot be saved any more. So it may lose more than
-any real file system does, and never less.
+Syncing a file keeps its data but not its name; syncing a directory keeps its names but not their data. A rename is two
+changes of names, of which one may reach the disk without the other. Data that was not synced may survive, in part, as
+zeros, with a flipped bit, or not at all; data whose sync failed can no longer be saved. So it loses at least as much as
+any real file system.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class _File:
     data: bytes = b""
     synced: bytes = b""
     lost: bool = False
-    """A sync of it failed: what was written will not reach the disk any more, whatever a later sync says."""
+    """A sync of it failed: what was written will never reach the disk, whatever a later sync says."""
 
     def sync(self) -> None:
         if not self.lost:
             self.synced = self.data
 
     def variants(self) -> tuple[bytes, ...]:
-        """What a power cut may leave of its data; the first is what was synced, the second is all of it."""
+        """What a power cut may leave of its data: first what was synced, then all of it, then the rest."""
         if self.data == self.synced:
             return (self.data,)
         tail = self.data[len(self.synced) :]
@@ -78,8 +78,8 @@ def _change(entries: dict[str, _Node], name: str, node: _Node | None) -> None:
 class SimFiles:
     """Implements `agentd.host.files.Files`.
 
-    `operations` lists what was done; `before` is called before each operation that changes something. `fail` is asked
-    before each operation and may return an error number to raise. `short` limits what one write takes.
+    `operations` lists what was done; `before` is called before each operation that changes something. `fail` is called
+    before each operation and may return an error number to raise. `short` limits how much one write takes.
     """
 
     def __init__(self) -> None:
@@ -204,19 +204,19 @@ class SimFiles:
     # --- crashes ---
 
     def state(self) -> State:
-        """All that is there now, as a value."""
+        """The whole file system as a value."""
         return _state(self._root)
 
     def killed(self) -> SimFiles:
-        """What the next process finds when this one dies: all of it, and what is not synced still is not."""
+        """The file system after this process has died: everything is there, synced or not."""
         found = SimFiles()
         found._root = copy.deepcopy(self._root)
         return found
 
     def power_cuts(self, rng: random.Random, limit: int) -> Iterator[SimFiles]:
-        """What may be on the disk after a power cut now: every combination, or a sample where there are more.
+        """What may be on the disk after a power cut now: every combination, or a sample if there are too many.
 
-        A sample begins with nothing and everything of what was not synced, and with each single change of either.
+        A sample begins with none and all of the unsynced changes, and with each single change to these two.
         """
         nodes = self._nodes()
         changes = [(node, n) for node in nodes if isinstance(node, _Directory) for n in range(len(node.changes))]
@@ -233,7 +233,7 @@ class SimFiles:
             yield found
 
     def _nodes(self) -> list[_Node]:
-        """Whatever may be reached now or after a crash, each once, in a fixed order."""
+        """Everything that can be reached now or after a crash, each once, in a fixed order."""
         found: dict[int, _Node] = {}
         waiting: list[_Node] = [self._root]
         while waiting:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 CONTROL = ("<|im_start|>", "<|im_end|>")
 END = "</s>"
 SPACE = "\u2581"
-"""How the vocabulary writes a space."""
+"""The vocabulary's character for a space."""
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -29,7 +29,7 @@ CHATML = (
 """Ends with a line break, so that the answer begins with what follows "\\n" in the table."""
 
 _BYTES = 3
-"""The first byte token, behind <unk>, <s> and </s>."""
+"""The first byte token, after <unk>, <s> and </s>."""
 _WIDTH = 512
 _RANDOM_WIDTH = 128
 _HEAD = 32
@@ -39,7 +39,7 @@ Followers = Mapping[str, "str | Mapping[str, float]"]
 
 
 def chain(*tokens: str) -> dict[str, str]:
-    """Each token followed by the next; the last one by what else the table says, or the end."""
+    """A table in which each token is followed by the next one, and the last one by whatever else the table says."""
     return dict(itertools.pairwise(tokens))
 
 
@@ -62,7 +62,7 @@ def write_table_model(
     index = {name: i for i, name in enumerate(names)}
     table = np.zeros((_WIDTH, _WIDTH), np.float32)
     table[index[END], :] = 0.5
-    scale = math.sqrt(_WIDTH)  # what the root mean square norm makes of a one-hot vector
+    scale = math.sqrt(_WIDTH)  # what the root-mean-square norm makes of a one-hot vector
     for token, after in followers.items():
         for name, probability in after.items():
             table[index[name], index[token]] = 1 + math.log(probability) / scale
@@ -82,8 +82,8 @@ def write_table_model(
 def write_random_model(path: Path, *, seed: int = 0, context: int = 8192, chat_template: str | None = CHATML) -> None:
     """A model of random weights that says words ("w000 w131 ...") without end; each depends on all before it.
 
-    Each head looks at all tokens alike and adds small whole numbers, which are exact whatever the order; so an answer
-    is the same in every batch, and other wherever one token is missing, or one too many is seen.
+    Each head looks at all tokens equally and adds small whole numbers, which are exact in any order. So an answer is
+    the same in every batch, and different if a token is missing or one too many is seen.
     """
     rng = np.random.default_rng(seed)
     words = [f"{SPACE}w{i:03}" for i in range(200)]
@@ -150,7 +150,7 @@ def write_recurrent_model(
 
 
 def _block(width: int, heads: int) -> dict[str, tuple[int, int]]:
-    """The shapes (rows, columns) of the one block's matrices."""
+    """The shapes (rows, columns) of the matrices of the only block."""
     inner = {name: (heads * _HEAD, width) for name in ("attn_q", "attn_k", "attn_v")}
     outer = {"attn_output": (width, heads * _HEAD), "ffn_down": (width, _FEED_FORWARD)}
     feed = {name: (_FEED_FORWARD, width) for name in ("ffn_gate", "ffn_up")}
@@ -164,7 +164,7 @@ def _probabilities(after: str | Mapping[str, float]) -> dict[str, float]:
 
 
 def _name(token: str) -> str:
-    """A token as the vocabulary calls it: an ASCII character other than the space is its byte."""
+    """The name of a token in the vocabulary; an ASCII character other than the space is its byte."""
     token = token.replace(" ", SPACE)
     return f"<0x{ord(token):02X}>" if len(token) == 1 and ord(token) < 128 else token
 
@@ -223,7 +223,7 @@ def _writer(
     context: int,
     space_prefix: bool,
 ) -> GGUFWriter:
-    """With what every model here has: one block, and the vocabulary."""
+    """A writer with what all these models share: one block and the vocabulary."""
     writer = GGUFWriter(str(path), architecture)
     writer.add_name(path.stem)
     writer.add_context_length(context)

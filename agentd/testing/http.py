@@ -20,7 +20,7 @@ MAX_HEADER = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """`path` is without its query and unquoted; names of headers are in lower case."""
+    """`path` is unquoted and without its query; names of headers are in lower case."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Request:
 
 
 class Reply:
-    """What one request is answered; nothing is sent but what the handler says."""
+    """The reply to one request; only what the handler says is sent."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -82,7 +82,7 @@ Handler = Callable[[Request, Reply], Awaitable[None]]
 
 
 class HttpServer:
-    """Serves on a port of its own of 127.0.0.1; each connection carries one request."""
+    """Serves on a free port of 127.0.0.1; each connection carries one request."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -90,7 +90,7 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self.url = ""
         self.abandoned = 0
-        """Requests whose client left before the reply was whole."""
+        """Requests whose client left before the reply was complete."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=MAX_HEADER)
@@ -103,7 +103,7 @@ class HttpServer:
         await self.close()
 
     async def close(self) -> None:
-        """Refuse new connections and cut off those that there are."""
+        """Refuse new connections and cut off the existing ones."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:

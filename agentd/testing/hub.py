@@ -1,4 +1,4 @@
-"""A server shaped like the Hugging Face hub that serves the files of a test, and can break every promise it makes.
+"""A server like the Hugging Face hub that serves the files of a test, and can break every promise that it makes.
 
 Files are on a second server, as the real hub's are: the hub redirects to it, with a signature in the address.
 
@@ -25,43 +25,43 @@ _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
 class Hub(HttpServer):
-    """`files` are by OWNER/REPOSITORY/FILE; the revision of a repository is a hash of what it holds."""
+    """`files` is OWNER/REPOSITORY/FILE -> content; the revision of a repository is a hash of its content."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         super().__init__(self._reply)
         self.files = dict(files)
         self.cut_after: list[int] = []
-        """Each download breaks off after so many bytes, until the list is empty."""
+        """Until the list is empty, each download breaks off after that many bytes."""
         self.stall_after: list[int] = []
-        """Each download stops, its connection open, after so many bytes, until the list is empty."""
+        """Until the list is empty, each download stops after that many bytes, with its connection open."""
         self.promised_size: int | None = None
         self.promised_sha256: str | None = None
         self.surplus = b""
-        """Sent behind each file, with a length that includes it."""
+        """Bytes sent after each file, which its length includes."""
         self.sent_length: int | None = None
-        """The length that the head of a download tells."""
+        """The length that the head of a download announces."""
         self.ranges = True
-        """Whether a part of a file can be asked for."""
+        """Whether clients can ask for a part of a file."""
         self.lfs = True
-        """Whether files are large ones, which have a sha256."""
+        """Whether files count as large ones, which have a sha256."""
         self.status = 200
-        """Of every reply; anything but 200 is a refusal."""
+        """The status of every reply; anything but 200 is a refusal."""
         self.headers: dict[str, str] = {}
         """Of refusals."""
         self.page: bytes | None = None
-        """What the hub answers instead of JSON."""
+        """What the hub sends instead of JSON."""
         self.page_headers: dict[str, str] = {"content-type": "text/html"}
         self.info: dict[str, Any] = {}
-        """What the hub says of a repository instead of the truth, member by member."""
+        """Member -> what the hub says about a repository instead of the truth."""
         self.redirects = 1
-        """How often one is sent on before a file comes; 0 serves files itself."""
+        """How many redirects come before a file; with 0 the hub serves files itself."""
         self.location: str | None = None
-        """Where one is sent on to instead."""
+        """The target of the redirects instead of the second server."""
         self.requests: list[Request] = []
         self.asked_elsewhere: list[Request] = []
         """The requests that came to the second server."""
         self.sent = 0
-        """Bytes of files that were sent."""
+        """How many bytes of files were sent."""
         self.storage = HttpServer(self._stored)
 
     async def __aenter__(self) -> Self:
@@ -76,11 +76,11 @@ class Hub(HttpServer):
 
     @property
     def downloads(self) -> list[Request]:
-        """The requests for a file itself."""
+        """The requests for files."""
         return [request for request in self.requests if request.method == "GET" and "/resolve/" in request.path]
 
     def revision(self, repo: str) -> str:
-        """The commit that `main` of a repository is."""
+        """The commit of a repository's `main`."""
         held = b"".join(data for name, data in sorted(self.files.items()) if name.startswith(f"{repo}/"))
         return hashlib.sha1(held, usedforsecurity=False).hexdigest()
 

@@ -1,4 +1,4 @@
-"""A chat model that emits exactly the deltas of a script, at the moments that a test chooses."""
+"""A chat model that emits exactly the deltas of a script, when the test wants it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def echo(request: ModelRequest) -> Iterable[Delta | Exception]:
 
 
 def calls(*tools: tuple[str, str], piece: int = 0) -> Iterable[Delta | Exception]:
-    """Calls of tools by name with their arguments as JSON text, split into pieces of so many characters (0: whole)."""
+    """Calls of tools by name, with arguments as JSON text, split into pieces of this many characters (0: whole)."""
     for index, (name, arguments) in enumerate(tools):
         size = piece or max(1, len(arguments))
         pieces = [arguments[at : at + size] for at in range(0, len(arguments), size)] or [""]
@@ -56,13 +56,13 @@ def in_turn(*scripts: Iterable[Delta | Exception]) -> Script:
 
 
 def results_of(request: ModelRequest) -> list[str]:
-    """What the tools gave, in the order of the calls."""
+    """The results of the tools, in the order of the calls."""
     parts = (part for message in request.messages for part in message.parts)
     return [unfenced(part.text) for part in parts if isinstance(part, ToolResultPart)]
 
 
 class ScriptedModel:
-    """Implements `ports.ChatModel`, and if it is told so `ports.ToolUser`, `ports.Writer`, `ports.Citer` and `Paced`.
+    """Implements `ports.ChatModel` and, on request, `ports.ToolUser`, `ports.Writer`, `ports.Citer` and `Paced`.
 
     While `gate` is not set, a stream waits before each delta. `count` is how it counts tokens.
     """
@@ -93,7 +93,7 @@ class ScriptedModel:
         self.most_running = 0
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """The script's deltas; an exception in the script is raised at its place."""
+        """The script's deltas; an exception in the script is raised when its turn comes."""
         self.requests.append(request)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -111,7 +111,7 @@ class ScriptedModel:
             self.cancelled += not finished
 
     async def count_tokens(self, request: ModelRequest) -> int:
-        """One token for each word of the question, if nothing else was told."""
+        """One token for each word of the question, unless `count` says otherwise."""
         return self._count(request)
 
 

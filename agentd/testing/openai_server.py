@@ -17,7 +17,7 @@ from typing import Any
 from agentd.testing.http import HttpServer, Reply, Request
 
 Step = Mapping[str, Any] | bytes | asyncio.Event
-"""A chunk as JSON, bytes as they are, or something to wait for."""
+"""A step of a stream: a chunk as JSON, bytes as they are, or something to wait for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,13 +26,15 @@ class Refusal:
     message: str = "refused"
     headers: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Further ones of the error."""
+    """Further members of the error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-    """A streamed answer. With `done` False the connection is cut off after the last step, unless the reply is `whole`
-    all the same: it ends as HTTP says, but without the last event of a stream.
+    """A streamed answer.
+
+    If `done` is False, the connection is cut off after the last step; with `whole`, the reply then ends properly in
+    HTTP, but without the last event of a stream.
     """
 
     steps: Sequence[Step]
@@ -54,7 +56,7 @@ def end(reason: str = "stop") -> dict[str, Any]:
 
 
 def usage(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
-    """The chunk that follows an answer where the client asks for the figures."""
+    """The chunk that follows an answer if the client asks for the figures."""
     figures = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {"choices": [], "usage": {**figures, "prompt_tokens_details": {"cached_tokens": cached}}}
 
@@ -70,10 +72,10 @@ def tool_call(index: int, arguments: str, *, name: str = "", call_id: str = "") 
 
 
 class OpenAIServer(HttpServer):
-    """Answers `replies` in order; without one, with the newest user message, word by word.
+    """Sends `replies` in order; if there is none, the newest user message, word by word.
 
-    `/tokenize` and `/apply-template` answer as llama-server and vLLM do, one token for each word, unless `counts` is
-    False.
+    Unless `counts` is False, `/tokenize` and `/apply-template` answer like llama-server and vLLM, with one token for
+    each word.
     """
 
     def __init__(self, *, models: Sequence[str] = ("served",), counts: bool = True) -> None:
@@ -82,7 +84,7 @@ class OpenAIServer(HttpServer):
         self._counts = counts
         self.replies: deque[Refusal | Stream] = deque()
         self.completions: list[dict[str, Any]] = []
-        """The bodies of the completions that were asked for."""
+        """The bodies of the requests for completions."""
         self.headers: list[Mapping[str, str]] = []
         self.running = 0
         self.most_running = 0

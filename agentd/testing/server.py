@@ -1,4 +1,4 @@
-"""A server of the client protocol that answers exactly what a test tells it to, to try clients with.
+"""A server of the client protocol for tests of clients: it answers exactly what the test tells it to.
 
 async with ScriptedServer(folder / "agentd.sock") as server:
     ...                                  # a client connects, opens a session and posts
@@ -25,12 +25,12 @@ from agentd.ids import IdSource
 from agentd.serving import protocol
 
 DEADLINE = 60.0
-"""Seconds after which a wait of a test fails."""
+"""A wait of a test fails after this many seconds."""
 
 
 @dataclass(slots=True)
 class ServedSession:
-    """A session as the server keeps it; tests may write its history."""
+    """A session on the server; tests may write its history."""
 
     id: str
     name: str = ""
@@ -39,11 +39,11 @@ class ServedSession:
     running: str = ""
     waiting: list[str] = field(default_factory=list)
     owed: dict[str, protocol.Answer] = field(default_factory=dict)
-    """Answers that no client has acknowledged; they are sent again to everybody who opens the session."""
+    """Answers that no client has acknowledged; everybody who opens the session gets them again."""
 
 
 class ServedTurn:
-    """One accepted message; nothing happens to it but what the test calls."""
+    """One accepted message; nothing happens to it unless the test calls for it."""
 
     def __init__(self, server: ScriptedServer, session: ServedSession, post: protocol.Post, turn_id: str) -> None:
         self._server = server
@@ -60,7 +60,7 @@ class ServedTurn:
         return self.post.text
 
     async def start(self) -> None:
-        """The turn runs, as its first or next attempt."""
+        """Start the first or the next attempt of the turn."""
         self.attempt += 1
         self.said = ""
         self._session.running = self.id
@@ -69,7 +69,7 @@ class ServedTurn:
         await self.state("running", attempt=self.attempt)
 
     async def state(self, state: str, **fields: object) -> None:
-        """Any `protocol.State` of this turn."""
+        """Send any `protocol.State` of this turn."""
         await self._send(protocol.State.model_validate({**self._about(), "state": state, **fields}))
 
     async def found(self, *citations: Citation) -> None:
@@ -80,13 +80,13 @@ class ServedTurn:
         await self._chunk(0, text, reasoning=True)
 
     async def read(self, done: int, total: int, seconds: float | None = None) -> None:
-        """How far the prompt is read."""
+        """Say how far the prompt is read."""
         await self._started()
         reading = {**self._about(), "attempt": self.attempt, "done": done, "total": total, "seconds": seconds}
         await self._send(protocol.Reading.model_validate(reading))
 
     async def say(self, text: str) -> None:
-        """The next piece of the answer; starts the turn where it has not started."""
+        """Send the next piece of the answer; starts the turn if necessary."""
         await self._started()
         n, self.said = len(self.said), self.said + text
         await self._chunk(n, text, reasoning=False)
@@ -108,7 +108,7 @@ class ServedTurn:
         error_code: str = "",
         usage: TurnUsage | None = None,
     ) -> protocol.Answer:
-        """End the turn; without a text, with what was said."""
+        """End the turn with this text or, without one, with what was said."""
         text = self.said if text is None else text
         answer = protocol.Answer.model_validate(
             {
@@ -150,9 +150,8 @@ class ServedTurn:
 
 
 class ScriptedServer:
-    """Serves sessions from memory. `replies` are what slash commands are told, by their whole text.
-
-    `accepting` False lets posts arrive without any reply, as if the daemon had died before it could send one.
+    """Serves sessions from memory. `replies` is the whole text of a slash command -> its reply. If `accepting` is
+    False, posts arrive but get no reply, as if the daemon had died before it could send one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +165,7 @@ class ScriptedServer:
         self.ids = IdSource()
         self.accepting = True
         self.refusal = ""
-        """Why posts are refused; "" accepts them."""
+        """Why posts are refused; "" if they are accepted."""
         self.sessions: dict[str, ServedSession] = {}
         self.turns: dict[str, ServedTurn] = {}
         """Accepted messages by their own ids."""
@@ -186,7 +185,7 @@ class ScriptedServer:
         await self.die()
 
     async def start(self) -> None:
-        """Listen, as a new life of the daemon."""
+        """Listen, as a daemon that has just started."""
         self._lives += 1
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         directory = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -198,7 +197,7 @@ class ScriptedServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=protocol.MAX_FRAME_BYTES)
 
     async def die(self) -> None:
-        """Drop every connection at once, as a killed daemon does; sessions and what is owed stay."""
+        """Drop every connection at once, like a killed daemon; sessions and undelivered answers stay."""
         assert self._server is not None
         self._server.close()
         for writer in list(self._clients):
@@ -228,7 +227,7 @@ class ScriptedServer:
             await self._until(lambda: answer.id in self.acks)
 
     async def received(self, posts: int) -> None:
-        """Returns when so many posts have arrived in all."""
+        """Returns when this many posts have arrived in all."""
         async with asyncio.timeout(DEADLINE):
             await self._until(lambda: len(self.posts) >= posts)
 

@@ -16,7 +16,7 @@ class NoteArguments(Arguments):
 class Notes:
     """Implements `ports.Tool` and `ports.Hesitant`: a call gives its text to `note`, and must never do so twice.
 
-    A call waits for a decision `until` then; None lets it run at once.
+    A call waits `until` then for a decision; with None it runs at once.
     """
 
     name = "note"
