@@ -104,8 +104,8 @@ class Measured:
 class Texts:
     """The words of one round, which no cache knows from another round; English words for a `real` model.
 
-    `task` stands behind a question, so that a real model does not end before the tokens do that it may say. It takes
-    the likeliest tokens: then everybody says the same, and no answer is short by chance.
+    `task` follows a question, so that a real model does not end before it has used up its tokens. It takes the most
+    likely tokens, so that all programs say the same and no answer is short by chance.
     """
 
     def __init__(self, seed: int, *, real: bool = False) -> None:

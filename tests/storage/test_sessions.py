@@ -450,7 +450,7 @@ async def test_a_name_in_use_is_refused_also_when_the_owner_renames(sessions: Ke
         with pytest.raises(UsageError, match="belongs to session"):
             await sessions.rename(principal, other.id, "taken")
     assert (await sessions.rename(ANN, taken.id, "taken")).name == "taken"
-    with pytest.raises(UsageError, match="means another one"):
+    with pytest.raises(UsageError, match="choose another name"):
         await sessions.rename(ANN, taken.id, "last")
 
 
