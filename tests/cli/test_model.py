@@ -65,7 +65,8 @@ def test_wrong_usage_is_told(
 def test_a_choice_is_kept_for_the_next_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = shelved(tmp_path)
     assert agentd_model(tmp_path, "use", "small") == 0
-    assert capsys.readouterr() == ("small is chosen; it answers from the next start on\n", "")
+    said, warned = capsys.readouterr()
+    assert said.startswith("small is chosen") and warned == ""
     assert Shelf(tmp_path).chosen() == path
     assert agentd_model(tmp_path, "remove", "small") == UsageError.exit_code
     assert agentd_model(tmp_path, "use", "none") == 0
@@ -141,7 +142,7 @@ async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_rest
     path = shelved(state)
     async with DaemonProcess(state) as daemon:
         assert await asyncio.to_thread(agentd_model, state, "use", "small") == 0
-        assert capsys.readouterr().out == "small answers from now on, and after a restart\n"
+        assert capsys.readouterr().out.startswith("small answers from now on")
         for _ in range(2):
             async with daemon.client() as client:
                 session = await client.open()

@@ -62,9 +62,9 @@ def test_a_way_that_crashes_with_the_model_is_not_used_and_what_was_known_is_for
     out = capsys.readouterr().out
     for name in ("flash+repack", "repack"):
         (row,) = (line for line in out.splitlines() if line.startswith(f"{name} "))
-        assert row.endswith("does not work: crashed before its first word: it was killed by SIGSEGV")
+        assert row.endswith(" SIGSEGV")
     assert "random runs with flash from" in out or "random runs with plain from" in out
-    assert "without repacked weights and AMX" in out or "without flash attention, repacked weights and AMX" in out
+    assert " repacked weights and AMX " in out
     assert standing.read(kept, path).aside == ""
 
 
@@ -74,7 +74,7 @@ def test_that_nothing_works_is_exit_code_5(
     for name, value in native_faults.broken(tmp_path / "faults", "all", "SIGABRT").items():
         monkeypatch.setenv(name, value)
     assert check(tmp_path / "s") == 5
-    assert "does not run on this machine" in capsys.readouterr().err
+    assert "random does not run" in capsys.readouterr().err
 
 
 def test_the_first_way_that_works_is_used_unless_a_later_one_is_clearly_quicker() -> None:
@@ -83,7 +83,7 @@ def test_the_first_way_that_works_is_used_unless_a_later_one_is_clearly_quicker(
     quick = Row(way="flash", read=200.0, write=10.0)
     judged = judge([fast, quick])
     assert judged.way == allowed(gpu=False)[1]
-    assert "because with that a question took 11.0 s instead of 8.5 s" in judged.switched_off(allowed(gpu=False))
+    assert "11.0 s instead of 8.5 s" in judged.switched_off(allowed(gpu=False))
     unknown = Row(way="flash")
     assert judge([fast, unknown]).way == allowed(gpu=False)[0]
     broken = Row(way="flash+repack", why="it was killed by SIGSEGV")

@@ -1,8 +1,9 @@
-"""`agentd model info`: what is known of a model, and how the settings and this machine would run it."""
+"""`agentd model info`: what is known about a model, and how the settings and this machine would run it."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,23 @@ def facts(tmp_path: Path, *, context: int = 4096, **settings: object) -> dict[st
     return known(Shelf(tmp_path), str(path), Settings(model=ModelSection.model_validate(settings)))
 
 
+def figures(told: object) -> list[str]:
+    """The numbers of a fact, with their units."""
+    return re.findall(r"\d[\d.,]*(?: [GM]B)?", str(told))
+
+
+def is_offered(told: object) -> bool:
+    return not str(told).startswith("not ")
+
+
 def test_what_was_detected_is_told(tmp_path: Path) -> None:
     told = facts(tmp_path)
-    assert told["context used"] == "4096 tokens, the model's own limit (model.context is 8192)"
-    assert str(told["memory"]).endswith("with a context of 4096 tokens")
-    assert told["threads"] == "3, from the number of cores"
-    assert told["gpu layers"] == "0: llama.cpp finds no GPU"
-    assert told["conversations"] == "16 at once, 0.5 GB for those that no longer fit the cache"
+    assert figures(told["context used"]) == ["4096", "8192"]
+    assert figures(told["memory"])[1:] == ["4096"]
+    assert (figures(told["threads"]), figures(told["gpu layers"])) == (["3"], ["0"])
+    assert figures(told["conversations"]) == ["16", "0.5 GB"]
     assert told["free memory"] == "4.0 GB"
-    assert "gpu layers     0: llama.cpp finds no GPU" in info_lines(told)
+    assert f"gpu layers     {told['gpu layers']}" in info_lines(told)
 
 
 def test_what_is_set_comes_before_what_was_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +61,7 @@ def test_what_is_set_comes_before_what_was_detected(tmp_path: Path, monkeypatch:
     assert (told["context used"], told["threads"], told["gpu layers"]) == ("8192 tokens", 2, 7)
     assert str(told["conversations"]).startswith("4 at once, 0 MB")
     monkeypatch.setattr(model_info, "gpu_found", lambda: True)
-    assert facts(tmp_path)["gpu layers"] == "all: there is a GPU"
+    assert str(facts(tmp_path)["gpu layers"]).startswith("all: ")
 
 
 def test_how_fast_it_is_is_told_once_it_is_known_and_what_that_leaves_for_a_prompt(tmp_path: Path) -> None:
@@ -62,7 +71,7 @@ def test_how_fast_it_is_is_told_once_it_is_known_and_what_that_leaves_for_a_prom
     pace.Speeds(findings, pace.about(path, 3)).set(Pace(read=97.3, write=12.04))
     told = known(Shelf(tmp_path), str(path), Settings(model=ModelSection(first_text=4)))
     assert told["speed"] == "reads 97 tokens/s, writes 12.0 tokens/s"
-    assert told["first text"] == "wanted within 4 s, enough to read 389 tokens (model.first_text)"
+    assert figures(told["first text"]) == ["4", "389"]
     assert "first text" not in facts(tmp_path, threads=2), "that is another speed"
 
 
@@ -73,26 +82,24 @@ def test_how_llama_cpp_runs_it_is_told_once_that_is_known(tmp_path: Path) -> Non
     verdict.keep(kept, types, ways, Verdict(way=ways[0], problems={}))
     assert facts(tmp_path)["llama.cpp"] == "flash+repack"
     verdict.keep(kept, types, ways, Verdict(way=ways[1], problems={ways[0].name: "it was killed by SIGSEGV"}))
-    assert facts(tmp_path)["llama.cpp"] == (
-        "flash: llama.cpp computes without repacked weights and AMX on this machine,"
-        " because with that it was killed by SIGSEGV."
-    )
+    computed = str(facts(tmp_path)["llama.cpp"])
+    assert computed.startswith("flash: ") and computed.endswith(" SIGSEGV.")
     verdict.keep(kept, types, ways, Verdict(way=None, problems={ways[0].name: "it was killed by SIGSEGV"}))
-    assert facts(tmp_path)["llama.cpp"] == "no way works here"
+    assert not str(facts(tmp_path)["llama.cpp"]).startswith("flash")
     standing.write(kept, path, Standing(aside="It crashed."))
     assert known(Shelf(tmp_path), str(path), Settings())["set aside"] == "It crashed."
 
 
 def test_a_model_of_the_catalogue_is_judged_before_it_is_pulled(tmp_path: Path) -> None:
     told = known(Shelf(tmp_path), "qwen3-4b", Settings(model=ModelSection(context=65536)))
-    assert told["context used"] == "32768 tokens, the model's own limit (model.context is 65536)"
+    assert figures(told["context used"]) == ["32768", "65536"]
     assert "32768 tokens" in str(told["memory"])
 
 
 def test_what_the_trial_of_a_model_found_is_told_with_what_overrules_it(tmp_path: Path) -> None:
     told = facts(tmp_path)
-    assert str(told["tools"]).startswith("not known yet; a trial runs") and told["citations"] == told["tools"]
-    assert facts(tmp_path, tools="off")["tools"] == "not offered, as model.tools says"
+    assert str(told["tools"]).startswith("not known yet") and told["citations"] == told["tools"]
+    assert not is_offered(facts(tmp_path, tools="off")["tools"])
     keep(tmp_path, Probed(knows=True, called=2, left_alone=True, cites=True))
     assert facts(tmp_path)["tools"] == (
         "offered: in a trial it called 2 of 2 tools correctly, and none when none was needed;"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.retrieval.walk import Found, vanished, walk
+from agentd.retrieval.walk import vanished, walk
 
 
 def touch(path: Path) -> Path:
@@ -37,10 +37,8 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
 def test_a_file_that_is_not_text_by_its_name_has_a_reason(tmp_path: Path) -> None:
     touch(tmp_path / "a.png")
     touch(tmp_path / "Makefile")
-    assert [found.reason for found in walk(str(tmp_path))] == [
-        "files without a suffix are not read; name the file itself to try it as text",
-        ".png files are not read; name the file itself to try it as text",
-    ]
+    makefile, png = (found.reason for found in walk(str(tmp_path)))
+    assert makefile.startswith("files without a suffix ") and png.startswith(".png files ")
 
 
 def test_a_file_that_is_named_itself_is_tried(tmp_path: Path) -> None:
@@ -62,8 +60,8 @@ def test_a_link_that_leads_out_of_the_folder_is_left_out_and_named(tmp_path: Pat
     (tmp_path / "notes/sub/home").symlink_to(tmp_path / "home")
     (tmp_path / "notes/sub/up").symlink_to("../..")
     found = list(walk(str(tmp_path / "notes")))
-    assert [one.reason for one in found] == [
-        f"a link that leads out of the folder, to {place}" for place in (secret, tmp_path / "home", tmp_path)
+    assert [one.reason.rpartition(", to ")[2] for one in found] == [
+        str(place) for place in (secret, tmp_path / "home", tmp_path)
     ]
 
 
@@ -83,7 +81,8 @@ def test_a_link_that_cannot_be_followed_is_named_and_the_rest_goes_on(tmp_path: 
 
 @pytest.mark.parametrize("path", ["/proc", "/sys"])
 def test_a_folder_of_the_kernel_is_left_out_with_one_sentence(path: str) -> None:
-    assert list(walk(path)) == [Found(path=path, reason="not a document: the kernel makes it while it is read")]
+    (found,) = walk(path)
+    assert found.path == path and "the kernel" in found.reason
 
 
 def test_a_folder_or_file_that_is_named_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -95,13 +95,13 @@ async def test_the_history_is_shown_whole_as_when_a_conversation_is_opened(tmp_p
             session.history.append(protocol.Line(turn=f"t{n}", role="assistant", text=f"A{n}", time=TIME))
         await h.actions.perform("/history 2")
         await h.actions.perform("/history some")
-        assert h.shown == [
-            "error: nothing was asked in this conversation yet; ask something first.",
+        assert [shown.partition(": ")[0] for shown in (h.shown[0], h.shown[-1])] == ["error", "error"]
+        assert "50" in h.shown[-1] and "'some'" in h.shown[-1]
+        assert h.shown[1:-1] == [
             "remembered user: Q1",
             "remembered assistant: A1",
             "remembered user: Q2",
             "remembered assistant: A2",
-            "error: /history takes a number of questions from 1 to 50, not 'some'.",
         ]
 
 
@@ -110,22 +110,16 @@ async def test_retry_posts_what_the_daemon_says_but_not_beside_a_running_answer(
         h.server.replies["/retry"] = protocol.CommandReply(ask="Why?")
         await h.actions.perform("/retry")
         await h.actions.perform("/retry")
-        assert h.shown == [
-            "asked: Why?",
-            "error: an answer is still being written; /stop ends it, then /retry asks again.",
-        ]
+        asked, error = h.shown
+        assert asked == "asked: Why?" and error.startswith("error: ") and "/stop" in error and "/retry" in error
 
 
 async def test_what_answers_take_is_shown_when_that_is_switched_on(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         for line in ("/usage", "/usage on", "/usage off", "/usage maybe"):
             await h.actions.perform(line)
-        assert h.shown == [
-            "note: done: /usage",
-            "note: tokens and seconds follow each answer from now on",
-            "note: tokens and seconds are not shown any more",
-            "error: /usage takes on or off, not 'maybe'.",
-        ]
+        assert [shown.partition(": ")[0] for shown in h.shown] == ["note", "note", "note", "error"]
+        assert h.shown[0] == "note: done: /usage" and "'maybe'" in h.shown[3] and h.shown[1] != h.shown[2]
 
 
 async def test_each_line_is_settled_once_it_was_taken_or_refused(tmp_path: Path) -> None:
@@ -164,7 +158,7 @@ async def test_what_is_asked_is_answered_from_as_many_passages_as_was_said(tmp_p
             await h.actions.perform(line)
             await h.actions.perform("Why?")
             assert (await h.server.next_turn()).post.documents == documents
-        assert "note: questions are answered without your documents; /docs all uses them again" in h.shown
+        assert any(shown.startswith("note: ") and "/docs all" in shown for shown in h.shown)
         task.cancel()
         await asyncio.wait([task])
 
@@ -267,7 +261,7 @@ async def test_what_somebody_else_deletes_is_told_and_a_new_conversation_begins(
         session = link.session
         await link.client.delete(session)
         await display.until(lambda: link.session != session)
-        assert any(shown.startswith("error: this conversation was deleted") for shown in display.shown)
+        assert any(shown.startswith("error: ") and " deleted" in shown for shown in display.shown)
 
 
 async def test_another_conversation_is_deleted_by_its_name_and_this_one_goes_on(tmp_path: Path) -> None:
