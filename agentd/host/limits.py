@@ -179,7 +179,7 @@ def how_it_ended(code: int, limits: ChildLimits, words: str = "") -> str:
     last = words.strip().rpartition("\n")[2].strip()
     said = f" ({last})" if last else ""
     if code == NO_MEMORY:
-        return f"it needed more memory than its limit ({_megabytes(limits.memory)})"
+        return f"it needed more than its limit of memory ({_megabytes(limits.memory)})"
     if code == -signal.SIGXCPU:
         return f"it used more than {limits.processor} s of processor time"
     if code < 0:
