@@ -39,7 +39,7 @@ def facts(tmp_path: Path, *, context: int = 4096, **settings: object) -> dict[st
 
 def figures(told: object) -> list[str]:
     """The numbers of a fact, with their units."""
-    return re.findall(r"\d[\d.,]*(?: [GM]B)?", str(told))
+    return re.findall(r"\d+(?:[.,]\d+)*(?: [GM]B)?", str(told))
 
 
 def is_offered(told: object) -> bool:
