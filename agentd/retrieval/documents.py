@@ -15,7 +15,7 @@ from typing import Any
 
 from agentd.events import Citation, Principal
 from agentd.retrieval.chunks import Chunk
-from agentd.storage.store import as_time
+from agentd.storage.values import as_time
 from agentd.text.language import searchable
 
 PARAMETERS = 500

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from agentd.storage.store import Store, as_text
+from agentd.storage.store import Store
+from agentd.storage.values import as_text
 from agentd.text.characters import whole
 
 

@@ -11,7 +11,8 @@ from typing import Literal
 from agentd.errors import NotFound
 from agentd.events import Principal
 from agentd.ports.clock import Clock
-from agentd.storage.store import Store, as_principal, as_stored, as_text, as_time
+from agentd.storage.store import Store
+from agentd.storage.values import as_principal, as_stored, as_text, as_time
 
 Verdict = Literal["good", "bad"]
 

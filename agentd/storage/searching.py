@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentd.storage.store import as_text
+from agentd.storage.values import as_text
 
 SECONDS = 5.0
 """A search ends after this long with what it has found."""

@@ -17,7 +17,8 @@ from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.storage import searching
-from agentd.storage.store import Store, as_principal, as_stored, as_text, as_time
+from agentd.storage.store import Store
+from agentd.storage.values import as_principal, as_stored, as_text, as_time
 from agentd.text.plain import plain
 
 log = logging.getLogger(__name__)

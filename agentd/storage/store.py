@@ -17,26 +17,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
-from urllib.parse import quote
+from typing import Any, Generic, Self, TypeVar, cast
 
-from agentd.errors import Busy, NewerVersion, StateError
-from agentd.events import Principal
-from agentd.host.ownership import check_own
+from agentd.errors import Busy, StateError
+from agentd.storage.database import connect, create, explained, explaining, migrate, set_up
+from agentd.storage.values import as_text
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +47,6 @@ WAITING = 1024
 """How many functions may wait for the writer, and how many for the readers; the next caller waits for room."""
 ROOM_SECONDS = 30.0
 """How long a caller waits for room before it gets `Busy`."""
-BUSY_SECONDS = 10
-"""How long SQLite waits for another program that holds the file, such as a backup."""
 
 
 def load_migrations(package: str) -> tuple[str, ...]:
@@ -121,12 +116,12 @@ class Store:
         await asyncio.shield(self._loop.run_in_executor(None, self._close))
 
     def _open_writer(self) -> None:
-        with _explaining(self._path):
+        with explaining(self._path):
             try:
-                _create(self._path)
-                self._writer = _connect(self._path, "rw")
-                _migrate(self._writer, self._path, self._migrations)
-                _set_up(self._writer, self._path)
+                create(self._path)
+                self._writer = connect(self._path, "rw")
+                migrate(self._writer, self._path, self._migrations)
+                set_up(self._writer, self._path)
             except BaseException:
                 self._close_writer()
                 raise
@@ -194,8 +189,8 @@ class Store:
 
     def _commit(self, batch: list[_Job[Any]]) -> None:
         if self._writer is None:
-            self._writer = _connect(self._path, "rw")
-            _set_up(self._writer, self._path)
+            self._writer = connect(self._path, "rw")
+            set_up(self._writer, self._path)
         self._writer.execute("BEGIN IMMEDIATE")
         self._fill(self._writer, batch)
         self._writer.execute("COMMIT")
@@ -246,10 +241,10 @@ class Store:
         self._close_writer()
 
     def _refused(self, error: BaseException) -> BaseException:
-        explained = _explained(error, self._path)
-        if explained is not error:
-            self.problem = str(explained)
-        return explained
+        told = explained(error, self._path)
+        if told is not error:
+            self.problem = str(told)
+        return told
 
     def _close_writer(self) -> None:
         if self._writer is not None:
@@ -282,7 +277,7 @@ class Store:
         return await reading
 
     def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        with _explaining(self._path):
+        with explaining(self._path):
             connection = self._reader()
             connection.execute("BEGIN")
             try:
@@ -312,131 +307,4 @@ class Store:
         try:
             return self._idle.pop()
         except IndexError:
-            return _connect(self._path, "ro")
-
-
-# --- the file --------------------------------------------------------------------------------------------------------
-
-
-def _create(path: Path) -> None:
-    """Make an empty file that only its owner may read, unless it exists; `StateError` if it is not agentd's.
-
-    An existing one is never opened here: closing any descriptor of a file drops the locks that SQLite holds on it in
-    this process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
-    """
-    try:
-        there = [check_own(f"{path}{suffix}") for suffix in ("", "-wal", "-shm", "-journal")]
-        if there[0]:
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o600)
-            return
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        directory = os.open(path.parent, os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise StateError(
-            f"{path} cannot be used: {error.strerror}; make it and its directory writable for this user, "
-            "or choose another state directory with --state-dir."
-        ) from error
-
-
-def as_text(value: object) -> str:
-    """A stored text; a damaged row may contain anything, because SQLite keeps whatever it is given."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
-
-
-def as_time(value: object) -> datetime:
-    """A stored time; 1970 if it cannot be read."""
-    try:
-        time = datetime.fromisoformat(as_text(value))
-        return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.fromtimestamp(0, UTC)
-
-
-def as_stored(time: datetime) -> str:
-    """A time as it is stored: in UTC and always with microseconds, so that texts and times have the same order."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def as_principal(kind: object, identifier: object) -> Principal:
-    """Whose row it is; if that cannot be read, it is nobody's, so that only the owner sees it."""
-    try:
-        return Principal.model_validate({"kind": kind, "id": identifier})
-    except ValueError:
-        return Principal(kind="chat", id=as_text(identifier))
-
-
-def _connect(path: Path, mode: Literal["rw", "ro"]) -> sqlite3.Connection:
-    """A connection that never begins a transaction by itself and never makes the file."""
-    connection = sqlite3.connect(
-        f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    if mode == "rw":
-        connection.text_factory = as_text
-    return connection
-
-
-def _set_up(connection: sqlite3.Connection, path: Path) -> None:
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise StateError(f"{path} cannot be used safely on this file system; keep the state directory on a local disk.")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    # SQLite overwrites deleted content with zeros.
-    connection.execute("PRAGMA secure_delete = ON")
-
-
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(migrations):
-        raise NewerVersion(
-            f"{path} has schema version {version}, but this agentd knows versions up to {len(migrations)}: "
-            "a newer agentd wrote it. Start that one, or choose another state directory with --state-dir."
-        )
-    for number, script in enumerate(migrations[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version = {number};\nCOMMIT;")
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
-
-_DAMAGED = (
-    "is damaged; stop agentd, then restore it from a backup, or move it away together with the files of the same name "
-    "that end in -wal and -shm: agentd then starts with an empty one"
-)
-_REASONS = {
-    sqlite3.SQLITE_FULL: "cannot be written because the disk is full; free some space",
-    sqlite3.SQLITE_READONLY: "is read-only; make it and its directory writable, or choose another --state-dir",
-    sqlite3.SQLITE_IOERR: "cannot be read or written; the system's log (dmesg) says what is wrong with the disk",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that it and its directory exist and belong to this user",
-    sqlite3.SQLITE_PERM: "may not be opened; check that it and its directory belong to this user",
-    sqlite3.SQLITE_BUSY: f"has been held by another program for {BUSY_SECONDS} s; end that program and try again",
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-}
-
-
-def _explained(error: BaseException, path: Path) -> BaseException:
-    """A `StateError` that says what to do, if the error concerns the file; otherwise the error itself."""
-    code: int | None = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
-    reason = None if code is None else _REASONS.get(code & 0xFF)
-    return error if reason is None else StateError(f"{path} {reason} ({error}).")
-
-
-@contextmanager
-def _explaining(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        if (explained := _explained(error, path)) is error:
-            raise
-        raise explained from error
+            return connect(self._path, "ro")

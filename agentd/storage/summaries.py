@@ -8,7 +8,8 @@ from agentd.errors import NotFound
 from agentd.ids import NO_ID
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import Summary
-from agentd.storage.store import Store, as_stored, as_text
+from agentd.storage.store import Store
+from agentd.storage.values import as_stored, as_text
 
 NONE = Summary(text="", through=NO_ID)
 

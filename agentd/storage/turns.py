@@ -15,7 +15,8 @@ from agentd.ids import following
 from agentd.ports.clock import Clock
 from agentd.ports.turns import FinishedTurn
 from agentd.storage.sessions import remember
-from agentd.storage.store import Store, as_stored, as_text
+from agentd.storage.store import Store
+from agentd.storage.values import as_stored, as_text
 
 log = logging.getLogger(__name__)
 

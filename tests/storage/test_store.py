@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import Busy, NewerVersion, StateError
+from agentd.storage import database
 from agentd.storage import store as module
 from agentd.storage.store import BATCH, Store, load_migrations
 
@@ -414,7 +415,7 @@ async def test_a_directory_that_becomes_read_only_refuses_the_store(plain_direct
 async def test_another_program_that_holds_the_file_is_named_as_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     path = tmp_path / "test.db"
     async with Store(path, SCHEMA) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
