@@ -245,10 +245,10 @@ def _joined(hits: Sequence[Hit], limit: int) -> list[_Run]:
     return runs[:limit]
 
 
-def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possible: float) -> Passage:
-    hit = place.hit
-    whole = place.first == place.last
-    text = hit.text if whole else text_between(db, hit.document_id, place.start, place.end)
+def _passage(db: sqlite3.Connection, n: int, run: _Run, unit: float, possible: float) -> Passage:
+    hit = run.hit
+    whole = run.first == run.last
+    text = hit.text if whole else text_between(db, hit.document_id, run.start, run.end)
     return Passage(
         n=n,
         title=hit.title,
@@ -261,7 +261,7 @@ def _passage(db: sqlite3.Connection, n: int, place: _Place, unit: float, possibl
         text=text,
         score=hit.score / unit,
         possible=possible,
-        head=_head(db, hit.document_id, place.start) if text.startswith("|") else "",
+        head=_head(db, hit.document_id, run.start) if text.startswith("|") else "",
     )
 
 
