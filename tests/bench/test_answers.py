@@ -223,7 +223,7 @@ def test_replies_of_other_questions_or_settings_are_not_mixed(tmp_path: Path) ->
     path = tmp_path / "replies.jsonl"
     with Journal(path, SETTINGS):
         pass
-    with pytest.raises(OtherRun, match=r"is of another run \(tokens\); name another file by --resume"):
+    with pytest.raises(OtherRun, match=r"\(tokens\);.* --resume"):
         Journal(path, {**SETTINGS, "tokens": 48})
 
 

