@@ -128,7 +128,7 @@ async def test_a_thread_that_cannot_be_started_is_done_without(
             await threads.run(lambda: None)
         started.clear()
         assert await asyncio.gather(*(threads.run(lambda n=n: n) for n in range(9))) == list(range(9))  # type: ignore[misc]
-    assert len(started) == 1 and [record.levelname for record in caplog.records] == ["WARNING"]
+    assert len(started) == 1 and {record.levelname for record in caplog.records} == {"WARNING"}
     together = threading.Barrier(3, timeout=60)
     await asyncio.gather(*(threads.run(together.wait) for _ in range(3)))
     threads.close()
