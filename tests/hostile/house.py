@@ -18,8 +18,8 @@ from tests.daemons import DaemonProcess
 from tests.hostile.watched import heaviest
 
 MIB = 1 << 20
-SETTLED = 96 * MIB
-"""Bytes of memory that may stay after an attack; 44 to 67 MiB were seen after long texts."""
+SETTLED = 64 * MIB
+"""Bytes of memory that may stay after an attack."""
 CALLBACK = 0.25
 """Seconds of the processor that one callback of the loop may take."""
 DEADLINE = 240.0
