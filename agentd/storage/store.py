@@ -32,7 +32,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from agentd.errors import Busy, StateError
-from agentd.storage.database import connect, create, explained, explaining, migrate, set_up
+from agentd.storage.database import BUSY_SECONDS, connect, create, explained, explaining, migrate, set_up
 from agentd.storage.values import as_text
 
 log = logging.getLogger(__name__)
@@ -198,9 +198,20 @@ class Store:
             self.problem = ""
         if self._on_commit is not None:
             self._on_commit()
-        if self._erasing or any(job.erases for job in batch):
-            (blocked, *_) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._erasing = self._erasing or any(job.erases for job in batch)
+        if self._erasing:
+            self._empty_log(self._writer)
+
+    def _empty_log(self, connection: sqlite3.Connection) -> None:
+        """Or leave it to a later write: no write waits for a reader, and none that is committed fails by this."""
+        try:
+            connection.execute("PRAGMA busy_timeout = 0")
+            (blocked, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             self._erasing = bool(blocked)
+        except sqlite3.Error as error:
+            log.error("%s: what was erased is still in its log (%s)", self._path, error)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
     def _fill(self, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> None:
         """Run the functions of the batch, and add those that come meanwhile."""

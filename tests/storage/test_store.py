@@ -237,6 +237,23 @@ async def test_a_reader_does_not_wait_for_the_writer(store: Store) -> None:
     await waiting
 
 
+async def test_what_was_erased_leaves_the_log_and_no_write_waits_for_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 10 * DEADLINE)
+    path, log = tmp_path / "test.db", tmp_path / "test.db-wal"
+    async with asyncio.timeout(DEADLINE), Store(path, SCHEMA) as store:
+        await store.write(add("confidential"))
+        with closing(sqlite3.connect(path, isolation_level=None)) as backup:
+            backup.execute("BEGIN")
+            assert words(backup) == ["confidential"]
+            await store.write(lambda db: db.execute("DELETE FROM word").rowcount, erases=True)
+            await store.write(add("another"))
+            assert b"confidential" in log.read_bytes()
+        await store.write(add("a third"))
+        assert b"confidential" not in log.read_bytes() + path.read_bytes()
+
+
 async def test_the_queries_of_one_read_see_one_moment(store: Store) -> None:
     between, written = threading.Event(), threading.Event()
 

@@ -37,7 +37,7 @@ from agentd.cli.say import warn
 from agentd.text.characters import whole
 
 LEAVE_SECONDS = 2.0
-"""Pressing Pressing Ctrl-C twice within this time leaves."""
+"""Pressing Ctrl-C twice within this time leaves."""
 LEAVE_HINT = "Ctrl-C again leaves"
 REDRAW_SECONDS = 0.05
 LIVE_LINES = 12
