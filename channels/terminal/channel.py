@@ -96,7 +96,7 @@ class TerminalChannel:
 
     async def stop_receiving(self) -> None:
         """No new clients; those that are here are told and may still get their answers."""
-        self.close()
+        await self._close()
         await self._clients.say_goodbye()
 
     def close(self) -> None:
@@ -110,8 +110,17 @@ class TerminalChannel:
         self._servers.clear()
         self._bound.clear()
 
+    async def _close(self) -> None:
+        """Like `close`, but who was just accepted gets a transport first: a server that is closed cannot give one."""
+        for bound in self._bound:
+            asyncio.get_running_loop().remove_reader(bound.listener)
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self.close()
+
     async def _end(self) -> None:
-        self.close()
+        await self._close()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

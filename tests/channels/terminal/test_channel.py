@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,4 +209,22 @@ async def test_a_client_that_is_still_there_at_the_end_is_no_error(tmp_path: Pat
         house.stop.set()
         with pytest.raises(Disconnected):
             await next_answer(client)
+    assert failures == []
+
+
+async def test_who_is_accepted_at_the_very_end_leaves_no_open_connection(tmp_path: Path) -> None:
+    """asyncio loses what it has accepted if its server is closed before the connection has a transport."""
+    failures: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    async with running(tmp_path / "s") as house:
+        loop.set_debug(True)  # only then does asyncio tell of it
+        loop.set_exception_handler(lambda loop, context: failures.append(context))
+        house.stop.set()
+        with suppress(OSError):
+            while True:  # somebody in each round of the loop, until nobody listens
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+                    client.setblocking(False)
+                    client.connect(str(house.socket))
+                    await asyncio.sleep(0)
+    loop.set_debug(False)
     assert failures == []
