@@ -8,8 +8,11 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 CMAKE_ARGS ?= $(shell cat $(VENV)/llama 2>/dev/null)
 LLAMA_ARGS = -DCMAKE_PROJECT_INCLUDE='$(CURDIR)/llama.cmake' $(CMAKE_ARGS)
 LLAMA_CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd/llama-cpp-python-$(LLAMA_CHOICE)
-# Tests mostly wait, so that more of them run at once than there are cores.
-WORKERS ?= 3
+# Tests wait at times, so that one more of them runs than there are cores; each takes some hundred MB.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 8) + 1)')
+# The rooms whose tests start processes, which `make quick` leaves out.
+PROCESSES = bench cli fuzz hostile models/llama prove whole
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 LLAMA_CHOICE = $(shell (cat llama.cmake; echo "$(CMAKE_ARGS)") | cksum | cut -d' ' -f1)
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
@@ -17,12 +20,13 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 LINKS ?= $(HOME)/.local/bin
 PROGRAM = $(abspath $(BIN)/agentd)
 
-.PHONY: help chat install uninstall test check prove bench llama lock clean
+.PHONY: help chat install uninstall test quick check prove bench llama lock clean
 
 help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
 	@echo "make install put agentd on your PATH, by a link in ~/.local/bin (make uninstall takes it away)"
 	@echo "make test    run the tests"
+	@echo "make quick   run the tests that start no process (about a minute)"
 	@echo "make check   lint and type-check"
 	@echo "make prove   power cuts, kills, faults, attacks and fuzzing (CUTS= KILLS= SEEDS= FUZZ_MINUTES=)"
 	@echo "make bench   the benchmarks, beside their peers"
@@ -54,7 +58,11 @@ uninstall:
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/tested
 	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$REAL_MODELS" != require ]
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(PYTEST)
+
+quick: export PYTHONDONTWRITEBYTECODE =
+quick: $(VENV)/tested
+	@$(PYTEST) $(addprefix --ignore=tests/,$(PROCESSES))
 
 check: $(VENV)/tested
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +85,12 @@ class Source:
     tree: ast.Module
 
 
+@cache
+def parsed(text: str, path: str) -> ast.Module:
+    """Most tests here look at the same files; nobody changes the tree."""
+    return ast.parse(text, path)
+
+
 def sources(root: Path) -> list[Source]:
     """Every source file of the three packages below `root`."""
     found = []
@@ -91,7 +98,7 @@ def sources(root: Path) -> list[Source]:
         for path in sorted((root / package).rglob("*.py")):
             inside = path.relative_to(root)
             module = ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
-            found.append(Source(path=str(inside), module=module, tree=ast.parse(path.read_text(), str(path))))
+            found.append(Source(path=str(inside), module=module, tree=parsed(path.read_text(), str(path))))
     return found
 
 
