@@ -163,6 +163,8 @@ class OutboundEvent(_OfTurn):
     """`message_id` of the newest message answered."""
     outcome: Outcome
     text: Text
+    notice: Text = ""
+    """What of `text` agentd itself says: its end, or all of it. It is in no prompt: models repeat it as an answer."""
     citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     model: Name = ""
     error_code: str = ""

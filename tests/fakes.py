@@ -9,6 +9,7 @@ from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
 from agentd.ports.sessions import History, SessionInfo, StoredMessage
 from agentd.ports.turns import FinishedTurn
+from agentd.storage.sessions import without_notice
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import Tools
@@ -62,8 +63,11 @@ class MemoryTurns:
         for inbound, outbound in self.ended.values():
             if inbound.session_id == session_id:
                 lines.append(StoredMessage(turn_id=inbound.turn_id, role="user", text=inbound.text, time=TIME))
-                lines.append(StoredMessage(turn_id=inbound.turn_id, role="assistant", text=outbound.text, time=TIME))
-        return lines[-limit:]
+                answer = StoredMessage(
+                    turn_id=inbound.turn_id, role="assistant", text=outbound.text, time=TIME, notice=outbound.notice
+                )
+                lines.append(answer)
+        return [said for line in lines[-limit:] if (said := without_notice(line)).text]
 
     async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
         raise NotFound("no sessions here")

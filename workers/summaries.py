@@ -12,8 +12,18 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from agentd.errors import AgentdError, ModelError, TimedOut
-from agentd.ports.generation import Finish, Limits, Message, ModelRequest, Restarted, Sampling, TextDelta, TextPart
-from agentd.ports.models import Bounded, ChatModel, Writer
+from agentd.ports.generation import (
+    Finish,
+    HandedOver,
+    Limits,
+    Message,
+    ModelRequest,
+    Restarted,
+    Sampling,
+    TextDelta,
+    TextPart,
+)
+from agentd.ports.models import EXTRACTIVE, Bounded, ChatModel, Writer
 from agentd.ports.sessions import History, StoredMessage, Summary
 from agentd.storage.summaries import Summaries
 from agentd.text.plain import plain, shortened
@@ -146,6 +156,8 @@ async def _stream(model: ChatModel, request: ModelRequest) -> str:
                     said.append(delta.text)
                 case Restarted():
                     said.clear()
+                case HandedOver(model=name) if name == EXTRACTIVE:
+                    raise ModelError(f"no model can write a summary now: {delta.reason}")
                 case Finish():
                     return "".join(said)
     raise ModelError(f"{model.name} stopped in the middle of a summary.")

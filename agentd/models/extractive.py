@@ -23,6 +23,7 @@ from agentd.ports.generation import (
     Delta,
     Finish,
     ModelRequest,
+    Notice,
     PassagePart,
     Renumbered,
     TextDelta,
@@ -32,6 +33,7 @@ from agentd.ports.generation import (
 from agentd.ports.models import EXTRACTIVE
 from agentd.rights import may
 from agentd.text.language import is_ended, joined
+from agentd.turns.citations import GIVEN
 from agentd.turns.prompt import texts_of
 
 _WITHOUT = (
@@ -60,8 +62,6 @@ NOT_YOURS = (
     "There are no documents of yours yet, and nobody is answered from those of somebody else. In a shell, "
     "`agentd ingest --upload FILE` sends some; what you put into a message is read, too. " + _WITHOUT
 )
-GIVEN = "(the text given)"
-"""The citation of a text that came with the question."""
 GIVEN_ANSWERS = 0.3
 """Share of the question that the best sentence of the given text must cover if no document answers better."""
 MOST_PIECES = 2000
@@ -88,16 +88,20 @@ class ExtractiveModel:
         return ExtractiveModel(self._documents, stands_in=True)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        """`Renumbered`, the answer word by word (a very long one in larger pieces), then `Usage` and `Finish`."""
+        """`Renumbered` and the answer word by word (a very long one in larger pieces), or a `Notice`; then `Usage` and
+        `Finish`.
+        """
         question, passages = question_of(request), passages_of(request)
         # Stemming a few pages takes tens of milliseconds.
         text, cited = await asyncio.to_thread(answer, question, passages, about=about(request))
         if cited:
             yield Renumbered(passages=cited)
-        text = text or await self._no_answer(question, passages, request.principal)
         for piece in _pieces(text):
             yield TextDelta(text=piece)
             await asyncio.sleep(0)
+        if not text:
+            text = await self._no_answer(question, passages, request.principal)
+            yield Notice(text=text)
         yield Usage(
             prompt_tokens=await self.count_tokens(request), cached_tokens=0, completion_tokens=estimate_tokens(text)
         )

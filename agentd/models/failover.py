@@ -16,6 +16,7 @@ from agentd.ports.generation import (
     HandedOver,
     Limits,
     ModelRequest,
+    Notice,
     ReasoningDelta,
     Restarted,
     TextDelta,
@@ -180,7 +181,7 @@ class FailoverModel:
                     await _check_room(model, request)
                 async with aclosing(model.stream(_for(model, request))) as deltas:
                     async for delta in deltas:
-                        if isinstance(delta, TextDelta | ReasoningDelta | ToolCallDelta):
+                        if isinstance(delta, TextDelta | Notice | ReasoningDelta | ToolCallDelta):
                             begun = True
                             self._well(role)
                         yield delta

@@ -110,6 +110,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What agentd says where a model has no answer: shown like one, and never in a prompt, or models repeat it."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReasoningDelta:
     """Thinking aloud: shown on request, never part of an answer or of history."""
 
@@ -191,6 +198,7 @@ class Finish:
 
 Delta = (
     TextDelta
+    | Notice
     | ReasoningDelta
     | ToolCallDelta
     | QueuePosition

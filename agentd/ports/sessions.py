@@ -24,12 +24,13 @@ class SessionInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredMessage:
-    """One line of a conversation's history."""
+    """One line of a conversation's history; `notice` is what of its text agentd itself said, its end or all of it."""
 
     turn_id: str
     role: Literal["user", "assistant"]
     text: str
     time: datetime
+    notice: str = ""
     citations: tuple[Citation, ...] = ()
     interrupted: bool = False
     unread: bool = False
@@ -62,7 +63,10 @@ class SessionView(Protocol):
 
 class History(Protocol):
     async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
-        """The newest `limit` messages in their order, for a prompt; empty if the session is gone."""
+        """The newest `limit` messages in their order, for a prompt; empty if the session is gone.
+
+        What agentd itself said is left out, and an answer with it if that was all: see `OutboundEvent.notice`.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -192,8 +193,9 @@ class Sessions:
     # --- as turns and deliveries see them ---
 
     async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
-        """The newest `limit` messages in their order, for a prompt; empty if the session is gone."""
-        return await self._store.read(lambda db: _messages(db, session_id, limit))
+        """See `ports.History`."""
+        messages = await self._store.read(lambda db: _messages(db, session_id, limit))
+        return [said for message in messages if (said := without_notice(message)).text.strip()]
 
     async def mark_unread(self, turn_id: str) -> None:
         """Mark the answer of this turn as unread: nobody was there to take it."""
@@ -251,7 +253,7 @@ def _printable(line: str) -> str:
 
 _ERASE = """
 UPDATE turns SET outbound_json = iif(json_valid(outbound_json),
-    json_set(outbound_json, '$.text', ?, '$.citations', json('[]')), '')
+    json_set(outbound_json, '$.text', ?, '$.notice', '', '$.citations', json('[]')), '')
 WHERE session_id = ?
 """
 _INFO = """
@@ -334,7 +336,7 @@ def _named(db: sqlite3.Connection, principal: Principal, name: str) -> SessionIn
 
 def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[StoredMessage]:
     rows = db.execute(
-        "SELECT turn_id, role, text, time, citations, interrupted, unread FROM messages"
+        "SELECT turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
         " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
         (session_id, limit),
     )
@@ -351,7 +353,7 @@ def _page(
     """The messages after the row `after`, and the last of their rows."""
     _whose(db, principal, session_id)
     rows = db.execute(
-        "SELECT id, turn_id, role, text, time, citations, interrupted, unread FROM messages"
+        "SELECT id, turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
         " WHERE session_id = ? AND id > ? ORDER BY id",
         (session_id, after),
     )
@@ -366,7 +368,7 @@ def _page(
 
 
 def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
-    turn_id, role, stored, time, citations, interrupted, unread = row
+    turn_id, role, stored, time, citations, interrupted, unread, notice = row
     text = as_text(stored)
     if len(text) > room:
         text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
@@ -378,7 +380,14 @@ def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
         citations=_cited(turn_id, citations),
         interrupted=bool(interrupted),
         unread=bool(unread),
+        notice=as_text(notice),
     )
+
+
+def without_notice(message: StoredMessage) -> StoredMessage:
+    if not message.notice:
+        return message
+    return replace(message, text=message.text.removesuffix(message.notice).rstrip(), notice="")
 
 
 def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
@@ -394,15 +403,16 @@ def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: Out
     if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
         return
     insert = (
-        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted, notice)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     )
     for inbound in said:
-        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", as_stored(inbound.time), False)
+        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", as_stored(inbound.time), False, "")
         db.execute(insert, asked)
     citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
     answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, as_stored(outbound.time))
-    newest = db.execute(insert, (*answered, interrupted)).lastrowid
+    notice = outbound.notice if outbound.answers else outbound.text
+    newest = db.execute(insert, (*answered, interrupted, notice)).lastrowid
     db.execute(
         "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",
         (newest, now, _title(said[0].text) if said else "", outbound.session_id),

@@ -9,6 +9,8 @@ from agentd.events import Citation, Passage
 
 _MARKS = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|[ \t]?\[(\d{1,3})\]", re.DOTALL)
 """Code, which is left alone, or a citation mark with the blank before it."""
+GIVEN = "(the text given)"
+"""The citation of a text that came with the question."""
 _QUOTE = re.compile(r"> [^\n]+ \[\d{1,3}\]")
 
 
@@ -19,7 +21,7 @@ def quoted(sentence: str, mark: str) -> str:
 
 def without_sources(text: str) -> str:
     """An answer as the model gave it: without the marks and quotes that agentd added."""
-    return without_marks(_without_quotes(text))
+    return without_marks(_without_quotes(text)).replace(f" {GIVEN}", "")
 
 
 def without_marks(text: str) -> str:

@@ -16,6 +16,7 @@ from agentd.ports.generation import (
     HandedOver,
     Message,
     ModelRequest,
+    Notice,
     Part,
     Reading,
     ReasoningDelta,
@@ -224,6 +225,8 @@ class Exchange:
                     case TextDelta():
                         if not await telling.say(delta.text):
                             return Finish(reason="length" if telling.too_long else "stop")
+                    case Notice():
+                        await telling.notify(delta.text)
                     case ReasoningDelta():
                         await telling.reason(delta.text)
                     case ToolCallDelta():

@@ -194,7 +194,7 @@ def _summary_message(summary: str) -> tuple[Message, ...]:
 def _message(line: StoredMessage, *, marks: bool) -> Message:
     role: Role = line.role
     text = line.text if marks or role == "user" else without_sources(line.text)
-    return Message(role=role, parts=(TextPart(text=f"{text}\n[interrupted]" if line.interrupted else text),))
+    return Message(role=role, parts=(TextPart(text=text),))
 
 
 def texts_of(request: ModelRequest) -> Iterator[str]:

@@ -18,6 +18,11 @@ LONGEST = 1024 * 1024
 _SUSPECTS = ("```json", "{", "<tool_call>", "[{")
 
 
+def below(text: str, more: str) -> str:
+    """Both as paragraphs, or the one that there is."""
+    return f"{text}\n\n{more}" if text.strip() and more else more or text
+
+
 class Telling:
     """The text of one turn. It has the marks of its sources from when `mark` is called."""
 
@@ -38,6 +43,8 @@ class Telling:
         self._circles = Circles()
         self._cleaning = {False: PlainStream(), True: PlainStream()}
         """Of the answer and of the reasoning: what a model writes is cleaned before it is shown or kept."""
+        self.notice = ""
+        """What agentd says below that, or in its place."""
 
     @property
     def text(self) -> str:
@@ -105,6 +112,11 @@ class Telling:
         self._told.append(text)
         await self._shown(text)
 
+    async def notify(self, text: str) -> None:
+        """Something that agentd says itself: it is shown, and is no part of what was said."""
+        self.notice = below(self.notice, text)
+        await self._shown(f"\n\n{text}" if self._length[False] else text)
+
     def next_round(self) -> None:
         """A tool is called: what was said stays, and the model goes on behind it."""
         self._earlier = self.text
@@ -135,7 +147,7 @@ class Telling:
         """What was said since the last tool, or everything, is void; what stays is shown again."""
         if everything:
             self._earlier = ""
-        self._raw, self._told, self._held = [], [], ""
+        self._raw, self._told, self._held, self.notice = [], [], "", ""
         self._length = {False: 0, True: 0}
         self._said = len(self._earlier)
         self._circles = Circles()

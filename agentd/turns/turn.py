@@ -25,6 +25,7 @@ from agentd.turns.execution import Left
 from agentd.turns.ongoing import Ongoing
 from agentd.turns.preparation import Preparation, Prepared
 from agentd.turns.settings import TurnSettings
+from agentd.turns.telling import below
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +95,11 @@ class Turn:
 
     def interrupted(self) -> OutboundEvent:
         """What was said before the turn was stopped, marked as partial."""
-        return self._outbound("interrupted", self._ongoing.telling.text or self._ongoing.journal.state.said)
+        telling = self._ongoing.telling
+        return self._outbound("interrupted", telling.text or self._ongoing.journal.state.said, telling.notice)
 
     def _failed(self, code: str, reason: str) -> OutboundEvent:
-        said = self._ongoing.telling.text
-        return self._outbound("error", f"{said}\n\n{reason}" if said.strip() else reason, error_code=code)
+        return self._outbound("error", self._ongoing.telling.text, reason, error_code=code)
 
     async def _answer(self) -> OutboundEvent:
         model = self._model
@@ -106,8 +107,8 @@ class Turn:
             return worked_out
         prepared = await self._prepare(model)
         if prepared.refused:
-            await self._ongoing.telling.add(NOT_IN_DOCUMENTS)
-            return self._outbound("answer", NOT_IN_DOCUMENTS)
+            await self._ongoing.telling.notify(NOT_IN_DOCUMENTS)
+            return self._outbound("answer", "", NOT_IN_DOCUMENTS)
         if not (isinstance(model, Writer) and model.writes):
             return await self._quoted(model, prepared)
         try:
@@ -149,9 +150,10 @@ class Turn:
         telling = self._ongoing.telling
         finish = await self._exchange.run(model, prepared)
         await telling.finish()
-        if not telling.text.strip():
+        if not below(telling.text, telling.notice).strip():
             raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
-        return self._outbound("answer", _with(telling.text, CUT_OFF if finish.reason == "length" else ""))
+        note = CUT_OFF if finish.reason == "length" else ""
+        return self._outbound("answer", telling.text, below(telling.notice, note))
 
     async def _written(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> OutboundEvent:
         """What a model writes, with its sources; `NoAnswer` if it is not an answer."""
@@ -165,11 +167,12 @@ class Turn:
             telling.cut_circle()
             note = REPEATED
         await telling.finish()
-        if found := await asyncio.to_thread(self._flaw, prepared):
-            raise NoAnswer("circles" if note == REPEATED else found)
-        if citing is not None and telling.marks:
-            await citing.finish()
-        return self._outbound("answer", _with(telling.text, note))
+        if not telling.notice:
+            if found := await asyncio.to_thread(self._flaw, prepared):
+                raise NoAnswer("circles" if note == REPEATED else found)
+            if citing is not None and telling.marks:
+                await citing.finish()
+        return self._outbound("answer", telling.text, below(telling.notice, note))
 
     def _flaw(self, prepared: Prepared) -> Flaw | None:
         told = (prompt.SYSTEM, prompt.AFTER_PASSAGES, prompt.CITING, self._settings.instructions)
@@ -188,9 +191,9 @@ class Turn:
         self._ongoing.telling.unmark()
         return await self._quoted(fallback, await self._prepare(fallback))
 
-    def _outbound(self, outcome: Outcome, text: str, error_code: str = "") -> OutboundEvent:
+    def _outbound(self, outcome: Outcome, said: str, notice: str = "", *, error_code: str = "") -> OutboundEvent:
         inbound, news = self._ongoing.inbound, self._ongoing.news
-        checked, citations = check_citations(text, self._ongoing.sources.passages)
+        checked, citations = check_citations(said, self._ongoing.sources.passages)
         return OutboundEvent(
             **news.durable(),
             principal=inbound.principal,
@@ -198,13 +201,10 @@ class Turn:
             answers=(inbound.turn_id,),
             in_reply_to=inbound.message_id,
             outcome=outcome,
-            text=checked,
+            text=below(checked, notice),
+            notice=notice,
             citations=citations,
             model=news.model,
             error_code=error_code,
             usage=news.account.total(),
         )
-
-
-def _with(text: str, note: str) -> str:
-    return f"{text}\n\n{note}" if note else text

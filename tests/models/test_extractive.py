@@ -22,7 +22,7 @@ from agentd.models.extractive import (
     answer,
     question_of,
 )
-from agentd.ports.generation import Delta, Finish, ModelRequest, Renumbered, TextDelta, Usage
+from agentd.ports.generation import Delta, Finish, ModelRequest, Notice, Renumbered, TextDelta, Usage
 from agentd.ports.sessions import StoredMessage
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
@@ -216,7 +216,7 @@ async def deltas(
 
 async def said(question: str, passages: Sequence[Passage] = (), documents: int = 1, stands_in: bool = False) -> str:
     found = await deltas(question, passages, documents, stands_in)
-    return "".join(delta.text for delta in found if isinstance(delta, TextDelta))
+    return "".join(delta.text for delta in found if isinstance(delta, TextDelta | Notice))
 
 
 async def ask(store: Store, question: str) -> str:
@@ -226,7 +226,7 @@ async def ask(store: Store, question: str) -> str:
 async def test_others_than_the_owner_are_told_that_no_documents_are_read_for_them() -> None:
     ann = Principal(kind="user", id="1001")
     asked = replace(request("What is the password?", []), principal=ann)
-    texts = [delta.text async for delta in ExtractiveModel(Count(0)).stream(asked) if isinstance(delta, TextDelta)]
+    texts = [delta.text async for delta in ExtractiveModel(Count(0)).stream(asked) if isinstance(delta, Notice)]
     assert "--upload" in "".join(texts)
 
 
@@ -267,7 +267,7 @@ async def test_questions_are_answered_in_many_languages(store: Store, tmp_path: 
 async def test_without_documents_it_says_how_to_add_some(store: Store) -> None:
     model = ExtractiveModel(DocumentIngest(store, SystemClock()))
     found = [delta async for delta in model.stream(request("Why?", []))]
-    text = "".join(delta.text for delta in found if isinstance(delta, TextDelta))
+    text = "".join(delta.text for delta in found if isinstance(delta, Notice))
     assert text == NO_DOCUMENTS
     assert "do not say" in text and "`agentd ingest PATH`" in text
 
@@ -282,6 +282,13 @@ async def test_small_talk_is_answered_with_what_it_is_and_how_to_get_more(messag
     place = passage(1, "Hello is a word. You are here, thank you.")
     assert await said(message, [place]) == ABOUT
     assert "without a language model" in ABOUT and "`agentd model list`" in ABOUT and "`agentd ingest PATH`" in ABOUT
+
+
+@pytest.mark.parametrize("question", ["hello", "Why is the moon red?"])
+async def test_what_is_said_in_place_of_an_answer_is_marked_as_agentds_own(question: str) -> None:
+    kinds = {type(delta) for delta in await deltas(question, [passage(1, "Seals sleep.")])}
+    assert kinds == {Notice, Usage, Finish}
+    assert Notice not in {type(delta) for delta in await deltas("What do seals do?", [passage(1, "Seals sleep.")])}
 
 
 GIVEN = "Minutes of 3 May.\n\nThe budget is 4,000 euros. The deadline is 14 June [3] at noon."

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agentd.events import DurableEvent
 from agentd.pending.file import VERSION
 
-SCHEMAS = {2: "6b2edad1d56bd89a74e72bea6501d08ba5c660215013fd021ed2cf3d0148980c"}
+SCHEMAS = {2: "c3a938e3cb9274617e25e47de3d6058e5303fa28aeeafd21044e0395e45e7ffd"}
 """Version of the format -> digest of what its events look like."""
 
 

@@ -410,6 +410,57 @@ async def test_history_is_the_newest_messages_in_their_order(sessions: Kept) -> 
     assert len(await sessions.history(OWNER, session.id)) == 10
 
 
+async def test_what_agentd_itself_said_is_in_the_history_and_in_no_prompt(sessions: Kept) -> None:
+    session = await sessions.open(OWNER, None)
+    for said, notice in (("", "Nobody knows."), ("It is", "(Cut.)"), ("", "")):
+        inbound = asked(session.id)
+        text = f"{said}\n\n{notice}" if said else notice
+        outbound = answered(inbound, text=text, outcome="answer" if notice else "interrupted")
+        await sessions.turns.finish([inbound], outbound.model_copy(update={"notice": notice}))
+    await sessions.turns.finish([], answered(text="This message was put aside.", session_id=session.id))
+    context = await sessions.context(session.id, limit=10)
+    assert [(line.role, line.text) for line in context] == [
+        ("user", "What is it?"),
+        ("user", "What is it?"),
+        ("assistant", "It is"),
+        ("user", "What is it?"),
+    ]
+    shown = [line.text for line in await sessions.history(OWNER, session.id) if line.role == "assistant"]
+    assert shown == ["Nobody knows.", "It is\n\n(Cut.)", "", "This message was put aside."]
+
+
+async def test_what_an_earlier_agentd_said_itself_goes_into_no_prompt_either(tmp_path: Path) -> None:
+    before = [
+        ("answer", "It is this [1]."),
+        (
+            "answer",
+            "The documents do not say. Ask in other words, or add documents that do (`agentd ingest PATH`).",
+        ),
+        ("answer", "This is agentd without a language model: it cannot chat, but it answers questions."),
+        ("answer", "It is\n\n(The answer reached its length limit.)"),
+        ("error", "No model could answer."),
+    ]
+    migrations = load_migrations("agentd.storage")
+    async with Store(tmp_path / "agentd.db", migrations[:3]) as store:
+
+        def write(db: sqlite3.Connection) -> None:
+            whose = "(id, principal_kind, principal_id, created, updated)"
+            db.execute(f"INSERT INTO sessions {whose} VALUES ('s', 'owner', '', 0, 0)")
+            for n, (state, text) in enumerate(before):
+                said = (f"t{n}", text, "2026-01-02T03:04:05+00:00")
+                db.execute(
+                    "INSERT INTO messages (session_id, turn_id, role, text, time) VALUES ('s', ?, 'assistant', ?, ?)",
+                    said,
+                )
+                db.execute("INSERT INTO turns VALUES (?, ?, '', 's', ?, '', '', '', '')", (f"t{n}", f"k{n}", state))
+
+        await store.write(write)
+    async with Store(tmp_path / "agentd.db", migrations) as store:
+        sessions = Sessions(store, IDS, FakeClock())
+        assert [line.text for line in await sessions.context("s", limit=9)] == ["It is this [1].", "It is"]
+        assert [line.text for line in await sessions.history(OWNER, "s")] == [text for _, text in before]
+
+
 async def test_sessions_are_listed_newest_first_and_only_with_messages(sessions: Kept) -> None:
     first, second = await talk(sessions, ANN), await talk(sessions, ANN)
     await sessions.open(ANN, None)

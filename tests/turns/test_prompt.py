@@ -83,10 +83,10 @@ def test_without_passages_nothing_is_said_of_them() -> None:
     assert messages[-1].parts == (TextPart(text="Why?"),)
 
 
-def test_an_interrupted_answer_is_marked_in_the_history() -> None:
+def test_of_an_interrupted_answer_the_prompt_has_what_was_said_and_nothing_else() -> None:
     line = StoredMessage(turn_id="t", role="assistant", text="half", time=TIME, interrupted=True)
     messages = Draft(question="Why?", history=[line]).messages()
-    assert text_of(messages[1]) == "half\n[interrupted]"
+    assert text_of(messages[1]) == "half"
 
 
 def test_a_model_with_tools_is_told_so_in_its_system_message() -> None:
@@ -214,6 +214,7 @@ def test_a_passage_is_rendered_with_its_number_and_place() -> None:
 def test_an_earlier_answer_is_shown_to_the_model_as_it_gave_it() -> None:
     answer = "On the third. [1]" + quoted("Rent is due\non the third.", "[1]") + quoted("Or not.", "[2]")
     assert without_sources(answer) == "On the third."
+    assert without_sources("On the third. (the text given)") == "On the third."
     assert without_sources("> A quote of its own. [1]\n\nAnd more. [2]") == "> A quote of its own.\n\nAnd more."
 
 

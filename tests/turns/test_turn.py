@@ -9,7 +9,7 @@ import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.errors import PromptTooLong, StateError
+from agentd.errors import ModelError, PromptTooLong, StateError
 from agentd.events import (
     DocumentsRetrieved,
     Event,
@@ -30,6 +30,7 @@ from agentd.ports.generation import (
     HandedOver,
     Limits,
     ModelRequest,
+    Notice,
     PassagePart,
     Reading,
     ReasoningDelta,
@@ -47,7 +48,7 @@ from agentd.tools.registry import built_in
 from agentd.turns.execution import ToolLimits
 from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
-from agentd.turns.turn import Turn
+from agentd.turns.turn import NOT_IN_DOCUMENTS, Turn
 from agentd.turns.window import Memory
 from tests.builders import inbound, passage
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
@@ -238,6 +239,65 @@ async def test_a_stream_without_an_end_is_an_error() -> None:
 async def test_an_answer_that_was_cut_says_so() -> None:
     answer = await House(script(TextDelta(text="Long"), Finish(reason="length"))).run()
     assert answer.text.startswith("Long") and "length limit" in answer.text
+
+
+# --- what agentd itself says ---
+
+
+def spoken(request: ModelRequest) -> list[tuple[str, str]]:
+    """What was said before the newest message: roles and texts."""
+    before = request.messages[1:-1]
+    return [(m.role, "".join(part.text for part in m.parts if isinstance(part, TextPart))) for m in before]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "kept"),
+    [
+        ((Notice(text="Nobody knows."), Finish(reason="stop")), ""),
+        ((TextDelta(text="Long"), Finish(reason="length")), "Long"),
+        ((TextDelta(text="Half"), ModelError("it broke")), "Half"),
+        ((ModelError("it broke"),), ""),
+    ],
+    ids=["notice", "length", "half", "failed"],
+)
+async def test_what_agentd_says_itself_is_shown_and_goes_into_no_prompt(deltas: Any, kept: str) -> None:
+    model = ScriptedModel(in_turn(deltas, says("Yes.")))
+    house = House(model)
+    first = inbound("Who is the king?")
+    answer = await house.run(first)
+    assert answer.notice and answer.text.endswith(answer.notice) and answer.text.startswith(kept)
+    await house.turns.finish([first], answer)
+    await house.run(inbound("What did they decide?"))
+    answered = [("assistant", kept)] if kept else []
+    assert spoken(model.requests[-1]) == [("user", "Who is the king?"), *answered]
+
+
+async def test_a_notice_is_shown_as_it_is_and_is_the_answer() -> None:
+    for model in (
+        script(Notice(text="Nobody [1] knows."), Finish(reason="stop")),
+        writer((HandedOver(model="other", reason="gone"), Notice(text="Nobody [1] knows."), Finish(reason="stop"))),
+    ):
+        house = House(model, ListedDocuments(RENT))
+        answer = await house.run(inbound(ASKED))
+        assert (answer.outcome, answer.text, answer.citations) == ("answer", "Nobody [1] knows.", ())
+        assert house.chunks() == [(1, 0, answer.text)]
+
+
+async def test_an_unanswered_question_is_found_together_with_the_one_that_refers_to_it() -> None:
+    documents = ListedDocuments(RENT)
+    model = writer(says("On the third."))
+    house = House(model, documents)
+    first = inbound("Which king founded the university of Prague?")
+    answer = await house.run(first)
+    assert answer.text == answer.notice == NOT_IN_DOCUMENTS
+    await house.turns.finish([first], answer)
+    await house.run(inbound("and when did he die?"))
+    assert documents.questions[-3:] == [
+        "and when did he die?",
+        f"{first.text}\nand when did he die?",
+        f"{first.text}\nand when did he die?",
+    ]
+    assert spoken(model.requests[-1]) == [("user", first.text)]
 
 
 async def test_a_turn_that_takes_too_long_ends() -> None:

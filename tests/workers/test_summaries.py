@@ -13,7 +13,18 @@ from agentd.errors import ModelError
 from agentd.events import OWNER, Address, InboundEvent
 from agentd.ids import IdSource
 from agentd.ports import sessions as ports
-from agentd.ports.generation import Delta, Finish, Limits, ModelRequest, Restarted, TextDelta, TextPart
+from agentd.ports.generation import (
+    Delta,
+    Finish,
+    HandedOver,
+    Limits,
+    ModelRequest,
+    Notice,
+    Restarted,
+    TextDelta,
+    TextPart,
+)
+from agentd.ports.models import EXTRACTIVE
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
@@ -105,6 +116,29 @@ async def test_what_was_said_before_the_cut_is_summarised(tmp_path: Path) -> Non
             request
         )
         assert request.priority == "background" and request.session_id != session and not request.tools
+
+
+async def test_what_agentd_itself_said_is_in_no_summary(tmp_path: Path) -> None:
+    async with house(tmp_path, ScriptedModel(lambda request: says("They met."), writes=True)) as it:
+        session, _ = await it.talk("one")
+        asked = inbound("two", session_id=session, address=Address(channel="t", chat=session))
+        await it.turns.finish([asked], outbound(asked, "Nobody knows.", notice="Nobody knows."))
+        _, turns = await it.talk("three", session=session)
+        await it.renewed(session, turns[-1])
+        [request] = it.model.requests
+        assert "user: two" in said_to(request) and "Nobody knows" not in said_to(request)
+
+
+@pytest.mark.parametrize("said", [TextDelta(text="A sentence."), Notice(text="The documents do not say.")])
+async def test_a_model_that_only_quotes_writes_no_summary(
+    tmp_path: Path, said: Delta, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = writer(HandedOver(model=EXTRACTIVE, reason="it died"), said, Finish(reason="stop"))
+    async with house(tmp_path, model) as it:
+        session, turns = await it.talk("one", "two")
+        it.summaries.wanted(session, turns[1])
+        await until_told(caplog, "has no new summary")
+        assert await it.text(session) == ""
 
 
 async def test_the_conversation_is_data_in_the_request(tmp_path: Path) -> None:
