@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Protocol
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from agentd.errors import Busy, NotFound, StateError
 from agentd.events import Principal, SessionDeleted
@@ -13,7 +14,12 @@ from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.sessions import SessionInfo
 from agentd.ports.work import Entry
+from agentd.serving.holding import Holding
 from agentd.turns.conversation import Conversations
+
+R = TypeVar("R")
+
+UNANSWERED = "a question in this conversation has no answer yet; stop it or wait, and delete it then."
 
 
 class Deletable(Protocol):
@@ -23,49 +29,66 @@ class Deletable(Protocol):
 
 
 class Deletions:
-    """`delete` and `asking` exclude each other; whoever follows a session hears that it is gone (`SessionDeleted`)."""
+    """`delete` and `asked` exclude each other, and each completes even if its caller is cancelled.
+
+    Whoever follows a session hears that it is gone (`SessionDeleted`).
+    """
 
     def __init__(self, sessions: Deletable, pending: PendingDirectory, conversations: Conversations, bus: Bus) -> None:
         self._sessions = sessions
         self._pending = pending
         self._conversations = conversations
         self._bus = bus
-        self._asking: Counter[str] = Counter()
+        self._asking: dict[str, set[asyncio.Task[Any]]] = {}
+        self._deletes = Holding()
         self._deleting: set[str] = set()
 
-    @contextmanager
-    def asking(self, session_id: str) -> Iterator[None]:
-        """Meanwhile the session stays; `NotFound` if it is just being deleted."""
+    async def asked(self, session_id: str, ask: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Run `ask`, and meanwhile the session stays; `NotFound` if it is just being deleted."""
         if session_id in self._deleting:
             raise NotFound("this conversation is being deleted; begin a new one.")
-        self._asking[session_id] += 1
-        try:
-            yield
-        finally:
-            self._asking[session_id] -= 1
-            if not self._asking[session_id]:
-                del self._asking[session_id]
+        asking = asyncio.create_task(ask(), name=f"question in {session_id}")
+        self._asking.setdefault(session_id, set()).add(asking)
+        asking.add_done_callback(partial(self._over, session_id))
+        return await asyncio.shield(asking)
+
+    def _over(self, session_id: str, asking: asyncio.Task[Any]) -> None:
+        others = self._asking[session_id]
+        others.discard(asking)
+        if not others:
+            del self._asking[session_id]
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
         """The session as it was; what of it is not delivered, or is a dead letter, goes first.
 
         `NotFound`; `Busy` while a question in it has no answer yet, or while somebody else waits for an answer.
         """
+        return await self._deletes.run(session_id, lambda: self._delete(principal, session_id))
+
+    async def _delete(self, principal: Principal, session_id: str) -> SessionInfo:
+        session = await self._sessions.session(principal, session_id)
         if session_id in self._asking or not self._conversations.of(session_id).idle:
-            raise Busy("a question in this conversation has no answer yet; stop it or wait, and delete it then.")
+            raise Busy(UNANSWERED)
         self._deleting.add(session_id)
         try:
-            session = await self._sessions.session(principal, session_id)
-            owed = [entry for entry in await self._pending.undelivered() if entry.session_id == session_id]
+            owed = await self._owed(session_id)
             if owed and session.principal != principal:
                 raise Busy("somebody else waits for an answer in this conversation; delete it when it is delivered.")
             await self._forget(session_id, owed)
+            if await self._owed(session_id):
+                raise Busy("something of this conversation became pending again; delete it once more.")
             session = await self._sessions.delete(principal, session_id)
         finally:
             self._deleting.discard(session_id)
         gone = tuple(entry.outbound_id for entry in owed)
         self._bus.announce(SessionDeleted(session_id=session_id, undelivered=gone))
         return session
+
+    async def _owed(self, session_id: str) -> Sequence[Entry]:
+        """What of it is not delivered; `Busy` if there is a question, whoever is to answer it."""
+        if any(entry.session_id == session_id for entry in await self._pending.unanswered()):
+            raise Busy(UNANSWERED)
+        return [entry for entry in await self._pending.undelivered() if entry.session_id == session_id]
 
     async def _forget(self, session_id: str, owed: Sequence[Entry]) -> None:
         for entry in owed:
@@ -76,4 +99,5 @@ class Deletions:
                     raise
         for letter in await self._pending.dead():
             if letter.session_id == session_id:
-                await self._pending.drop(letter.id)
+                with suppress(NotFound):  # It was dropped or taken back just now.
+                    await self._pending.drop(letter.id)

@@ -110,9 +110,12 @@ class SessionDoor:
     async def accept(self, offer: Offer) -> Receipt:
         self._gate.own(offer.address)
         who = self._gate.known(offer.principal)
-        with self._deletions.asking(offer.session_id):
+
+        async def ask() -> Receipt:
             whose = await self._sessions.whose(who, offer.session_id)
             return await self._inbox.accept(replace(offer, principal=whose))
+
+        return await self._deletions.asked(offer.session_id, ask)
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         return await self._inbox.stop(session_id, self._gate.known(principal))

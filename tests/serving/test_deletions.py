@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +12,12 @@ import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.errors import Busy, NotFound
+from agentd.errors import Busy, NotFound, StateError
 from agentd.events import OWNER, Event, Principal, SessionDeleted
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.ports.sessions import SessionInfo
+from agentd.ports.work import DeadLetter
 from agentd.serving.deletions import Deletions
 from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, TIME, inbound, outbound
@@ -31,20 +32,40 @@ class Store:
     whose: Principal = OWNER
     go: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
+    faults: list[Exception] = field(default_factory=list)
+    gone: bool = False
 
     async def session(self, principal: Principal, session_id: str) -> SessionInfo:
+        await asyncio.sleep(0)  # the real one reads a file
+        if self.gone or principal not in (OWNER, self.whose):
+            raise NotFound("there is no such session.")
         return SessionInfo(
             id=session_id, principal=self.whose, name="", title="", created=TIME, updated=TIME, messages=2, unread=0
         )
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
+        session = await self.session(principal, session_id)
+        if self.faults:
+            raise self.faults.pop()
         self.begun.set()
         await self.go.wait()
-        return await self.session(principal, session_id)
+        self.gone = True
+        return session
+
+
+class Meanwhile(PendingDirectory):
+    """Something happens just before the dead letters are looked through."""
+
+    happens: Callable[[], Awaitable[object]] | None = None
+
+    async def dead(self) -> list[DeadLetter]:
+        if self.happens is not None:
+            await self.happens()
+        return await super().dead()
 
 
 class House:
-    def __init__(self, pending: PendingDirectory) -> None:
+    def __init__(self, pending: Meanwhile) -> None:
         self.told: list[Event] = []
         self.pending = pending
         self.conversations = Conversations()
@@ -63,8 +84,12 @@ class House:
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[House]:
-    async with PendingDirectory(folder) as pending:
+    async with Meanwhile(folder) as pending:
         yield House(pending)
+
+
+async def nothing() -> None:
+    """Something that is asked, and over at once."""
 
 
 def files_with(folder: Path, word: bytes) -> list[str]:
@@ -74,9 +99,13 @@ def files_with(folder: Path, word: bytes) -> list[str]:
 async def test_while_something_is_asked_or_waits_for_its_answer_the_session_stays(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
         house.store.go.set()
-        with house.deletions.asking(SESSION), house.deletions.asking(SESSION):
-            with pytest.raises(Busy):
-                await house.deletions.delete(OWNER, SESSION)
+        asked = asyncio.Event()
+        asking = [asyncio.create_task(house.deletions.asked(SESSION, asked.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await house.deletions.delete(OWNER, SESSION)
+        asked.set()
+        await asyncio.gather(*asking)
         house.conversations.apply(inbound())
         with pytest.raises(Busy):
             await house.deletions.delete(OWNER, SESSION)
@@ -87,8 +116,8 @@ async def test_while_it_is_deleted_nothing_is_asked_and_then_it_is_told(tmp_path
     async with opened(tmp_path) as house:
         deleting = asyncio.create_task(house.deletions.delete(OWNER, SESSION))
         await house.store.begun.wait()
-        with pytest.raises(NotFound), house.deletions.asking(SESSION):
-            pass
+        with pytest.raises(NotFound):
+            await house.deletions.asked(SESSION, nothing)
         house.store.go.set()
         assert (await deleting).messages == 2
         (event,) = house.told
@@ -122,3 +151,86 @@ async def test_an_answer_for_which_somebody_else_waits_keeps_the_session(tmp_pat
         assert [entry.outbound_id for entry in await house.pending.undelivered()] == [owed]
         await house.deletions.delete(ANN, SESSION)
         assert not await house.pending.undelivered()
+
+
+async def test_a_question_whose_asker_is_gone_keeps_the_session_until_it_is_accepted(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        house.store.go.set()
+        asked = asyncio.Event()
+        asking = asyncio.create_task(house.deletions.asked(SESSION, asked.wait))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        with pytest.raises(Busy):
+            await house.deletions.delete(OWNER, SESSION)
+        asked.set()
+        async with asyncio.timeout(60):
+            while not house.store.gone:
+                with suppress(Busy):
+                    await house.deletions.delete(OWNER, SESSION)
+
+
+async def test_a_deletion_whose_asker_is_gone_is_told_all_the_same(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        deleting = asyncio.create_task(house.deletions.delete(OWNER, SESSION))
+        await house.store.begun.wait()
+        deleting.cancel()
+        await asyncio.wait([deleting])
+        house.store.go.set()
+        with pytest.raises(NotFound):
+            await house.deletions.delete(OWNER, SESSION)
+        assert isinstance(house.told[0], SessionDeleted) and house.store.gone
+
+
+async def test_while_two_delete_it_and_one_of_them_fails_nothing_is_asked(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        house.store.faults.append(StateError("the disk is full"))
+        first, second = (asyncio.create_task(house.deletions.delete(OWNER, SESSION)) for _ in range(2))
+        with pytest.raises(StateError):
+            await first
+        await house.store.begun.wait()
+        with pytest.raises(NotFound):
+            await house.deletions.asked(SESSION, nothing)
+        house.store.go.set()
+        await second
+        with pytest.raises(NotFound):
+            await house.deletions.delete(OWNER, SESSION)
+
+
+async def test_somebody_elses_session_cannot_be_deleted_nor_held_up_and_is_as_unknown_as_one_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as house:
+        house.store.go.set()
+        deleting = asyncio.create_task(house.deletions.delete(ANN, SESSION))
+        await asyncio.sleep(0)
+        await house.deletions.asked(SESSION, nothing)
+        with pytest.raises(NotFound):
+            await deleting
+        house.conversations.apply(inbound())
+        with pytest.raises(NotFound):
+            await house.deletions.delete(ANN, SESSION)
+
+
+async def test_a_question_that_another_process_is_to_answer_keeps_the_session(tmp_path: Path) -> None:
+    """A daemon inside a command does not follow the questions of channels that it does not run."""
+    async with opened(tmp_path) as house:
+        house.store.go.set()
+        await house.pending.accept(asked := inbound("a xylophone?"))
+        with pytest.raises(Busy):
+            await house.deletions.delete(OWNER, SESSION)
+        assert not house.store.gone and await house.pending.find(asked.id) is not None
+
+
+async def test_what_is_taken_back_out_of_the_dead_letters_meanwhile_keeps_the_session(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        house.store.go.set()
+        owed = await house.owe("a xylophone")
+        (entry,) = await house.pending.undelivered()
+        await house.pending.bury(entry.id, "it was refused")
+        house.pending.happens = lambda: house.pending.retry(owed)
+        with pytest.raises(Busy):
+            await house.deletions.delete(OWNER, SESSION)
+        house.pending.happens = None
+        await house.deletions.delete(OWNER, SESSION)
+        assert house.store.gone and not files_with(tmp_path, b"xylophone")
