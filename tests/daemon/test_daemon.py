@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentd.clock import SystemClock
 from agentd.config import Settings
 from agentd.daemon import Daemon
 from agentd.daemon.floors import delivery_policy, turn_settings
@@ -16,7 +17,9 @@ from agentd.errors import ConfigError, StateInUse
 from agentd.events import Address
 from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
-from tests.builders import inbound, outbound
+from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import TurnRecords
+from tests.builders import SESSION, inbound, outbound
 from tests.house import next_answer, running, status_until
 
 
@@ -61,6 +64,22 @@ async def test_an_in_process_daemon_leaves_other_channels_alone(tmp_path: Path) 
         await client.ack(answer.id)
         await status_until(client, "pending", unanswered=1, undelivered=1)
     assert {path.name: path.read_bytes() for path in (tmp_path / "s" / "pending").iterdir()} == before
+
+
+async def test_a_refused_message_whose_file_came_back_is_a_dead_letter_if_it_was_answered_when_it_came_again(
+    tmp_path: Path,
+) -> None:
+    to = Address(channel="terminal", account="local", chat=SESSION)
+    refused = inbound(address=to)
+    again = inbound(address=to, dedupe_key=refused.dedupe_key)
+    async with PendingDirectory(tmp_path) as pending:
+        await pending.accept(refused)
+    async with Store(tmp_path / "agentd.db", load_migrations("agentd.storage")) as store:
+        await TurnRecords(store, SystemClock()).finish([again], outbound(again))
+    async with running(tmp_path) as house, house.client() as client:
+        await status_until(client, "pending", unanswered=0, dead=1)
+    async with PendingDirectory(tmp_path) as pending:
+        assert [letter.id for letter in await pending.dead()] == [refused.id]
 
 
 async def test_a_channel_that_cannot_be_built_stops_the_start(tmp_path: Path) -> None:

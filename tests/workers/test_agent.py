@@ -28,6 +28,7 @@ from agentd.events import (
 )
 from agentd.ids import IdSource
 from agentd.ports.generation import Limits, Sampling, TextDelta
+from agentd.ports.turns import FinishedTurn
 from agentd.ports.work import Entry
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.receipts import Receipts
@@ -114,6 +115,27 @@ class House:
             await asyncio.wait([task])
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+
+class Unread(MemoryTurns):
+    """Cannot be read the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread = {"finished", "by_dedupe_key"}
+
+    async def finished(self, turn_id: str) -> OutboundEvent | None:
+        self._read("finished")
+        return await super().finished(turn_id)
+
+    async def by_dedupe_key(self, key: str) -> FinishedTurn | None:
+        self._read("by_dedupe_key")
+        return await super().by_dedupe_key(key)
+
+    def _read(self, what: str) -> None:
+        if what in self.unread:
+            self.unread.discard(what)
+            raise StateError("the disk reports an input/output error")
 
 
 def other(n: int) -> str:
@@ -435,6 +457,46 @@ async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
         await again.until(lambda: bool(again.answers()))
     assert again.answers() == ["suspect"]
     assert (await unfinished(found))[suspect.id].starts_alone == 0
+
+
+async def test_a_full_disk_does_not_keep_the_worker_from_holding_a_suspect() -> None:
+    pending = MemoryPending()
+    suspect = inbound("suspect")
+    await pending.accept(suspect)
+    await pending.started(suspect.id, alone=True)
+    house = House(pending.after_crash())
+    house.pending.fail("held", StateError("the disk is full"))
+    async with house.running():
+        await house.bus.publish(inbound("another", session_id=other(1)))
+        await house.until(lambda: len(house.answers()) == 2)
+    assert house.answers() == ["another", "suspect"]
+
+
+async def test_a_message_that_was_refused_and_answered_when_it_came_again_is_not_answered_twice() -> None:
+    pending, turns = MemoryPending(), MemoryTurns()
+    refused = inbound("hello")
+    again = inbound("hello", dedupe_key=refused.dedupe_key)
+    await turns.finish([again], outbound(again, "hello"))
+    await pending.accept(refused)
+    house = House(pending.after_crash(), turns)
+    async with house.running():
+        await house.bus.publish(inbound("next"))
+        await house.until(lambda: bool(house.answers()))
+    assert house.answers() == ["next"] and len(house.model.requests) == 1
+    assert again.id in house.pending.dead[refused.id].reason
+    assert refused.id not in turns.ended
+
+
+async def test_how_a_turn_ended_is_looked_up_until_the_disk_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
+    pending, turns = MemoryPending(), Unread()
+    event = inbound("hello")
+    await pending.accept(event)
+    await turns.finish([event], outbound(event, "as it was"))
+    house = House(pending.after_crash(), turns)
+    async with house.running():
+        await house.until(lambda: bool(house.answers()))
+    assert house.answers() == ["as it was"] and not house.model.requests
 
 
 async def test_a_turn_that_runs_when_the_daemon_stops_in_good_order_is_not_to_blame() -> None:

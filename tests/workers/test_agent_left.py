@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agentd.delivery.backoff import Backoff
 from agentd.errors import StateError
 from agentd.events import (
     Event,
@@ -27,6 +28,7 @@ from agentd.turns.state import rebuilt
 from tests.builders import inbound
 from tests.fakes import MemoryTurns
 from tests.workers.test_agent import House, other
+from workers.agent import ledger
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 PAST = FAR - timedelta(days=365 * 80)
@@ -310,6 +312,39 @@ async def test_a_turn_that_waits_is_never_to_blame_for_the_end_of_a_process() ->
         await after.bus.publish(hello)
         await after.until(lambda: bool(after.answers()))
     assert [turn for move, turn in after.pending.moves if move == "started"] == [hello.id]
+
+
+async def test_a_turn_that_was_stopped_is_not_left_again_if_the_process_dies_before_its_answer_is_stored() -> None:
+    house = Office()
+    house.pending.fail("answer", StateError("the disk is full"))
+    async with house.running():
+        await house.bus.publish(event := inbound("note a"))
+        await house.until_left()
+        await house.stop()
+        await house.until_made("answer", 1)
+    _, outbound = house.turns.ended[event.id]
+    after = house.after_crash()
+    async with after.running():
+        await after.until(lambda: bool(after.of(OutboundEvent)))
+    assert after.of(OutboundEvent) == [outbound] and not after.waiting()
+
+
+async def test_a_decision_that_the_disk_refused_ends_with_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "STORE_WAITS", Backoff(first=0.0, longest=0.0))
+    house = Office()
+    async with house.running() as worker:
+        await house.bus.publish(event := inbound("note a"))
+        await house.until_left()
+        house.pending.fail("stepped", *[StateError("the disk is full")] * 1000)
+        await house.approve(house.waiting()[0])
+        await house.until_made("stepped", 2)
+        await house.stop()
+        await house.until(lambda: bool(house.answers()))
+        await house.pending.ack(event.id)
+        async with asyncio.timeout(60):
+            await house.worker.drain()
+            await asyncio.wait([worker])
+    assert house.noted == []
 
 
 class Watched(MemoryPending):

@@ -65,20 +65,37 @@ class Ledger:
 
     async def answer(self, turn_id: str) -> OutboundEvent | None:
         """How the turn ended, if it did before its answer got its file."""
-        return await self._ended.finished(turn_id)
+        return await self._insist(turn_id, lambda: self._ended.finished(turn_id))
+
+    async def repeated(self, inbound: InboundEvent) -> str:
+        """The turn that has answered the same message since; "" if there is none."""
+        ended = await self._insist(inbound.turn_id, lambda: self._ended.by_dedupe_key(inbound.dedupe_key))
+        return "" if ended is None or ended.turn_id == inbound.turn_id else ended.turn_id
 
     # --- a turn while it runs ---
 
     async def hold(self, turn_id: str) -> None:
-        """It waits to run alone: it is not to blame if the process dies until then."""
-        await self._pending.held(turn_id)
+        """It waits to run alone: it is not to blame if the process dies until then. If that cannot be noted, it waits
+        again after that.
+        """
+        try:
+            await self._pending.held(turn_id)
+        except AgentdError as error:
+            log.error("turn %s: that it is held could not be noted: %s", turn_id, error)
 
     async def start(self, turn_id: str, *, alone: bool) -> Entry:
         return await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
 
     async def decide(self, decision: Decision) -> None:
+        """Writes nothing if the turn has ended meanwhile, because it was stopped."""
         turn_id = decision.turn_id
-        await self._insist(turn_id, lambda: self._pending.stepped(turn_id, [decision], durable=True))
+
+        async def write() -> None:
+            entry = await self._pending.find(turn_id)
+            if entry is not None and not entry.outbound_id:
+                await self._pending.stepped(turn_id, [decision], durable=True)
+
+        await self._insist(turn_id, write)
 
     async def park(self, turn_id: str) -> None:
         """It is left, or the process ends in good order. Whoever blames it later only has it run alone."""
@@ -121,6 +138,14 @@ class Ledger:
             error_code=code,
         )
         await self._insist(inbound.turn_id, lambda: self._ended.finish([inbound], notice))
+        await self._bury(inbound, reason, notice)
+
+    async def bury_repeated(self, inbound: InboundEvent, other: str) -> None:
+        """Its sender was told that it was refused, and has the answer of the turn `other`."""
+        log.error("turn %s is not run: its message was answered as %s", inbound.turn_id, other)
+        await self._bury(inbound, f"it was refused, and answered as {other} when it came again", None)
+
+    async def _bury(self, inbound: InboundEvent, reason: str, notice: OutboundEvent | None) -> None:
         await self._insist(inbound.turn_id, lambda: self._pending.bury(inbound.turn_id, reason, notice))
         await self._bus.publish(
             Buried(turn_id=inbound.turn_id, session_id=inbound.session_id, dead_id=inbound.id, reason=reason)

@@ -70,12 +70,18 @@ class TurnRunner:
         return None
 
     async def _ended(self, inbound: InboundEvent, running: Running) -> bool:
-        """Whether it ended without being run: it is no question, or poison, or was answered before a crash."""
+        """Whether it ended without being run: it is no question, or poison, or was answered before a crash.
+
+        The file of a message that was refused may come back with a power cut, although it was removed.
+        """
         if inbound.kind != "message":  # Its file told no kind, as those of version 1.
             await self._ledger.refuse(inbound)
             return True
         if running.recovered:
             self._bus.announce(inbound)  # Nobody in this life was told the question yet.
+            if other := await self._ledger.repeated(inbound):
+                await self._ledger.bury_repeated(inbound, other)
+                return True
         if running.alone and (entry := await self._ledger.find(inbound.id)) and entry.starts_alone >= MAX_ALONE:
             reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
             await self._ledger.bury(inbound, reason, "poison")

@@ -179,10 +179,11 @@ class AgentWorker:
         self._start_all()
 
     async def _recover_left(self, unanswered: Sequence[Entry]) -> list[Entry]:
-        """Those that wait go on waiting; the rest of those that ran when the process died."""
+        """Those that wait go on waiting, unless they were stopped; the rest of those that ran when the process died."""
         suspects = []
         for entry in unanswered:
-            if (waiting := (await self._ledger.state(entry)).waiting) is not None:
+            waiting = (await self._ledger.state(entry)).waiting
+            if waiting is not None and await self._ledger.answer(entry.id) is None:
                 self._leave(waiting)
                 await self._bus.publish(waiting)
             elif entry.running:
