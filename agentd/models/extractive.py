@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 
-from agentd.events import Passage, Principal
+from agentd.events import Passage
 from agentd.evidence.candidates import Sentence, as_code
 from agentd.evidence.follow_ups import refers_back
 from agentd.evidence.passages import estimate_tokens
@@ -37,21 +37,20 @@ from agentd.turns.citations import GIVEN
 from agentd.turns.prompt import texts_of
 
 _WITHOUT = (
-    "(Without a language model, answers are sentences from your documents; `agentd model list` shows models to choose "
-    "from.)"
+    "Without a language model, answers are sentences from your documents; `agentd model list` shows models to choose "
+    "from."
 )
-NO_DOCUMENTS = (
-    "The documents do not say: there are none yet. Add some (`agentd ingest PATH`, or /docs add PATH in a chat), "
-    "then ask again. " + _WITHOUT
+_ADD = "`agentd ingest PATH` in a shell, or /docs add PATH in a chat"
+NO_DOCUMENTS = f"The documents do not say: there are none yet. Add some with {_ADD}, then ask again. {_WITHOUT}"
+NO_ANSWER = f"The documents do not say. Ask in other words, or add documents that do with {_ADD}. {_WITHOUT}"
+NOT_SEARCHED = (
+    "The documents were not searched, because this was asked without them. To have them searched, type /docs all and "
+    f"then /retry in a chat, or leave out `--no-documents` in a shell. {_WITHOUT}"
 )
-NO_ANSWER = (
-    "The documents do not say. Ask in other words, or add documents that do (`agentd ingest PATH`, or /docs add "
-    "PATH in a chat). " + _WITHOUT
-)
-NOT_GIVEN = (
-    "Neither the text given nor the documents say. Ask with words from the text; explaining it or summing it up takes "
-    "a language model. " + _WITHOUT
-)
+_IN_ITS_WORDS = "Ask with words from the text; explaining it or summing it up takes a language model."
+NOT_GIVEN = f"Neither the text given nor the documents say. {_IN_ITS_WORDS} {_WITHOUT}"
+TAKES_A_MODEL = f"That takes a language model. {_WITHOUT}"
+NOT_GIVEN_ALONE = f"The text given does not say. {_IN_ITS_WORDS} {_WITHOUT}"
 ABOUT = (
     "This is agentd without a language model: it cannot chat, but it answers questions with sentences from your "
     "documents. `agentd ingest PATH`, or /docs add PATH in a chat, adds documents; `agentd model list` shows "
@@ -100,19 +99,24 @@ class ExtractiveModel:
             yield TextDelta(text=piece)
             await asyncio.sleep(0)
         if not text:
-            text = await self._no_answer(question, passages, request.principal)
+            text = await self._no_answer(request, question, passages)
             yield Notice(text=text)
         yield Usage(
             prompt_tokens=await self.count_tokens(request), cached_tokens=0, completion_tokens=estimate_tokens(text)
         )
         yield Finish(reason="stop")
 
-    async def _no_answer(self, question: str, passages: Sequence[Passage], principal: Principal) -> str:
+    async def _no_answer(self, request: ModelRequest, question: str, passages: Sequence[Passage]) -> str:
         if is_small_talk(question):
             return STANDING_IN if self._stands_in else ABOUT
         if (await asyncio.to_thread(divided, question))[1]:
-            said = NOT_GIVEN
+            said = NOT_GIVEN if request.searched else NOT_GIVEN_ALONE
+        elif asks_summary(question) or is_arithmetic(question):
+            return STANDING_IN if self._stands_in else TAKES_A_MODEL
+        elif not request.searched:
+            said = NOT_SEARCHED
         else:
+            principal = request.principal
             documents, _ = (1, 1) if passages else await self._documents.counts(principal)
             none = NO_DOCUMENTS if may(principal, "ingest") else NOT_YOURS
             said = NO_ANSWER if documents else none

@@ -102,6 +102,8 @@ class ModelRequest:
     priority: Priority = "interactive"
     principal: Principal = OWNER
     """Who is answered; nothing of it is in the prompt."""
+    searched: bool = True
+    """Whether documents were searched for passages: a model that only quotes must not say that they hold nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

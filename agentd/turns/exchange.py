@@ -134,6 +134,7 @@ class Exchange:
             sampling=sampling,
             limits=settings.limits,
             principal=inbound.principal,
+            searched=prepared.searched,
         )
         memory = NO_MEMORY if plain else self._memory
         window = Window(model, memory, request, budget=settings.prompt_tokens, context=context)

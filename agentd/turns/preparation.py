@@ -39,12 +39,13 @@ READINGS = (0.5, 1.0, 0.7)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """`question` is what was asked, with what it refers to; `refused` says that the documents do not hold its answer,
-    that nothing else could, and that the model is better not asked.
+    that nothing else could, and that the model is better not asked. `searched` says whether documents were searched.
     """
 
     question: str
     passages: tuple[Passage, ...] = ()
     refused: bool = False
+    searched: bool = True
 
 
 class Preparation:
@@ -69,9 +70,9 @@ class Preparation:
         writes = isinstance(model, Writer) and model.writes
         if not writes:
             question, found = await self._found(inbound, inbound.text, limit)
-            return Prepared(question=question, passages=tuple(found))
+            return Prepared(question=question, passages=tuple(found), searched=limit > 0)
         if given or limit == 0 or not wants_documents(asked):
-            return Prepared(question=asked)
+            return Prepared(question=asked, searched=False)
         question, found = await self._found(inbound, asked, limit)
         if question == asked and lacks_topic(asked):
             return Prepared(question=asked)

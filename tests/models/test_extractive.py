@@ -18,6 +18,10 @@ from agentd.models.extractive import (
     NO_ANSWER,
     NO_DOCUMENTS,
     NOT_GIVEN,
+    NOT_GIVEN_ALONE,
+    NOT_SEARCHED,
+    NOT_YOURS,
+    TAKES_A_MODEL,
     ExtractiveModel,
     answer,
     question_of,
@@ -284,6 +288,24 @@ async def test_small_talk_is_answered_with_what_it_is_and_how_to_get_more(messag
     assert "without a language model" in ABOUT and "`agentd model list`" in ABOUT and "`agentd ingest PATH`" in ABOUT
 
 
+async def test_it_says_that_the_documents_hold_nothing_only_if_they_were_searched() -> None:
+    for question, told in (
+        ("Why is the moon red?", NOT_SEARCHED),
+        (f"{GIVEN}\n\nWhy is the moon red?", NOT_GIVEN_ALONE),
+        ("Summarize this.", TAKES_A_MODEL),
+    ):
+        asked = replace(request(question, []), searched=False)
+        found = [delta async for delta in ExtractiveModel(Count(1)).stream(asked)]
+        assert Notice(text=told) in found
+        assert "documents do not say" not in told and "nor the documents" not in told
+    assert "/docs all" in NOT_SEARCHED and "`--no-documents`" in NOT_SEARCHED and "`agentd model list`" in NOT_SEARCHED
+
+
+def test_what_it_says_in_place_of_an_answer_has_no_brackets() -> None:
+    told = (ABOUT, NO_ANSWER, NO_DOCUMENTS, NOT_GIVEN, NOT_GIVEN_ALONE, NOT_SEARCHED, NOT_YOURS, TAKES_A_MODEL)
+    assert [text for text in told if "(" in text] == []
+
+
 @pytest.mark.parametrize("question", ["hello", "Why is the moon red?"])
 async def test_what_is_said_in_place_of_an_answer_is_marked_as_agentds_own(question: str) -> None:
     kinds = {type(delta) for delta in await deltas(question, [passage(1, "Seals sleep.")])}
@@ -316,12 +338,12 @@ async def test_documents_answer_what_the_text_given_does_not() -> None:
 async def test_only_a_language_model_can_sum_a_text_up(wish: str) -> None:
     place = passage(1, "The sums of a batch are rounded up. In summary, give it what it needs.")
     assert await said(f"{GIVEN}\n\n{wish}", [place]) == NOT_GIVEN
-    assert await said(wish, [place]) == NO_ANSWER
+    assert await said(wish, [place]) == TAKES_A_MODEL
 
 
 async def test_sums_are_not_looked_for_in_documents() -> None:
     place = passage(1, "An action prints its help where none is given (exit code 2). A 2 is a number.")
-    assert await said("2+2?", [place]) == NO_ANSWER
+    assert await said("2+2?", [place]) == TAKES_A_MODEL
 
 
 async def test_the_answer_comes_word_by_word_and_ends_properly() -> None:
@@ -400,6 +422,7 @@ async def test_where_it_stands_in_for_a_chosen_model_it_does_not_say_that_there_
         ("Why?", 0, "The documents do not say: there are none yet."),
         (f"{GIVEN}\n\nWhy is the moon red?", 1, "Neither the text given nor the documents say."),
         ("Hello!", 1, "The language model cannot answer now"),
+        ("Summarize this.", 1, "The language model cannot answer now"),
     ):
         told = await said(question, documents=documents, stands_in=True)
         assert told.startswith(beginning)

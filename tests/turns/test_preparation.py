@@ -35,7 +35,7 @@ async def test_a_question_that_the_documents_answer_gets_its_passages() -> None:
 
 @pytest.mark.parametrize("message", ["hello", "Thanks!", "What is 17.5 * 23 - 4?", "Rent: 500\n\nWhat is the rent?"])
 async def test_small_talk_sums_and_pasted_texts_get_none(message: str) -> None:
-    assert await prepared(message, RENT) == Prepared(question=message.split("\n\n")[-1])
+    assert await prepared(message, RENT) == Prepared(question=message.split("\n\n")[-1], searched=False)
 
 
 async def test_a_question_that_the_documents_do_not_answer_is_refused_without_asking_the_model() -> None:
@@ -73,6 +73,8 @@ async def test_a_model_that_only_quotes_gets_everything_that_was_found() -> None
 async def test_who_asks_says_how_many_passages_there_may_be(documents: int | None, count: int) -> None:
     found = await prepared("When is the rent of the flat due?", RENT, OTTER, documents=documents)
     assert len(found.passages) == count and not found.refused
+    for model in (WRITER, ScriptedModel()):
+        assert (await prepared("Which king?", model=model, documents=documents)).searched is bool(count)
 
 
 async def test_a_follow_up_is_searched_with_what_it_refers_to() -> None:

@@ -272,6 +272,13 @@ async def test_what_agentd_says_itself_is_shown_and_goes_into_no_prompt(deltas: 
     assert spoken(model.requests[-1]) == [("user", "Who is the king?"), *answered]
 
 
+async def test_a_model_is_told_whether_documents_were_searched() -> None:
+    house = House(ScriptedModel(), ListedDocuments(RENT))
+    await house.run(inbound(ASKED))
+    await house.run(inbound(ASKED, documents=0))
+    assert [request.searched for request in house.model.requests] == [True, False]
+
+
 async def test_a_notice_is_shown_as_it_is_and_is_the_answer() -> None:
     for model in (
         script(Notice(text="Nobody [1] knows."), Finish(reason="stop")),

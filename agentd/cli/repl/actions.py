@@ -129,6 +129,10 @@ class Actions:
             self._limit_documents(argument)
         elif name == "docs" and argument:
             await self._add_documents(argument)
+        elif name == "docs":
+            await self._ask("/docs")
+            if limit := _limit_line(self._link.documents):
+                self._display.note(limit)
         elif name == "export":
             await self._export(argument)
         elif name == "delete":
@@ -205,12 +209,7 @@ class Actions:
         if limit is not None and limit > MAX_PASSAGES:
             raise UsageError(f"a question is answered from {MAX_PASSAGES} passages at most.")
         self._link.documents = limit
-        if limit is None:
-            self._display.note("questions are answered from your documents again")
-        elif limit == 0:
-            self._display.note("questions are answered without your documents; /docs all uses them again")
-        else:
-            self._display.note(f"questions are answered from at most {limit} passages; /docs all lifts that limit")
+        self._display.note(_limit_line(limit) or "questions are answered from your documents again")
 
     async def _add_documents(self, argument: str) -> None:
         word, _, rest = argument.partition(" ")
@@ -226,6 +225,15 @@ class Actions:
             self._display.error(plain(f"skipped {name}: {reason}"))
         if state is not None and (told := summary(state)):
             self._display.note(told)
+
+
+def _limit_line(limit: int | None) -> str:
+    """From how many passages questions are answered in this chat; "" if it sets no limit."""
+    if limit is None:
+        return ""
+    if limit == 0:
+        return "questions are answered without your documents; /docs all uses them again"
+    return f"questions are answered from at most {limit} passages; /docs all lifts that limit"
 
 
 def _path(text: str) -> Path:

@@ -163,6 +163,16 @@ async def test_what_is_asked_is_answered_from_as_many_passages_as_was_said(tmp_p
         await asyncio.wait([task])
 
 
+async def test_the_count_of_documents_is_followed_by_the_limit_that_is_set_here(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        for limit, told in (("all", False), ("none", True), ("3", True), ("all", False)):
+            await h.actions.perform(f"/docs {limit}")
+            del h.shown[:]
+            await h.actions.perform("/docs")
+            assert h.shown[0] == "note: done: /docs"
+            assert [("/docs all" in shown) for shown in h.shown[1:]] == [True] * told
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
