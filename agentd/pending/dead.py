@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,19 +17,37 @@ from agentd.ports.work import DeadLetter, Entry
 
 log = logging.getLogger(__name__)
 
+_EVENT = ".event"
+
 
 class DeadLetters:
-    """Reads the directory of dead letters; `Moves` changes it."""
+    """Reads the directory of dead letters; `Moves` changes it, after which `changed` is called.
+
+    Each letter is read once, because anybody may ask how many there are, again and again.
+    """
 
     def __init__(self, layout: Layout, files: Files) -> None:
         self._at = layout
         self._files = files
         self._told: set[str] = set()
         """Files that the log has already called unreadable."""
+        self._known: dict[str, DeadLetter] = {}
+        self._changes = 0
+
+    def changed(self, dead_id: str) -> None:
+        """What was read of this letter is no longer true."""
+        self._changes += 1
+        self._known.pop(dead_id, None)
 
     def all(self) -> list[DeadLetter]:
-        """In the order of their ids; a file that cannot be read is logged and left out."""
-        return list(self._letters())
+        """In the order of their ids; a file that cannot be read is logged and left out. In one thread at a time."""
+        there = [name[: -len(_EVENT)] for name in sorted(self._files.names(self._at.dead)) if name.endswith(_EVENT)]
+        known, before = self._known, self._changes
+        found = {dead_id: known.get(dead_id) or self._letter(dead_id) for dead_id in there if is_id(dead_id)}
+        letters = {dead_id: letter for dead_id, letter in found.items() if letter is not None}
+        if self._changes == before:
+            self._known = letters
+        return list(letters.values())
 
     def event(self, dead_id: str) -> InboundEvent | OutboundEvent:
         path = self._at.dead_event(dead_id)
@@ -47,21 +64,15 @@ class DeadLetters:
             found, starts=0, running=False, starts_alone=0, attempts=0, not_before=None, last_error="", retried=now
         )
 
-    def _letters(self) -> Iterator[DeadLetter]:
-        for name in sorted(self._files.names(self._at.dead)):
-            dead_id, _, suffix = name.rpartition(".")
-            if suffix != "event" or not is_id(dead_id):
-                continue
-            path = self._at.dead_event(dead_id)
-            try:
-                header = decode_header(self._files.read(path), path)
-                letter = self._letter(header)
-            except FileNotFoundError:
-                continue
-            except (Damaged, NewerVersion, OSError) as error:
-                self._tell(path, error)
-                continue
-            yield letter
+    def _letter(self, dead_id: str) -> DeadLetter | None:
+        path = self._at.dead_event(dead_id)
+        try:
+            return self._read_letter(decode_header(self._files.read(path), path))
+        except FileNotFoundError:
+            return None
+        except (Damaged, NewerVersion, OSError) as error:
+            self._tell(path, error)
+            return None
 
     def _tell(self, path: str, error: Exception) -> None:
         """Log it once: the letters are listed again and again."""
@@ -69,7 +80,7 @@ class DeadLetters:
             self._told.add(path)
             log.error("%s cannot be read: %s", path, error)
 
-    def _letter(self, header: Header) -> DeadLetter:
+    def _read_letter(self, header: Header) -> DeadLetter:
         lines = self._log(header.event_id)
         reason, time = reason_of(lines, header.event_id)
         return DeadLetter(

@@ -76,6 +76,8 @@ class PendingDirectory:
         self._threads = Threads(threads, "pending")
         self._disk = Disk(self._files, self._layout.pending, min_free_bytes)
         self._dead = DeadLetters(self._layout, self._files)
+        self._listing = asyncio.Lock()
+        """Held while the dead letters are listed: however many ask, one thread is busy with it."""
         self._moves = Moves(self._layout, self._files, self._disk, ())
         self._index = Index({})
         self._order = MoveOrder(self._threads, self._wrote)
@@ -285,15 +287,16 @@ class PendingDirectory:
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
         notice_name = () if notice is None else (header_of(notice).name,)
-        noticed = False
+        event_id, noticed = "", False
 
         def prepare() -> Callable[[], None]:
-            nonlocal noticed
+            nonlocal event_id, noticed
             event_id, time = event_id_of(self._entry(turn_id)), self._clock.now()
             noticed = any(name in self._index for name in notice_name)
             return partial(self._moves.bury, turn_id, event_id, reason, time, notice, noticed=noticed)
 
         def apply() -> None:
+            self._dead.changed(event_id)
             self._index.remove(turn_id)
             if notice is not None and not noticed:
                 self._index.put(header_of(notice).entry(), notice)
@@ -379,7 +382,8 @@ class PendingDirectory:
 
     async def dead(self) -> list[DeadLetter]:
         """The dead letters, in the order of their ids."""
-        return await self._read("the directory of dead letters", self._dead.all)
+        async with self._listing:
+            return await self._read("the directory of dead letters", self._dead.all)
 
     async def dead_event(self, dead_id: str) -> InboundEvent | OutboundEvent:
         """The event of a dead letter; `NotFound` if there is none."""
@@ -401,8 +405,12 @@ class PendingDirectory:
                 raise StateError(f"the turn {entry.id} is pending; its dead letter {dead_id} can wait until it is not.")
             return partial(self._moves.retry, dead_id, entry)
 
+        def apply() -> None:
+            self._dead.changed(dead_id)
+            self._index.put(entry)
+
         told = f"{dead_id} is not pending again"
-        await self._make("retry", entry.id, dead_id, told=told, prepare=prepare, apply=lambda: self._index.put(entry))
+        await self._make("retry", entry.id, dead_id, told=told, prepare=prepare, apply=apply)
         return entry
 
     async def drop(self, dead_id: str) -> None:
@@ -411,7 +419,7 @@ class PendingDirectory:
             raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
         told = f"{dead_id} was not dropped"
         work = partial(self._moves.drop, dead_id)
-        await self._make("drop", dead_id, told=told, prepare=lambda: work, apply=lambda: None)
+        await self._make("drop", dead_id, told=told, prepare=lambda: work, apply=lambda: self._dead.changed(dead_id))
 
     async def purge(self, older_than: timedelta) -> int:
         """Drop the dead letters that are older than this; returns how many. Letters without a time stay."""

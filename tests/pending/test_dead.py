@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from agentd.errors import NotFound
 from agentd.events import ToolCallStarted
+from agentd.host.files import OsFiles
 from agentd.pending import PendingDirectory
 from agentd.pending.file import encode_file
 from agentd.testing.clock import FakeClock
@@ -90,6 +92,46 @@ async def test_a_retry_begins_with_all_attempts_and_without_the_parts_that_arriv
             await opened.retry(answer.id)
     async with directory(tmp_path) as opened:
         assert (await unfinished(opened))[event.id] == entry
+
+
+class Reading(OsFiles):
+    """Keeps the names of the files that are read."""
+
+    def __init__(self) -> None:
+        self.read_names: list[str] = []
+
+    def read(self, path: str) -> bytes:
+        self.read_names.append(os.path.basename(path))
+        return super().read(path)
+
+
+async def test_however_often_the_letters_are_asked_for_each_is_read_once(tmp_path: Path) -> None:
+    events, files = [inbound(), inbound(), inbound()], Reading()
+    async with directory(tmp_path) as opened:
+        for event in events[:2]:
+            await opened.accept(event)
+            await opened.bury(event.id, "no")
+    async with directory(tmp_path, files) as opened:
+        files.read_names = []
+        listed = await asyncio.gather(*(opened.dead() for _ in range(10)))
+        assert [[letter.id for letter in letters] for letters in listed] == [[event.id for event in events[:2]]] * 10
+        assert sorted(files.read_names) == sorted(f"{e.id}.{suffix}" for e in events[:2] for suffix in ("event", "log"))
+        await opened.accept(events[2])
+        await opened.bury(events[2].id, "no")
+        files.read_names = []
+        assert len(await opened.dead()) == 3
+        assert sorted(files.read_names) == [f"{events[2].id}.event", f"{events[2].id}.log"]
+        await opened.drop(events[0].id)
+        assert [letter.id for letter in await opened.dead()] == [event.id for event in events[1:]]
+
+
+async def test_a_letter_that_is_given_up_once_more_has_its_new_reason(opened: PendingDirectory) -> None:
+    event = inbound()
+    await opened.accept(event)
+    for reason in ("the first", "the second"):
+        await opened.bury(event.id, reason)
+        assert [letter.reason for letter in await opened.dead()] == [reason]
+        await opened.retry(event.id)
 
 
 async def test_what_was_given_up_long_ago_is_purged(tmp_path: Path) -> None:
