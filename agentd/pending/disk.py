@@ -44,8 +44,10 @@ class Disk:
         self._probing = Lock()
         self._probes = count()
         self._reserved = False
+        self._low_space = False
+        """Whether nothing is wrong but that there is less space than new messages must leave."""
         self.lacks_room = False
-        """Whether nothing is wrong but that the disk is full."""
+        """Whether nothing is wrong but that the disk is full, or a quota is used up."""
         self.problem = ""
         """Why new messages are refused; "" if they are not."""
 
@@ -57,10 +59,10 @@ class Disk:
     def look(self) -> None:
         """Find out, without writing, whether there is room and whether the file system takes writes at all."""
         try:
-            if not self._low() and self.lacks_room:
+            if not self._low() and self._low_space:
                 self._well()
         except OSError as error:
-            self.problem, self.lacks_room = explain(error), False
+            self._refuse(error)
 
     def refusal(self) -> str:
         """Why a new message cannot be taken now; "" if it can."""
@@ -84,7 +86,7 @@ class Disk:
                 self.write(path, b"probe\n")
                 self._files.unlink(path)
         except OSError as error:
-            self.problem, self.lacks_room = explain(error), False
+            self._refuse(error)
             return False
         finally:
             self._probing.release()
@@ -96,7 +98,11 @@ class Disk:
             log.info("the disk takes writes again; before, %s", self.problem)
         with self._lock:
             self._failures = 0
-            self.problem, self.lacks_room = "", False
+            self.problem, self.lacks_room, self._low_space = "", False, False
+
+    def _refuse(self, error: OSError) -> None:
+        """No new messages from here on. A disk may have no room for a file, although it has free space."""
+        self.problem, self.lacks_room, self._low_space = explain(error), error.errno in FULL, False
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Do the work and remember whether the disk took it."""
@@ -147,7 +153,7 @@ class Disk:
             needed = f"{free / 1e6:.1f} MB are free and {self._min_free_bytes / 1e6:.1f} MB are needed"
             if not self.problem:
                 log.error("new messages are refused: %s", needed)
-                self.lacks_room = True
+                self.lacks_room = self._low_space = True
             self.problem = f"the disk is nearly full: {needed}; free some space"
             return True
         if not self._reserved and free >= self._min_free_bytes + RESERVE_BYTES:
@@ -174,5 +180,5 @@ class Disk:
         with self._lock:
             self._failures += 1
             if self._failures >= MAX_FAILURES or error.errno in CERTAIN:
-                self.problem = explain(error)
+                self._refuse(error)
         log.error("the disk refused a write (%d in a row): %s", self._failures, error)

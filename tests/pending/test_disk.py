@@ -58,6 +58,27 @@ async def test_after_two_failures_messages_are_refused_until_the_disk_takes_writ
     assert in_pending(tmp_path) == [f"{event.id}.event"]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+async def test_a_disk_with_free_space_may_lack_room_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A quota or the number of files is used up. A restart would not help, and a look cannot see that it is over."""
+    monkeypatch.setattr(pending, "PROBE_SECONDS", 0.01)
+    files = FailingFiles()
+    async with directory(tmp_path, files) as opened:
+        files.number = number
+        with pytest.raises(NotAccepted):
+            await opened.accept(inbound())
+        for _ in range(3):
+            await opened.look()
+            assert not opened.healthy and opened.lacks_room
+        files.number = errno.EIO
+        await until(lambda: not opened.lacks_room)
+        assert not opened.healthy
+        files.number = 0
+        await until(lambda: opened.healthy)
+
+
 def mount(path: Path, options: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
