@@ -93,8 +93,8 @@ class Store:
         self._open = False
         self.problem = ""
         """Why the last write was refused, "" if it was not; `probe` finds out whether the disk takes writes again."""
-        self._erasing = False
-        """Whether the log beside the file may still hold what was erased; known to the writer's thread alone."""
+        self._erasing = True
+        """Whether the log beside the file may still hold what was erased, also by a process that was killed."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -122,6 +122,7 @@ class Store:
                 self._writer = connect(self._path, "rw")
                 migrate(self._writer, self._path, self._migrations)
                 set_up(self._writer, self._path)
+                self._empty_log(self._writer)
             except BaseException:
                 self._close_writer()
                 raise
@@ -209,7 +210,7 @@ class Store:
             (blocked, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             self._erasing = bool(blocked)
         except sqlite3.Error as error:
-            log.error("%s: what was erased is still in its log (%s)", self._path, error)
+            log.error("%s: what was erased may still be in its log (%s)", self._path, error)
         finally:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 

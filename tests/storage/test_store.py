@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -252,6 +253,23 @@ async def test_what_was_erased_leaves_the_log_and_no_write_waits_for_a_reader(
             assert b"confidential" in log.read_bytes()
         await store.write(add("a third"))
         assert b"confidential" not in log.read_bytes() + path.read_bytes()
+
+
+async def test_what_was_erased_goes_from_the_log_with_the_next_start_if_the_process_died_before(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    async with asyncio.timeout(DEADLINE), Store(tmp_path / "test.db", SCHEMA) as store:
+        await store.write(add("confidential"))
+        with closing(sqlite3.connect(tmp_path / "test.db", isolation_level=None)) as backup:
+            backup.execute("BEGIN")
+            assert words(backup) == ["confidential"]
+            await store.write(lambda db: db.execute("DELETE FROM word").rowcount, erases=True)
+            for file in tmp_path.glob("test.db*"):
+                shutil.copy(file, killed)
+    assert b"confidential" in (killed / "test.db-wal").read_bytes()
+    async with Store(killed / "test.db", SCHEMA) as store:
+        assert not [file.name for file in killed.iterdir() if b"confidential" in file.read_bytes()]
+        assert await store.read(words) == []
 
 
 async def test_the_queries_of_one_read_see_one_moment(store: Store) -> None:
