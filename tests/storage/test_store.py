@@ -255,6 +255,12 @@ async def test_what_was_erased_leaves_the_log_and_no_write_waits_for_a_reader(
         assert b"confidential" not in log.read_bytes() + path.read_bytes()
 
 
+def kill(path: Path, folder: Path) -> None:
+    """Copy what a kill of the process would leave of a database."""
+    for file in path.parent.glob(f"{path.name}*"):
+        shutil.copy(file, folder)
+
+
 async def test_what_was_erased_goes_from_the_log_with_the_next_start_if_the_process_died_before(tmp_path: Path) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
@@ -264,8 +270,7 @@ async def test_what_was_erased_goes_from_the_log_with_the_next_start_if_the_proc
             backup.execute("BEGIN")
             assert words(backup) == ["confidential"]
             await store.write(lambda db: db.execute("DELETE FROM word").rowcount, erases=True)
-            for file in tmp_path.glob("test.db*"):
-                shutil.copy(file, killed)
+            kill(tmp_path / "test.db", killed)
     assert b"confidential" in (killed / "test.db-wal").read_bytes()
     async with Store(killed / "test.db", SCHEMA) as store:
         assert not [file.name for file in killed.iterdir() if b"confidential" in file.read_bytes()]
