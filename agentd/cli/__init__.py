@@ -68,13 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: AgentdError) -> int:
-    from agentd.cli.advice import as_typed
-
     try:
         sys.stdout.flush()
     except OSError:
         discard(sys.stdout)
-    warn(f"agentd: {as_typed(str(error))}")
+    warn(f"agentd: {error}")
     return error.exit_code
 
 

@@ -12,7 +12,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.logs import log_to_standard_error
 from agentd.cli.say import warn
@@ -135,8 +134,7 @@ def _tell_unused(options: argparse.Namespace, client: Client) -> None:
     for option, words in unused.items():
         if option not in told:
             told.add(option)
-            said = f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own {words}"
-            warn(as_typed(said))
+            warn(f"agentd: a daemon runs already (pid {client.welcome.pid}) and has its own {words}")
 
 
 async def running_client(state_dir: Path, name: str, acks: bool) -> Client | None:

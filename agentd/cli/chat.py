@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import agentd
-from agentd.cli.advice import NAME, program
+from agentd.cli.advice import HOW_TO_TYPE, NAME, program
 from agentd.cli.attach import attached
 from agentd.cli.common import load_settings, model_option, session_option
 from agentd.cli.ingest import show_progress, summary
@@ -102,7 +102,7 @@ async def offer_documents(client: Client, declined: Path) -> None:
         return
     say("/docs add PATH reads your own documents.")
     if program() != NAME:
-        say(f"In a shell, agentd is {program()} here; `make install` puts it on your PATH.")
+        say(HOW_TO_TYPE.format(program()))
     if reply is not None:
         _remember(declined)
 

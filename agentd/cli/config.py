@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from agentd.cli.advice import as_typed
 from agentd.cli.attach import running_client
 from agentd.cli.common import load_settings
 from agentd.cli.say import say, say_json
@@ -45,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.json:
         say_json({row.key: {"value": row.value, "origin": row.origin} for row in _rows(settings)})
     else:
-        say(as_typed(f"# {asyncio.run(_who_answers(settings, state_dir))}"))
+        say(f"# {asyncio.run(_who_answers(settings, state_dir))}")
         say("\n".join(lines(_rows(settings))))
     return 0
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -13,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentd.cli.advice import as_typed
 from agentd.cli.attach import running_or
-from agentd.cli.say import say, say_json
+from agentd.cli.say import put, say_json
 from agentd.config import Settings
 from agentd.delivery.decisions import duration
 from agentd.errors import UsageError
@@ -152,7 +154,7 @@ def _print(options: argparse.Namespace, found: Mapping[str, Any], lines: Callabl
     if options.json:
         say_json(found)
     else:
-        say("\n".join(lines()))
+        put(sys.stdout, "\n".join(lines()) + "\n")
 
 
 def listed(found: LetterList) -> list[str]:
@@ -183,7 +185,7 @@ def _row(letter: Letter) -> tuple[str, ...]:
         "?" if seconds is None else duration(seconds),
         str(letter.attempts),
         _clock_time(letter.next_try),
-        _one_line(letter.error),
+        as_typed(_one_line(letter.error)),
     )
 
 
@@ -202,7 +204,7 @@ def shown(found: LetterShown) -> list[str]:
     if letter.next_try:
         rows.append(("next try", _clock_time(letter.next_try)))
     if letter.error:
-        rows.append(("reason" if letter.state == "dead" else "last error", letter.error))
+        rows.append(("reason" if letter.state == "dead" else "last error", as_typed(letter.error)))
     log = [f"  {_noted(line)}" for line in found.log]
     text = [f"  {line}" for line in found.text.splitlines()]
     return [*_table(rows), "", "text", *text, *(["", "log", *log] if log else [])]
@@ -210,7 +212,7 @@ def shown(found: LetterShown) -> list[str]:
 
 def decided(found: Decided, done: str) -> list[str]:
     """What was done, what could not be done, and why."""
-    failed = [f"{dead_id}: {why}" for dead_id, why in found.failed.items()]
+    failed = [f"{dead_id}: {as_typed(why)}" for dead_id, why in found.failed.items()]
     return [f"{len(found.done)} {done}", *failed]
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import TextIO
 
-from agentd.cli.advice import as_typed
+from agentd.cli.advice import Explanation
 from agentd.cli.output import source_lines
 from agentd.cli.repl.actions import Actions
 from agentd.cli.repl.link import Connect, Link
@@ -35,12 +35,13 @@ class PlainDisplay:
         self._answers = answers
         self._words = words
         self._shown = ""
+        self._explanation = Explanation()
         self._changed = asyncio.Event()
 
     def asked(self, text: str, *, here: bool = True) -> None:
         """A line that was typed here is on the screen already."""
         if not here:
-            say(f"> {text}", self._words)
+            put(self._words, f"> {text}\n")
 
     def reading(self, text: str) -> None:
         if self._words.isatty():
@@ -64,18 +65,21 @@ class PlainDisplay:
             return
         self.draft(answer.text)
         stopped = "\n(stopped)" if answer.outcome == "interrupted" else ""
-        say("\n".join([stopped, *([""] if answer.citations else []), *source_lines(answer.citations)]), self._answers)
+        lines = [stopped, *([""] if answer.citations else []), *source_lines(answer.citations)]
+        put(self._answers, "\n".join(lines) + "\n")
         self._shown = ""
+        if self._words.isatty() and (words := self._explanation.below(answer)):
+            self.note(words)
 
     def remembered(self, lines: tuple[Line, ...]) -> None:
         for line in lines:
-            say(f"> {line.text}" if line.role == "user" else line.text, self._words)
+            put(self._words, f"> {line.text}\n" if line.role == "user" else f"{line.text}\n")
 
     def note(self, text: str) -> None:
-        say(as_typed(text), self._words)
+        say(text, self._words)
 
     def error(self, text: str) -> None:
-        say(f"agentd: {as_typed(text)}", self._words)
+        say(f"agentd: {text}", self._words)
 
     async def flush(self) -> None:
         put(self._answers, "", flush=True)

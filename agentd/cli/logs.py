@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
+from agentd.cli.advice import as_typed
 from agentd.host.secrets import masked
 from agentd.text.plain import plain
 
@@ -13,11 +14,12 @@ from agentd.text.plain import plain
 class PlainFormatter(logging.Formatter):
     """Indents every line of a record but the first, so that none can pass for a record of its own.
 
-    Secrets are masked in every line: a library may quote an address with a key.
+    Its commands are written as they can be typed here. Secrets are masked in every line: a library may quote an address
+    with a key.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n    ".join(plain(masked(super().format(record))).splitlines())
+        return "\n    ".join(plain(as_typed(masked(super().format(record)))).splitlines())
 
 
 class StandardError(logging.StreamHandler[TextIO]):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentd.cli.advice import as_typed
 from agentd.cli.common import load_settings
 from agentd.cli.model_names import by_name, chosen_name, path_of
 from agentd.cli.say import say, say_json, warn
@@ -68,7 +67,7 @@ def _print(options: argparse.Namespace, data: Any, lines: Callable[[], Sequence[
     if options.json:
         say_json(data)
     else:
-        say("\n".join(map(as_typed, lines())))
+        say("\n".join(lines()))
 
 
 _NAME_OR_FILE = "a name from the list, or the path of a .gguf file"

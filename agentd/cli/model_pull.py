@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from agentd.cli.advice import as_typed
 from agentd.cli.say import say
 from agentd.models.library.catalogue import entries
 from agentd.models.library.download import Progress
@@ -22,7 +21,7 @@ def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:
     pulled = _with_progress(lambda progress: pull(source, shelf, progress, name=options.name, replace=options.replace))
     say("\n".join(lines(pulled)))
     if not options.use:
-        say(as_typed(f"`agentd model use {pulled.model.name}` chooses it"))
+        say(f"`agentd model use {pulled.model.name}` chooses it")
     return pulled.model.path
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from typing import TextIO
 
-from agentd.cli.advice import NAME, as_typed, program
+from agentd.cli.advice import Explanation
 from agentd.cli.say import put, say
 from agentd.events import Citation
 from agentd.serving import protocol
@@ -79,7 +79,10 @@ class Output:
             self.restart()
         if detail:
             self._waiting.clear()
-            put(self._words, f"agentd: {as_typed(detail)}\n", flush=True)
+            say(f"agentd: {detail}", self._words)
+            put(self._words, "", flush=True)
+        else:
+            self._waiting.show("working…")
 
     def _chunk(self, chunk: protocol.Chunk) -> None:
         if not self._live:
@@ -113,9 +116,10 @@ class Output:
             self._line(answer.model_dump_json())
         elif answer.outcome != "error":
             self._text(answer)
-            self._explain(answer)
+            if self._words.isatty() and (words := Explanation().below(answer)):
+                say(words, self._words)
         if answer.outcome == "error":
-            say(f"agentd: {as_typed(answer.text)}", self._words)
+            say(f"agentd: {answer.text}", self._words)
         if self._usage and answer.usage is not None:
             say(usage_line(answer.usage), self._words)
 
@@ -126,11 +130,6 @@ class Output:
         self._write(text[len(self._shown) :] + "\n")
         if answer.citations:
             self._write("\n" + "\n".join(source_lines(answer.citations)) + "\n")
-
-    def _explain(self, answer: protocol.Answer) -> None:
-        """Explain how to type `agentd` here if the answer mentions it: the answer itself is written as it is."""
-        if self._words.isatty() and "`agentd " in answer.text and not answer.citations and program() != NAME:
-            say(f"(agentd is {program()} here; `make install` puts it on your PATH.)", self._words)
 
     def _line(self, text: str) -> None:
         self._write(text + "\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agentd.cli.common import load_settings, model_option
 from agentd.cli.logs import log_to_standard_error
-from agentd.cli.say import Unwritable, discard, put
+from agentd.cli.say import Unwritable, discard, put, say
 from agentd.cli.stopping import StopSignals
 from agentd.cli.takeover import Takeover
 from agentd.daemon import Daemon
@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
 def _tell(line: str) -> None:
     """Print a line; the daemon goes on even if nobody reads its standard output."""
     try:
-        put(sys.stdout, f"{line}\n", flush=True)
+        say(line)
+        put(sys.stdout, "", flush=True)
     except (BrokenPipeError, Unwritable):
         discard(sys.stdout)
 

@@ -1,5 +1,8 @@
 """Everything that commands print goes through here: plain text that the terminal can encode, even if nobody reads it.
 
+`say` and `warn` write agentd's own words, with its commands as they can be typed here; `put` writes the words of others
+as they are.
+
 `open_streams` opens the streams that were closed when the program started: closed input is empty, closed output is a
 pipe that nobody reads.
 """
@@ -11,6 +14,7 @@ import os
 import sys
 from typing import Any, TextIO
 
+from agentd.cli.advice import as_typed
 from agentd.errors import AgentdError
 from agentd.text.plain import plain, plain_data
 
@@ -68,15 +72,15 @@ def discard(stream: TextIO) -> None:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Write lines for a person, to standard output unless another stream is given."""
-    put(sys.stdout if stream is None else stream, f"{text}\n")
+    """Write lines of agentd for a person, to standard output unless another stream is given."""
+    put(sys.stdout if stream is None else stream, f"{as_typed(text)}\n")
 
 
 def say_json(data: Any) -> None:
     """Write data for a program."""
     import json
 
-    say(json.dumps(plain_data(data), indent=2, ensure_ascii=False))
+    put(sys.stdout, json.dumps(plain_data(data), indent=2, ensure_ascii=False) + "\n")
 
 
 def warn(text: str) -> None:

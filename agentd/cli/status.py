@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agentd.cli.advice import as_typed
 from agentd.cli.attach import repeated, running_or
 from agentd.cli.say import say, say_json
 from agentd.config import Settings
@@ -30,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         say_json(status.as_json())
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        say("\n".join(as_typed(line) for line in status_lines(status, columns=columns)))
+        say("\n".join(status_lines(status, columns=columns)))
     return 0 if status.pending is None or status.pending.accepts else 1
 
 

@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from agentd.cli import main
 from agentd.cli.advice import as_typed, program
+from agentd.cli.lines import PlainDisplay
+from agentd.cli.logs import PlainFormatter
+from agentd.cli.output import Output
+from agentd.cli.repl.pages import Pages
+from agentd.cli.say import put, say, warn
+from agentd.events import Citation
+from agentd.serving import protocol
+from tests.terminal import Terminal
+
+ADVICE = "Add some with `agentd ingest PATH`."
+CITATION = Citation(n=1, title="T", source="/a.md", start=0, end=1)
+
+
+class _Screen(io.StringIO):
+    """Looks like a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def answer(**fields: object) -> protocol.Answer:
+    values = {"id": "o", "session": "s", "turn": "t", "answers": ("t",), "outcome": "answer", "text": ADVICE, **fields}
+    return protocol.Answer.model_validate(values)
+
+
+async def asked(*answers: protocol.Answer) -> str:
+    """What the chat shows of these answers."""
+    printed: list[str] = []
+
+    async def print_(text: str) -> None:
+        printed.append(text)
+
+    pages = Pages(print_, lambda: 200)
+    for each in answers:
+        pages.answered(each)
+    await pages.flush()
+    return "".join(printed)
+
+
+async def asked_plainly(*answers: protocol.Answer) -> str:
+    """What the chat in plain lines shows of these answers."""
+    screen = _Screen()
+    display = PlainDisplay(screen, screen)
+    for each in answers:
+        display.answered(each)
+    return screen.getvalue()
 
 
 @pytest.fixture
@@ -58,3 +108,55 @@ def test_errors_are_told_with_what_can_be_typed(
 ) -> None:
     assert main(["model", "use", "smal", "--state-dir", str(tmp_path)]) != 0
     assert "`.venv/bin/agentd model list` shows the names" in capsys.readouterr().err
+
+
+def test_the_words_of_agentd_can_be_typed_and_those_of_others_stay_as_they_are(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say("try `agentd run`")
+    warn("try `agentd run`")
+    put(sys.stdout, "the document says `agentd run`")
+    written = capsys.readouterr()
+    assert written.out == "try `.venv/bin/agentd run`\nthe document says `agentd run`"
+    assert written.err == "try `.venv/bin/agentd run`\n"
+
+
+def test_the_log_of_a_daemon_can_be_typed(checkout: Path) -> None:
+    record = logging.LogRecord("agentd", logging.WARNING, "", 0, "choose again: `agentd model use NAME`", (), None)
+    assert PlainFormatter("%(message)s").format(record) == "choose again: `.venv/bin/agentd model use NAME`"
+
+
+async def test_what_a_daemon_prints_when_it_is_ready_can_be_typed(tmp_path: Path) -> None:
+    script = tmp_path / "agentd"
+    script.write_text(f"#!{sys.executable}\nimport sys\nfrom agentd.cli import main\nsys.exit(main())\n")
+    script.chmod(0o755)
+    command = [str(script), "run", "--state-dir", str(tmp_path / "s")]
+    async with Terminal(command, columns=400, environment={"PATH": "/nowhere"}) as terminal:
+        await terminal.shows(f"`{script} chat`")
+
+
+async def test_a_failed_answer_can_be_typed(checkout: Path) -> None:
+    assert "`.venv/bin/agentd ingest PATH`" in await asked(answer(outcome="error"))
+
+
+@pytest.mark.parametrize("shown", [asked, asked_plainly])
+async def test_an_answer_stays_as_it_is_and_how_to_type_its_commands_is_said_once_below(
+    checkout: Path, shown: Callable[..., Awaitable[str]]
+) -> None:
+    text = await shown(answer(), answer(id="p", turn="u"))
+    assert text.count("agentd ingest PATH") == 2
+    assert text.count(".venv/bin/agentd") == 1
+
+
+def test_an_answer_of_one_question_says_below_it_how_to_type_its_commands(checkout: Path) -> None:
+    answers, words = io.StringIO(), _Screen()
+    Output("text", answers, words).answer(answer())
+    assert answers.getvalue() == f"{ADVICE}\n"
+    assert words.getvalue().count(".venv/bin/agentd") == 1
+
+
+@pytest.mark.parametrize("shown", [asked, asked_plainly])
+async def test_an_answer_from_documents_needs_no_such_words(
+    checkout: Path, shown: Callable[..., Awaitable[str]]
+) -> None:
+    assert ".venv/bin/agentd" not in await shown(answer(citations=(CITATION,)))

@@ -54,6 +54,7 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
         "agentd.text",
         "agentd.text.characters",
         "agentd.cli",
+        "agentd.cli.advice",
         "agentd.cli.say",
         "agentd.errors",
         "agentd.text.plain",

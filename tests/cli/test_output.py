@@ -58,6 +58,7 @@ def test_a_stream_that_is_no_terminal_gets_no_word_on_why_somebody_waits() -> No
 @pytest.mark.parametrize(
     ("message", "shown"),
     [
+        (state("running", attempt=1), "working…"),
         (READING, "reading 2,100 tokens, about 42 s"),
         (state("tool", detail="calc\x1b[31mulate"), "using calculate…"),
         (chunk(0, "hm", reasoning=True), "thinking…"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agentd.cli.advice import as_typed
+from agentd.cli.advice import Explanation, as_typed
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.serving.protocol import Answer, Line
@@ -20,6 +20,7 @@ class Pages:
         self._put = put
         self._width = width
         self._out: list[str] = []
+        self._explanation = Explanation()
         self._gap = True
         """Whether the last line that was printed is blank."""
         self._printed: list[str] = []
@@ -51,6 +52,7 @@ class Pages:
             self._finish(block, failed=failed)
         self._end(answer.outcome == "interrupted")
         self._sources(answer)
+        self._explain(answer)
         self._printed.clear()
         self._rewind()
 
@@ -65,7 +67,7 @@ class Pages:
         elif not self._printed:
             self._blank_line()  # behind what commands said meanwhile
         self._printed.append(block)
-        self._print(render.error(block, self._width()) if failed else render.block(block, self._width()))
+        self._print(render.error(as_typed(block), self._width()) if failed else render.block(block, self._width()))
 
     def _end(self, interrupted: bool) -> None:
         if interrupted:
@@ -75,6 +77,11 @@ class Pages:
     def _sources(self, said: Answer | Line) -> None:
         if said.citations:
             self._print(render.sources(said.citations, self._width()) + "\n")
+
+    def _explain(self, answer: Answer) -> None:
+        if answer.outcome != "error" and (words := self._explanation.below(answer)):
+            self.note(words)
+            self._blank_line()
 
     def _blank_line(self) -> None:
         if not self._gap:
