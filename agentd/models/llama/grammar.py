@@ -19,7 +19,7 @@ from agentd.models.llama.vocabulary import Vocabulary
 LONGEST = 256 * 1024
 """Bytes of a grammar."""
 SECONDS = 1.0
-"""For conversion and trial; other answers wait meanwhile."""
+"""Processor time for conversion and trial; other answers wait meanwhile."""
 _ANY_CHARACTER, _CHARACTER = r'char ::= [^"\\] |', r'char ::= [^"\\\x7F\x00-\x1F] |'
 """The converter allows raw line breaks in strings, which JSON (RFC 8259, section 7) does not."""
 KEPT = 64

@@ -1,7 +1,8 @@
 """Does work that may crash, hang or eat memory in a copy of this process.
 
 The copy (fork) sees everything that is loaded and cannot change it; to start one takes milliseconds. `isolated` does
-one piece of work. A `Copy` does many, until one of them exceeds its limits.
+one piece of work. A `Copy` does many, until one of them exceeds its limits. The time of work is processor time, which a
+busy machine does not use up; only work that waits for something is ended by the clock.
 """
 
 from __future__ import annotations
@@ -29,14 +30,18 @@ log = logging.getLogger(__name__)
 MOST_MEMORY = 1 << 30
 """Bytes that a copy may take by default, besides what the process has already."""
 WAIT_SECONDS = 30.0
-"""Wall clock time for a `Copy` to answer on a busy machine; its work is limited in processor time."""
+"""How long a copy may take by the clock, however busy the machine is; its work is limited in processor time."""
 _RESULT, _REFUSED, _FAILED = b"r", b"e", b"f"
 _LENGTH = struct.Struct(">I")
 _LONGEST_REFUSAL = 300
+_LATE = "it did not end within {:g} s"
 
 
 def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_MEMORY) -> bytes:
-    """What `work` returns. Its `ModelError` is raised here too; `Crashed` if it did not end by itself."""
+    """What `work` returns. Its `ModelError` is raised here too; `Crashed` if it did not end by itself.
+
+    The work may take `seconds` of processor time, those of all its threads together.
+    """
     ours, theirs = os.pipe()
     pid = _fork()
     if pid == 0:
@@ -44,16 +49,16 @@ def isolated(work: Callable[[], bytes], *, seconds: float, memory: int = MOST_ME
     os.close(theirs)
     data: bytes | None = None
     try:
-        data = _read(ours, time.monotonic() + seconds)
+        data = _read(ours, time.monotonic() + WAIT_SECONDS)
     finally:
         os.close(ours)
         if data is None:
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-    if data is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM):
-        raise Crashed(f"it did not end within {seconds:g} s")
+    if data is None:
+        raise Crashed(_LATE.format(WAIT_SECONDS))
     if not data:
-        raise Crashed(_how(status))
+        raise Crashed(_how(status, seconds))
     return _unpacked(data)
 
 
@@ -79,7 +84,9 @@ def _run(work: Callable[[], bytes], pipe: int, seconds: float, memory: int) -> N
     """In the copy: never returns."""
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, WAIT_SECONDS)  # in case that the process that waits for it is gone
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         _limit_memory(memory)
         data = _packed(work)
         while data:
@@ -145,7 +152,7 @@ class Copy:
             answer = _receive(self._socket)
         except TimeoutError:
             self.close()
-            raise Crashed(f"it did not end within {WAIT_SECONDS:g} s") from None
+            raise Crashed(_LATE.format(WAIT_SECONDS)) from None
         except OSError:
             answer = None
         if answer is None:
@@ -154,9 +161,7 @@ class Copy:
 
     def _end(self) -> str:
         status = self.close()
-        if status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
-            return f"it used more than {self._seconds:g} s of processor time"
-        return "it is gone" if status is None else _how(status)
+        return "it is gone" if status is None else _how(status, self._seconds)
 
 
 def _close(connection: socket.socket, pid: int) -> int:
@@ -224,6 +229,11 @@ def _read(pipe: int, deadline: float) -> bytes | None:
         found += data
 
 
-def _how(status: int) -> str:
+def _how(status: int, seconds: float) -> str:
+    """How a copy ended that might take so many seconds of processor time."""
     code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGPROF:
+        return f"it used more than {seconds:g} s of processor time"
+    if code == -signal.SIGALRM:
+        return _LATE.format(WAIT_SECONDS)
     return f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
 from collections import deque
 from typing import Any
 
@@ -19,6 +20,10 @@ native: Any = _llama_cpp
 
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 """Of `enum ggml_log_level` (ggml.h). What llama.cpp writes at every start only helps to find a fault."""
+_HARMLESS = re.compile(
+    r"control-looking token|special_e\w+_id is not in special_eog_ids|from EOG list|missing newline token"
+)
+"""Warnings about small faults of a model file, which llama.cpp mends itself while it loads the file."""
 _FLASH_AUTO, _FLASH_OFF = -1, 0
 """Of `enum llama_flash_attn_type`."""
 _NO_DEVICES = (ctypes.c_void_p * 1)()
@@ -32,7 +37,8 @@ def _on_log(level: int, text: bytes, _: Any) -> None:
     if ours is None or not (ours == logging.ERROR or log.isEnabledFor(ours)):
         return
     for line in filter(None, map(str.strip, text.decode("utf-8", "replace").splitlines())):
-        log.log(ours, "llama.cpp: %s", line)
+        harmless = ours == logging.WARNING and _HARMLESS.search(line)
+        log.log(logging.DEBUG if harmless else ours, "llama.cpp: %s", line)
         if ours == logging.ERROR:
             _last_words.append(line)
 

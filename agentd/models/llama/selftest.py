@@ -27,7 +27,7 @@ from agentd.models.llama.ways import Way
 from agentd.models.llama.wire import Choice
 
 SECONDS = 20.0
-"""For one trial; on an idle machine it takes a tenth of a second."""
+"""Processor time for one trial; it takes a tenth of a second."""
 GPU_MEMORY = 1 << 40
 """Address space of a trial on a GPU: its libraries reserve much more than they use."""
 MOST_THREADS = 8

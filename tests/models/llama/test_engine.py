@@ -74,12 +74,6 @@ class Bench:
         return {told.id: told for told in self.told if isinstance(told, Ended)}
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A schema becomes a grammar however busy the machine is."""
-    monkeypatch.setattr("agentd.models.llama.grammar.SECONDS", 60.0)
-
-
 def ask(
     number: int,
     text: str,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agentd.models.llama.native import begin, native, reason
-from agentd.testing.gguf import write_random_model
+from agentd.testing.gguf import write_random_model, write_table_model
 
 pytestmark = pytest.mark.native
 
@@ -31,3 +31,18 @@ def test_what_is_told_by_the_way_is_at_debug_level(caplog: pytest.LogCaptureFixt
     native.llama_model_free(model)
     assert {record.levelno for record in caplog.records} == {logging.DEBUG}
     assert any("loaded meta data" in record.getMessage() for record in caplog.records)
+
+
+def test_a_fault_of_a_file_that_llama_cpp_mends_itself_is_at_debug_level(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """The file calls a token a word that ends answers."""
+    write_table_model(tmp_path / "small.gguf", {"<|endoftext|>": "a"})
+    begin()
+    caplog.set_level(logging.DEBUG, "agentd.models.llama.native")
+    model = native.llama_model_load_from_file(
+        str(tmp_path / "small.gguf").encode(), native.llama_model_default_params()
+    )
+    native.llama_model_free(model)
+    mended = [record for record in caplog.records if "control-looking" in record.getMessage()]
+    assert mended and {record.levelno for record in caplog.records} == {logging.DEBUG}

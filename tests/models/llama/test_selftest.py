@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentd.models.llama import selftest
+from agentd.models.llama import isolate, selftest
 from agentd.models.llama.blocks import FORMS
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.native import native
@@ -107,6 +107,6 @@ def test_numbers_that_are_wrong_with_one_form_or_with_several_threads_are_found(
 
 
 def test_a_trial_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selftest, "SECONDS", 0.3)
+    monkeypatch.setattr(isolate, "WAIT_SECONDS", 0.3)
     monkeypatch.setattr(Driver, "decode", lambda *_: time.sleep(60))
     assert Trials(tmp_path, ()).problem(PLAINEST, (1,)) == "it did not end within 0.3 s"
