@@ -80,6 +80,7 @@ DELIVERY_WORKER = "workers.delivery:DeliveryWorker"
 WARMER = "workers.warm:Warmer"
 CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
 HOUSEKEEPING = "workers.housekeeping:Housekeeping"
+RECUT = "workers.recut:Recut"
 SUMMARIES = "workers.summaries:BackgroundSummaries"
 UNREAD = "workers.unread:UnreadMarks"
 
@@ -219,6 +220,7 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
     background = {
         "marker of unread answers": named(UNREAD)(bus, library.sessions),
         "housekeeping": named(HOUSEKEEPING)(library.ended, disk.pending, dead_retention_days=days),
+        "recutting of documents": named(RECUT)(library.documents),
         "summaries": summaries,
         "warm beginnings": named(WARMER)(bus, library.model, turns.constant),
     }

@@ -38,6 +38,12 @@ class Counted(Protocol):
         ...
 
 
+class Recutting(Protocol):
+    async def cut_anew(self) -> int:
+        """Make the chunks of the documents anew that an earlier agentd made in another way; how many documents."""
+        ...
+
+
 class DocumentView(Counted, Protocol):
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
         """The text at a place that was cited; None if the document is gone or has changed since that time."""

@@ -18,6 +18,7 @@ from agentd.retrieval.chunks import Chunk
 from agentd.storage.values import as_time
 from agentd.text.language import searchable
 
+_NO_HASH = "none"
 PARAMETERS = 500
 """How many values one statement looks up."""
 TERMS, TERMS_EACH = 64, 2.5
@@ -40,6 +41,16 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """A document whose chunks were made in an earlier way."""
+
+    id: int
+    principal: Principal
+    source: str
+    text: str
+
+
 def scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
     """A condition on the table `documents` for those that the principal may see, and its parameters."""
     if principal.kind == "owner":
@@ -48,14 +59,17 @@ def scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
 
 
 def hashes(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> dict[str, str]:
-    """Source -> content hash, for those of these sources that the principal has stored."""
+    """Source -> content hash, for those of these sources that the principal has stored.
+
+    If the chunks of a document were made in an earlier way, no content has its hash, so that it is read anew.
+    """
     found: dict[str, str] = {}
     for some in _slices(sources):
         found.update(
             db.execute(
-                "SELECT source, content_hash FROM documents WHERE principal_kind = ? AND principal_id = ?"
-                f" AND source IN ({_values(some)})",
-                (principal.kind, principal.id, *some),
+                "SELECT source, iif(id <= (SELECT up_to FROM cut_earlier), ?, content_hash) FROM documents"
+                f" WHERE principal_kind = ? AND principal_id = ? AND source IN ({_values(some)})",
+                (_NO_HASH, principal.kind, principal.id, *some),
             )
         )
     return found
@@ -98,6 +112,43 @@ def replace(db: sqlite3.Connection, principal: Principal, document: Document, ad
             for n, chunk in enumerate(document.chunks)
         ),
     )
+
+
+def next_earlier(db: sqlite3.Connection, after: int) -> Earlier | None:
+    """The first document behind this id whose chunks were made in an earlier way."""
+    row = db.execute(
+        "SELECT id, principal_kind, principal_id, source, text FROM documents"
+        " WHERE id > ? AND id <= (SELECT up_to FROM cut_earlier) ORDER BY id LIMIT 1",
+        (after,),
+    ).fetchone()
+    if row is None:
+        return None
+    number, kind, name, source, text = row
+    return Earlier(id=number, principal=Principal(kind=kind, id=name), source=source, text=text)
+
+
+def cut_anew(db: sqlite3.Connection, document_id: int, cut: Document) -> bool:
+    """Store this document again, with its title and chunks from `cut`; False if it is gone meanwhile."""
+    row = db.execute(
+        "SELECT principal_kind, principal_id, source, content_hash, metadata, bytes, modified, added, text"
+        " FROM documents WHERE id = ?",
+        (document_id,),
+    ).fetchone()
+    if row is None:
+        return False
+    kind, name, source, content_hash, metadata, size, modified, added, text = row
+    document = Document(
+        source=source,
+        title=cut.title,
+        content_hash=content_hash,
+        bytes=size,
+        modified=as_time(modified),
+        text=text,
+        chunks=cut.chunks,
+        metadata=json.loads(metadata),
+    )
+    replace(db, Principal(kind=kind, id=name), document, as_time(added))
+    return True
 
 
 def _terms(text: str) -> str | None:

@@ -7,12 +7,14 @@ there, because documents with the same content are not stored again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -23,9 +25,11 @@ from agentd.ports.documents import IngestProgress
 from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document
-from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, path_of, shown, source_of, uploaded
+from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, named, path_of, shown, source_of, uploaded
 from agentd.retrieval.walk import Found, vanished, walk
 from agentd.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 BATCH_FILES = 256
 BATCH_BYTES = 2 * 1024 * 1024
@@ -154,6 +158,24 @@ class DocumentIngest:
             await self._store_batch(batch, principal, tally)
         tally.current = ""
         yield tally.progress(finished=True)
+
+    async def cut_anew(self) -> int:
+        """Cut the documents whose chunks were made in an earlier way, from their stored text; how many that were.
+
+        One that cannot be cut keeps its chunks.
+        """
+        count, last = 0, 0
+        async with self._room, Reading(self._max_bytes) as reading:
+            while (earlier := await self._store.read(partial(documents.next_earlier, after=last))) is not None:
+                last = earlier.id
+                try:
+                    cut = await reading.uploaded(named(earlier.source), earlier.text.encode(), "")
+                except Unreadable as error:
+                    log.warning("%s keeps the passages of an earlier agentd: %s", earlier.source, error)
+                    continue
+                assert cut is not None, "no content has the hash that is known"
+                count += await self._store.write(partial(documents.cut_anew, document_id=last, cut=cut))
+        return count
 
     async def held(self, principal: Principal, besides: str = "") -> tuple[int, int]:
         """How many documents a principal has, and their bytes, without the one that was uploaded as `besides`."""

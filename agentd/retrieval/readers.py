@@ -164,6 +164,11 @@ def uploaded(name: str) -> str:
     return f"upload:{name}"
 
 
+def named(source: str) -> str:
+    """The path or the name of an upload from which this source was made."""
+    return source.removeprefix(uploaded("")) if source.startswith(uploaded("")) else path_of(source)
+
+
 def path_of(source: str) -> str:
     """The path that `source_of` was given."""
     return os.fsdecode(unquote_to_bytes(source.removeprefix("file://"))) if source.startswith("file://") else source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 
 import pytest
@@ -152,3 +153,27 @@ def test_code_at_the_beginning_of_a_chunk_keeps_its_indentation() -> None:
     outline = split("# Title\n\n## What next\n\n    make chat   # opens a talk\n    make test\n", markdown=True)
     (chunk,) = [chunk for chunk in outline.chunks if "make" in chunk.text]
     assert chunk.text == "    make chat   # opens a talk\n    make test"
+
+
+WAY = "d91f9bc7ab606663"
+"""A digest of how the sample below is cut."""
+
+
+def test_documents_are_cut_anew_if_the_way_of_cutting_changes() -> None:
+    """If this fails, add a migration like `migrations/0003.sql`, then change `WAY`.
+
+    Without it, documents that were read before keep the chunks of the way before.
+    """
+    code = "```\n" + "wait_for(daemon)\n" * 60 + "```\n"
+    table = "| key | meaning |\n|---|---|\n" + "| grace | how long a turn may take |\n" * 30
+    chinese = "\u6d77\u72ee\u5728\u5c9b\u4e0a\u7761\u89c9\u3002" * 80
+    sample = (
+        f"---\ntitle: Sample\n---\n# Guide\n\n{SENTENCE * 30}\n\nA crumb.\n\n## Code\n\n{SENTENCE}\n\n{code}\n"
+        f"### Table\n\n{table}\n## {'Long ' * 80}\n\n- {SENTENCE}\n- {SENTENCE * 9}\n\n{chinese}"
+    )
+    spans = [
+        (outline.title, chunk.heading, chunk.start, chunk.end)
+        for outline in (split(sample, markdown=True), split(sample, markdown=False))
+        for chunk in outline.chunks
+    ]
+    assert hashlib.sha256(repr(spans).encode()).hexdigest()[:16] == WAY

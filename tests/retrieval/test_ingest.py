@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from agentd.events import OWNER, Principal
+from agentd.events import OWNER, Citation, Principal
 from agentd.ports.documents import IngestProgress
+from agentd.retrieval import documents
 from agentd.retrieval import ingest as module
+from agentd.retrieval.chunks import Chunk
+from agentd.retrieval.documents import Document
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.storage.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
+from tests.builders import TIME
 
 ALICE = Principal(kind="token", id="alice")
 DEADLINE = 60.0
@@ -301,3 +307,69 @@ async def test_what_was_read_behind_a_link_out_of_the_folder_is_forgotten(store:
     progress = await run(store, tmp_path / "docs")
     assert (told(progress), len(progress.skipped)) == ((0, 0, 1, 1), 1)
     assert await titles(store, "secret") == []
+
+
+async def stored_earlier(path: Path, *given: tuple[Principal, str, str]) -> None:
+    """Documents as a version before 0003.sql stored them, each (whose, source, text) in one chunk."""
+    async with Store(path, load_migrations("agentd.retrieval")[:2]) as store:
+        for who, source, text in given:
+            document = Document(
+                source=source,
+                title="Old",
+                content_hash=hashlib.sha256(text.encode()).hexdigest(),
+                bytes=len(text.encode()),
+                modified=TIME,
+                text=text,
+                chunks=[Chunk(heading="", start=0, end=len(text), text=text)],
+            )
+            await store.write(partial(documents.replace, principal=who, document=document, added=TIME))
+
+
+GUIDE = "# Guide\n\nIntro.\n\n## Seals\n\nSeals swim.\n\n## Gulls\n\nGulls fly.\n"
+
+
+async def test_documents_of_an_earlier_way_are_cut_anew_from_what_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "documents.db"
+    await stored_earlier(path, (OWNER, "/gone/guide.md", GUIDE), (ALICE, "upload:guide.md", GUIDE))
+    columns = "source, principal_id, content_hash, bytes, modified, added, text"
+    async with Store(path, load_migrations("agentd.retrieval")) as store:
+
+        async def rows() -> list[tuple[object, ...]]:
+            return await store.read(lambda db: db.execute(f"SELECT {columns} FROM documents ORDER BY id").fetchall())
+
+        before = await rows()
+        ingest = DocumentIngest(store, FakeClock())
+        assert await ingest.cut_anew() == 2
+        assert await rows() == before and await ingest.counts(OWNER) == (2, 6)
+        (passage,) = await KeywordSearch(store).search("Do gulls fly?", ALICE)
+        assert (passage.title, passage.heading, passage.text) == ("Guide", "Gulls", "Gulls fly.")
+        citation = Citation(n=1, title="", source="/gone/guide.md", start=0, end=7)
+        assert await ingest.passage(citation, OWNER, TIME) == "# Guide"
+        assert await ingest.cut_anew() == 0
+
+
+async def test_an_ingest_cuts_documents_of_an_earlier_way_anew(tmp_path: Path, folder: Path) -> None:
+    write(folder, guide=GUIDE)
+    path = tmp_path / "documents.db"
+    await stored_earlier(path, (OWNER, str(folder / "guide.md"), GUIDE))
+    async with Store(path, load_migrations("agentd.retrieval")) as store:
+        assert told(await run(store, folder)) == (0, 1, 0, 0)
+        assert told(await run(store, folder)) == (0, 0, 1, 0)
+        assert await DocumentIngest(store, FakeClock()).cut_anew() == 0
+
+
+async def test_a_document_that_cannot_be_cut_anew_stays_and_holds_up_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "documents.db"
+    await stored_earlier(path, (OWNER, "/long.md", GUIDE * 9), (OWNER, "/short.md", GUIDE))
+    async with Store(path, load_migrations("agentd.retrieval")) as store:
+        ingest = DocumentIngest(store, FakeClock(), max_bytes=2 * len(GUIDE))
+        assert await ingest.cut_anew() == 1
+        assert await ingest.counts(OWNER) == (2, 4)
+
+
+async def test_what_changed_while_it_was_cut_is_left_alone(store: Store, folder: Path) -> None:
+    write(folder, guide=GUIDE)
+    await run(store, folder)
+    cut = Document(source="", title="", content_hash="", bytes=0, modified=TIME, text="", chunks=[])
+    assert not await store.write(partial(documents.cut_anew, document_id=99, cut=cut))
+    assert await DocumentIngest(store, FakeClock()).counts(OWNER) == (1, 3)
