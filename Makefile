@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check
+PIP = $(BIN)/python quietly.py $(BIN)/python -m pip --disable-pip-version-check
 # What llama.cpp is compiled with. CMAKE_ARGS are remembered; the wheel has a cache of its own for each choice, because
 # pip's does not tell them apart.
 CMAKE_ARGS ?= $(shell cat $(VENV)/llama 2>/dev/null)
 LLAMA_ARGS = -DCMAKE_PROJECT_INCLUDE='$(CURDIR)/llama.cmake' $(CMAKE_ARGS)
 LLAMA_CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd/llama-cpp-python-$(LLAMA_CHOICE)
+LLAMA_WHEEL = llama_cpp_python-$$(sed -n 's/^llama-cpp-python==\([^ ]*\).*/\1/p' requirements.lock)-*.whl
 # Tests wait at times, so that one more of them runs than there are cores; each takes some hundred MB.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 8) + 1)')
 # The rooms whose tests start processes, which `make quick` leaves out.
@@ -84,11 +85,13 @@ $(VENV)/pip:
 	@$(PIP) install --upgrade 'pip==26.3'
 	@touch $@
 
-# pip's own progress is shown. Compiled once, and again when llama.cmake or the version changes.
+# Compiled once, and again when llama.cmake or the version changes. What the compiler does is a part of pip's output with -v.
 $(VENV)/llama: $(VENV)/pip requirements.lock llama.cmake
-	@echo "Step 2 of 4: llama.cpp. Compiling it takes 15 minutes of processor time, once (four minutes on four cores)."
+	@echo "Step 2 of 4: llama.cpp. $$(if find "$(LLAMA_CACHE)" -name "$(LLAMA_WHEEL)" 2>/dev/null | grep -q .; \
+		then echo "It was compiled before, so this takes some seconds."; \
+		else echo "Compiling it takes 15 minutes of processor time, once (four minutes on four cores)."; fi)"
 	@sed -n '/^llama-cpp-python==/,/[^\\]$$/p' requirements.lock > $(VENV)/llama.txt
-	@CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install --cache-dir "$(LLAMA_CACHE)" --require-hashes --no-deps --force-reinstall \
+	@CMAKE_ARGS="$(LLAMA_ARGS)" $(PIP) install -v --cache-dir "$(LLAMA_CACHE)" --require-hashes --no-deps --force-reinstall \
 		-r $(VENV)/llama.txt
 	@echo "$(CMAKE_ARGS)" > $@
 
@@ -96,7 +99,7 @@ $(VENV)/installed: $(VENV)/llama requirements.lock pyproject.toml
 	@echo "Step 3 of 4: the other libraries, which takes a minute or two."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@echo "Step 4 of 4: agentd itself, which takes some seconds."
-	@$(PIP) install --quiet --no-deps --editable .
+	@$(PIP) install --no-deps --editable .
 	@touch $@
 
 llama:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+(VERSION,) = re.findall(r"^llama-cpp-python==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
 
 
 class Machine:
@@ -80,3 +81,21 @@ def test_a_first_chat_announces_each_step_before_it_begins(tmp_path: Path) -> No
     planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
     marks = re.findall(r"^echo \"(Step \d of \d)|(?: -m venv | -m pip [^\n]* install )", planned, re.MULTILINE)
     assert marks == ["Step 1 of 4", "", "", "Step 2 of 4", "", "Step 3 of 4", "", "Step 4 of 4", ""]
+
+
+@pytest.mark.parametrize(("kept", "told"), [("", "15 minutes"), ("0.0.1", "15 minutes"), (VERSION, "seconds")])
+def test_a_first_chat_says_that_compiling_takes_long_unless_the_wheel_is_kept(
+    tmp_path: Path, kept: str, told: str
+) -> None:
+    wheels = tmp_path / "kept" / "wheels" / "a7"
+    wheels.mkdir(parents=True)
+    if kept:
+        (wheels / f"llama_cpp_python-{kept}-py3-none-linux_x86_64.whl").touch()
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to("/bin/true")
+    (venv / "pip").touch()
+    command = ["make", f"{venv}/llama", f"VENV={venv}", f"LLAMA_CACHE={tmp_path / 'kept'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    (step,) = re.findall(r"^Step 2 of 4.*", done.stdout, re.MULTILINE)
+    assert told in step
