@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import subprocess
@@ -52,7 +53,7 @@ async def test_a_disk_that_fills_in_mid_download_is_told_and_made_free_again(
     assert len(model) > 2 * 1024 * 1024
     monkeypatch.setattr(download, "check_space", lambda directory, needed: None)
     async with house(small_disk, model) as h:
-        with pytest.raises(StateError, match=r"No space left on device\. The unfinished download was deleted"):
+        with pytest.raises(StateError, match=rf"{os.strerror(errno.ENOSPC)}\. .* deleted"):
             await h.pull()
         assert h.partials == [] and h.shelf.models() == []
         source = LocalFile(name="mine", path=small_disk.parent / "mine.gguf")
@@ -73,7 +74,7 @@ async def test_a_disk_without_room_is_told_before_anything_is_downloaded(
 ) -> None:
     monkeypatch.setattr(download, "SPARE_BYTES", 1 << 60)
     async with house(tmp_path, model) as h:
-        with pytest.raises(StateError, match="GB are needed; make room"):
+        with pytest.raises(StateError, match=r" GB .* GB .*make room"):
             await h.pull()
         assert h.hub.downloads == []
 
@@ -84,7 +85,7 @@ async def test_two_pulls_of_the_same_file_do_not_meet(tmp_path: Path, model: byt
         first = asyncio.create_task(h.pull(), name="first pull")
         while not h.told:  # noqa: ASYNC110 - the thread tells no event of this loop
             await asyncio.sleep(0.01)
-        with pytest.raises(Busy, match="another process is downloading"):
+        with pytest.raises(Busy, match="another process"):
             await h.pull()
         assert (await first).fresh
 
@@ -92,7 +93,7 @@ async def test_two_pulls_of_the_same_file_do_not_meet(tmp_path: Path, model: byt
 async def test_a_file_that_is_not_what_was_promised_is_deleted(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.promised_sha256 = "0" * 64
-        with pytest.raises(ModelError, match="sent another file than it announced") as raised:
+        with pytest.raises(ModelError, match="sent another file") as raised:
             await h.pull()
         assert "0" * 64 in str(raised.value) and hashlib.sha256(model).hexdigest() in str(raised.value)
         assert h.partials == [] and h.shelf.models() == []
@@ -116,7 +117,7 @@ async def test_a_server_that_knows_no_ranges_is_asked_for_the_whole(tmp_path: Pa
 async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.stall_after = [100_000] + [0] * 20
-        with pytest.raises(ModelError, match=r"sent nothing more for 0\.3 s; what was downloaded is kept"):
+        with pytest.raises(ModelError, match=r" 0\.3 s; .* kept"):
             await h.pull()
         assert [path.stat().st_size for path in h.partials] == [100_000]
         h.hub.stall_after = [50_000]
@@ -127,7 +128,7 @@ async def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path: 
 async def test_nothing_is_said_to_be_kept_where_nothing_came(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.stall_after = [0] * 20
-        with pytest.raises(ModelError, match=r"sent nothing more for 0\.3 s; try again later"):
+        with pytest.raises(ModelError, match=r" 0\.3 s; try again"):
             await h.pull()
 
 
@@ -171,8 +172,8 @@ async def test_a_file_on_another_server_is_fetched_without_token_and_cookie(tmp_
 @pytest.mark.parametrize(
     ("location", "what"),
     [
-        ("file:///etc/passwd", "not a web address"),
-        ("gopher://127.0.0.1/x", "not a web address"),
+        ("file:///etc/passwd", "web address"),
+        ("gopher://127.0.0.1/x", "web address"),
         ("http://[::1", "not an address"),
     ],
 )
@@ -213,7 +214,7 @@ async def test_a_part_that_was_not_asked_for_is_refused(tmp_path: Path, model: b
 
     async with house(tmp_path, model) as h, HttpServer(other_part) as server:
         h.hub.location = f"{server.url}/x"
-        with pytest.raises(ModelError, match="sends another part of the file than agentd requested"):
+        with pytest.raises(ModelError, match="sends another part"):
             await h.pull()
 
 
@@ -243,7 +244,7 @@ async def test_an_unfinished_download_that_is_a_link_does_not_touch_its_target(
                 part.hardlink_to(target)
             case _:
                 os.mkfifo(part)
-        with pytest.raises(StateError, match=r"is a link|is not a separate file") as told:
+        with pytest.raises(StateError, match=r"is a link|not a separate") as told:
             await h.pull()
         assert str(part) in str(told.value) and "delete it" in str(told.value)
         assert target.read_bytes() == b"precious" * 1_000_000

@@ -41,7 +41,7 @@ async def test_an_offer_names_commit_size_and_hash(tmp_path: Path, model: bytes)
         (HubFile(name="x", repo="o/r", file="x.gguf"), "has no file x.gguf; it has small.gguf"),
         (HubFile(name="x", repo="o/r", file="small.gguf", revision="v9"), "no such revision"),
         *(
-            (HubFile(name="x", repo=repo, file="x.gguf"), "not the name of a repository")
+            (HubFile(name="x", repo=repo, file="x.gguf"), "OWNER/REPOSITORY")
             for repo in ("o--o/r", "../..", "o/..", "o/r.git", "o/-r", "o/" + "r" * 200)
         ),
     ],
@@ -63,7 +63,7 @@ async def test_a_hub_that_refuses_is_told(tmp_path: Path, model: bytes, status: 
 async def test_a_model_behind_terms_is_told(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.status, h.hub.headers = 403, {"x-error-code": "GatedRepo"}
-        with pytest.raises(ModelError, match="accept them there, and set HF_TOKEN"):
+        with pytest.raises(ModelError, match=r"accept .*HF_TOKEN"):
             await h.pull()
 
 
@@ -71,7 +71,7 @@ async def test_a_model_behind_terms_is_told(tmp_path: Path, model: bytes) -> Non
 async def test_something_else_than_a_hub_is_told(tmp_path: Path, model: bytes, page: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.page = page
-        with pytest.raises(ModelError, match="does not answer like a hub; check HF_ENDPOINT"):
+        with pytest.raises(ModelError, match=r"like a hub; .*HF_ENDPOINT"):
             await h.pull()
 
 
@@ -90,7 +90,7 @@ async def test_something_else_than_a_hub_is_told(tmp_path: Path, model: bytes, p
 async def test_absurd_figures_of_a_hub_are_told(tmp_path: Path, model: bytes, info: dict[str, Any]) -> None:
     async with house(tmp_path, model) as h:
         h.hub.info = info
-        with pytest.raises((ModelError, NotFound), match=r"does not say how large|has no file"):
+        with pytest.raises((ModelError, NotFound), match=r"how large|has no file"):
             await h.pull()
         assert h.hub.downloads == [] and h.partials == []
 
@@ -117,7 +117,7 @@ async def test_an_endless_reply_of_a_hub_is_given_up(
 
     async with house(tmp_path, model), HttpServer(drip) as endless:
         monkeypatch.setattr("agentd.models.library.hub.SECONDS", 0.3)
-        with pytest.raises(ModelError, match=r"did not end its reply within 0\.3 s"):
+        with pytest.raises(ModelError, match=r" 0\.3 s"):
             await asyncio.to_thread(hub_offer, SOURCE, endpoint=endless.url)
 
 
@@ -139,7 +139,7 @@ async def test_a_token_that_no_header_can_carry_is_told_without_it(
 ) -> None:
     async with house(tmp_path, model) as h:
         monkeypatch.setattr("agentd.models.library.hub.get_token", lambda: "hf_SEC\u200bRET")
-        with pytest.raises(UsageError, match="HF_TOKEN has a character at place ") as told:
+        with pytest.raises(UsageError, match=r"HF_TOKEN .* place 7 ") as told:
             await h.pull()
         assert "SEC" not in str(told.value) and h.hub.requests == []
         monkeypatch.setattr("agentd.models.library.hub.get_token", lambda: " hf_token\r\n")
@@ -155,7 +155,7 @@ async def test_a_token_that_the_hub_refuses_is_told(
         with pytest.raises(ModelError, match=r"refused the token \(401\); set HF_TOKEN"):
             await h.pull()
         monkeypatch.setattr("agentd.models.library.hub.get_token", lambda: None)
-        with pytest.raises(NotFound, match="a private one needs HF_TOKEN"):
+        with pytest.raises(NotFound, match="HF_TOKEN"):
             await h.pull()
 
 
@@ -171,7 +171,7 @@ async def test_the_hub_is_not_named_for_a_plain_url(tmp_path: Path, model: bytes
     async with house(tmp_path, model) as h:
         source = WebFile(name="small", url=f"{h.hub.url}/o/r/resolve/main/small.gguf")
         h.hub.status = 404
-        with pytest.raises(NotFound, match="has no such file; check the URL"):
+        with pytest.raises(NotFound, match=r"no such file; .* URL"):
             await h.pull(source)
     with pytest.raises(ModelError, match=r"cannot be reached .*\); check the network, then") as told:
         await h.pull(source)
@@ -195,7 +195,7 @@ async def test_what_a_web_server_says_of_a_size_must_be_one(tmp_path: Path, mode
 
             async with HttpServer(lying) as server:
                 source = WebFile(name="m", url=f"{server.url}/m.gguf?key=SECRET")
-                with pytest.raises(ModelError, match="does not say how large it is") as told:
+                with pytest.raises(ModelError, match="how large") as told:
                     await h.pull(source)
                 assert "SECRET" not in str(told.value)
 

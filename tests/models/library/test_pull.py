@@ -53,7 +53,7 @@ async def test_a_later_pull_that_differs_is_said_aloud_and_changes_nothing(tmp_p
         was = h.hub.revision("o/r")
         write_random_model(tmp_path / "other.gguf")
         h.hub.files[NAME] = (tmp_path / "other.gguf").read_bytes()
-        with pytest.raises(UsageError, match="no longer what was pulled") as raised:
+        with pytest.raises(UsageError, match="no longer") as raised:
             await h.pull()
         assert was in str(raised.value) and h.hub.revision("o/r") in str(raised.value)
         assert path.read_bytes() == model
@@ -72,14 +72,14 @@ async def test_another_model_of_the_same_name_is_not_replaced_unasked(tmp_path: 
         await h.pull(other, name="second")
         assert [found.name for found in h.shelf.models()] == ["second", "small"]
         (h.shelf.directory / "small.gguf.json").unlink()
-        with pytest.raises(UsageError, match="put there by hand"):
+        with pytest.raises(UsageError, match="by hand"):
             await h.pull()
 
 
 async def test_a_later_pull_goes_on_with_what_is_there(tmp_path: Path, model: bytes) -> None:
     async with house(tmp_path, model) as h:
         h.hub.cut_after = [100_000] + [0] * 20
-        with pytest.raises(ModelError, match=r"what was downloaded is kept"):
+        with pytest.raises(ModelError, match="is kept"):
             await h.pull()
         assert [path.stat().st_size for path in h.partials] == [100_000]
         h.hub.cut_after = []
@@ -98,7 +98,7 @@ async def test_a_small_file_is_checked_by_its_git_hash(tmp_path: Path, model: by
 
 async def test_a_file_that_is_no_model_is_deleted_again(tmp_path: Path) -> None:
     async with house(tmp_path, b"<!doctype html><p>Please log in.") as h:
-        with pytest.raises(ModelError, match=r"o/r/small\.gguf cannot be used and .* web page"):
+        with pytest.raises(ModelError, match=r"o/r/small\.gguf .* deleted .* web page"):
             await h.pull()
         assert h.partials == [] and h.shelf.models() == []
 
@@ -126,7 +126,7 @@ async def test_a_file_of_this_machine_is_copied_onto_the_shelf(tmp_path: Path, m
         with pytest.raises(UsageError, match="already"):
             await h.pull(LocalFile(name="mine", path=mine))
         mine.write_bytes(b"no model")
-        with pytest.raises(ModelError, match="not a GGUF file"):
+        with pytest.raises(ModelError, match="not a GGUF"):
             await h.pull(LocalFile(name="mine", path=mine), replace=True)
         assert h.shelf.find("mine").path.read_bytes() == model
 

@@ -82,7 +82,7 @@ def test_what_was_chosen_before_is_remembered_until_it_is_forgotten_or_removed(t
     shelf.remove("a")
     assert shelf.earlier() == [mine]
     shelf.choose(mine)
-    with pytest.raises(UsageError, match="m is the chosen model; choose another first"):
+    with pytest.raises(UsageError, match=r"^m .*chosen model"):
         shelf.forget(mine)
 
 

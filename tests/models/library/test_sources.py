@@ -41,7 +41,7 @@ def test_every_form_is_read(text: str, source: Source) -> None:
 
 @pytest.mark.parametrize("text", ["", "qwen", "o/r", "o/r/m.bin", "https://host/", "https://host/m.bin", "o/r/m.gguf@"])
 def test_anything_else_is_told_what_it_may_be(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a model: give a name from the catalogue"):
+    with pytest.raises(UsageError, match=r" OWNER/REPOSITORY/FILE\.gguf .*@REVISION.* URL .* path"):
         read(text)
 
 
@@ -51,7 +51,7 @@ def test_the_nearest_name_is_suggested() -> None:
 
 
 def test_a_part_of_a_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="one of several parts"):
+    with pytest.raises(UsageError, match="several parts"):
         read("o/r/big-00001-of-00003.gguf")
 
 
@@ -71,6 +71,6 @@ def test_a_url_with_a_password_is_refused_without_being_told() -> None:
     with pytest.raises(UsageError, match="process list") as told:
         read_source("https://bob:PASSW0RD@host/m.gguf", [])
     assert "PASSW0RD" not in str(told.value)
-    with pytest.raises(UsageError, match="is not a model") as told:
+    with pytest.raises(UsageError, match="not a model") as told:
         read_source("https://bob:PASSW0RD@[::1/m.gguf", [])
     assert "PASSW0RD" not in str(told.value)

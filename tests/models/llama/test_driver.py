@@ -113,5 +113,5 @@ def test_the_context_is_no_larger_than_what_the_model_knows(tmp_path: Path) -> N
 
 def test_an_unknown_architecture_is_named(tmp_path: Path) -> None:
     write_table_model(tmp_path / "new.gguf", chain("a", "b"), architecture="llama77")
-    with pytest.raises(ModelError, match="unknown model architecture: 'llama77'"):
+    with pytest.raises(ModelError, match="'llama77'"):
         load(tmp_path / "new.gguf")

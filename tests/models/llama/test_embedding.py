@@ -57,5 +57,5 @@ def test_text_in_the_form_of_a_control_token_is_text(bag: Embedding) -> None:
 
 def test_a_file_that_llama_cpp_cannot_load_is_an_error_with_the_reason(tmp_path: Path) -> None:
     write_table_model(tmp_path / "new.gguf", chain("a", "b"), architecture="llama77")
-    with pytest.raises(ModelError, match="unknown model architecture: 'llama77'"):
+    with pytest.raises(ModelError, match="'llama77'"):
         Embedding(tmp_path / "new.gguf", threads=1)

@@ -323,9 +323,9 @@ def test_a_conversation_that_the_template_refuses_is_refused_with_its_words(tmp_
     )
     bench.engine.handle(ask(1, "x").model_copy(update={"messages": lines}))
     bench.engine.handle(Count(id=2, messages=lines))
-    assert [told.reason for told in bench.told if isinstance(told, Refused)] == [
-        "The model's chat template refuses this conversation: only two."
-    ] * 2
+    refused = [told for told in bench.told if isinstance(told, Refused)]
+    assert [told.id for told in refused] == [1, 2]
+    assert all(told.reason.endswith(": only two.") for told in refused)
 
 
 def test_a_slow_machine_gets_smaller_steps(random_model: Path) -> None:
@@ -395,7 +395,7 @@ def test_what_is_thought_first_is_not_bound_by_the_schema(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"enum": []}, "does not accept the grammar"),
+        ({"enum": []}, "llama.cpp does not"),
         ({"const": "\ue000" * 30}, "within 5 tokens"),
     ],
 )

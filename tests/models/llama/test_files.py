@@ -37,11 +37,11 @@ def test_a_whole_model_is_accepted_with_the_size_of_its_cache(whole: Path) -> No
         (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"\xff" + struct.pack("<I", 4) + b"\0" * 99, "damaged"),
         (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k" + struct.pack("<I", 77) + b"\0" * 99, "damaged"),
         (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**60) + b"k" * 99, "cut off"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
         (b"<!DOCTYPE html><html>not found</html>", "a web page"),
         (b"PK\x03\x04archive/data.pkl", "not GGUF"),
         (b"\x10\0\0\0\0\0\0\0{}", "safetensors"),
-        (b"MZ\x90\0", "not a GGUF file"),
+        (b"MZ\x90\0", "not a GGUF"),
     ],
 )
 def test_a_foreign_or_broken_file_is_named_as_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
@@ -53,9 +53,9 @@ def test_a_foreign_or_broken_file_is_named_as_what_it_is(tmp_path: Path, content
 
 
 def test_a_missing_file_and_a_directory_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"^there is no model file \S+; check its path, or choose another model\.$"):
+    with pytest.raises(ModelError, match=r"no model file \S+none\.gguf;"):
         files.inspect(tmp_path / "none.gguf")
-    with pytest.raises(ModelError, match="is not a file"):
+    with pytest.raises(ModelError, match="not a file"):
         files.inspect(tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_a_download_that_was_cut_off_is_found_wherever_it_was_cut(whole: Path, k
 def test_a_model_that_cannot_chat_is_named(tmp_path: Path) -> None:
     path = tmp_path / "embedder.gguf"
     write_table_model(path, chain("a", "b"), architecture="bert")
-    with pytest.raises(ModelError, match="bert model, which cannot chat"):
+    with pytest.raises(ModelError, match="bert model"):
         files.inspect(path)
     assert files.inspect(path, chat=False).architecture == "bert"
 
@@ -95,7 +95,7 @@ def test_a_model_takes_no_memory_for_more_context_than_it_has(whole: Path) -> No
     most = files.memory_of(gguf, context=gguf.context)
     assert files.memory_of(gguf, context=2**40) == most
     files.check_memory(gguf, context=2**40, available=most)
-    with pytest.raises(ModelError, match="for a context of 8192 tokens"):
+    with pytest.raises(ModelError, match=" 8192 tokens"):
         files.check_memory(gguf, context=2**40, available=most - 1)
     assert files.memory_of(replace(gguf, context=0), context=gguf.context + 1) > most
 
@@ -117,13 +117,14 @@ def test_a_context_that_memory_cannot_hold_is_refused_with_what_to_set(whole: Pa
         with pytest.raises(ModelError, match=rf"context of {context} tokens.* set model\.context to 4864 or less"):
             files.check_memory(gguf, context=context, available=available)
     files.check_memory(gguf, context=4864, available=available)
-    with pytest.raises(ModelError, match="available; choose a smaller model, or give agentd more memory"):
+    with pytest.raises(ModelError, match="smaller model") as caught:
         files.check_memory(gguf, context=4864, available=1000)
+    assert "model.context" not in str(caught.value)
 
 
 @pytest.mark.parametrize("context", [0, 2**31, 2**32 - 1])
 def test_a_file_that_claims_an_impossible_context_is_refused(tmp_path: Path, context: int) -> None:
     path = tmp_path / "tiny.gguf"
     write_table_model(path, chain("\n", "Hello"), context=context)
-    with pytest.raises(ModelError, match=f"claims a context of {context} tokens; choose another file"):
+    with pytest.raises(ModelError, match=f" {context} tokens"):
         files.inspect(path)

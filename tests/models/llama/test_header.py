@@ -82,7 +82,7 @@ def test_the_texts_of_all_arrays_count_together(tmp_path: Path, monkeypatch: pyt
     path.write_bytes(file_of(arrays[0], rest=tensor(8) + bytes(64)))
     header.read(path)
     path.write_bytes(file_of(*arrays, rest=tensor(8) + bytes(64)))
-    with pytest.raises(ModelError, match="promises 600 further texts in arrays, more than 400"):
+    with pytest.raises(ModelError, match=r"600 .* more than 400"):
         header.read(path)
 
 

@@ -47,13 +47,13 @@ def test_an_error_in_the_work_is_no_result() -> None:
 
 
 def test_work_that_does_not_end_is_ended() -> None:
-    with pytest.raises(Crashed, match=r"more than 0\.3 s of processor time"):
+    with pytest.raises(Crashed, match=r"0\.3 s of processor"):
         isolated(lambda: b"".join(iter(lambda: b"", None)), seconds=0.3)
 
 
 def test_work_that_only_waits_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolate, "WAIT_SECONDS", 0.3)
-    with pytest.raises(Crashed, match=r"did not end within 0\.3 s"):
+    with pytest.raises(Crashed, match=r"end within 0\.3 s"):
         isolated(lambda: b"%d" % threading.Event().wait(), seconds=SECONDS)
 
 
@@ -103,7 +103,7 @@ def test_a_copy_goes_on_after_a_refusal() -> None:
 def test_a_copy_that_computes_for_ever_is_ended_even_if_native_code_does_it() -> None:
     for work in (lambda data: b"%d" % (2 ** (2**31)), lambda data: b"".join(iter(lambda: b"", None))):
         copy = Copy(work, seconds=0.2)
-        with pytest.raises(Crashed, match=r"more than 0\.2 s of processor time"):
+        with pytest.raises(Crashed, match=r"0\.2 s of processor"):
             copy.ask(b"")
         with pytest.raises(Crashed, match="it is gone"):
             copy.ask(b"")

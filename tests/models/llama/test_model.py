@@ -263,7 +263,7 @@ async def test_a_model_that_nobody_asks_is_tried_in_the_background(
 async def test_an_answer_keeps_to_its_schema_or_there_is_none(make: Make) -> None:
     model = await make(ENDLESS)
     assert text_of(await deltas(model, replace(ask(), schema={"const": {"a": [1]}}))) == '{"a": [1]}'
-    with pytest.raises(ModelError, match="at its top it uses 'not'"):
+    with pytest.raises(ModelError, match=r"its top .* 'not'"):
         await deltas(model, replace(ask(), schema={"not": {}}))
     with pytest.raises(ModelError, match="within 3 tokens"):
         await deltas(model, replace(ask(sampling=Sampling(max_tokens=3)), schema={"const": "long"}))
@@ -297,9 +297,9 @@ async def test_a_cancel_while_the_prompt_is_read_frees_the_model_too(make: Make)
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        (Limits(load=0.0), "was not loaded within 0 s"),
-        (Limits(first_token=0.3), r"did not begin to answer within 0\.3 s"),
-        (Limits(turn=0.3, first_token=60.0), r"did not end its answer within 0\.3 s"),
+        (Limits(load=0.0), r"\bloaded .* 0 s"),
+        (Limits(first_token=0.3), r"\bbegin .* 0\.3 s"),
+        (Limits(turn=0.3, first_token=60.0), r"\bend .* 0\.3 s"),
     ],
 )
 async def test_a_limit_that_has_passed_is_named(make: Make, limits: Limits, words: str) -> None:
@@ -334,7 +334,7 @@ async def test_the_limit_of_the_first_token_counts_only_while_nothing_more_is_re
             if isinstance(delta, Reading) and delta.done:
                 break
         os.kill(await pid_of(model), signal.SIGSTOP)
-        with pytest.raises(TimedOut, match="read no more of the prompt within 5 s"):
+        with pytest.raises(TimedOut, match=r"\bprompt .* 5 s"):
             async for _ in stream:
                 pass
 
@@ -381,7 +381,7 @@ async def test_what_cannot_be_read_ahead_is_told(make: Make) -> None:
     with pytest.raises(ModelError, match="context of 1024"):
         await model.warm(ask("x" * 5000))
     os.kill(await pid_of(model), signal.SIGSTOP)
-    with pytest.raises(TimedOut, match=r"no time to read ahead within 0\.3 s"):
+    with pytest.raises(TimedOut, match=r"\bahead .* 0\.3 s"):
         await model.warm(ask(limits=Limits(turn=0.3)))
 
 
@@ -389,7 +389,7 @@ async def test_a_silence_in_mid_answer_is_named(make: Make) -> None:
     model = await make(ENDLESS, context=65536)
     pid = await pid_of(model)
     endless = ask(sampling=Sampling(temperature=0, max_tokens=100_000), limits=Limits(idle=0.3))
-    with pytest.raises(TimedOut, match=r"said nothing more within 0\.3 s"):
+    with pytest.raises(TimedOut, match=r"nothing more .* 0\.3 s"):
         async with aclosing(model.stream(endless)) as stream:
             await first_text(stream)
             os.kill(pid, signal.SIGSTOP)
@@ -472,7 +472,7 @@ async def test_a_request_that_had_said_something_starts_again_and_tells(make: Ma
 async def test_an_answer_that_kills_the_child_again_is_given_up(make: Make) -> None:
     model = await make(ENDLESS, context=65536)
     restarts = 0
-    with pytest.raises(ModelError, match="crashed again on this answer: it was killed by SIGKILL"):
+    with pytest.raises(ModelError, match=r"crashed again .*SIGKILL"):
         fresh = True
         async for delta in model.stream(ask(sampling=Sampling(temperature=0, max_tokens=50_000))):
             if fresh:

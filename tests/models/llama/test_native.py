@@ -18,7 +18,7 @@ def test_why_a_call_failed_is_told_once_and_everything_is_in_the_log(caplog: pyt
     assert not native.llama_model_load_from_file(b"/nowhere.gguf", native.llama_model_default_params())
     assert any(record.levelno == logging.ERROR for record in caplog.records)
     assert "/nowhere.gguf" in reason()
-    assert reason() == "it gives no reason"
+    assert "/nowhere.gguf" not in reason()
 
 
 def test_what_is_told_by_the_way_is_at_debug_level(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

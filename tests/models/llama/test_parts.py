@@ -57,11 +57,11 @@ def test_all_parts_count_for_size_memory_and_types(first: Path, tmp_path: Path) 
 
 
 def test_a_part_that_is_not_the_first_is_refused_with_the_name_of_the_first(first: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is part 2 of a model in 3 parts; .* m-00001-of-00003\.gguf"):
+    with pytest.raises(ModelError, match=r" part 2 .* 3 parts; .* m-00001-of-00003\.gguf"):
         files.inspect(tmp_path / "m-00002-of-00003.gguf")
     renamed = tmp_path / "other.gguf"
     (tmp_path / "m-00003-of-00003.gguf").rename(renamed)
-    with pytest.raises(ModelError, match=r"is part 3 of a model in 3 parts; .* ends in -00001-of-00003"):
+    with pytest.raises(ModelError, match=r" part 3 .* 3 parts; .* -00001-of-00003"):
         files.inspect(renamed)
 
 
@@ -72,11 +72,11 @@ def test_a_part_that_is_missing_cut_off_or_cannot_be_found_is_named(first: Path,
     with pytest.raises(ModelError, match=r"m-00003-of-00003\.gguf is cut off"):
         files.inspect(first)
     last.unlink()
-    with pytest.raises(ModelError, match=r"m-00003-of-00003\.gguf is missing beside it"):
+    with pytest.raises(ModelError, match=r"m-00003-of-00003\.gguf is missing"):
         files.inspect(first)
     renamed = tmp_path / "m.gguf"
     first.rename(renamed)
-    with pytest.raises(ModelError, match="its name does not say so"):
+    with pytest.raises(ModelError, match=r"original name.* -00001-of-00003"):
         files.inspect(renamed)
 
 

@@ -93,7 +93,7 @@ async def test_a_killed_child_fails_what_was_asked_with_how_it_ended(load: Load)
         os.kill(process.pid, signal.SIGSTOP)
         answer = process.ask(count(1))
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(ChildDied, match="killed by SIGKILL; often this means that the machine was out of memory"):
+        with pytest.raises(ChildDied, match=r"SIGKILL; .*out of memory"):
             await answer.next(20)
         assert "SIGKILL" in await process.ended()
         with pytest.raises(ChildDied, match="SIGKILL"):
@@ -111,7 +111,8 @@ async def test_a_child_that_hangs_is_killed(load: Load) -> None:
     async with Process(beat=HASTY[0], beats=HASTY[1]) as process:
         await process.load(load)
         os.kill(process.pid, signal.SIGSTOP)
-        assert await asyncio.wait_for(process.ended(), 60) == "it did not answer for 0.2 s and was killed"
+        how = await asyncio.wait_for(process.ended(), 60)
+        assert " 0.2 s " in how and "SIG" not in how
 
 
 async def test_a_child_that_answers_is_left_alone(load: Load) -> None:
@@ -127,7 +128,7 @@ async def test_a_child_that_answers_is_left_alone(load: Load) -> None:
 async def test_a_child_that_dies_while_it_loads_says_so(load: Load) -> None:
     async with Process(beat=5, beats=12) as process:
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(ChildDied, match="while it loaded the model: it was killed by SIGKILL"):
+        with pytest.raises(ChildDied, match=r"\bloaded .*SIGKILL"):
             await process.load(load)
 
 
@@ -191,18 +192,14 @@ async def test_only_what_names_a_cause_is_given_as_the_reason_of_an_end(
     monkeypatch.setattr(process_module, "MODULE", "says")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with Process(beat=5, beats=12) as process:
-        assert await process.ended() == f"it was killed by SIGSEGV{reason}"
+        assert (await process.ended()).endswith(f" SIGSEGV{reason}")
         assert process.fault
 
 
 @pytest.mark.parametrize(
     ("number", "fault", "words"),
     [
-        (
-            signal.SIGILL,
-            True,
-            "SIGILL: llama.cpp was built for another processor; build it .*: (.* -m pip|make -C)",
-        ),
+        (signal.SIGILL, True, "SIGILL: .*another processor; .*: (.* -m pip|make -C)"),
         (signal.SIGABRT, True, "SIGABRT$"),
         (signal.SIGKILL, False, "SIGKILL; often"),
         (signal.SIGTERM, False, "SIGTERM$"),
@@ -237,7 +234,7 @@ async def test_each_line_of_a_child_has_its_own_level_and_one_without_is_a_warni
     monkeypatch.setattr(process_module, "MODULE", "says")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with Process(beat=5, beats=12) as process:
-        assert await process.ended() == "it ended with exit code 0 (c)"
+        assert (await process.ended()).endswith("exit code 0 (c)")
     assert told(caplog) == [
         (logging.DEBUG, "d"),
         (logging.INFO, "i"),

@@ -34,11 +34,11 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        (ENDLESS, "more than 0.5 s of processor time"),
-        ("{{ 2 ** (2 ** 31) }}", "more than 0.5 s of processor time"),
+        (ENDLESS, "0.5 s of processor"),
+        ("{{ 2 ** (2 ** 31) }}", "0.5 s of processor"),
         ("{{ 'a' * 4_000_000_000 }}", "needs more than 64 MiB of memory"),
         ("{{ messages[0].role | center(4_000_000_000) }}", "needs more than 64 MiB of memory"),
-        ("{{ messages[0].role | center(5_000_000) }}", "makes a prompt of 50"),
+        ("{{ messages[0].role | center(5_000_000) }}", "prompt of 50"),
         ("{# " + "x" * 300_000 + " #}", "more than 262144"),
         ("{% if 1 %}" * 3000, "recursion|nest|killed|processor|Unexpected"),
         ("{{ raise_exception('no \x1b]0;PWNED\x07\x1b[2J\x1b[31m') }}", r"fails \(no \)"),
@@ -57,10 +57,10 @@ def test_a_template_that_goes_too_far_is_replaced_and_that_is_said(source: str, 
 @pytest.mark.parametrize(
     ("what", "reason"),
     [
-        (ENDLESS, "0.5 s of processor time"),
-        ("{{ 2 ** (messages | length * 1000000000) }}", "0.5 s of processor time"),
+        (ENDLESS, "0.5 s of processor"),
+        ("{{ 2 ** (messages | length * 1000000000) }}", "0.5 s of processor"),
         ("{{ messages[0].role * 1_000_000_000 }}", "64 MiB of memory"),
-        ("{{ messages[0].role * 1_100_000 }}", "makes a prompt of 44"),
+        ("{{ messages[0].role * 1_100_000 }}", "prompt of 44"),
     ],
 )
 def test_a_template_that_goes_too_far_later_is_given_up_for_good(what: str, reason: str) -> None:

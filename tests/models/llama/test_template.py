@@ -92,18 +92,18 @@ def test_two_questions_in_a_row_are_folded_where_a_template_insists() -> None:
 def test_a_refusal_says_what_the_template_says() -> None:
     picky = "{% if messages | length > 2 %}{{ raise_exception('only two') }}{% endif %}{{ messages[-1].content }}"
     system = "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
-    with pytest.raises(ModelError, match=r"refuses this conversation: only two\."):
+    with pytest.raises(ModelError, match=r": only two\.$"):
         Template(system + picky).render([SYSTEM, QUESTION, ANSWER, QUESTION])
 
 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        (None, "has no chat template"),
+        (None, "no chat template"),
         ("{% for %}", "Expected"),
         ("{{ nothing.at.all }}", "undefined"),
         ("{{ 1 // 0 }}", "division"),
-        ("always the same", "leaves messages out|leaves the newest message out"),
+        ("always the same", "messages out|newest message"),
         ("{{ raise_exception('never') }}", "never"),
         ("{{ messages.append(1) }}", "unsafe|immutable|not safe"),
     ],

@@ -24,11 +24,11 @@ def status(code: int, body: object = "no", headers: Mapping[str, str] | None = N
     [
         (401, "no", "refused the key (401): no; set model.remote.api_key."),
         (403, "no", "set model.remote.api_key"),
-        (404, "no", "does not have the model 'small' (404)"),
-        (402, "insufficient balance", "look at the account's quota"),
-        (429, "You exceeded your current quota", "look at the account's quota"),
+        (404, "no", "the model 'small' (404)"),
+        (402, "insufficient balance", "account's quota"),
+        (429, "You exceeded your current quota", "account's quota"),
         (400, "request exceeds the available context size", "set model.remote.context"),
-        (400, "bad temperature", "check the settings under [model.remote]"),
+        (400, "bad temperature", "[model.remote]"),
         (400, "", '{"message": ""}'),
     ],
 )
@@ -65,9 +65,9 @@ def test_a_prompt_that_is_too_long_is_no_fault_of_the_server(code: int, body: ob
 
 def test_an_error_with_the_status_of_success_counts_as_the_one_that_the_server_means() -> None:
     fault = EXPLAINER.failed({"error": {"message": "insufficient balance", "code": 402}})
-    assert "insufficient balance; look at the account's quota" in str(fault.error) and fault.pause is None
+    assert "(402): insufficient balance; " in str(fault.error) and fault.pause is None
     assert "failed: slot was evicted" in str(EXPLAINER.failed({"error": {"message": "slot was evicted"}}).error)
-    assert "it does not say why" in str(EXPLAINER.failed({"error": {"code": "x"}}).error)
+    assert "failed: it does not" in str(EXPLAINER.failed({"error": {"code": "x"}}).error)
 
 
 @pytest.mark.parametrize(
@@ -81,17 +81,17 @@ def test_a_server_says_when_to_come_back(after: str, pause: float) -> None:
 @pytest.mark.parametrize(
     ("error", "said", "pause"),
     [
-        (Unreached("cannot be reached (refused)"), "cannot be reached (refused); check that it runs", 0),
-        (CutOff("broke off"), "ended in the middle of an answer (broke off); look at its log", 0),
+        (Unreached("cannot be reached (refused)"), "reached (refused); check that", 0),
+        (CutOff("broke off"), "(broke off); look at", 0),
         (Forbidden("redirects (307) to http://b/, another server"), "check model.remote.base_url", None),
-        (TooLarge("sends a line of more than 9 bytes"), "which is not an answer", None),
+        (TooLarge("sends 9 bytes"), "sends 9 bytes, which", None),
     ],
 )
 def test_faults_of_the_exchange_name_the_server_without_its_password(
     error: OutboundError, said: str, pause: float | None
 ) -> None:
     fault = EXPLAINER.outbound(error)
-    assert fault.pause == pause and str(fault.error).startswith("The model server at http://host/v1 ")
+    assert fault.pause == pause and " http://host/v1 " in str(fault.error)
     assert said in str(fault.error) and "pw" not in str(fault.error)
 
 
@@ -127,7 +127,7 @@ def test_a_servers_words_are_found_in_every_kind_of_body(text: str, said: str) -
 
 
 def test_other_faults_say_what_to_do() -> None:
-    assert "look at its log" in str(EXPLAINER.cut_off().error)
+    assert "its log" in str(EXPLAINER.cut_off().error)
     assert "model.remote.base_url" in str(EXPLAINER.no_chunk("x").error)
     assert "in other words" in str(EXPLAINER.withheld().error)
     assert "model.remote.name" in str(EXPLAINER.no_model().error)

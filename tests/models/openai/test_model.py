@@ -169,7 +169,7 @@ async def test_a_fault_that_stays_by_its_nature_is_not_repeated(status: int, adv
 async def test_an_answer_that_is_cut_off_before_its_first_word_is_asked_for_again() -> None:
     async with house() as (server, model):
         server.replies += [Stream(steps=[], done=False), Stream(steps=[]), Stream(steps=[b": comment\n\n"], done=False)]
-        with pytest.raises(ModelUnavailable, match="ended in the middle"):
+        with pytest.raises(ModelUnavailable, match="in the middle"):
             await answer(model)
         assert await said(model) == "one two "
         assert len(server.completions) == 4
@@ -179,7 +179,7 @@ async def test_an_answer_that_is_cut_off_later_is_never_repeated() -> None:
     async with house() as (server, model):
         server.replies.append(Stream(steps=[text("half an ans")], done=False))
         deltas = []
-        with pytest.raises(ModelUnavailable, match="ended in the middle"):
+        with pytest.raises(ModelUnavailable, match="in the middle"):
             async for delta in model.stream(request()):
                 deltas.append(delta)
         assert deltas == [TextDelta(text="half an ans")] and len(server.completions) == 1
@@ -216,21 +216,21 @@ async def test_nothing_behind_the_address_is_told_with_the_address() -> None:
 async def test_a_server_that_does_not_begin_is_given_up(steps: list[Any]) -> None:
     async with house(first_token=0.2) as (server, model):
         server.replies.append(Stream(steps=steps))
-        with pytest.raises(TimedOut, match=r"did not begin to answer within 0\.2 s"):
+        with pytest.raises(TimedOut, match=r"\bbegin .* 0\.2 s"):
             await answer(model)
 
 
 async def test_a_server_that_stalls_is_given_up() -> None:
     async with house() as (server, model):
         server.replies.append(Stream(steps=[text("a"), asyncio.Event()]))
-        with pytest.raises(TimedOut, match=r"said nothing more within 0\.2 s"):
+        with pytest.raises(TimedOut, match=r"nothing more .* 0\.2 s"):
             await answer(model, request(limits=Limits(idle=0.2)))
 
 
 async def test_the_whole_turn_has_a_limit() -> None:
     async with house() as (server, model):
         server.replies.append(Stream(steps=[text("a"), asyncio.Event()]))
-        with pytest.raises(TimedOut, match=r"did not end its answer within 0\.2 s"):
+        with pytest.raises(TimedOut, match=r"\bend .* 0\.2 s"):
             await answer(model, request(limits=Limits(turn=0.2)))
 
 
@@ -345,7 +345,7 @@ async def test_the_limit_of_the_first_token_begins_anew_with_everything_that_was
     never = asyncio.Event()
     async with house(dialect="llama-server") as (server, model):
         server.replies.append(Stream(steps=[progress(500), never]))
-        with pytest.raises(TimedOut, match=r"did not begin to answer within 0\.2 s"):
+        with pytest.raises(TimedOut, match=r"\bbegin .* 0\.2 s"):
             await answer(model, request(limits=Limits(first_token=0.2, idle=60)))
 
 
@@ -453,7 +453,7 @@ async def test_thoughts_of_which_only_the_end_is_marked_are_no_answer_and_are_ex
 async def test_a_flood_ends_at_a_limit_and_is_told(head: bytes, flood: bytes) -> None:
     async with house(retries=0) as (server, model):
         server.replies.append(Stream(steps=[head, *[flood] * 1000], done=False))
-        with pytest.raises(ModelError, match=r"sends (more than|a line of more than) [\d,]+ bytes"):
+        with pytest.raises(ModelError, match=r"sends .*more than [\d,]+ bytes"):
             await answer(model, request(sampling=Sampling(max_tokens=10)))
         assert server.abandoned <= 1
 

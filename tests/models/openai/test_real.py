@@ -97,6 +97,6 @@ async def test_a_prompt_that_is_too_long_is_an_error_in_words(tmp_path: Path) ->
     path = tmp_path / "tiny.gguf"
     write_table_model(path, chain("\n", " hello"))
     async with served(path) as model:
-        with pytest.raises(ModelUnavailable, match="The model server at"):
+        with pytest.raises(ModelUnavailable, match="model server"):
             async for _ in model.stream(request("word " * 3000)):
                 pass

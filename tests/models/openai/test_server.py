@@ -61,9 +61,9 @@ async def test_a_name_and_a_password_are_sent_as_they_are_given() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (200, b"<!doctype html><html>", "does not speak OpenAI's chat completions \\(a web page\\)"),
+        (200, b"<!doctype html><html>", r"chat completions \(a web page\)"),
         (200, b" " * (MOST_LIST + 1), "sends more than"),
-        (404, b"not found", "offers no model \\(it has no list of them, 404\\)"),
+        (404, b"not found", r"offers no model \(.*404\)"),
         (401, b'{"error": {"message": "wrong key sk-very-secret"}}', r"refused the key \(401\): wrong key \*+;"),
         (500, b'{"error": "boom \\ud83d"}', "boom \ufffd"),
     ],
