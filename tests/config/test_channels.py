@@ -25,5 +25,5 @@ def test_every_problem_of_the_channels_is_told_at_once() -> None:
     unknown, key, build = channel_problems(settings, channel_builders(settings, OWN))
     assert unknown == "unknown channel termnal; did you mean channels.terminal?"
     assert key.startswith("unknown key channels.terminal.colour")
-    assert build.startswith("channels.mine.build names 'no.such.package:build', which cannot be imported")
+    assert build.startswith("channels.mine.build ") and "'no.such.package:build'" in build
     assert channel_problems(settings, channel_builders(settings, OWN), ("terminal",)) == [unknown, key]

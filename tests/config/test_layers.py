@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from agentd.config.layers import (
     read_file,
     read_overrides,
 )
+from tests.problems import check_problems
 
 KEYS = Keys([("daemon", "grace"), ("model", "path"), ("model", "sampling", "top_k"), ("pending", "threads")])
 
@@ -54,25 +57,25 @@ def test_lines_are_found_by_every_way_to_write_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("text", "place", "word"),
     [
-        ("[daemon]\ngrace = \n", ":2:9: not TOML: Invalid value."),
-        ("a = [1,\n", ":1:8: not TOML: Invalid value at the end of the file."),
-        ("[daemon]\ngrace = 1\ngrace = 2\n", ":3:10: not TOML: Cannot overwrite a value."),
-        (b"a = 1\n# \xff", ":2: byte 0xff is not UTF-8; save the file as UTF-8."),
-        (b"#" * (MAX_FILE_BYTES + 1), ": the configuration file is larger than 1 MiB; is it the right file?"),
-        ("a = " + "[" * 100_000, ": the values are nested too deeply."),
+        ("[daemon]\ngrace = \n", ":2:9", "Invalid"),
+        ("a = [1,\n", ":1:8", "end of the"),
+        ("[daemon]\ngrace = 1\ngrace = 2\n", ":3:10", "overwrite"),
+        (b"a = 1\n# \xff", ":2", "0xff"),
+        (b"#" * (MAX_FILE_BYTES + 1), "", "1 MiB"),
+        ("a = " + "[" * 100_000, "", "nested"),
     ],
 )
 def test_a_file_that_cannot_be_read_as_toml_is_told_with_its_place(
-    tmp_path: Path, text: str | bytes, problem: str
+    tmp_path: Path, text: str | bytes, place: str, word: str
 ) -> None:
     path = tmp_path / "c.toml"
-    assert read(path, text).problems == [f"{path}{problem}"]
+    check_problems(read(path, text).problems, (f"{path}{place}", word))
 
 
 def test_a_file_that_cannot_be_opened_is_told_with_the_reason(tmp_path: Path) -> None:
-    assert read_file(tmp_path, KEYS).problems == [f"{tmp_path}: the configuration file cannot be read: Is a directory."]
+    check_problems(read_file(tmp_path, KEYS).problems, (str(tmp_path), f"{os.strerror(errno.EISDIR)}."))
 
 
 def test_an_empty_file_and_a_byte_order_mark_are_no_problem(tmp_path: Path) -> None:
@@ -83,14 +86,15 @@ def test_an_empty_file_and_a_byte_order_mark_are_no_problem(tmp_path: Path) -> N
 def test_unknown_names_in_a_file_are_told_with_the_nearest_right_one(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     text = "grace = 1\n[deamon]\ngrace = 1\n[model]\npth = 1\nsampling = 2\n[model.zzz]\nx = 1\n[channels]\ny = 1\n"
-    assert read(path, text).problems == [
-        f"{path}:1: unknown key grace; did you mean daemon.grace?",
-        f"{path}:2: unknown section deamon; did you mean daemon?",
-        f"{path}:5: unknown key model.pth; did you mean model.path?",
-        f"{path}:6: model.sampling is a section, not a value; set a key in it.",
-        f"{path}:7: unknown section model.zzz; `agentd config show` lists every key.",
-        f"{path}:10: channels.y is a section, not a value; set a key in it.",
-    ]
+    check_problems(
+        read(path, text).problems,
+        (f"{path}:1", " key grace;", " daemon.grace?"),
+        (f"{path}:2", " section deamon;", " daemon?"),
+        (f"{path}:5", " key model.pth;", " model.path?"),
+        (f"{path}:6", " model.sampling is a section,"),
+        (f"{path}:7", " section model.zzz;", "`agentd config show`"),
+        (f"{path}:10", " channels.y is a section,"),
+    )
 
 
 def test_empty_sections_are_no_problem_and_an_empty_channel_is_known_of(tmp_path: Path) -> None:
@@ -110,25 +114,28 @@ def test_variables_name_keys_with_two_underscores() -> None:
 def test_an_unknown_variable_is_told_by_its_name_alone() -> None:
     names = ["AGENTD_DAEMON_GRACE", "AGENTD_STATEDIR", "AGENTD_daemon__grace", "AGENTD_", "AGENTD_CHANNELS__X"]
     problems = read_environment(dict.fromkeys(names, "secret"), KEYS).problems
-    assert problems == [
-        "AGENTD_: unknown variable; `agentd config show` lists every key.",
-        "AGENTD_CHANNELS__X: unknown variable; `agentd config show` lists every key.",
-        "AGENTD_DAEMON_GRACE: unknown variable; did you mean AGENTD_DAEMON__GRACE?",
-        "AGENTD_STATEDIR: unknown variable; did you mean AGENTD_STATE_DIR?",
-        "AGENTD_daemon__grace: unknown variable; `agentd config show` lists every key.",
-    ]
+    check_problems(
+        problems,
+        ("AGENTD_", "`agentd config show`"),
+        ("AGENTD_CHANNELS__X", "`agentd config show`"),
+        ("AGENTD_DAEMON_GRACE", " AGENTD_DAEMON__GRACE?"),
+        ("AGENTD_STATEDIR", " AGENTD_STATE_DIR?"),
+        ("AGENTD_daemon__grace", "`agentd config show`"),
+    )
+    assert "secret" not in "".join(problems)
     assert read_environment(dict.fromkeys(["AGENTD_STATE_DIR", "AGENTD_SOCKET", "AGENTD_CONFIG"], "x"), KEYS) == Layer()
 
 
 def test_options_name_keys_with_dots() -> None:
     layer = read_overrides({"daemon.grace": "1", "daemon.grce": "1", "daemon": "1", "daemon.": "1", "": "1"}, KEYS)
     assert values(layer) == {"daemon.grace": "1"}
-    assert layer.problems == [
-        "--set daemon.grce: unknown key daemon.grce; did you mean daemon.grace?",
-        "--set daemon: daemon is a section, not a value; set a key in it.",
-        "--set daemon.: unknown key daemon.; did you mean daemon?",
-        "--set : unknown key ; `agentd config show` lists every key.",
-    ]
+    check_problems(
+        layer.problems,
+        ("--set daemon.grce", " key daemon.grce;", " daemon.grace?"),
+        ("--set daemon", " daemon is a section,"),
+        ("--set daemon.", " key daemon.;", " daemon?"),
+        ("--set ", "`agentd config show`"),
+    )
 
 
 def test_lists_in_texts_are_json_and_everything_else_stays_text() -> None:

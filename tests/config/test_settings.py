@@ -13,6 +13,7 @@ from agentd.config.layers import dotted
 from agentd.config.settings import DEFAULT, KnownKey, Settings, known_keys, load, with_secrets
 from agentd.config.shown import origins
 from agentd.errors import ConfigError
+from tests.problems import check_problems
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -74,23 +75,24 @@ def test_a_relative_path_begins_where_it_was_written(file: Path) -> None:
 def test_all_problems_of_all_places_are_told_at_once(file: Path) -> None:
     file.write_text('[agent]\nconcurrency = "two"\nmode = "steer"\n[modle]\npath = "x"\n[delivery]\nmin_age = 1e9\n')
     environ = {"AGENTD_DAEMON_GRACE": "3", "AGENTD_DAEMON__GRACE": "-1"}
-    assert problems(environ, file, pending__threads="1e3", retrieval__limt="4").splitlines() == [
-        "8 settings are wrong:",
-        f"  {file}:4: unknown section modle; did you mean model?",
-        "  AGENTD_DAEMON_GRACE: unknown variable; did you mean AGENTD_DAEMON__GRACE?",
-        "  --set retrieval.limt: unknown key retrieval.limt; did you mean retrieval.limit?",
-        "  AGENTD_DAEMON__GRACE: daemon.grace should be greater than or equal to 0, not '-1'.",
-        f"  {file}:2: agent.concurrency should be a valid integer, unable to parse string as an integer, not 'two'.",
-        f"  {file}:3: agent.mode should be 'queue', not 'steer'.",
-        f"  {file}:7: delivery: min_age (1e+09) is more than max_age (604800).",
-        "  --set pending.threads: pending.threads should be a valid integer, "
-        "unable to parse string as an integer, not '1e3'.",
-    ]
+    head, *told = problems(environ, file, pending__threads="1e3", retrieval__limt="4").splitlines()
+    assert head.startswith("8 ")
+    check_problems(
+        told,
+        (f"  {file}:4", " section modle;", " model?"),
+        ("  AGENTD_DAEMON_GRACE", " AGENTD_DAEMON__GRACE?"),
+        ("  --set retrieval.limt", " key retrieval.limt;", " retrieval.limit?"),
+        ("  AGENTD_DAEMON__GRACE", " daemon.grace ", " 0, not '-1'."),
+        (f"  {file}:2", " agent.concurrency ", " integer, ", " not 'two'."),
+        (f"  {file}:3", " agent.mode ", " 'queue', not 'steer'."),
+        (f"  {file}:7", " delivery: min_age (1e+09) ", " max_age (604800)."),
+        ("  --set pending.threads", " pending.threads ", " integer, ", " not '1e3'."),
+    )
 
 
 def test_a_single_problem_is_a_single_line(file: Path) -> None:
     file.write_text("[daemon]\ngrace = true\n")
-    assert problems({}, file) == f"{file}:2: daemon.grace should be a number, not True."
+    check_problems([problems({}, file)], (f"{file}:2", " daemon.grace ", " number, not True."))
 
 
 def test_a_syntax_error_is_told_with_line_and_column_beside_the_other_problems(file: Path) -> None:
@@ -101,7 +103,7 @@ def test_a_syntax_error_is_told_with_line_and_column_beside_the_other_problems(f
 
 def test_a_value_that_json_does_not_know_is_no_channel_setting(file: Path) -> None:
     file.write_text("[channels.x]\nwhen = 2020-01-01\n")
-    assert problems({}, file) == f"{file}:2: channels.x.when: input was not a valid JSON value."
+    check_problems([problems({}, file)], (f"{file}:2", " channels.x.when: ", "JSON"))
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -111,10 +113,10 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_an_option_takes_no_secret_but_may_say_where_it_is() -> None:
     text = problems({}, model__remote__api_key="sk-SECRET")
-    assert text.startswith("--set model.remote.api_key: this is a secret")
+    assert text.startswith("--set model.remote.api_key: ")
     assert "AGENTD_MODEL__REMOTE__API_KEY" in text and "SECRET" not in text
     for key in ("bot_token", "hook", "x.password"):
-        with pytest.raises(ConfigError, match=rf"^--set channels\.x\.{key}: this is a secret") as raised:
+        with pytest.raises(ConfigError, match=rf"^--set channels\.x\.{key}: .* secret") as raised:
             load({}, overrides={f"channels.x.{key}": "SECRET"})
         assert "SECRET" not in str(raised.value)
     assert "PASSW0RD" not in problems({}, channels__x__proxy="http://bob:PASSW0RD@h")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from agentd.config.settings import Settings, load
 from agentd.config.tables import channel_table, table_problems, unknown_channels
 from agentd.errors import ConfigError
+from tests.problems import check_problems
 
 TOKEN = "123456789:AAabcdefghijklmnopqrstuvwxyz0123456"
 
@@ -36,13 +37,15 @@ def test_a_channels_own_table_is_right_without_what_builds_it(file: Path) -> Non
 def test_what_is_wrong_in_a_channels_table_is_told_with_its_place_and_without_its_value(file: Path) -> None:
     file.write_text(f'[channels.telegram]\ntokne = "{TOKEN}"\nchats = ["{TOKEN}"]\n')
     settings = load({"AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS": TOKEN}, config=file)
-    assert table_problems(settings, "telegram", Telegram) == [
-        f"{file}:2: channels.telegram.token is required.",
-        "AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS: channels.telegram.poll_seconds should be a valid integer, "
-        "unable to parse string as an integer.",
-        f"{file}:3: channels.telegram.chats.0 should be a valid integer, unable to parse string as an integer.",
-        f"{file}:2: unknown key channels.telegram.tokne; did you mean channels.telegram.token?",
-    ]
+    told = table_problems(settings, "telegram", Telegram)
+    check_problems(
+        told,
+        (f"{file}:2", " channels.telegram.token ", "required"),
+        ("AGENTD_CHANNELS__TELEGRAM__POLL_SECONDS", " channels.telegram.poll_seconds ", " integer"),
+        (f"{file}:3", " channels.telegram.chats.0 ", " integer"),
+        (f"{file}:2", " key channels.telegram.tokne;", " channels.telegram.token?"),
+    )
+    assert TOKEN not in "".join(told)
 
 
 def test_a_channel_without_a_table_has_its_defaults() -> None:
@@ -81,10 +84,10 @@ def test_a_secret_is_cleaned_and_a_wrong_one_is_told_without_it(file: Path) -> N
     file.write_text('[channels.telegram]\ntoken = " 12345:abc\\r\\n"\n')
     assert channel_table(load({}, config=file), "telegram", Telegram) == {"token": "12345:abc"}
     settings = load({"AGENTD_CHANNELS__TELEGRAM__TOKEN": "12345\u200babc"}, config=file)
-    told = "AGENTD_CHANNELS__TELEGRAM__TOKEN: channels.telegram.token: has a character at place "
+    told = "AGENTD_CHANNELS__TELEGRAM__TOKEN: channels.telegram.token: "
     (problem,) = table_problems(settings, "telegram", Telegram)
     assert problem.startswith(told) and "12345" not in problem
-    with pytest.raises(ConfigError, match=r"channels\.telegram\.token: has a character"):
+    with pytest.raises(ConfigError, match=r"channels\.telegram\.token: .* place 6 "):
         channel_table(settings, "telegram", Telegram)
 
 
@@ -142,7 +145,7 @@ def test_an_option_may_say_where_a_secret_is_but_not_what_it_is(tmp_path: Path) 
         gate: SecretStr
 
     (problem,) = table_problems(load({}, overrides={"channels.h.gate": "S3CRET"}), "h", Named)
-    assert problem.startswith("--set channels.h.gate: this is a secret")
+    assert problem.startswith("--set channels.h.gate: ")
     assert "AGENTD_CHANNELS__H__GATE" in problem and "S3CRET" not in problem
 
 
@@ -153,4 +156,4 @@ def test_a_place_in_a_higher_layer_is_not_mixed_with_that_of_a_lower_one(file: P
     assert channel_table(load(environ, config=file), "h", Hooked) == {"hook": "from the service"}
     assert channel_table(load({"AGENTD_CHANNELS__H__HOOK": "text"}, config=file), "h", Hooked) == {"hook": "text"}
     (problem,) = table_problems(load({"AGENTD_CHANNELS__H__HOOK__CREDENTIAL": "k"}, config=file), "h", Hooked)
-    assert problem.endswith("channels.h.hook: must name a file or a credential, not both.")
+    assert problem.endswith(" not both.") and " channels.h.hook: " in problem

@@ -79,11 +79,11 @@ def test_links_are_not_followed_and_pipes_not_waited_for(tmp_path: Path) -> None
         OsFiles().read(str(tmp_path / "link"))
     with pytest.raises(OSError, match="symbolic"):
         OsFiles().append(str(tmp_path / "link"))
-    with pytest.raises(OSError, match="not a regular file"):
+    with pytest.raises(OSError, match="not a regular"):
         OsFiles().read(str(tmp_path / "pipe"))
     (tmp_path / "hole").touch()
     os.truncate(tmp_path / "hole", MOST_BYTES + 1)
-    with pytest.raises(OSError, match="more than any file that agentd writes"):
+    with pytest.raises(OSError, match="more than any"):
         OsFiles().read(str(tmp_path / "hole"))
     assert set(OsFiles().odd(str(tmp_path))) == {"link", "pipe"}
 

@@ -144,7 +144,7 @@ async def test_cookies_and_netrc_of_other_programs_are_not_sent(
 async def test_a_key_that_no_header_can_carry_is_told_without_it() -> None:
     async with body_server(b"") as server, client() as outbound:
         for key in ("sk-1\r", "sk-1\nx: y", "sk-1\u200b", "sk-1\ud83d"):
-            with pytest.raises(Forbidden, match="no header can carry") as caught:
+            with pytest.raises(Forbidden, match="no header") as caught:
                 await outbound.read(Ask(url=server.url, headers={"authorization": key}), most=9, within=DEADLINE)
             assert "sk-1" not in str(caught.value)
 
@@ -246,7 +246,7 @@ async def test_what_a_piece_of_a_flood_holds_up_is_short() -> None:
 
 async def test_headers_have_a_limit() -> None:
     async with raw_server(b"HTTP/1.1 200 OK\r\n", b"X-A: " + b"y" * 1000 + b"\r\n") as url, client() as outbound:
-        with pytest.raises(Unreached, match="like a web server"):
+        with pytest.raises(Unreached, match="a web server"):
             await got(outbound, url)
     async with raw_server(b"", b"HTTP/1.1 100 \r\n\r\n" * 100) as url, client() as outbound:
         with pytest.raises(Unreached, match=r"within 0\.3 s"):
@@ -378,7 +378,7 @@ async def test_a_redirect_that_gives_up_encryption_is_not_followed() -> None:
     with pytest.raises(Forbidden, match="not encrypted"):
         outbound._redirected(ask, "http://hub.test/a", 307, plain_http=False)
     assert outbound._redirected(ask, "http://cdn.test/a", 307, plain_http=True).url == "http://cdn.test/a"
-    with pytest.raises(Forbidden, match="may not be redirected"):
+    with pytest.raises(Forbidden, match="not be redirected"):
         outbound._redirected(
             Ask(url="http://a.test/", method="POST", body=b"x"), "http://a.test/b", 303, plain_http=True
         )

@@ -32,6 +32,6 @@ async def test_a_limit_is_a_hard_one_and_does_not_rise_above_what_this_process_m
 async def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
     limits = json.dumps({"memory": None, "processor": None, "files": None, "file_size": None})
     out, err = await said("-m", "agentd.host.limited", "this", str(os.getpid() + 1), limits)
-    assert (out, err) == ("", "the process that started this one is gone")
+    assert out == "" and err.endswith(" gone")
     out, err = await said("-m", "agentd.host.limited", "this", str(os.getpid()), limits)
     assert out.startswith("The Zen of Python")

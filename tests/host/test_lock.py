@@ -68,7 +68,7 @@ def test_a_lock_that_leads_elsewhere_is_refused_and_nothing_is_overwritten(tmp_p
     for name, plant in (("link", victim.__class__.symlink_to), ("hard", victim.__class__.hardlink_to)):
         (tmp_path / name).mkdir()
         plant(tmp_path / name / "lock", victim)
-        with pytest.raises(StateError, match=r"lock (is a link|does not contain a process id)"):
+        with pytest.raises(StateError, match=r"lock (is a link|.*process id)"):
             StateLock(tmp_path / name).__enter__()
     assert victim.read_text() == "precious"
 

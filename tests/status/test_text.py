@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,15 +79,12 @@ def test_what_answers_took_is_told_once_there_is_one() -> None:
 def test_it_says_who_answers_from_how_many_documents() -> None:
     assert answers_line(status()) == "m answers (ready), from 2 documents"
     found = {**status(), "documents": {"documents": 1, "chunks": 1}, "model": {"name": "extractive", "note": "n"}}
-    chosen, advice = (
-        "no language model is chosen: answers are sentences of",
-        "`agentd model list` shows language models",
-    )
-    assert answers_line(found) == f"{chosen} 1 document; {advice}"
-    none = {"documents": 0, "chunks": 0}
-    assert answers_line({**found, "documents": none}) == f"{chosen} your documents, and there are none yet; {advice}"
+    none = {**found, "documents": {"documents": 0, "chunks": 0}}
     theirs = {**found, "documents": None, "yours": {"documents": 1, "chunks": 1}}
-    assert answers_line(theirs) == f"{chosen} 1 document"
+    assert all(answers_line(told).startswith("no language model ") for told in (found, none, theirs))
+    assert " 1 document; `agentd model list`" in answers_line(found)
+    assert " none yet; `agentd model list`" in answers_line(none)
+    assert answers_line(theirs).endswith(" 1 document")
     assert answers_line({**status(), "documents": {"documents": 0, "chunks": 0}}) == "m answers (ready), no documents"
     broken = {**status(problems=["model m: no such file"]), "model": {"name": "m", "note": "no such file"}}
     assert answers_line(broken) == "m cannot answer: no such file"
@@ -94,18 +92,18 @@ def test_it_says_who_answers_from_how_many_documents() -> None:
 
 def test_a_person_is_not_told_the_name_of_the_model_without_weights() -> None:
     model = {"name": "extractive", "note": "no language model is chosen"}
-    assert line("model", model=model) == "no language model is chosen; `agentd model list` shows language models"
+    assert line("model", model=model).startswith(f"{model['note']}; `agentd model list`")
     report = StatusReport.model_validate(status(model=model))
-    assert text.model_words(report.model) == "no language model is chosen"
+    assert text.model_words(report.model) == model["note"]
 
 
 def test_it_says_who_runs_the_agent() -> None:
     def told(**daemon: Any) -> str:
         return text.daemon_line(StatusReport.model_validate({**status(), "daemon": daemon}))
 
-    assert told(pid=7) == "a daemon runs (pid 7); it goes on when you leave"
-    assert told(pid=os.getpid(), in_process=True).startswith("no daemon runs, so this chat runs agentd itself")
-    assert told(pid=7, in_process=True).startswith("a chat or another command runs agentd (pid 7)")
+    assert told(pid=7).startswith("a daemon runs (pid 7)")
+    assert told(pid=os.getpid(), in_process=True).startswith("no daemon runs")
+    assert told(pid=7, in_process=True).startswith("a chat or ")
 
 
 def test_how_fast_the_model_is_is_told_as_far_as_it_is_known() -> None:
@@ -127,7 +125,10 @@ def test_a_channel_tells_what_went_and_what_failed() -> None:
     ago = (datetime.now(UTC) - timedelta(seconds=125)).isoformat()
     figures = {"waiting": 2, "in_flight": 1, "oldest_age": 90.0, "last_delivered": ago}
     told = line("channel c", delivery={**figures, "last_failed": ago, "last_error": "no route"})
-    assert told == "connected, 3 undelivered for up to 2 min, last delivered 2 min ago, last failed 2 min ago: no route"
+    assert re.findall(r"\d+(?: min)?|connected|undelivered|delivered|failed|no route", told) == [
+        *("connected", "3", "undelivered", "2 min"),
+        *("delivered", "2 min", "failed", "2 min", "no route"),
+    ]
 
 
 def test_dead_letters_are_told_by_reason_and_the_verdict_comes_last() -> None:
