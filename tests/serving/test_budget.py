@@ -119,7 +119,7 @@ def test_requests_and_followed_sessions_have_a_limit() -> None:
     for n in range(FOLLOWED):
         one.follow(f"s{n}")
     one.follow("s0")
-    with pytest.raises(Busy, match="one connection may follow"):
+    with pytest.raises(Busy, match=f"follow {FOLLOWED} "):
         one.follow("more")
     two.follow("a")
     two.follow("b")
@@ -133,7 +133,7 @@ def test_questions_without_an_answer_have_a_limit_of_number_and_of_length() -> N
     for event in (first, second):
         house.budgets.check_question(ME, 3)
         house.budgets.apply(event)
-    with pytest.raises(Busy, match="2 questions of yours have no answer yet"):
+    with pytest.raises(Busy, match="2 questions of yours"):
         house.budgets.check_question(ME, 3)
     house.budgets.check_question(GUEST, 3)
     house.budgets.apply(outbound(first))

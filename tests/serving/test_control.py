@@ -127,7 +127,7 @@ async def house(folder: Path) -> AsyncIterator[House]:
 
 async def test_conversations_are_listed_and_resumed_by_number_name_or_id(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        assert "there is no conversation yet" in await h.say("/sessions")
+        assert "no conversation" in await h.say("/sessions")
         old = await h.talked("Where to go?", "holiday")
         h.clock.advance(7200)
         new = await h.talked("What is for dinner tonight, and who is going to cook all of it?")
@@ -146,9 +146,9 @@ async def test_conversations_are_listed_and_resumed_by_number_name_or_id(tmp_pat
 async def test_nobody_lists_or_resumes_the_conversations_of_somebody_else(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         session = await h.talked("Mine", "mine")
-        assert "there is no conversation yet" in await h.say("/sessions", principal=GUEST)
+        assert "no conversation" in await h.say("/sessions", principal=GUEST)
         for reference in ("1", "mine", session):
-            with pytest.raises(NotFound, match="there is no conversation"):
+            with pytest.raises(NotFound, match="no conversation"):
                 await h.say(f"/resume {reference}", principal=GUEST)
 
 
@@ -178,20 +178,20 @@ async def test_new_begins_a_conversation_with_or_without_a_name(tmp_path: Path) 
 async def test_stop_says_whether_something_ran(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         h.parts.running = "s"
-        assert await h.say("/stop", "s") == "stopping; what was said is kept"
-        assert await h.say("/stop", "t") == "nothing is running"
+        assert (await h.say("/stop", "s")).startswith("stopping")
+        assert (await h.say("/stop", "t")).startswith("nothing ")
 
 
 async def test_good_and_bad_mark_the_last_answer(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         session = await h.talked("Why?", "s")
-        assert await h.say("/good well said", session) == "the last answer is marked as good"
+        assert "marked as good" in await h.say("/good well said", session)
         await h.say("/bad", session)
         [mark] = await h.marks.of_session(OWNER, session)
         history = await h.sessions.history(OWNER, session)
         assert (mark.verdict, mark.turn_id) == ("bad", history[-1].turn_id)
         empty = (await h.sessions.open(OWNER, None)).id
-        with pytest.raises(NotFound, match="no answer in this conversation"):
+        with pytest.raises(NotFound, match="no answer"):
             await h.say("/good", empty)
         with pytest.raises(NotFound):
             await h.say("/good", session, GUEST)
@@ -225,8 +225,8 @@ async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) 
         told = await h.say("/model")
         assert told.startswith("tiny answers: ready\n")
         assert "`agentd model use NAME`" in told and "/model PATH.gguf" in told
-        assert await h.say("/model /models/big.gguf") == "big answers from now on"
-        assert await h.say("/model none") == "nothing more answers from now on"
+        assert (await h.say("/model /models/big.gguf")).startswith("big answers ")
+        assert (await h.say("/model none")).startswith("nothing more ")
         assert h.parts.used == [Path("/models/big.gguf"), None]
         with pytest.raises(ModelError, match="no GGUF"):
             await h.say("/model /etc/passwd")
@@ -238,13 +238,13 @@ async def test_model_says_which_one_answers_and_chooses_another(tmp_path: Path) 
         with pytest.raises(UsageError, match=r"not an absolute path; .*agentd model use NAME"):
             await h.say("/model big.gguf")
         h.without_models()
-        with pytest.raises(UsageError, match="cannot change its model"):
+        with pytest.raises(UsageError, match="cannot change"):
             await h.say("/model /models/big.gguf")
 
 
 async def test_documents_are_counted(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        assert await h.say("/docs") == "2 documents (30 passages); /docs add PATH reads more."
+        assert (await h.say("/docs")).startswith("2 documents (30 passages); /docs add PATH ")
         with pytest.raises(UsageError, match="agentd ingest PATH"):
             await h.say("/docs add /x")
 
@@ -260,8 +260,8 @@ async def test_what_is_for_the_owner_or_a_terminal_is_refused_to_others(tmp_path
         for text in ("/model", "/model none"):
             with pytest.raises(UsageError, match="for the owner"):
                 await h.say(text, principal=GUEST)
-        with pytest.raises(UsageError, match="a command of the terminal"):
+        with pytest.raises(UsageError, match="of the terminal"):
             await h.say("/quit")
-        with pytest.raises(UsageError, match="begins with a slash"):
+        with pytest.raises(UsageError, match="with a slash"):
             await h.say("hello")
         assert "/model" in await h.say("/help") and "/model" not in await h.say("/help", principal=GUEST)

@@ -185,9 +185,9 @@ async def test_a_channel_speaks_only_for_principals_that_it_was_given(tmp_path: 
             lambda: given.door.house.letters(who),
         ]
         for attempt in attempts:
-            with pytest.raises(UsageError, match="may not speak for"):
+            with pytest.raises(UsageError, match="may not speak"):
                 await attempt()
-        with pytest.raises(UsageError, match="may not speak for"):
+        with pytest.raises(UsageError, match="may not speak"):
             given.door.documents.ingest([tmp_path], who)
 
 
@@ -223,5 +223,5 @@ async def test_a_channel_has_answers_sent_to_its_own_addresses_alone(tmp_path: P
 async def test_only_the_channel_of_this_machine_speaks_for_its_users_and_has_its_sockets(tmp_path: Path) -> None:
     async with mallory(tmp_path) as (given, _, _):
         assert given.sockets == ()
-        with pytest.raises(AgentdError, match="may not speak for users of this machine"):
+        with pytest.raises(AgentdError, match=r"not speak .* users"):
             given.door.principals.local(None, group=None)  # type: ignore[arg-type]

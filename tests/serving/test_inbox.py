@@ -128,7 +128,7 @@ def test_the_key_of_a_message_is_its_place_and_its_id() -> None:
 async def test_a_message_that_the_disk_refuses_can_be_offered_again() -> None:
     house = House()
     house.pending.fail("accept", NotAccepted("the disk is full"))
-    with pytest.raises(NotAccepted, match="the disk is full"):
+    with pytest.raises(NotAccepted, match="disk is full"):
         await house.inbox.accept(offer("hello", message_id="m1"))
     receipt = await house.inbox.accept(offer("hello", message_id="m1"))
     assert not receipt.duplicate

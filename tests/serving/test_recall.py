@@ -86,9 +86,9 @@ async def test_the_sources_of_the_last_answer_come_with_the_text_that_was_cited(
         h.clock.advance(60)
         notes.write_text("# Rent\n\nNobody pays any more.\n")
         await h.ingest(notes)
-        assert "was changed or removed since" in await h.recall.sources(OWNER, session)
+        assert "changed or removed" in await h.recall.sources(OWNER, session)
         await h.talk(session, "Well?", "I do not know.")
-        assert await h.recall.sources(OWNER, session) == "the last answer names no sources"
+        assert "no sources" in await h.recall.sources(OWNER, session)
 
 
 async def test_a_passage_is_filled_anew_but_keeps_its_lists_and_code(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ async def test_a_passage_is_filled_anew_but_keeps_its_lists_and_code(tmp_path: P
 async def test_the_last_question_and_what_its_answer_took_are_found(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
         session = await h.session()
-        with pytest.raises(NotFound, match="there is no question"):
+        with pytest.raises(NotFound, match="no question"):
             await h.recall.last_question(OWNER, session)
-        with pytest.raises(NotFound, match="there is no answer"):
+        with pytest.raises(NotFound, match="no answer"):
             await h.recall.usage(OWNER, session)
         await h.talk(session, "Why?", "Because.")
-        assert await h.recall.usage(OWNER, session) == "it is not known what the last answer took"
+        assert "not known" in await h.recall.usage(OWNER, session)
         took = TurnUsage(prompt_tokens=90, completion_tokens=4)
         await h.talk(session, "Why not?", "For no reason.", usage=took, model="small")
         assert await h.recall.last_question(OWNER, session) == "Why not?"

@@ -171,7 +171,7 @@ async def test_a_model_that_dies_in_mid_answer_is_told_with_the_reason(tmp_path:
     async with house(tmp_path, model) as channel, channel.client(OWNER) as client:
         assert (await answered(client, await opened(client), "hello")).text == "Another way."
         state = await client.hear(protocol.State, attempt=2)
-        assert state.detail == "the answer begins again: small crashed: killed by SIGSEGV"
+        assert state.detail.endswith(": small crashed: killed by SIGSEGV")
 
 
 async def test_documents_must_be_named_by_absolute_paths(tmp_path: Path) -> None:

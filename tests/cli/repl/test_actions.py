@@ -176,12 +176,12 @@ async def test_the_count_of_documents_is_followed_by_the_limit_that_is_set_here(
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("/xyz", "there is no command /xyz"),
-        ("/docs remove x", "/docs add PATH reads"),
-        ("/docs add", "/docs add PATH reads"),
+        ("/xyz", " /xyz"),
+        ("/docs remove x", "/docs add PATH"),
+        ("/docs add", "/docs add PATH"),
         ("/docs 101", "100 passages at most"),
-        ("/docs add 'x", "quote them as in a shell"),
-        ("x" * (MAX_TEXT_BYTES + 1), "a message has at most"),
+        ("/docs add 'x", "in a shell"),
+        ("x" * (MAX_TEXT_BYTES + 1), f" at most {MAX_TEXT_BYTES:,} "),
     ],
 )
 async def test_what_cannot_be_done_is_one_line_and_the_conversation_goes_on(
@@ -233,12 +233,13 @@ async def test_a_conversation_is_exported_to_a_new_file_that_is_nobody_else_s(
         await actions.perform("/export diary.md")
         assert display.shown[-1].startswith("error: ") and "exists already" in display.shown[-1]
         await actions.perform("/export nowhere/at/all.md")
-        assert display.shown[-1].startswith("error: there is no folder ") and not (tmp_path / "nowhere").exists()
+        assert display.shown[-1].startswith("error: ") and "nowhere/at" in display.shown[-1]
+        assert not (tmp_path / "nowhere").exists()
         await actions.perform("/export 'two words.md'")
         await actions.perform("/export two other words.md")
         assert (tmp_path / "two words.md").exists() and (tmp_path / "two other words.md").exists()
         await actions.perform("/export 'two' 'paths'")
-        assert display.shown[-1].startswith("error: that takes one path")
+        assert display.shown[-1].startswith("error: ") and "one path" in display.shown[-1]
 
 
 async def test_a_conversation_is_deleted_only_after_a_yes(tmp_path: Path) -> None:
