@@ -138,7 +138,7 @@ async def _ask(options: argparse.Namespace) -> int:
                 except (Disconnected, Stopping):
                     if not offers_left:
                         raise
-                    output.restart()
+                    output.restart(f"the connection was lost; {protocol.BEGINS_AGAIN}")
     except TimeoutError:
         raise TimedOut(_too_late(offer, options.timeout)) from None
     finally:

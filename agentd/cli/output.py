@@ -76,7 +76,7 @@ class Output:
     def _begun(self, attempt: int, detail: str) -> None:
         if attempt > self._attempt:
             self._attempt = attempt
-            self.restart()
+            self.restart("" if detail else protocol.BEGINS_AGAIN)
         if detail:
             self._waiting.clear()
             say(f"agentd: {detail}", self._words)
@@ -96,10 +96,12 @@ class Output:
         self._shown += text
         self._write(text)
 
-    def restart(self) -> None:
-        """The text that was shown is void."""
+    def restart(self, why: str = "") -> None:
+        """The text that was shown is void, and the person is told why."""
         if self._shown:
             self._write("\n\n")
+            if why:
+                say(f"agentd: {why}", self._words)
         self._rewind()
 
     def _rewind(self) -> None:

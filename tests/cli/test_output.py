@@ -96,6 +96,20 @@ def test_a_higher_attempt_voids_what_was_shown() -> None:
     assert words.getvalue() == "agentd: the answer begins again: small crashed\n"
 
 
+def test_text_that_was_shown_is_never_void_without_a_word() -> None:
+    answers, words = _Terminal(), io.StringIO()
+    output = Output("text", answers, words)
+    output.live(state("running", attempt=1))
+    output.restart("nothing was shown yet")
+    output.live(chunk(0, "Of cou"))
+    output.live(state("running", attempt=2))
+    output.live(chunk(0, "Bec", attempt=2))
+    output.restart("it was lost")
+    output.answer(ANSWER)
+    assert answers.getvalue() == "Of cou\n\nBec\n\nBecause [1].\n"
+    assert words.getvalue() == f"agentd: {protocol.BEGINS_AGAIN}\nagentd: it was lost\n"
+
+
 def test_an_error_is_a_line_for_the_person_in_every_form() -> None:
     for form in ("text", "json"):
         answers, words = io.StringIO(), io.StringIO()

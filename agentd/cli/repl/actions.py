@@ -13,7 +13,7 @@ from agentd.cli.repl.display import Display
 from agentd.cli.repl.link import Link, Settled
 from agentd.cli.repl.transcript import cleaned
 from agentd.cli.yes_no import AGAIN, yes_or_no
-from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.errors import AgentdError, NotFound, Unreachable, UsageError
 from agentd.host.paths import absolute
 from agentd.serving import commands
 from agentd.serving.choosing import choose, label
@@ -100,6 +100,10 @@ class Actions:
             else:
                 await self._command(invocation)
                 self._settled(line, True)
+        except Unreachable as error:
+            self._settled(line, False)
+            again = "Type it again when this chat is connected."
+            self._display.error(plain(f"{line.split()[0]} got no answer: {error} {again}"))
         except AgentdError as error:
             self._settled(line, False)
             self._display.error(plain(str(error)))

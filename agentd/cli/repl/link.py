@@ -210,8 +210,8 @@ class Link:
             self._display.error(plain(f"{news.message} This is a new one."))
             await self.follow(None)
 
-    async def _catch_up(self, client: Client, after: protocol.Cursor | None = None) -> None:
-        self._transcript.reopened(await client.open(self.session, history=MISSED, after=after))
+    async def _catch_up(self, client: Client, after: protocol.Cursor | None = None, *, restarted: bool = False) -> None:
+        self._transcript.reopened(await client.open(self.session, history=MISSED, after=after), restarted=restarted)
 
     async def _offer(self, client: Client) -> None:
         while True:
@@ -279,7 +279,7 @@ class Link:
             client = await connection.enter_async_context(self._connect())
             same = self._cursor is not None and self._cursor.epoch == client.welcome.epoch
             try:
-                await self._catch_up(client, self._cursor if same else None)
+                await self._catch_up(client, self._cursor if same else None, restarted=not same)
             except NotFound as error:
                 self._display.error(plain(f"{error} This is a new conversation."))
                 opened = await client.open(None)

@@ -147,8 +147,13 @@ class Transcript:
             self._end_of(line)
         self._remember(session.history)
 
-    def reopened(self, session: protocol.SessionOpened) -> None:
-        """The same session is followed again: show only what was missed."""
+    def reopened(self, session: protocol.SessionOpened, *, restarted: bool = False) -> None:
+        """The same session is followed again: show only what was missed.
+
+        A daemon that `restarted` makes unfinished answers again, and knows only its own attempts at them.
+        """
+        for turn in self._turns.values() if restarted else ():
+            turn.attempt = 0
         self._waiting = dict.fromkeys(turn for turn in session.waiting if turn not in self._turns)
         missed = [line for line in session.history if not self._is_shown(line)]
         for line in missed:
@@ -239,7 +244,7 @@ class Transcript:
                     self._waiting[state.turn] = None
             case "running":
                 self._doing = WORKING
-                self._attempt(state.turn, state.attempt)
+                self._attempt(state.turn, state.attempt, state.detail)
                 self._advance()
                 if state.detail:  # the answer begins again, or another model took over: shown beside the answer
                     self._display.note(plain(state.detail))
@@ -256,15 +261,22 @@ class Transcript:
             return _Turn()
         return self._turns.setdefault(turn_id, _Turn())
 
-    def _attempt(self, turn_id: str, attempt: int) -> _Turn:
+    def _attempt(self, turn_id: str, attempt: int, why: str = "") -> _Turn:
+        """The turn in this attempt; if it has one more, the person is told so, unless `why` is shown anyway."""
         turn = self._turn(turn_id)
         if attempt > turn.attempt:
             turn.attempt = attempt
-            known, turn.draft = turn.draft.known, Draft()
-            turn.draft.known = known
-            if self._front() is turn:
-                self._display.restarted()
+            self._void(turn, why)
         return turn
+
+    def _void(self, turn: _Turn, why: str = "") -> None:
+        shown, turn.draft = turn.draft, Draft()
+        turn.draft.known = shown.known
+        if self._front() is not turn:
+            return
+        self._display.restarted()
+        if shown.text and not why:
+            self._display.note(protocol.BEGINS_AGAIN)
 
     def _chunk(self, chunk: protocol.Chunk) -> None:
         turn = self._attempt(chunk.turn, chunk.attempt)
@@ -324,6 +336,9 @@ class Transcript:
         self._advance()
 
     def _show_answer(self, answer: protocol.Answer) -> None:
+        turn = self._turns.get(answer.turn)
+        if turn is not None and not turn.attempt and not plain(answer.text).startswith(turn.draft.text):
+            self._void(turn)
         for turn_id in answer.answers:
             self._turns.pop(turn_id, None)
             self._owed.pop(turn_id, None)

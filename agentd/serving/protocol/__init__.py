@@ -38,7 +38,7 @@ from agentd.serving.protocol.codec import (
     is_mostly_structure,
     longest,
 )
-from agentd.serving.protocol.live import answer_message, live_message
+from agentd.serving.protocol.live import BEGINS_AGAIN, answer_message, live_message
 from agentd.serving.protocol.replies import (
     Accepted,
     Answer,
@@ -97,6 +97,7 @@ from agentd.serving.protocol.requests import (
 )
 
 __all__ = (
+    "BEGINS_AGAIN",
     "MAX_FRAME_BYTES",
     "MAX_ID",
     "MAX_LISTED_BYTES",

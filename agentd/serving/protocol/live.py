@@ -29,6 +29,8 @@ from agentd.ports.models import answering
 from agentd.serving.protocol.base import Cursor
 from agentd.serving.protocol.replies import Answer, Chunk, Failure, Found, Question, Reading, ServerMessage, State
 
+BEGINS_AGAIN = "the answer begins again"
+
 
 def answer_message(event: OutboundEvent, *, repeat: bool = False, cursor: Cursor | None = None) -> Answer:
     """An outbound event as clients get it."""
@@ -86,7 +88,7 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
         case TurnQueued():
             state = {"state": "queued", "position": event.position}
         case TurnStarted():
-            detail = f"the answer begins again: {event.reason}" if event.reason else ""
+            detail = f"{BEGINS_AGAIN}: {event.reason}" if event.reason else ""
             state = {"state": "running", "attempt": event.attempt, "detail": detail}
         case ToolCallRequested():
             state = {"state": "tool", "detail": event.tool}

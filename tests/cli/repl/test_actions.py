@@ -139,6 +139,19 @@ async def test_each_line_is_settled_once_it_was_taken_or_refused(tmp_path: Path)
         await asyncio.wait([task])
 
 
+@pytest.mark.parametrize("line", ["/history", "/status", "/docs add /tmp/a.md"])
+async def test_a_command_that_the_daemon_did_not_answer_is_named(tmp_path: Path, line: str) -> None:
+    async with house(tmp_path) as h:
+        await h.server.die()
+        for _ in range(2):
+            assert await h.actions.perform(line)
+            (told,) = h.shown
+            assert told.startswith(f"error: {line.split()[0]} ") and "again" in told
+            assert h.settled.pop() == (line, False)
+            h.shown.clear()
+            await h.link.close()
+
+
 async def test_documents_are_read_with_progress_also_with_blanks_in_their_names(tmp_path: Path) -> None:
     (tmp_path / "my notes.md").write_text("hello")
     async with house(tmp_path) as h:

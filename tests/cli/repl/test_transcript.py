@@ -128,7 +128,26 @@ def test_a_new_attempt_voids_the_draft_and_pieces_of_the_old_one_are_dropped() -
     transcript.happened(state("t1", "running", attempt=2))
     transcript.happened(chunk("t1", 5, "ay"))
     transcript.happened(chunk("t1", 0, "Another", attempt=2))
-    assert shown == ["draft: One w", "restarted", "draft: Another"]
+    assert shown == ["draft: One w", "restarted", f"note: {protocol.BEGINS_AGAIN}", "draft: Another"]
+
+
+def test_a_daemon_that_restarted_makes_the_answer_again_whatever_it_calls_the_attempt() -> None:
+    for again in (state("t1", "running", attempt=2), chunk("t1", 0, "Another", attempt=2), answer("t1", "Another.")):
+        transcript, shown = begun()
+        transcript.happened(chunk("t1", 0, "One w", attempt=2))
+        transcript.reopened(opened(), restarted=True)
+        transcript.happened(again)
+        assert shown[:3] == ["draft: One w", "restarted", f"note: {protocol.BEGINS_AGAIN}"]
+
+
+def test_what_was_shown_stays_if_the_answer_goes_on_with_it() -> None:
+    transcript, shown = begun()
+    transcript.happened(chunk("t1", 0, "One w"))
+    transcript.reopened(opened())
+    transcript.happened(state("t1", "running", attempt=1))
+    transcript.reopened(opened(), restarted=True)
+    transcript.happened(answer("t1", "One way."))
+    assert "restarted" not in shown and f"note: {protocol.BEGINS_AGAIN}" not in shown
 
 
 def test_stopping_is_said_until_the_answer_is_there() -> None:
