@@ -255,7 +255,7 @@ class DeliveryWorker:
             await recorded.wait()
         entry = await self._pending.find(owed.id)
         if entry is None:
-            self._lanes.forget(owed.id, self._now())
+            self._forget(owed)
             return
         event = await self._prepare(owed)
         if isinstance(event, Unreadable):
@@ -282,8 +282,7 @@ class DeliveryWorker:
 
     async def _set_aside(self, owed: Owed, session_id: str, error: Unreadable) -> None:
         """Its file went bad: a notice goes in its place."""
-        self._lanes.forget(owed.id, self._now())
-        self._parts_done.pop(owed.id, None)
+        self._forget(owed)
         decision = Bury(owed=owed, reason=str(error))
         await self._ledger.set_aside(decision, Origin(turn_id=owed.turn_id, session_id=session_id))
         await self.rescan()
@@ -323,6 +322,9 @@ class DeliveryWorker:
         if isinstance(outcome, Taken):
             await self._ledger.delivered(owed, origin, outcome.how, lambda: self._taken(owed))
             return
+        if await self._pending.find(owed.id) is None:
+            self._forget(owed)  # It went with its conversation while it was under way.
+            return
         decision = self._decision(owed.id, outcome)
         self._changed()
         if isinstance(decision, Bury):
@@ -330,6 +332,11 @@ class DeliveryWorker:
             await self._ledger.buried(decision, origin)
         else:
             await self._ledger.deferred(decision, origin)
+
+    def _forget(self, owed: Owed) -> None:
+        self._parts_done.pop(owed.id, None)
+        self._lanes.forget(owed.id, self._now())
+        self._changed()
 
     def _taken(self, owed: Owed) -> None:
         self._parts_done.pop(owed.id, None)

@@ -348,3 +348,19 @@ async def test_answers_that_went_with_their_conversation_wait_no_more() -> None:
         await turn_over(lambda: house.worker.stats().pending == 1)
         await house.state("connected")
         assert [told.outbound_id for told in await house.wait_for(Delivered)] == [kept.id]
+
+
+@pytest.mark.parametrize("send", [Hang, Unconfirmed])
+async def test_an_answer_whose_conversation_is_deleted_while_it_is_under_way_is_owed_no_more(
+    send: type[Hang | Unconfirmed],
+) -> None:
+    house, gate = House(), Gate()
+    house.channel.script(send(gate))
+    async with running(house):
+        gone = await house.answer("gone")
+        await gate.entered.wait()
+        await house.pending.ack(gone.turn_id)
+        house.bus.announce(SessionDeleted(session_id=gone.session_id, undelivered=(gone.id,)))
+        gate.fail(Wait("nobody is there", until=None))
+        await turn_over(lambda: house.worker.stats().pending == 0)
+        assert not house.all(DeliveryDeferred) and len(house.channel.attempts) == 1
