@@ -1,10 +1,10 @@
 """The format of a file in the pending directory: one sealed header line, then the event as `events.encode` wrote it.
 
 The header is a JSON object, so that agentd can start without decoding any body: `v` the version, `len` and `sha256` of
-the body, `kind` (`ports.work.Content`), `id` of the event, `turn`, `session`, `address`, and `key` of a question or
-`answers` of an answer. Readers ignore members that they do not know, in the header and in the event. A later agentd may
-add members that an earlier one can do without. For any other change it raises `VERSION`, and it goes on reading the
-earlier versions.
+the body, `kind` (`ports.work.Content`), `id` of the event, `turn`, `session`, `address`, `principal`, and `key` of a
+question or `answers` of an answer. Readers ignore members that they do not know, in the header and in the event. A
+later agentd may add members that an earlier one can do without. For any other change it raises `VERSION`, and it goes
+on reading the earlier versions.
 
 Version 1 had no kinds, and a list `index` instead of the members from `kind` on.
 
@@ -24,7 +24,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from agentd.errors import NewerVersion
-from agentd.events import Address, InboundEvent, Kind, OutboundEvent, decode, encode, fault_of
+from agentd.events import Address, InboundEvent, Kind, OutboundEvent, Principal, decode, encode, fault_of
 from agentd.ids import is_id
 from agentd.ports.work import Content, Entry
 
@@ -75,6 +75,8 @@ class Header:
     session_id: str
     dedupe_key: str
     address: Address
+    principal: Principal | None
+    """None in a file of an agentd that did not write it yet."""
     answers: tuple[str, ...] | None
     size: int
 
@@ -91,6 +93,7 @@ class Header:
             session_id=self.session_id,
             dedupe_key=self.dedupe_key,
             address=self.address,
+            principal=self.principal,
             outbound_id="" if self.answers is None else self.event_id,
         )
 
@@ -104,6 +107,7 @@ def header_of(event: InboundEvent | OutboundEvent, size: int = 0) -> Header:
         session_id=event.session_id,
         dedupe_key=event.dedupe_key if isinstance(event, InboundEvent) else "",
         address=event.address,
+        principal=event.principal,
         answers=event.answers if isinstance(event, OutboundEvent) else None,
         size=size,
     )
@@ -122,6 +126,7 @@ def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
         "turn": header.turn_id,
         "session": header.session_id,
         "address": header.address.model_dump(),
+        "principal": event.principal.model_dump(),
     }
     own = {"key": header.dedupe_key} if header.answers is None else {"answers": header.answers}
     line = seal(fields | own)
@@ -159,8 +164,9 @@ def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
     """The event; `Damaged` if the bytes are not those that were written, or are something else."""
     header = decode_header(data, path)
     event = _event(data[data.index(b"\n") + 1 :])
+    whole = header_of(event, header.size)
     # Version 1 has no kind in its header; the body of a question says it.
-    if replace(header_of(event, header.size), kind=header.kind) != header:
+    if replace(whole, kind=header.kind, principal=header.principal and whole.principal) != header:
         raise Damaged("its header and its event belong to different messages")
     return event
 
@@ -224,6 +230,7 @@ def _header(fields: dict[str, Any], size: int, addresses: dict[tuple[str, ...], 
         session_id=_text(fields["session"]),
         dedupe_key=_text(fields.get("key", "")),
         address=_address(fields["address"], addresses),
+        principal=_principal(fields.get("principal")),
         answers=None if answers is None else tuple(map(_text, answers)),
         size=size,
     )
@@ -244,6 +251,10 @@ def _of_version_1(
         "address": {"channel": channel, "account": account, "chat": chat, "thread": thread},
         **({"answers": answers} if kind == "outbound" else {}),
     }
+
+
+def _principal(fields: dict[str, Any] | None) -> Principal | None:
+    return None if fields is None else Principal(kind=fields["kind"], id=fields.get("id", ""))
 
 
 def _address(fields: dict[str, str], addresses: dict[tuple[str, ...], Address]) -> Address:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from agentd.events import Address, InboundEvent, Kind, OutboundEvent, StepEvent
+from agentd.events import Address, InboundEvent, Kind, OutboundEvent, Principal, StepEvent
 
 Content = Kind | Literal["answer", "notice"]
 """What the file of a turn holds: a question of a kind, the answer of turns, or a message of ours."""
@@ -29,6 +29,8 @@ class Entry:
     session_id: str
     dedupe_key: str
     address: Address
+    principal: Principal | None = None
+    """Whose it is; None if its file was written by an agentd that did not say so yet."""
     outbound_id: str = ""
     starts: int = 0
     running: bool = False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agentd.events import (
+    OWNER,
     Buried,
     Event,
     GenerationChunk,
     InboundEvent,
     OutboundEvent,
+    Principal,
     StopRequested,
     ToolCallApproved,
     ToolCallDenied,
@@ -20,6 +22,7 @@ from agentd.events import (
     TurnWaiting,
 )
 from agentd.ports.conversation import IDLE, Conversation, Decision
+from agentd.ports.work import Entry
 
 
 def reduce(state: Conversation, event: Event) -> Conversation:
@@ -90,12 +93,15 @@ class Conversations:
         else:
             self._states[session_id] = state
 
-    def recover(self, waiting: Mapping[str, tuple[str, ...]]) -> None:
-        """Start with the unanswered turns that were found on disk, by session, oldest first."""
+    def recover(self, questions: Iterable[Entry]) -> None:
+        """Start with the unanswered questions that were found on disk, oldest first."""
+        waiting: dict[str, list[str]] = {}
+        whose: dict[str, Principal] = {}
+        for entry in questions:
+            waiting.setdefault(entry.session_id, []).append(entry.id)
+            whose[entry.session_id] = entry.principal or whose.get(entry.session_id, OWNER)
         self._states = {
-            session: Conversation(waiting=turns, whose=self.of(session).whose)
-            for session, turns in waiting.items()
-            if turns
+            session: Conversation(waiting=tuple(turns), whose=whose[session]) for session, turns in waiting.items()
         }
 
     def of(self, session_id: str) -> Conversation:

@@ -81,7 +81,8 @@ def test_what_is_not_ours_is_damaged(data: bytes) -> None:
 def test_a_file_of_version_1_is_read(event: InboundEvent | OutboundEvent) -> None:
     data = version_1(event)
     assert decode_file(data, "x") == event
-    assert replace(decode_header(data, "x"), kind=header_of(event).kind) == header_of(event, len(data))
+    found, whole = decode_header(data, "x"), header_of(event, len(data))
+    assert replace(found, kind=whole.kind, principal=whole.principal) == whole
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -94,9 +95,18 @@ def test_what_a_later_agentd_added_is_passed_over(event: InboundEvent | Outbound
         "principal": {**body["principal"], "x": 1},
     }
     address = {**event.address.model_dump(), "floor": 3}
-    data = sealed(event, json.dumps(grown).encode(), priority=5, address=address)
+    data = sealed(event, json.dumps(grown).encode(), priority=5, address=address, principal=grown["principal"])
     assert decode_file(data, "x") == event
     assert decode_header(data, "x") == header_of(event, len(data))
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_header_need_not_say_whose_it_is_but_may_not_say_it_wrong(event: InboundEvent | OutboundEvent) -> None:
+    data = sealed(event, principal=None)
+    assert decode_file(data, "x") == event
+    assert decode_header(data, "x").entry() == replace(header_of(event).entry(), principal=None)
+    with pytest.raises(Damaged):
+        decode_file(sealed(event, principal={"kind": "user", "id": "0815"}), "x")
 
 
 @pytest.mark.parametrize("member", ["text", "address", "session_id", "principal"])

@@ -18,8 +18,9 @@ from agentd.events import (
     TurnWaiting,
 )
 from agentd.ports.conversation import IDLE, Conversation, Said
+from agentd.ports.work import Entry
 from agentd.turns.conversation import Conversations, position, reduce
-from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound
+from tests.builders import IDS, SESSION, TIME, address, chunk, inbound, outbound
 
 
 def started(event: InboundEvent, attempt: int = 1) -> TurnStarted:
@@ -118,7 +119,8 @@ def test_idle_sessions_take_no_memory() -> None:
 
 def test_unanswered_turns_of_an_earlier_process_wait_first() -> None:
     conversations = Conversations()
-    conversations.recover({SESSION: ("a", "b"), "empty": ()})
+    found = [Entry(id=id, kind="message", session_id=SESSION, dedupe_key="", address=address()) for id in ("a", "b")]
+    conversations.recover(found)
     new = inbound()
     conversations.apply(new)
     assert conversations.of(SESSION).waiting == ("a", "b", new.id)

@@ -438,6 +438,21 @@ async def test_who_follows_a_session_is_told_the_question_that_an_earlier_proces
     assert house.answers() == ["left by a kill"]
 
 
+async def test_questions_of_others_that_an_earlier_process_left_do_not_count_as_the_owners() -> None:
+    pending = MemoryPending()
+    for n in range(6):
+        await pending.accept(inbound(f"guest {n}", session_id=other(n), principal=GUEST))
+    house = House(pending.after_crash())
+    house.model.gate.clear()
+    async with house.running():
+        await house.until(lambda: bool(house.of(TurnStarted)))
+        await house.bus.publish(inbound("the owner's", session_id=other(9)))
+        await house.until(lambda: len(house.of(TurnStarted)) == 2)
+        house.model.gate.set()
+        await house.until(lambda: len(house.answers()) == 7)
+    assert "the owner's" in house.answers()[:2]
+
+
 async def test_a_death_while_a_suspect_waits_to_run_alone_clears_it() -> None:
     pending = MemoryPending()
     suspect = inbound("suspect")

@@ -160,13 +160,10 @@ class AgentWorker:
 
         One that was alone then already is held back until the daemon has lived for a while.
         """
-        waiting: dict[str, list[str]] = {}
         unanswered = await self._ledger.unanswered()
         questions = [entry for entry in unanswered if entry.kind == "message"]
-        for entry in questions:
-            waiting.setdefault(entry.session_id, []).append(entry.id)
-            self._recovered.add(entry.id)
-        self._conversations.recover({session: tuple(turns) for session, turns in waiting.items()})
+        self._recovered.update(entry.id for entry in questions)
+        self._conversations.recover(questions)
         await self._control_unanswered(unanswered)
         for suspect in await self._recover_left(questions):
             if self._places.draining:
