@@ -15,7 +15,7 @@ from agentd.pending.disk import Disk
 from agentd.pending.file import encode_file, header_of
 from agentd.pending.moves import Layout, Moves
 from agentd.pending.recovery import recover
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.testing.crash import CrashExplorer, Violation
 from agentd.testing.files import SimFiles
 from tests.builders import IDS, TIME, inbound, outbound
@@ -47,33 +47,33 @@ World = dict[str, Item]
 def start_up(files: SimFiles) -> World:
     """Recover, and say what there is."""
     found = recover(LAYOUT, files)
-    if list(found.entries) != sorted(found.entries):
-        raise Violation(f"not in the order of their ids: {list(found.entries)}")
+    if list(found.turns) != sorted(found.turns):
+        raise Violation(f"not in the order of their ids: {list(found.turns)}")
     world = {
-        name: item_of(entry, files.read(LAYOUT.event(name)), lines(files, LAYOUT.log(name), entry))
-        for name, entry in found.entries.items()
+        name: item_of(turn, files.read(LAYOUT.event(name)), lines(files, LAYOUT.log(name), turn))
+        for name, turn in found.turns.items()
     }
     dead = DeadLetters(LAYOUT, files)
     for letter in dead.all():
-        entry = dead.entry(letter.id, TIME)
-        noted = lines(files, LAYOUT.dead_log(letter.id), entry)
-        item = item_of(entry, files.read(LAYOUT.dead_event(letter.id)), noted)
+        turn = dead.reopened(letter.id, TIME)
+        noted = lines(files, LAYOUT.dead_log(letter.id), turn)
+        item = item_of(turn, files.read(LAYOUT.dead_event(letter.id)), noted)
         world[f"dead {letter.id}"] = replace(item, reason=letter.reason)
     aside = {files.read(f"{LAYOUT.corrupt}/{name}") for name in files.names(LAYOUT.corrupt)}
     return world | {ASIDE: Item(content=b"".join(sorted(aside)))}
 
 
-def lines(files: SimFiles, path: str, entry: Entry) -> list[pending_log.Line]:
-    """What a log says about the event that this entry is about."""
+def lines(files: SimFiles, path: str, turn: PendingTurn) -> list[pending_log.LogLine]:
+    """What a log says about the event that this turn is about."""
     try:
-        return list(pending_log.lines_of(files.read(path), pending_log.event_id_of(entry)))
+        return list(pending_log.lines_of(files.read(path), pending_log.event_id_of(turn)))
     except FileNotFoundError:
         return []
 
 
-def item_of(entry: Entry, content: bytes, noted: Sequence[pending_log.Line]) -> Item:
+def item_of(turn: PendingTurn, content: bytes, noted: Sequence[pending_log.LogLine]) -> Item:
     steps = tuple(step.id for step in pending_log.steps_of(noted))
-    return Item(content=content, starts=entry.starts, parts=entry.parts, parts_done=entry.parts_done, steps=steps)
+    return Item(content=content, starts=turn.starts, parts=turn.parts, parts_done=turn.parts_done, steps=steps)
 
 
 Changes = dict[str, Item | None]
@@ -94,7 +94,7 @@ class Script:
         self._files = files
         self._explorer = explorer
         self._moves = moves(LAYOUT, files, Disk(files, LAYOUT.pending, 0), recover(LAYOUT, files).logs)
-        self._entries: dict[str, Entry] = {}
+        self._pending: dict[str, PendingTurn] = {}
         self._world: World = {}
         self._claims: list[Claim] = []
         self._switch: Callable[[], None] = _nothing
@@ -104,28 +104,28 @@ class Script:
     def accept(self, event: InboundEvent | OutboundEvent) -> None:
         header = header_of(event)
         self._step(lambda: self._moves.accept(event), {header.name: Item(content=encode_file(event))})
-        self._entries[header.name] = header.entry()
+        self._pending[header.name] = header.turn()
 
     def answer(self, event: OutboundEvent) -> None:
         after = {name: None for name in event.answers} | {event.turn_id: Item(content=encode_file(event))}
         self._step(lambda: self._moves.answer(event), after)
-        self._entries[event.turn_id] = header_of(event).entry()
+        self._pending[event.turn_id] = header_of(event).turn()
 
-    def note(self, name: str, line_for: Callable[[Entry], pending_log.Line], *, durable: bool = True) -> None:
-        entry = self._entries[name]
-        line = line_for(entry)
-        after = pending_log.after(entry, [line])
+    def note(self, name: str, line_for: Callable[[PendingTurn], pending_log.LogLine], *, durable: bool = True) -> None:
+        turn = self._pending[name]
+        line = line_for(turn)
+        after = pending_log.after(turn, [line])
         before = self._world[name]
         item = item_of(after, before.content, [line])
         item = replace(item, steps=(*before.steps, *item.steps))
-        self._step(lambda: self._moves.append(entry, line, durable=durable), {name: item})
-        self._entries[name] = after
+        self._step(lambda: self._moves.append(turn, line, durable=durable), {name: item})
+        self._pending[name] = after
 
     def ack(self, name: str) -> None:
         self._step(lambda: self._moves.ack(name), {name: None})
 
     def bury(self, name: str, notice: OutboundEvent | None = None) -> None:
-        event_id = pending_log.event_id_of(self._entries[name])
+        event_id = pending_log.event_id_of(self._pending[name])
         item = replace(self._world[name], reason=REASON, starts=0)
         after: Changes = {name: None, f"dead {event_id}": item}
         noted: Changes = {} if notice is None else {notice.id: Item(content=encode_file(notice))}
@@ -135,13 +135,13 @@ class Script:
             between=noted,
         )
         if notice is not None:
-            self._entries[notice.id] = header_of(notice).entry()
+            self._pending[notice.id] = header_of(notice).turn()
 
     def retry(self, dead_id: str) -> None:
-        entry = DeadLetters(LAYOUT, self._files.killed()).entry(dead_id, TIME)
+        turn = DeadLetters(LAYOUT, self._files.killed()).reopened(dead_id, TIME)
         item = replace(self._world[f"dead {dead_id}"], reason="")
-        self._step(lambda: self._moves.retry(dead_id, entry), {f"dead {dead_id}": None, entry.id: item})
-        self._entries[entry.id] = entry
+        self._step(lambda: self._moves.retry(dead_id, turn), {f"dead {dead_id}": None, turn.id: item})
+        self._pending[turn.id] = turn
 
     def drop(self, dead_id: str) -> None:
         self._step(lambda: self._moves.drop(dead_id), {f"dead {dead_id}": None})
@@ -245,27 +245,27 @@ def whole_life(script: Script) -> None:
     """Every move, on turns that live side by side."""
     first, second, third = inbound("first"), inbound("second"), inbound("third")
     script.accept(first)
-    script.note(first.id, lambda entry: pending_log.started(entry, alone=False))
+    script.note(first.id, lambda turn: pending_log.started(turn, alone=False))
     script.accept(second)
-    script.note(second.id, lambda entry: pending_log.steps(entry, [begun(second), begun(second)]))
-    script.note(second.id, lambda entry: pending_log.steps(entry, [begun(second)]))
+    script.note(second.id, lambda turn: pending_log.steps(turn, [begun(second), begun(second)]))
+    script.note(second.id, lambda turn: pending_log.steps(turn, [begun(second)]))
     answer = outbound(first, "one, two")
     script.answer(answer)
-    script.note(first.id, lambda entry: pending_log.sending(entry, None))
-    script.note(first.id, lambda entry: pending_log.sending(entry, ["one,", "two"]))
-    script.note(first.id, lambda entry: pending_log.part(entry, 0))
-    script.note(first.id, lambda entry: pending_log.deferred(entry, TIME, 1, "timeout"), durable=False)
-    script.note(first.id, lambda entry: pending_log.sending(entry, None))
+    script.note(first.id, lambda turn: pending_log.sending(turn, None))
+    script.note(first.id, lambda turn: pending_log.sending(turn, ["one,", "two"]))
+    script.note(first.id, lambda turn: pending_log.part(turn, 0))
+    script.note(first.id, lambda turn: pending_log.deferred(turn, TIME, 1, "timeout"), durable=False)
+    script.note(first.id, lambda turn: pending_log.sending(turn, None))
     notice = outbound(second, "it was put aside", answers=())
     script.bury(second.id, notice)
     script.bury(first.id)
     script.retry(answer.id)
-    script.note(first.id, lambda entry: pending_log.part(entry, 1))
+    script.note(first.id, lambda turn: pending_log.part(turn, 1))
     script.ack(first.id)
     script.retry(second.id)
     script.accept(third)
-    script.note(third.id, lambda entry: pending_log.started(entry, alone=True))
-    script.note(third.id, lambda entry: pending_log.steps(entry, [begun(third)]))
+    script.note(third.id, lambda turn: pending_log.started(turn, alone=True))
+    script.note(third.id, lambda turn: pending_log.steps(turn, [begun(third)]))
     script.note(third.id, pending_log.parked, durable=False)
     script.answer(outbound(third, answers=(second.id, third.id)))
     script.bury(notice.id)
@@ -279,10 +279,10 @@ def busy_hour(script: Script, seed: int) -> None:
     def answered() -> None:
         event = inbound("answered")
         script.accept(event)
-        script.note(event.id, lambda entry: pending_log.started(entry, alone=False))
+        script.note(event.id, lambda turn: pending_log.started(turn, alone=False))
         script.answer(outbound(event))
-        script.note(event.id, lambda entry: pending_log.sending(entry, ["a", "b"]))
-        script.note(event.id, lambda entry: pending_log.part(entry, 0))
+        script.note(event.id, lambda turn: pending_log.sending(turn, ["a", "b"]))
+        script.note(event.id, lambda turn: pending_log.part(turn, 0))
         script.ack(event.id)
 
     def buried() -> None:

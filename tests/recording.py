@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agentd.serving.protocol import Answer, Line
+from agentd.serving.protocol import Answer, HistoryMessage
 
 DEADLINE = 60.0
 
@@ -37,8 +37,8 @@ class RecordingDisplay:
             self.shown.pop()
         self.shown.append(f"{answer.outcome}: {answer.text}")
 
-    def remembered(self, lines: tuple[Line, ...]) -> None:
-        self.shown += [f"remembered {line.role}: {line.text}" for line in lines]
+    def remembered(self, messages: tuple[HistoryMessage, ...]) -> None:
+        self.shown += [f"remembered {message.role}: {message.text}" for message in messages]
 
     def note(self, text: str) -> None:
         self.shown.append(f"note: {text}")

@@ -8,7 +8,7 @@ from agentd.ports.bus import Bus
 from agentd.ports.channels import Draining, Listening
 from agentd.ports.clock import Clock
 from agentd.ports.models import ChatModel, Embedder
-from agentd.ports.work import Entry, Pending, Progress, WorkList
+from agentd.ports.work import Pending, PendingTurn, Progress, WorkList
 from agentd.testing.clock import FakeClock
 from agentd.testing.embedder import WordEmbedder
 from agentd.testing.model import ScriptedModel
@@ -35,6 +35,6 @@ def test_the_terminal_channel_listens_before_it_runs_and_drains_before_it_ends()
     assert issubclass(TerminalChannel, Draining)
 
 
-def test_an_entry_begins_unanswered_and_untried() -> None:
-    entry = Entry(id="i", kind="message", session_id="s", dedupe_key="k", address=address())
-    assert (entry.outbound_id, entry.starts, entry.running, entry.attempts, entry.sending) == ("", 0, False, 0, False)
+def test_a_pending_turn_begins_unanswered_and_untried() -> None:
+    turn = PendingTurn(id="i", kind="message", session_id="s", dedupe_key="k", address=address())
+    assert (turn.outbound_id, turn.starts, turn.running, turn.attempts, turn.sending) == ("", 0, False, 0, False)

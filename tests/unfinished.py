@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agentd.ports.work import Entry, WorkList
+from agentd.ports.work import PendingTurn, WorkList
 
 MANY = 1_000_000
 
 
-async def unfinished(pending: WorkList) -> dict[str, Entry]:
-    """Every entry by its id, the oldest first."""
-    return {entry.id: entry for entry in await pending.oldest(MANY)}
+async def unfinished(pending: WorkList) -> dict[str, PendingTurn]:
+    """Every pending turn by its id, the oldest first."""
+    return {turn.id: turn for turn in await pending.oldest(MANY)}

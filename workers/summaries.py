@@ -29,7 +29,7 @@ from agentd.storage.summaries import Summaries
 from agentd.text.plain import plain, shortened
 from agentd.text.untrusted import fenced, new_end_line
 from agentd.turns.prompt import BEFORE_SUMMARY, turns_of
-from agentd.turns.window import HISTORY_LINES, PLENTY, room
+from agentd.turns.window import HISTORY_MESSAGES, PLENTY, room
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ ASK = "\n\nWrite the new summary now."
 
 SESSIONS = 64
 """Sessions that may wait for a summary; the one that was wanted longest ago is dropped for another."""
-LINE = 2000
+LONGEST_MESSAGE = 2000
 """Characters of a message that are summarised at most."""
 LONGEST = 4000
 """Characters of a summary."""
@@ -94,8 +94,8 @@ class BackgroundSummaries:
         if not (isinstance(model, Writer) and model.writes):
             return
         earlier = await self._kept.of(session_id)
-        lines = await self._history.context(session_id, limit=HISTORY_LINES)
-        said = [line for line in lines if earlier.through < line.turn_id < before]
+        stored = await self._history.context(session_id, limit=HISTORY_MESSAGES)
+        said = [message for message in stored if earlier.through < message.turn_id < before]
         if not said:
             return
         request = await self._request(model, session_id, earlier.text, said)
@@ -110,15 +110,15 @@ class BackgroundSummaries:
         budget = room(context, answer=SAMPLING.max_tokens, otherwise=self._budget).prompt
         turns = turns_of(said)
         while True:
-            lines = [line for turn in turns for line in turn]
-            request = self._built(session_id, earlier, lines)
-            least = sum(min(len(line.text), LINE) for line in lines) // PLENTY
+            said = [message for turn in turns for message in turn]
+            request = self._built(session_id, earlier, said)
+            least = sum(min(len(message.text), LONGEST_MESSAGE) for message in said) // PLENTY
             if len(turns) == 1 or (least <= budget and await model.count_tokens(request) <= budget):
                 return request
             turns = turns[(len(turns) + 1) // 2 :]
 
     def _built(self, session_id: str, earlier: str, said: Sequence[StoredMessage]) -> ModelRequest:
-        conversation = "\n\n".join(f"{line.role}: {shortened(line.text, LINE)}" for line in said)
+        conversation = "\n\n".join(f"{message.role}: {shortened(message.text, LONGEST_MESSAGE)}" for message in said)
         text = fenced(conversation, new_end_line(), what=SAID)
         known = (TextPart(text=BEFORE_SUMMARY, trust="trusted"), TextPart(text=f"{earlier}\n\n")) if earlier else ()
         return ModelRequest(

@@ -21,7 +21,7 @@ from agentd.cli.repl.link import Connect, Link
 from agentd.cli.repl.transcript import Transcript
 from agentd.cli.say import put, say
 from agentd.errors import AgentdError, UsageError
-from agentd.serving.protocol import Answer, Line
+from agentd.serving.protocol import Answer, HistoryMessage
 
 LEAVE_SECONDS = 2.0
 INTERRUPTED = 130
@@ -71,9 +71,11 @@ class PlainDisplay:
         if self._words.isatty() and (words := self._explanation.below(answer)):
             self.note(words)
 
-    def remembered(self, lines: tuple[Line, ...]) -> None:
-        for line in lines:
-            put(self._words, f"> {line.text}\n" if line.role == "user" else f"{line.text}\n")
+    def remembered(self, messages: tuple[HistoryMessage, ...]) -> None:
+        for message in messages:
+            put(self._words, f"> {message.text}
+" if message.role == "user" else f"{message.text}
+")
 
     def note(self, text: str) -> None:
         say(text, self._words)

@@ -10,7 +10,7 @@ from agentd.cli.model_names import path_of
 from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.gpu import gpu_found
-from agentd.models.library.catalogue import entries
+from agentd.models.library.catalogue import catalogue
 from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, machine, pace, probe, standing, verdict
 from agentd.models.llama.checks import Checks
@@ -26,20 +26,24 @@ def known(shelf: Shelf, model: str, settings: Settings) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": model}
     layers = settings.model.gpu_layers
     gpu = gpu_found() if layers is None else layers > 0
-    entry = next((entry for entry in entries() if entry.name == model), None)
-    if entry is not None:
-        facts |= {"catalogue": f"{entry.repo}/{entry.file}", "why": entry.why, "facts from": ", ".join(entry.sources)}
-    path = None if entry is not None and shelf.get(model) is None else path_of(shelf, settings, model)
+    listed = next((listed for listed in catalogue() if listed.name == model), None)
+    if listed is not None:
+        facts |= {
+            "catalogue": f"{listed.repo}/{listed.file}",
+            "why": listed.why,
+            "facts from": ", ".join(listed.sources),
+        }
+    path = None if listed is not None and shelf.get(model) is None else path_of(shelf, settings, model)
     if path is None:
-        assert entry is not None
-        used = _used(settings, entry.context)
+        assert listed is not None
+        used = _used(settings, listed.context)
         return facts | {
             "here": f"no; `agentd model pull {model}` gets it",
-            "size": files.readable(entry.size),
-            "memory": _needed(entry.memory(used), used),
-            "licence": entry.licence,
-            "context": entry.context,
-            **_detected(settings, entry.context, gpu),
+            "size": files.readable(listed.size),
+            "memory": _needed(listed.memory(used), used),
+            "licence": listed.licence,
+            "context": listed.context,
+            **_detected(settings, listed.context, gpu),
         }
     facts["path"] = str(path)
     try:

@@ -10,7 +10,7 @@ from agentd.cli.model_names import by_name
 from agentd.config import Settings
 from agentd.errors import ModelError
 from agentd.models.expected import Expected, Ran, of_model, of_size, ran_here
-from agentd.models.library.catalogue import Listed, entries, recommended
+from agentd.models.library.catalogue import Listed, catalogue, recommended
 from agentd.models.library.shelf import Shelf, size_of
 from agentd.models.library.sources import SUFFIX
 from agentd.models.llama import checks, files, machine
@@ -35,7 +35,7 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
         available=available,
         threads=threads,
         context=context,
-        quick=lambda entry: _is_quick(_of_entry(entry, shelf, ran), least_read),
+        quick=lambda one: _is_quick(_of_catalogue(one, shelf, ran), least_read),
     )
     licences = {model.name: model.record.licence for model in shelf.models() if model.record}
     rows = [
@@ -48,23 +48,23 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
             "memory": _memory(path, context),
             "pace": _pace(of_model(path, ran)),
             "licence": licences.get(name, ""),
-            "why": next((entry.why for entry in entries() if entry.name == name), ""),
+            "why": next((one.why for one in catalogue() if one.name == name), ""),
         }
         for name, path in here.items()
     ] + [
         {
-            "name": entry.name,
+            "name": one.name,
             "path": None,
             "here": False,
             "chosen": False,
-            "size": entry.size,
-            "memory": entry.memory(context),
-            "pace": _pace(of_size(entry.size, ran)),
-            "licence": entry.licence,
-            "why": entry.why,
+            "size": one.size,
+            "memory": one.memory(context),
+            "pace": _pace(of_size(one.size, ran)),
+            "licence": one.licence,
+            "why": one.why,
         }
-        for entry in entries()
-        if entry.name not in here
+        for one in catalogue()
+        if one.name not in here
     ]
     return {
         "machine": {"available_memory": available, "free_threads": threads, "context": context},
@@ -74,10 +74,10 @@ def listed(shelf: Shelf, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _of_entry(entry: Listed, shelf: Shelf, ran: Sequence[Ran]) -> Expected | None:
+def _of_catalogue(one: Listed, shelf: Shelf, ran: Sequence[Ran]) -> Expected | None:
     """A row of the catalogue; if the model was pulled, the sizes are those of the file."""
-    pulled = shelf.get(entry.name)
-    return of_size(entry.size, ran) if pulled is None else of_model(pulled.path, ran)
+    pulled = shelf.get(one.name)
+    return of_size(one.size, ran) if pulled is None else of_model(pulled.path, ran)
 
 
 def _is_quick(expected: Expected | None, least_read: float) -> bool | None:

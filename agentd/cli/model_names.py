@@ -9,7 +9,7 @@ from pathlib import Path
 from agentd.config import Settings
 from agentd.errors import NotFound, UsageError
 from agentd.host.paths import absolute
-from agentd.models.library.catalogue import entries
+from agentd.models.library.catalogue import catalogue
 from agentd.models.library.shelf import Shelf
 from agentd.models.library.sources import SUFFIX, is_hub_file
 
@@ -23,7 +23,7 @@ def by_name(shelf: Shelf, settings: Settings) -> dict[str, Path]:
     known = (shelf.answering(settings.model.path), shelf.chosen(), *shelf.earlier())
     for path in known:
         if path is not None and path not in files.values():
-            taken = {*files, *(entry.name for entry in entries() if path.parent != shelf.directory)}
+            taken = {*files, *(listed.name for listed in catalogue() if path.parent != shelf.directory)}
             files[str(path) if path.stem in taken else path.stem] = path
     return files
 
@@ -40,7 +40,7 @@ def path_of(shelf: Shelf, settings: Settings, model: str) -> Path:
         return named
     if Path(model).is_file():
         raise NotFound(f"{none}; did you mean the file ./{model}?")
-    here, others = list(by_name(shelf, settings)), [entry.name for entry in entries()]
+    here, others = list(by_name(shelf, settings)), [listed.name for listed in catalogue()]
     if model in others or (near := nearest(model, [*here, *others])) is None:
         return shelf.find(model).path
     hint = "" if near in here else f" `agentd model pull {near}` gets it."

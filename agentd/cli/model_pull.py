@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentd.cli.say import say
-from agentd.models.library.catalogue import entries
+from agentd.models.library.catalogue import catalogue
 from agentd.models.library.download import Progress
 from agentd.models.library.pull import Pulled, pull
 from agentd.models.library.shelf import Shelf
@@ -17,7 +17,7 @@ from agentd.models.llama.files import readable
 
 def pull_model(options: argparse.Namespace, shelf: Shelf) -> Path:
     """Pull the model that the options name, and say how that went; returns the model's path."""
-    source = read_source(options.target, entries())
+    source = read_source(options.target, catalogue())
     pulled = _with_progress(lambda progress: pull(source, shelf, progress, name=options.name, replace=options.replace))
     say("\n".join(lines(pulled)))
     if not options.use:

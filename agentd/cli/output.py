@@ -145,6 +145,6 @@ def source_lines(citations: Iterable[Citation]) -> list[str]:
     """The sources of an answer, one line for each citation."""
     lines = []
     for citation in citations:
-        place = f", {citation.heading}" if citation.heading else ""
-        lines.append(plain(f"[{citation.n}] {citation.source}{place}"))
+        heading = f", {citation.heading}" if citation.heading else ""
+        lines.append(plain(f"[{citation.n}] {citation.source}{heading}"))
     return lines

@@ -32,14 +32,14 @@ def kept(value: object) -> Kept | None:
         return None
     if len(value) > 1:
         raise ValueError("must name a file or a credential, not both")
-    [(form, place)] = value.items()
-    if not isinstance(place, str) or not place:
+    [(form, where)] = value.items()
+    if not isinstance(where, str) or not where:
         raise ValueError(f"its {form} must be a text in quotes")
     if form == "credential":
-        if "/" in place or place in (".", ".."):
+        if "/" in where or where in (".", ".."):
             raise ValueError("its credential must be a name, as in LoadCredential=NAME:PATH of the service")
-        return Kept(credential=place)
-    path = Path(os.path.expanduser(place))
+        return Kept(credential=where)
+    path = Path(os.path.expanduser(where))
     if not path.is_absolute():
         raise ValueError("its file must be an absolute path")
     return Kept(file=path)
@@ -56,26 +56,26 @@ def secret(value: object) -> SecretStr | Kept | None:
             return _noted(value.get_secret_value())
         case str():
             return _noted(value)
-    if (place := kept(value)) is None:
+    if (where := kept(value)) is None:
         raise ValueError(
             'must be a text in quotes, or say where the secret is kept: { file = "/a/path" } or { credential = "NAME" }'
         )
-    return place
+    return where
 
 
-def read(place: Kept, credentials: str | None, key: str = "") -> SecretStr:
+def read(where: Kept, credentials: str | None, key: str = "") -> SecretStr:
     """What is kept there for a key of this name; `ValueError` tells why it cannot be had.
 
     `credentials` is systemd's directory, None outside of a service.
     """
-    if place.file is not None:
-        path, named = place.file, f"its file {place.file}"
+    if where.file is not None:
+        path, named = where.file, f"its file {where.file}"
     elif credentials:
-        path, named = Path(credentials) / place.credential, f"its credential {place.credential}"
+        path, named = Path(credentials) / where.credential, f"its credential {where.credential}"
     else:
         raise ValueError(
-            f"its credential {place.credential} is given to the service alone: run agentd under systemd, with"
-            f" LoadCredential={place.credential}:/a/path in the unit"
+            f"its credential {where.credential} is given to the service alone: run agentd under systemd, with"
+            f" LoadCredential={where.credential}:/a/path in the unit"
         )
     try:
         found = _noted(_text(path), key)

@@ -107,7 +107,7 @@ def read_file(path: Path, keys: Keys) -> Layer:
     layer = Layer()
     for key, value in _walk(table, (), keys):
         named = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), None)
-        _place(layer, keys, key, value, f"{path}:{named}" if named else str(path))
+        _put(layer, keys, key, value, f"{path}:{named}" if named else str(path))
     return layer
 
 
@@ -129,7 +129,7 @@ def read_overrides(overrides: Mapping[str, str], keys: Keys) -> Layer:
     """`--set KEY=VALUE` options, by key."""
     layer = Layer()
     for name, text in overrides.items():
-        _place(layer, keys, tuple(name.split(".")), _from_text(text), f"{OPTION}{name}")
+        _put(layer, keys, tuple(name.split(".")), _from_text(text), f"{OPTION}{name}")
     return layer
 
 
@@ -186,7 +186,7 @@ def _walk(table: Mapping[str, object], above: Key, keys: Keys) -> Iterator[tuple
             yield key, value
 
 
-def _place(layer: Layer, keys: Keys, key: Key, value: object, origin: str) -> None:
+def _put(layer: Layer, keys: Keys, key: Key, value: object, origin: str) -> None:
     if keys.is_key(key) and all(key):
         layer.given.append(Given(key=key, value=value, origin=origin))
     elif keys.is_section(key) and all(key):

@@ -28,15 +28,15 @@ def explained(error: ValidationError, above: Key, origins: Mapping[Key, str], ke
 
 
 def _sentence(found: ErrorDetails, key: Key, origins: Mapping[Key, str], keys: Keys) -> str:
-    place = place_of(key[:-1] if found["type"] == "missing" else key, origins)
+    origin = origin_of(key[:-1] if found["type"] == "missing" else key, origins)
     if found["type"] == "extra_forbidden":
-        return f"{place}unknown key {dotted(key)}{hint(keys.nearest(key))}"
+        return f"{origin}unknown key {dotted(key)}{hint(keys.nearest(key))}"
     what = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if found["type"] == "missing":
         what = "is required"
     elif not what.startswith("should"):
-        return f"{place}{dotted(key)}: {what}."
-    return f"{place}{dotted(key)} {what}{_quoted(key, found['input'])}."
+        return f"{origin}{dotted(key)}: {what}."
+    return f"{origin}{dotted(key)} {what}{_quoted(key, found['input'])}."
 
 
 def _quoted(key: Key, value: object) -> str:
@@ -47,7 +47,7 @@ def _quoted(key: Key, value: object) -> str:
     return f", not {text}" if len(text) <= LONGEST_QUOTE else ""
 
 
-def place_of(key: Key, origins: Mapping[Key, str]) -> str:
+def origin_of(key: Key, origins: Mapping[Key, str]) -> str:
     """Where a key was given, or the section that holds it, or else the first key in it, as the start of a sentence."""
     for n in range(len(key), 0, -1):
         if key[:n] in origins:
@@ -59,10 +59,10 @@ def place_of(key: Key, origins: Mapping[Key, str]) -> str:
 def said_aloud(key: Key, *, keeps: bool) -> str:
     """What is wrong with a secret in an option; `keeps` says that the key can name a place instead."""
     name = dotted(key)
-    place = f', or say where it is kept: --set \'{name}={{"file": "/a/path"}}\'' if keeps else ""
+    instead = f', or say where it is kept: --set \'{name}={{"file": "/a/path"}}\'' if keeps else ""
     return (
         f"--set {name}: this is a secret, and everybody on this machine can read the command line; set it in the"
-        f" environment ({variable(key)}) or in the configuration file{place}."
+        f" environment ({variable(key)}) or in the configuration file{instead}."
     )
 
 

@@ -30,7 +30,7 @@ from agentd.config.layers import (
     read_file,
     read_overrides,
 )
-from agentd.config.problems import config_error, explained, place_of, read_by_others, said_aloud
+from agentd.config.problems import config_error, explained, origin_of, read_by_others, said_aloud
 from agentd.config.sections import (
     AgentSection,
     DaemonSection,
@@ -145,12 +145,12 @@ def _over(upper: Any, lower: Any) -> Any:
 def _cover(layers: Sequence[Layer]) -> None:
     """A place of a secret replaces what lower layers say of it; it is not mixed with theirs, as other tables are."""
     for n, layer in enumerate(layers):
-        for key in [given.key for given in layer.given if _is_place(given.value)]:
+        for key in [given.key for given in layer.given if _is_kept(given.value)]:
             for lower in layers[n + 1 :]:
                 lower.given = [given for given in lower.given if given.key[: len(key)] != key]
 
 
-def _is_place(value: object) -> bool:
+def _is_kept(value: object) -> bool:
     try:
         return kept(value) is not None
     except ValueError:
@@ -188,7 +188,7 @@ def _said_aloud(options: Layer) -> list[str]:
 def _holds_secret(file: Layer) -> bool:
     """Whether a secret stands in the file itself; the place of a secret is not secret itself."""
     secrets = _secret_keys()
-    return any(_is_secret(given, secrets) and not _is_place({given.key[-1]: given.value}) for given in file.given)
+    return any(_is_secret(given, secrets) and not _is_kept({given.key[-1]: given.value}) for given in file.given)
 
 
 def _secret_keys() -> frozenset[Key]:
@@ -198,7 +198,7 @@ def _secret_keys() -> frozenset[Key]:
 def _is_secret(given: Given, secrets: Collection[Key]) -> bool:
     value: Any = given.value
     if given.key[0] == OPEN_SECTION:
-        return not _is_place(value) and Secrets(None).visible(given.key[2:], value) != value
+        return not _is_kept(value) and Secrets(None).visible(given.key[2:], value) != value
     return given.key in secrets and isinstance(value, str) and value != ""
 
 
@@ -206,12 +206,12 @@ def with_secrets(settings: Settings) -> Settings:
     """With what is kept elsewhere, but for the channels; `ConfigError` tells what cannot be read."""
     problems: list[str] = []
     for known in known_keys():
-        place = value_at(settings, known.key)
-        if isinstance(place, Kept):
+        where = value_at(settings, known.key)
+        if isinstance(where, Kept):
             try:
-                settings = _replaced(settings, known.key, read(place, settings.credentials))
+                settings = _replaced(settings, known.key, read(where, settings.credentials))
             except ValueError as error:
-                problems.append(f"{place_of(known.key, settings.given)}{dotted(known.key)}: {error}.")
+                problems.append(f"{origin_of(known.key, settings.given)}{dotted(known.key)}: {error}.")
     if problems:
         raise config_error(problems)
     return settings

@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from agentd.config.declared import Secrets
 from agentd.config.kept import kept, read
 from agentd.config.layers import OPEN_SECTION, OPTION, Keys, dotted, hint
-from agentd.config.problems import config_error, explained, place_of, said_aloud
+from agentd.config.problems import config_error, explained, origin_of, said_aloud
 from agentd.config.settings import Settings
 from agentd.host.secrets import cleaned, note
 
@@ -47,7 +47,7 @@ def unknown_channels(settings: Settings, names: Collection[str]) -> list[str]:
     """A sentence for every channel that is configured and not one of `names`."""
     keys = Keys([(OPEN_SECTION, name, "") for name in names])
     wrong = [(OPEN_SECTION, name) for name in settings.channels if name not in names]
-    return [f"{place_of(key, settings.given)}unknown channel {key[1]}{hint(keys.nearest(key))}" for key in wrong]
+    return [f"{origin_of(key, settings.given)}unknown channel {key[1]}{hint(keys.nearest(key))}" for key in wrong]
 
 
 class _Opening:
@@ -84,19 +84,19 @@ class _Opening:
         return text
 
     def _kept(self, path: tuple[str, ...], value: dict[str, JsonValue]) -> JsonValue:
-        place = kept(value)
-        if place is not None:
-            return read(place, self._settings.credentials, path[-1]).get_secret_value()
+        where = kept(value)
+        if where is not None:
+            return read(where, self._settings.credentials, path[-1]).get_secret_value()
         return self._table(path, value)
 
     def _checked(self, path: tuple[str, ...], value: JsonValue, opened: Callable[[], JsonValue]) -> JsonValue:
         key = (OPEN_SECTION, self._name, *path)
-        place = place_of(key, self._settings.given)
-        if place.startswith(OPTION) and isinstance(value, str):
+        origin = origin_of(key, self._settings.given)
+        if origin.startswith(OPTION) and isinstance(value, str):
             self.problems.append(said_aloud(key, keeps=self._secrets.declared))
             return value
         try:
             return opened()
         except ValueError as error:
-            self.problems.append(f"{place}{dotted(key)}: {error}.")
+            self.problems.append(f"{origin}{dotted(key)}: {error}.")
             return value

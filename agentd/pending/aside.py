@@ -11,7 +11,7 @@ from datetime import datetime
 from agentd.events import OutboundEvent, Principal
 from agentd.host.files import Files, explain, synced_directory
 from agentd.ids import following
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 
 log = logging.getLogger(__name__)
 
@@ -74,22 +74,22 @@ def _copy_name(files: Files, source: str, target: str) -> None:
         files.rename(source, target)
 
 
-def notice(entry: Entry, time: datetime) -> OutboundEvent | None:
+def notice(turn: PendingTurn, time: datetime) -> OutboundEvent | None:
     """The notice to the address of an event whose file was set aside; None if that event was such a notice itself."""
-    if entry.outbound_id == entry.id:
+    if turn.outbound_id == turn.id:
         return None
-    lost = "The answer to your message" if entry.outbound_id else "Your message"
-    end = "was not delivered; ask once more" if entry.outbound_id else "was not answered; send it once more"
+    lost = "The answer to your message" if turn.outbound_id else "Your message"
+    end = "was not delivered; ask once more" if turn.outbound_id else "was not answered; send it once more"
     return OutboundEvent(
-        id=following(entry.id),
+        id=following(turn.id),
         time=time,
-        turn_id=entry.id,
-        session_id=entry.session_id,
+        turn_id=turn.id,
+        session_id=turn.session_id,
         # It belongs to nobody in particular: the file no longer says whose it was.
-        principal=Principal(kind="chat", id=entry.address.chat),
-        address=entry.address,
+        principal=Principal(kind="chat", id=turn.address.chat),
+        address=turn.address,
         answers=(),
         outcome="error",
-        text=f"{lost} could not be read from the disk and {end}. The file is kept as corrupt/{entry.id}.event.",
+        text=f"{lost} could not be read from the disk and {end}. The file is kept as corrupt/{turn.id}.event.",
         error_code="damaged",
     )

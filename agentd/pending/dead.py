@@ -11,9 +11,9 @@ from agentd.events import InboundEvent, OutboundEvent
 from agentd.host.files import Files, NotOurs
 from agentd.ids import is_id
 from agentd.pending.file import Damaged, Header, decode_file, decode_header
-from agentd.pending.log import Line, after, lines_of
+from agentd.pending.log import LogLine, after, lines_of
 from agentd.pending.moves import Layout, reason_of
-from agentd.ports.work import DeadLetter, Entry
+from agentd.ports.work import DeadLetter, PendingTurn
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,13 @@ class DeadLetters:
         path = self._at.dead_event(dead_id)
         return decode_file(self._read(dead_id), path)
 
-    def lines(self, dead_id: str) -> list[Line]:
+    def lines(self, dead_id: str) -> list[LogLine]:
         return list(lines_of(self._log(dead_id), dead_id))
 
-    def entry(self, dead_id: str, now: datetime) -> Entry:
-        """The entry for a retry: parts that were confirmed stay confirmed, and it has all its attempts again."""
+    def reopened(self, dead_id: str, now: datetime) -> PendingTurn:
+        """The turn that a retry begins with: parts that were confirmed stay so, and it has all its attempts again."""
         header = decode_header(self._read(dead_id), self._at.dead_event(dead_id))
-        found = self._entry(header, self._log(dead_id))
+        found = self._turn(header, self._log(dead_id))
         return replace(
             found, starts=0, running=False, starts_alone=0, attempts=0, not_before=None, last_error="", retried=now
         )
@@ -91,12 +91,12 @@ class DeadLetters:
             address=header.address,
             reason=reason,
             time=time,
-            attempts=self._entry(header, lines).attempts,
+            attempts=self._turn(header, lines).attempts,
             size=header.size,
         )
 
-    def _entry(self, header: Header, lines: bytes) -> Entry:
-        return after(header.entry(), lines_of(lines, header.event_id))
+    def _turn(self, header: Header, lines: bytes) -> PendingTurn:
+        return after(header.turn(), lines_of(lines, header.event_id))
 
     def _log(self, dead_id: str) -> bytes:
         path = self._at.dead_log(dead_id)

@@ -28,13 +28,13 @@ from agentd.pending.dead import DeadLetters, damaged
 from agentd.pending.disk import Disk
 from agentd.pending.file import Damaged, header_of
 from agentd.pending.index import Index
-from agentd.pending.log import Line, event_id_of
+from agentd.pending.log import LogLine, event_id_of
 from agentd.pending.moves import Layout, Moves
 from agentd.pending.order import Move, MoveOrder
 from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
 from agentd.ports.clock import Clock
-from agentd.ports.work import Counts, DeadLetter, Ended, Entry
+from agentd.ports.work import Counts, DeadLetter, Ended, PendingTurn
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class PendingDirectory:
         """The greatest id that the recovery found."""
         self.aside: tuple[str, ...] = ()
         """Names of the files that the recovery moved to corrupt/."""
-        self._lost: tuple[Entry, ...] = ()
+        self._lost: tuple[PendingTurn, ...] = ()
 
     async def __aenter__(self) -> Self:
         try:
@@ -99,12 +99,12 @@ class PendingDirectory:
             self._threads.close()
             raise
         self._moves = Moves(self._layout, self._files, self._disk, found.logs)
-        self._index = Index(found.entries)
+        self._index = Index(found.turns)
         self.last_id = found.last_id
         self.aside = found.set_aside
         self._lost = found.lost
-        if found.entries:
-            turns = "1 turn is" if len(found.entries) == 1 else f"{len(found.entries)} turns are"
+        if found.turns:
+            turns = "1 turn is" if len(found.turns) == 1 else f"{len(found.turns)} turns are"
             log.info("%s pending", turns)
         return self
 
@@ -140,19 +140,19 @@ class PendingDirectory:
 
     # --- what is there ---
 
-    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
+    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]:
         return self._index.unanswered(channels)
 
-    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
+    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]:
         return self._index.undelivered(channels)
 
-    async def oldest(self, limit: int) -> Sequence[Entry]:
+    async def oldest(self, limit: int) -> Sequence[PendingTurn]:
         return self._index.oldest(limit)
 
-    async def find(self, id: str) -> Entry | None:
+    async def find(self, id: str) -> PendingTurn | None:
         return self._index.find(id)
 
-    async def by_key(self, key: str) -> Entry | None:
+    async def by_key(self, key: str) -> PendingTurn | None:
         return self._index.by_key(key)
 
     async def counts(self) -> Counts:
@@ -160,7 +160,7 @@ class PendingDirectory:
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
         """The event; `Unreadable` if its file is damaged or gone, `StateError` if it is not pending, or not now."""
-        self._entry(turn_id)
+        self._turn(turn_id)
         if (body := self._index.body(turn_id)) is not None:
             return body
         try:
@@ -171,7 +171,7 @@ class PendingDirectory:
             why = f"cannot be read: {explain(error)}"
             if error.errno not in (*UNREADABLE, errno.ENOENT):
                 raise StateError(f"the event {turn_id} {why}.") from error
-        self._entry(turn_id)
+        self._turn(turn_id)
         raise Unreadable(f"the event {turn_id} {why}.")
 
     async def corrupt(self) -> Sequence[str]:
@@ -245,7 +245,7 @@ class PendingDirectory:
             failure=NotAccepted,
             told="the message was not stored",
             prepare=prepare,
-            apply=lambda: self._index.put(header_of(event).entry(), event),
+            apply=lambda: self._index.put(header_of(event).turn(), event),
         )
 
     async def answer(self, event: OutboundEvent) -> None:
@@ -267,14 +267,14 @@ class PendingDirectory:
         def apply() -> None:
             for name in names:
                 self._index.remove(name)
-            self._index.put(header_of(event).entry(), event)
+            self._index.put(header_of(event).turn(), event)
 
         told = f"the answer {event.id} was not stored"
         return Move(what="answer", names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
 
     async def ack(self, turn_id: str) -> None:
         def prepare() -> Callable[[], None]:
-            self._entry(turn_id)
+            self._turn(turn_id)
             return partial(self._moves.ack, turn_id)
 
         await self._make(
@@ -291,7 +291,7 @@ class PendingDirectory:
 
         def prepare() -> Callable[[], None]:
             nonlocal event_id, noticed
-            event_id, time = event_id_of(self._entry(turn_id)), self._clock.now()
+            event_id, time = event_id_of(self._turn(turn_id)), self._clock.now()
             noticed = any(name in self._index for name in notice_name)
             return partial(self._moves.bury, turn_id, event_id, reason, time, notice, noticed=noticed)
 
@@ -299,23 +299,23 @@ class PendingDirectory:
             self._dead.changed(event_id)
             self._index.remove(turn_id)
             if notice is not None and not noticed:
-                self._index.put(header_of(notice).entry(), notice)
+                self._index.put(header_of(notice).turn(), notice)
 
         told = f"{turn_id} was not buried"
         await self._make("bury", turn_id, *notice_name, told=told, prepare=prepare, apply=apply)
 
     async def set_aside(self, turn_id: str, why: str) -> None:
-        told = notice(self._entry(turn_id), self._clock.now())
+        told = notice(self._turn(turn_id), self._clock.now())
         names = (turn_id,) if told is None else (turn_id, told.id)
 
         def prepare() -> Callable[[], None]:
-            self._entry(turn_id)
+            self._turn(turn_id)
             return partial(self._moves.set_aside, turn_id, why, told)
 
         def apply() -> None:
             self._index.remove(turn_id)
             if told is not None:
-                self._index.put(header_of(told).entry(), told)
+                self._index.put(header_of(told).turn(), told)
 
         await self._make("set aside", *names, told=f"{turn_id} was not set aside", prepare=prepare, apply=apply)
 
@@ -323,32 +323,32 @@ class PendingDirectory:
 
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
-    ) -> Entry:
-        def line(entry: Entry) -> Line:
-            return pending_log.deferred(entry, until, attempt, error, uncertain=uncertain)
+    ) -> PendingTurn:
+        def line(turn: PendingTurn) -> LogLine:
+            return pending_log.deferred(turn, until, attempt, error, uncertain=uncertain)
 
         # After a power cut an earlier line may count instead of one that was not synced; the label must survive that.
         return await self._note("defer", turn_id, line, durable=uncertain)
 
-    async def started(self, turn_id: str, *, alone: bool) -> Entry:
+    async def started(self, turn_id: str, *, alone: bool) -> PendingTurn:
         return await self._note("started", turn_id, partial(pending_log.started, alone=alone))
 
-    async def held(self, turn_id: str) -> Entry:
+    async def held(self, turn_id: str) -> PendingTurn:
         return await self._note("held", turn_id, pending_log.held)
 
-    async def parked(self, turn_id: str) -> Entry:
+    async def parked(self, turn_id: str) -> PendingTurn:
         return await self._note("parked", turn_id, pending_log.parked, durable=False)
 
-    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> PendingTurn:
         """Writes nothing if the log says so already."""
 
-        def line(entry: Entry) -> Line | None:
-            told = entry.sending and (parts is None or bool(entry.parts))
-            return None if told else pending_log.sending(entry, parts)
+        def line(turn: PendingTurn) -> LogLine | None:
+            told = turn.sending and (parts is None or bool(turn.parts))
+            return None if told else pending_log.sending(turn, parts)
 
         return await self._note("sending", turn_id, line)
 
-    async def part_done(self, turn_id: str, n: int) -> Entry:
+    async def part_done(self, turn_id: str, n: int) -> PendingTurn:
         return await self._note("part", turn_id, partial(pending_log.part, n=n))
 
     async def stepped(self, turn_id: str, steps: Sequence[StepEvent], *, durable: bool) -> None:
@@ -358,25 +358,25 @@ class PendingDirectory:
         return pending_log.steps_of(await self.noted(turn_id))
 
     async def _note(
-        self, what: str, turn_id: str, line_for: Callable[[Entry], Line | None], *, durable: bool = True
-    ) -> Entry:
-        entry: Entry
-        line: Line | None
+        self, what: str, turn_id: str, line_for: Callable[[PendingTurn], LogLine | None], *, durable: bool = True
+    ) -> PendingTurn:
+        turn: PendingTurn
+        line: LogLine | None
 
         def prepare() -> Callable[[], None] | None:
-            nonlocal entry, line
-            entry = self._entry(turn_id)
-            line = line_for(entry)
-            return None if line is None else partial(self._moves.append, entry, line, durable=durable)
+            nonlocal turn, line
+            turn = self._turn(turn_id)
+            line = line_for(turn)
+            return None if line is None else partial(self._moves.append, turn, line, durable=durable)
 
         def apply() -> None:
-            nonlocal entry
+            nonlocal turn
             if line is not None:
-                entry = pending_log.after(entry, [line])
-                self._index.note(entry)
+                turn = pending_log.after(turn, [line])
+                self._index.note(turn)
 
         await self._make(what, turn_id, told=f"'{what}' of {turn_id} was not noted", prepare=prepare, apply=apply)
-        return entry
+        return turn
 
     # --- dead letters ---
 
@@ -389,29 +389,29 @@ class PendingDirectory:
         """The event of a dead letter; `NotFound` if there is none."""
         return await self._read(f"the dead letter {dead_id}", self._dead.event, dead_id)
 
-    async def noted(self, name: str) -> list[Line]:
+    async def noted(self, name: str) -> list[LogLine]:
         """The lines about the pending event of this name, or about the dead letter with this id, oldest first."""
-        entry = self._index.get(name)
-        if entry is None:
+        turn = self._index.get(name)
+        if turn is None:
             return await self._read(f"the log of {name}", self._dead.lines, name)
-        return await self._read(f"the log of {name}", self._moves.lines, name, event_id_of(entry))
+        return await self._read(f"the log of {name}", self._moves.lines, name, event_id_of(turn))
 
-    async def retry(self, dead_id: str) -> Entry:
+    async def retry(self, dead_id: str) -> PendingTurn:
         """Make it pending again, with all its attempts; parts that were confirmed are not sent again."""
-        entry = await self._read(f"the dead letter {dead_id}", self._dead.entry, dead_id, self._clock.now())
+        turn = await self._read(f"the dead letter {dead_id}", self._dead.reopened, dead_id, self._clock.now())
 
         def prepare() -> Callable[[], None]:
-            if entry.id in self._index:
-                raise StateError(f"the turn {entry.id} is pending; its dead letter {dead_id} can wait until it is not.")
-            return partial(self._moves.retry, dead_id, entry)
+            if turn.id in self._index:
+                raise StateError(f"the turn {turn.id} is pending; its dead letter {dead_id} can wait until it is not.")
+            return partial(self._moves.retry, dead_id, turn)
 
         def apply() -> None:
             self._dead.changed(dead_id)
-            self._index.put(entry)
+            self._index.put(turn)
 
         told = f"{dead_id} is not pending again"
-        await self._make("retry", entry.id, dead_id, told=told, prepare=prepare, apply=apply)
-        return entry
+        await self._make("retry", turn.id, dead_id, told=told, prepare=prepare, apply=apply)
+        return turn
 
     async def drop(self, dead_id: str) -> None:
         """Delete a dead letter for good; `NotFound` if there is none."""
@@ -431,11 +431,11 @@ class PendingDirectory:
 
     # --- how a move is made ---
 
-    def _entry(self, turn_id: str) -> Entry:
-        entry = self._index.get(turn_id)
-        if entry is None:
+    def _turn(self, turn_id: str) -> PendingTurn:
+        turn = self._index.get(turn_id)
+        if turn is None:
             raise StateError(f"{turn_id} is not pending: it was acked or buried before.")
-        return entry
+        return turn
 
     async def _make(
         self,

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from agentd.errors import NewerVersion
 from agentd.events import Address, InboundEvent, Kind, OutboundEvent, Principal, decode, encode, fault_of
 from agentd.ids import is_id
-from agentd.ports.work import Content, Entry
+from agentd.ports.work import Content, PendingTurn
 
 VERSION = 2
 
@@ -85,9 +85,9 @@ class Header:
         """The name of its file in the pending directory: the turn's id, or the notice's own."""
         return self.turn_id if self.answers else self.event_id
 
-    def entry(self) -> Entry:
-        """The entry for the index, as it is before anything has happened to the event."""
-        return Entry(
+    def turn(self) -> PendingTurn:
+        """The turn, as it is before anything has happened to the event."""
+        return PendingTurn(
             id=self.name,
             kind=self.kind,
             session_id=self.session_id,

@@ -1,4 +1,4 @@
-"""What is pending, in memory: entries in id order, whatever order they come in, and the newest bodies."""
+"""What is pending, in memory: turns in id order, whatever order they come in, and the newest bodies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.ports.work import Counts, Entry
+from agentd.ports.work import Counts, PendingTurn
 
 BODIES = 256
 """How many bodies are kept, so that an event that was just written need not be read again."""
@@ -18,60 +18,60 @@ LONGEST_BODY = 16 * 1024
 class Index:
     """Used on the event loop only; iterates in id order."""
 
-    def __init__(self, entries: dict[str, Entry]) -> None:
-        self._entries = entries
-        self._order = sorted(entries)
-        self._keys = {entry.dedupe_key: entry.id for entry in entries.values() if entry.dedupe_key}
-        self._names = {e.outbound_id: e.id for e in entries.values() if e.outbound_id and e.outbound_id != e.id}
+    def __init__(self, turns: dict[str, PendingTurn]) -> None:
+        self._turns = turns
+        self._order = sorted(turns)
+        self._keys = {turn.dedupe_key: turn.id for turn in turns.values() if turn.dedupe_key}
+        self._names = {e.outbound_id: e.id for e in turns.values() if e.outbound_id and e.outbound_id != e.id}
         """Id of the answer -> name of its file, if the two differ."""
-        self._undelivered = sum(1 for entry in entries.values() if entry.outbound_id)
+        self._undelivered = sum(1 for turn in turns.values() if turn.outbound_id)
         self._bodies: OrderedDict[str, InboundEvent | OutboundEvent] = OrderedDict()
 
-    def __iter__(self) -> Iterator[Entry]:
-        return (self._entries[name] for name in self._order)
+    def __iter__(self) -> Iterator[PendingTurn]:
+        return (self._turns[name] for name in self._order)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._turns
 
-    def get(self, name: str) -> Entry | None:
-        """The entry whose file has this name."""
-        return self._entries.get(name)
+    def get(self, name: str) -> PendingTurn | None:
+        """The turn whose file has this name."""
+        return self._turns.get(name)
 
-    def put(self, entry: Entry, body: InboundEvent | OutboundEvent | None = None) -> None:
-        """Add an entry, or replace the one of the same name; entries may come out of order."""
-        if entry.id in self._entries:
-            self._forget(entry.id)
+    def put(self, turn: PendingTurn, body: InboundEvent | OutboundEvent | None = None) -> None:
+        """Add a turn, or replace the one of the same name; turns may come out of order."""
+        if turn.id in self._turns:
+            self._forget(turn.id)
         else:
-            insort(self._order, entry.id)
-        self._entries[entry.id] = entry
-        if entry.dedupe_key:
-            self._keys[entry.dedupe_key] = entry.id
-        if entry.outbound_id:
+            insort(self._order, turn.id)
+        self._turns[turn.id] = turn
+        if turn.dedupe_key:
+            self._keys[turn.dedupe_key] = turn.id
+        if turn.outbound_id:
             self._undelivered += 1
-            if entry.outbound_id != entry.id:
-                self._names[entry.outbound_id] = entry.id
+            if turn.outbound_id != turn.id:
+                self._names[turn.outbound_id] = turn.id
         if body is not None and len(body.text) <= LONGEST_BODY:
-            self._bodies[entry.id] = body
+            self._bodies[turn.id] = body
             if len(self._bodies) > BODIES:
                 self._bodies.popitem(last=False)
 
-    def note(self, entry: Entry) -> None:
-        """Replace an entry by its newer state; it is still the same question or answer."""
-        self._entries[entry.id] = entry
+    def note(self, turn: PendingTurn) -> None:
+        """Replace a turn by its newer state; it is still the same question or answer."""
+        self._turns[turn.id] = turn
 
     def remove(self, name: str) -> None:
-        if name in self._entries:
+        if name in self._turns:
             self._forget(name)
-            del self._entries[name]
+            del self._turns[name]
             del self._order[bisect_left(self._order, name)]
 
     def _forget(self, name: str) -> None:
-        """Forget everything by which an entry is found, except its position in the order, and its body."""
-        entry = self._entries[name]
-        if self._keys.get(entry.dedupe_key) == name:
-            del self._keys[entry.dedupe_key]
-        self._names.pop(entry.outbound_id, None)
-        self._undelivered -= bool(entry.outbound_id)
+        """Forget everything by which a turn is found, except its position in the order, and its body."""
+        turn = self._turns[name]
+        if self._keys.get(turn.dedupe_key) == name:
+            del self._keys[turn.dedupe_key]
+        self._names.pop(turn.outbound_id, None)
+        self._undelivered -= bool(turn.outbound_id)
         self._bodies.pop(name, None)
 
     def body(self, name: str) -> InboundEvent | OutboundEvent | None:
@@ -80,24 +80,24 @@ class Index:
 
     # --- questions of `ports.WorkList` ---
 
-    def unanswered(self, channels: Collection[str] | None) -> list[Entry]:
-        return [entry for entry in self if not entry.outbound_id and _is_of(entry, channels)]
+    def unanswered(self, channels: Collection[str] | None) -> list[PendingTurn]:
+        return [turn for turn in self if not turn.outbound_id and _is_of(turn, channels)]
 
-    def undelivered(self, channels: Collection[str] | None) -> list[Entry]:
-        return [entry for entry in self if entry.outbound_id and _is_of(entry, channels)]
+    def undelivered(self, channels: Collection[str] | None) -> list[PendingTurn]:
+        return [turn for turn in self if turn.outbound_id and _is_of(turn, channels)]
 
-    def oldest(self, limit: int) -> list[Entry]:
-        return [self._entries[name] for name in self._order[:limit]]
+    def oldest(self, limit: int) -> list[PendingTurn]:
+        return [self._turns[name] for name in self._order[:limit]]
 
-    def find(self, id: str) -> Entry | None:
-        return self._entries.get(id) or self._entries.get(self._names.get(id, ""))
+    def find(self, id: str) -> PendingTurn | None:
+        return self._turns.get(id) or self._turns.get(self._names.get(id, ""))
 
-    def by_key(self, key: str) -> Entry | None:
-        return self._entries.get(self._keys.get(key, ""))
+    def by_key(self, key: str) -> PendingTurn | None:
+        return self._turns.get(self._keys.get(key, ""))
 
     def counts(self) -> Counts:
-        return Counts(unanswered=len(self._entries) - self._undelivered, undelivered=self._undelivered)
+        return Counts(unanswered=len(self._turns) - self._undelivered, undelivered=self._undelivered)
 
 
-def _is_of(entry: Entry, channels: Collection[str] | None) -> bool:
-    return channels is None or entry.address.channel in channels
+def _is_of(turn: PendingTurn, channels: Collection[str] | None) -> bool:
+    return channels is None or turn.address.channel in channels

@@ -16,21 +16,21 @@ from typing import Any, get_args
 
 from agentd.events import StepEvent, decode
 from agentd.pending.file import seal, unseal
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 
 log = logging.getLogger(__name__)
 
-Line = dict[str, Any]
+LogLine = dict[str, Any]
 
 LONGEST_COUNT = 2**31
 """No count in a log comes near this."""
 
 
-def encode_line(line: Line) -> bytes:
+def encode_line(line: LogLine) -> bytes:
     return b"\n%b\n" % seal(line)
 
 
-def lines_of(lines: bytes, event_id: str) -> Iterator[Line]:
+def lines_of(lines: bytes, event_id: str) -> Iterator[LogLine]:
     """The lines about one event, in the order in which they were written; lines of another form are left out."""
     for text in lines.split(b"\n"):
         if text and (line := unseal(text)) is not None and line.get("of") == event_id:
@@ -40,29 +40,29 @@ def lines_of(lines: bytes, event_id: str) -> Iterator[Line]:
                 log.error("a line in the log of %s was not written by agentd and is left out: %.200r", event_id, text)
 
 
-def event_id_of(entry: Entry) -> str:
-    """The id of the event that new lines about this entry have to name."""
-    return entry.outbound_id or entry.id
+def event_id_of(turn: PendingTurn) -> str:
+    """The id of the event that new lines about this turn have to name."""
+    return turn.outbound_id or turn.id
 
 
-def started(entry: Entry, *, alone: bool) -> Line:
-    return {"of": event_id_of(entry), "line": "started", "alone": alone}
+def started(turn: PendingTurn, *, alone: bool) -> LogLine:
+    return {"of": event_id_of(turn), "line": "started", "alone": alone}
 
 
-def parked(entry: Entry) -> Line:
-    return {"of": event_id_of(entry), "line": "parked"}
+def parked(turn: PendingTurn) -> LogLine:
+    return {"of": event_id_of(turn), "line": "parked"}
 
 
-def held(entry: Entry) -> Line:
-    return {"of": event_id_of(entry), "line": "held"}
+def held(turn: PendingTurn) -> LogLine:
+    return {"of": event_id_of(turn), "line": "held"}
 
 
-def steps(entry: Entry, events: Sequence[StepEvent]) -> Line:
+def steps(turn: PendingTurn, events: Sequence[StepEvent]) -> LogLine:
     """What the turn has done, as one line, so that either all of it is there or nothing."""
-    return {"of": event_id_of(entry), "line": "steps", "events": [event.model_dump(mode="json") for event in events]}
+    return {"of": event_id_of(turn), "line": "steps", "events": [event.model_dump(mode="json") for event in events]}
 
 
-def steps_of(lines: Iterable[Line]) -> list[StepEvent]:
+def steps_of(lines: Iterable[LogLine]) -> list[StepEvent]:
     """The steps in these lines, each once; a step that this agentd does not know is logged and left out."""
     found: dict[str, StepEvent] = {}
     for line in lines:
@@ -72,7 +72,7 @@ def steps_of(lines: Iterable[Line]) -> list[StepEvent]:
     return list(found.values())
 
 
-def kept(lines: Iterable[Line]) -> list[Line]:
+def kept(lines: Iterable[LogLine]) -> list[LogLine]:
     """The lines that stay when a log is written anew: what the turn has done."""
     return [{key: value for key, value in line.items() if key != "sum"} for line in lines if line["line"] == "steps"]
 
@@ -86,19 +86,21 @@ def _step_of(event_id: str, fields: Any) -> StepEvent | None:
     return event if isinstance(event, get_args(StepEvent)) else None
 
 
-def sending(entry: Entry, parts: Sequence[str] | None) -> Line:
-    fixed = {} if parts is None or entry.parts else {"parts": list(parts)}
-    return {"of": event_id_of(entry), "line": "sending", **fixed}
+def sending(turn: PendingTurn, parts: Sequence[str] | None) -> LogLine:
+    fixed = {} if parts is None or turn.parts else {"parts": list(parts)}
+    return {"of": event_id_of(turn), "line": "sending", **fixed}
 
 
-def part(entry: Entry, n: int) -> Line:
-    return {"of": event_id_of(entry), "line": "part", "n": n}
+def part(turn: PendingTurn, n: int) -> LogLine:
+    return {"of": event_id_of(turn), "line": "part", "n": n}
 
 
-def deferred(entry: Entry, until: datetime | None, attempt: int, error: str, *, uncertain: bool = False) -> Line:
+def deferred(
+    turn: PendingTurn, until: datetime | None, attempt: int, error: str, *, uncertain: bool = False
+) -> LogLine:
     """`uncertain`: the platform may have the message. One line says both, so that neither is lost alone."""
     return {
-        "of": event_id_of(entry),
+        "of": event_id_of(turn),
         "line": "deferred",
         "until": None if until is None else until.isoformat(),
         "attempt": attempt,
@@ -107,25 +109,25 @@ def deferred(entry: Entry, until: datetime | None, attempt: int, error: str, *, 
     }
 
 
-def buried(event_id: str, reason: str, time: datetime) -> Line:
+def buried(event_id: str, reason: str, time: datetime) -> LogLine:
     return {"of": event_id, "line": "buried", "reason": _whole(reason), "time": time.isoformat()}
 
 
-def state(entry: Entry) -> Line:
-    """The whole state of an entry as one line, with which a log that is written anew begins."""
+def state(turn: PendingTurn) -> LogLine:
+    """The whole state of a turn as one line, with which a log that is written anew begins."""
     return {
-        "of": event_id_of(entry),
+        "of": event_id_of(turn),
         "line": "state",
-        "starts": entry.starts,
-        "running": entry.running,
-        "alone": entry.starts_alone,
-        "sending": entry.sending,
-        "parts": list(entry.parts),
-        "parts_done": entry.parts_done,
-        "attempts": entry.attempts,
-        "not_before": None if entry.not_before is None else entry.not_before.isoformat(),
-        "last_error": entry.last_error,
-        "retried": None if entry.retried is None else entry.retried.isoformat(),
+        "starts": turn.starts,
+        "running": turn.running,
+        "alone": turn.starts_alone,
+        "sending": turn.sending,
+        "parts": list(turn.parts),
+        "parts_done": turn.parts_done,
+        "attempts": turn.attempts,
+        "not_before": None if turn.not_before is None else turn.not_before.isoformat(),
+        "last_error": turn.last_error,
+        "retried": None if turn.retried is None else turn.retried.isoformat(),
     }
 
 
@@ -134,17 +136,17 @@ def _whole(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def after(entry: Entry, lines: Iterable[Line]) -> Entry:
-    """The entry after these lines."""
+def after(turn: PendingTurn, lines: Iterable[LogLine]) -> PendingTurn:
+    """The turn after these lines."""
     changes: dict[str, Any] = {}
     for line in lines:
-        _apply(entry, changes, line)
-    return replace(entry, **changes) if changes else entry
+        _apply(turn, changes, line)
+    return replace(turn, **changes) if changes else turn
 
 
-def _apply(entry: Entry, changes: dict[str, Any], line: Line) -> None:
+def _apply(turn: PendingTurn, changes: dict[str, Any], line: LogLine) -> None:
     def now(name: str) -> Any:
-        return changes[name] if name in changes else getattr(entry, name)
+        return changes[name] if name in changes else getattr(turn, name)
 
     match line["line"]:
         case "started":
@@ -172,7 +174,7 @@ def _apply(entry: Entry, changes: dict[str, Any], line: Line) -> None:
             changes.update(_state(line))
 
 
-def _state(line: Line) -> dict[str, Any]:
+def _state(line: LogLine) -> dict[str, Any]:
     return {
         "starts": line["starts"],
         "running": line["running"],
@@ -259,7 +261,7 @@ _FORMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
 """Kind of line -> what its fields must be; a line of another kind changes nothing."""
 
 
-def _is_ours(line: Line) -> bool:
+def _is_ours(line: LogLine) -> bool:
     kind = line.get("line")
     fields = _FORMS.get(kind, {}) if isinstance(kind, str) else {"line": _is_text}
     return all(form(line.get(name, _ABSENT)) for name, form in fields.items())

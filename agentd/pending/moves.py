@@ -18,8 +18,8 @@ from agentd.host.files import Files, synced_directory, write_all
 from agentd.pending.aside import remove, set_aside
 from agentd.pending.disk import Disk
 from agentd.pending.file import decode_file, encode_file, header_of
-from agentd.pending.log import Line, buried, encode_line, event_id_of, kept, lines_of, state
-from agentd.ports.work import Entry
+from agentd.pending.log import LogLine, buried, encode_line, event_id_of, kept, lines_of, state
+from agentd.ports.work import PendingTurn
 
 
 class Layout:
@@ -62,7 +62,7 @@ class Moves:
         path = self._at.event(name)
         return decode_file(self._files.read(path), path)
 
-    def lines(self, name: str, event_id: str) -> list[Line]:
+    def lines(self, name: str, event_id: str) -> list[LogLine]:
         """The lines of the log about one event; none if there is no log."""
         return list(lines_of(self._log(self._at.log(name)), event_id))
 
@@ -73,9 +73,9 @@ class Moves:
         except FileNotFoundError:
             return b""
 
-    def _kept(self, entry: Entry, log: bytes) -> bytes:
-        """The first lines of a log that is written anew: the state of the entry, and what the turn has done."""
-        return b"".join(map(encode_line, (state(entry), *kept(lines_of(log, event_id_of(entry))))))
+    def _kept(self, turn: PendingTurn, log: bytes) -> bytes:
+        """The first lines of a log that is written anew: the state of the turn, and what the turn has done."""
+        return b"".join(map(encode_line, (state(turn), *kept(lines_of(log, event_id_of(turn))))))
 
     def accept(self, event: InboundEvent | OutboundEvent) -> None:
         """2 syncs. FileExistsError if the name is taken, `NotAccepted` if new messages are refused at the moment."""
@@ -107,11 +107,11 @@ class Moves:
         if others:
             self._disk.insist(lambda: self._remove(others))
 
-    def append(self, entry: Entry, line: Line, *, durable: bool) -> None:
+    def append(self, turn: PendingTurn, line: LogLine, *, durable: bool) -> None:
         """1 sync if it is to be durable, 2 for the first line of a log. A log with a failed write is replaced, and the
         new one keeps what the turn has done.
         """
-        data, name = encode_line(line), entry.id
+        data, name = encode_line(line), turn.id
         if name not in self._ragged:
             try:
                 self._disk.attempt(lambda: self._append(name, data, durable=durable))
@@ -119,7 +119,7 @@ class Moves:
             except OSError as error:
                 self._ragged.add(name)
                 self._disk.make_room(error)
-        kept = self._kept(entry, self._log(self._at.log(name)))
+        kept = self._kept(turn, self._log(self._at.log(name)))
         self._disk.attempt(lambda: self._renew_log(name, kept + data))
         self._ragged.discard(name)
 
@@ -149,15 +149,15 @@ class Moves:
         self._logs.pop(name, None)
         self._ragged.discard(name)
 
-    def retry(self, dead_id: str, entry: Entry) -> None:
-        """4 syncs: makes `entry` pending again, in the state that it has here, and removes its dead letter."""
+    def retry(self, dead_id: str, turn: PendingTurn) -> None:
+        """4 syncs: makes `turn` pending again, in the state that it has here, and removes its dead letter."""
         try:
-            self._disk.insist(lambda: self._link_back(dead_id, entry))
+            self._disk.insist(lambda: self._link_back(dead_id, turn))
             self._disk.insist(lambda: self._remove_dead(dead_id))
         except OSError:
             with suppress(OSError):
                 if f"{dead_id}.event" in self._files.names(self._at.dead):
-                    self._remove([entry.id])
+                    self._remove([turn.id])
             raise
 
     def drop(self, dead_id: str) -> None:
@@ -196,8 +196,8 @@ class Moves:
                 self._ragged.discard(name)
 
     def _append(self, name: str, data: bytes, *, durable: bool) -> None:
-        path, placed = self._at.log(name), self._logs.setdefault(name, False)
-        if not durable or placed:
+        path, named = self._at.log(name), self._logs.setdefault(name, False)
+        if not durable or named:
             self._write_line(path, data, durable=durable)
             return
         with synced_directory(self._files, self._at.pending):
@@ -246,14 +246,14 @@ class Moves:
                 if f"{event_id}.event" not in self._files.names(self._at.dead):
                     raise
 
-    def _link_back(self, dead_id: str, entry: Entry) -> None:
+    def _link_back(self, dead_id: str, turn: PendingTurn) -> None:
         log = self._log(self._at.dead_log(dead_id))
         with synced_directory(self._files, self._at.pending):
-            remove(self._files, self._at.log(entry.id))
-            self._disk.write(self._at.log(entry.id), self._kept(entry, log))
+            remove(self._files, self._at.log(turn.id))
+            self._disk.write(self._at.log(turn.id), self._kept(turn, log))
             with suppress(FileExistsError):
-                self._files.link(self._at.dead_event(dead_id), self._at.event(entry.id))
-        self._logs[entry.id] = True
+                self._files.link(self._at.dead_event(dead_id), self._at.event(turn.id))
+        self._logs[turn.id] = True
 
     def _remove_dead(self, dead_id: str) -> None:
         with synced_directory(self._files, self._at.dead):

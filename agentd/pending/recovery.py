@@ -23,7 +23,7 @@ from agentd.pending.aside import UNREADABLE, remove, set_aside
 from agentd.pending.file import Damaged, Header, decode_header, salvage
 from agentd.pending.log import after, lines_of
 from agentd.pending.moves import Layout
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ class Recovered:
     `lost` are the events whose files were set aside, if anything could be read of them.
     """
 
-    entries: dict[str, Entry]
+    turns: dict[str, PendingTurn]
     logs: frozenset[str]
     last_id: str
     set_aside: tuple[str, ...]
-    lost: tuple[Entry, ...]
+    lost: tuple[PendingTurn, ...]
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class _Found:
     logs: set[str] = field(default_factory=set)
     unfinished: list[str] = field(default_factory=list)
     aside: dict[str, str] = field(default_factory=dict)
-    lost: dict[str, Entry] = field(default_factory=dict)
+    lost: dict[str, PendingTurn] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     dead_logs: set[str] = field(default_factory=set)
     dead_aside: dict[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class _Found:
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Recovery makes many entries and no garbage; the collector would walk all of them again and again."""
+    """Recovery makes many records and no garbage; the collector would walk all of them again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -77,7 +77,7 @@ def recover(layout: Layout, files: Files) -> Recovered:
         found = _scan(layout, files)
         last_id = max([NO_ID, *found.dead, *found.headers, *(header.event_id for header in found.headers.values())])
         gone = _settle(layout, files, found)
-        entries = {name: _entry(layout, files, header, found) for name, header in found.headers.items()}
+        turns = {name: _turn(layout, files, header, found) for name, header in found.headers.items()}
     if found.headers or gone or found.aside or found.dead_aside:
         files.sync_all(layout.pending)
     for directory, aside in ((layout.pending, found.aside), (layout.dead, found.dead_aside)):
@@ -85,8 +85,8 @@ def recover(layout: Layout, files: Files) -> Recovered:
             set_aside(files, directory, layout.corrupt, aside)
     _clean(layout, files, found, gone)
     return Recovered(
-        entries=entries,
-        logs=frozenset(found.logs & entries.keys()),
+        turns=turns,
+        logs=frozenset(found.logs & turns.keys()),
         last_id=last_id,
         set_aside=(*found.aside, *found.dead_aside),
         lost=tuple(found.lost.values()),
@@ -95,7 +95,7 @@ def recover(layout: Layout, files: Files) -> Recovered:
 
 def _make_directories(layout: Layout, files: Files) -> None:
     """Directories that were just made or removed, even by a process that was killed, must stay so."""
-    _free_place(layout, files)
+    _make_way(layout, files)
     for path in (layout.pending, layout.dead, layout.corrupt):
         files.make_directory(path)
     if len({files.device(path) for path in (layout.pending, layout.dead, layout.corrupt)}) > 1:
@@ -109,7 +109,7 @@ def _make_directories(layout: Layout, files: Files) -> None:
         pass
 
 
-def _free_place(layout: Layout, files: Files) -> None:
+def _make_way(layout: Layout, files: Files) -> None:
     """If something else has the name corrupt/, it is kept under another name."""
     files.make_directory(layout.state)
     taken = set(files.names(layout.state))
@@ -167,7 +167,7 @@ def _judge(layout: Layout, files: Files, name: str, found: _Found, addresses: di
     except Damaged as error:
         found.aside[f"{name}.event"] = str(error)
         if (left := salvage(data, name)) is not None:
-            found.lost[name] = left.entry()
+            found.lost[name] = left.turn()
         return
     except OSError as error:
         found.aside[f"{name}.event"] = _unreadable(error)
@@ -241,17 +241,17 @@ def _is_dead(layout: Layout, files: Files, name: str, event_id: str, found: _Fou
     return False
 
 
-def _entry(layout: Layout, files: Files, header: Header, found: _Found) -> Entry:
-    entry = header.entry()
-    if entry.id not in found.logs:
-        return entry
+def _turn(layout: Layout, files: Files, header: Header, found: _Found) -> PendingTurn:
+    turn = header.turn()
+    if turn.id not in found.logs:
+        return turn
     try:
-        lines = files.read(layout.log(entry.id))
+        lines = files.read(layout.log(turn.id))
     except OSError as error:
-        found.aside[f"{entry.id}.log"] = f"{_unreadable(error)}; what agentd had done for {entry.id} is unknown"
-        found.logs.discard(entry.id)
-        return entry
-    return after(entry, lines_of(lines, header.event_id))
+        found.aside[f"{turn.id}.log"] = f"{_unreadable(error)}; what agentd had done for {turn.id} is unknown"
+        found.logs.discard(turn.id)
+        return turn
+    return after(turn, lines_of(lines, header.event_id))
 
 
 # --- Putting right -----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ Content = Kind | Literal["answer", "notice"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class PendingTurn:
     """One unfinished turn as it was when somebody asked; a move gives the new one. Bodies stay on disk.
 
     `id` is the turn's id and the file's name. `outbound_id` is "" until the turn is answered. `starts` counts the
@@ -91,7 +91,7 @@ class Pending(Protocol):
 
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
-    ) -> Entry:
+    ) -> PendingTurn:
         """Not sent this time, which need not survive a crash; or perhaps sent (`uncertain`), which must."""
         ...
 
@@ -105,25 +105,25 @@ class Pending(Protocol):
 
 
 class Progress(Protocol):
-    """The log beside an event: lines that survive a crash. Each gives the entry as it is then."""
+    """The log beside an event: lines that survive a crash. Each gives the turn as it is then."""
 
-    async def started(self, turn_id: str, *, alone: bool) -> Entry:
+    async def started(self, turn_id: str, *, alone: bool) -> PendingTurn:
         """The turn runs now; `alone` says that no other turn runs meanwhile."""
         ...
 
-    async def held(self, turn_id: str) -> Entry:
+    async def held(self, turn_id: str) -> PendingTurn:
         """A suspect waits to run alone: a death of the process until then is not its doing."""
         ...
 
-    async def parked(self, turn_id: str) -> Entry:
+    async def parked(self, turn_id: str) -> PendingTurn:
         """The process ends in good order while this turn runs: the turn is not to blame. Need not survive a crash."""
         ...
 
-    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> PendingTurn:
         """A send begins; `parts`, given once, fixes the rendered split for every later attempt."""
         ...
 
-    async def part_done(self, turn_id: str, n: int) -> Entry: ...
+    async def part_done(self, turn_id: str, n: int) -> PendingTurn: ...
 
     async def stepped(self, turn_id: str, steps: Sequence[StepEvent], *, durable: bool) -> None:
         """What the turn has done. Steps that are not `durable` are lost if the power fails before the next that are."""
@@ -140,19 +140,19 @@ class WorkList(Protocol):
     `channels` asks for the turns of these only.
     """
 
-    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[Entry]: ...
+    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]: ...
 
-    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[Entry]: ...
+    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]: ...
 
-    async def oldest(self, limit: int) -> Sequence[Entry]:
+    async def oldest(self, limit: int) -> Sequence[PendingTurn]:
         """The first so many, answered or not."""
         ...
 
-    async def find(self, id: str) -> Entry | None:
+    async def find(self, id: str) -> PendingTurn | None:
         """The one whose turn, or whose answer, has this id."""
         ...
 
-    async def by_key(self, key: str) -> Entry | None:
+    async def by_key(self, key: str) -> PendingTurn | None:
         """The unanswered turn that was asked for under this dedupe key."""
         ...
 
@@ -186,7 +186,7 @@ class DeadList(Purging, Protocol):
         """The log of a dead letter, or of what is pending under this name, in the order of writing."""
         ...
 
-    async def retry(self, dead_id: str) -> Entry:
+    async def retry(self, dead_id: str) -> PendingTurn:
         """Pending again; parts that were confirmed are not sent again."""
         ...
 

@@ -20,7 +20,7 @@ commands    the slash commands: names, arguments, help
 control     what each of them does
 choosing    which conversation is meant by a name, an id or a number
 recall      the last messages of a conversation, and what is behind its last answer
-entries     sessions and their messages, as clients get them
+told        sessions and their messages, as clients get them
 exports     a whole conversation as one file
 deletions   deletes a conversation, never while something is asked or answered in it
 letters     what is pending and what is dead, and what its owner decides about it

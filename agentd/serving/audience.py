@@ -16,7 +16,7 @@ from agentd.ports.bus import Gap, Subscription
 from agentd.ports.channels import Deliveries, PartDone
 from agentd.ports.feed import Numbered
 from agentd.serving import frames, protocol
-from agentd.serving.budget import Place
+from agentd.serving.budget import Seat
 from agentd.serving.outbox import Outbox
 
 ACCOUNT = "local"
@@ -29,9 +29,9 @@ class Follower:
     With `acks` it acknowledges answers. `tasks` have its feeds, so that a failure in one ends the client.
     """
 
-    def __init__(self, audience: Audience, outbox: Outbox, place: Place, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, audience: Audience, outbox: Outbox, seat: Seat, tasks: asyncio.TaskGroup) -> None:
         self.outbox = outbox
-        self.place = place
+        self.seat = seat
         self.acks = False
         self._audience = audience
         self._tasks = tasks
@@ -57,7 +57,7 @@ class Follower:
         """Harmless if it is not followed."""
         if (feed := self._feeds.pop(session_id, None)) is not None:
             feed.close()
-            self.place.unfollow(session_id)
+            self.seat.unfollow(session_id)
             self._audience.lost(self, session_id)
 
     def leave(self) -> None:
@@ -162,8 +162,8 @@ class Audience:
 
     # --- followers ---
 
-    def join(self, outbox: Outbox, place: Place, tasks: asyncio.TaskGroup) -> Follower:
-        follower = Follower(self, outbox, place, tasks)
+    def join(self, outbox: Outbox, seat: Seat, tasks: asyncio.TaskGroup) -> Follower:
+        follower = Follower(self, outbox, seat, tasks)
         self._followers.add(follower)
         return follower
 

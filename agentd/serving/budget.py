@@ -1,6 +1,6 @@
 """How much of the daemon each principal may hold at once, in one place for every channel.
 
-A connection takes a `Place` and gives it back when it ends. If places are short, one that is held without use gives way
+A connection takes a `Seat` and gives it back when it ends. If seats are short, one that is held without use gives way
 to who comes, always one of the same principal first, so that nobody is locked out by what is silent or half said. If
 none can give way, the one who comes is refused (`Busy`).
 """
@@ -68,7 +68,7 @@ OTHER = Allowance(
 )
 
 
-class Place:
+class Seat:
     """What one connection holds. `cut_off` ends the connection at once, and tells it why."""
 
     def __init__(self, budgets: Budgets, principal: Principal, cut_off: Callable[[str], None]) -> None:
@@ -108,7 +108,7 @@ class Place:
     def begin(self) -> None:
         """Something is worked on beside other requests; `Busy` if too much is."""
         most = self._budgets.allowance(self.principal).requests
-        if sum(place.requests for place in self._budgets.of(self.principal)) >= most:
+        if sum(seat.requests for seat in self._budgets.of(self.principal)) >= most:
             self._budgets.tell("a request was refused", self.principal)
             raise Busy(f"{most} requests of yours are already running; wait for one of them.")
         self.requests += 1
@@ -124,7 +124,7 @@ class Place:
         if len(self.followed) >= FOLLOWED:
             raise Busy(f"one connection may follow {FOLLOWED} sessions; close one, or open another connection.")
         most = self._budgets.allowance(self.principal).followed
-        if sum(len(place.followed) for place in self._budgets.of(self.principal)) >= most:
+        if sum(len(seat.followed) for seat in self._budgets.of(self.principal)) >= most:
             raise Busy(f"your connections follow {most} sessions already; close some of them.")
         self.followed.add(session_id)
 
@@ -150,14 +150,14 @@ class Place:
 
 
 class Budgets:
-    """The places of all connections, and the questions of each principal; a reducer of the bus."""
+    """The seats of all connections, and the questions of each principal; a reducer of the bus."""
 
     def __init__(self, owner: Allowance = OWNER, other: Allowance = OTHER, others: int = OTHERS) -> None:
         self.freed = asyncio.Event()
         self._owner = owner
         self._other = other
         self._others = others
-        self._places: dict[Principal, list[Place]] = {}
+        self._seats: dict[Principal, list[Seat]] = {}
         self._questions: dict[Principal, dict[str, int]] = {}
         self._asked_by: dict[str, Principal] = {}
         self._moments = itertools.count(1)
@@ -171,44 +171,44 @@ class Budgets:
     def allowance(self, principal: Principal) -> Allowance:
         return self._owner if principal.kind == "owner" else self._other
 
-    def of(self, principal: Principal) -> list[Place]:
-        return self._places.get(principal, [])
+    def of(self, principal: Principal) -> list[Seat]:
+        return self._seats.get(principal, [])
 
     # --- connections ---
 
-    def admit(self, principal: Principal, cut_off: Callable[[str], None]) -> Place:
-        """A place for a connection; the least useful one of the same principal gives way if there are too many."""
+    def admit(self, principal: Principal, cut_off: Callable[[str], None]) -> Seat:
+        """A seat for a connection; the least useful one of the same principal gives way if there are too many."""
         if len(mine := self.of(principal)) >= self.allowance(principal).connections:
             _least_useful(mine).give_way(f"{len(mine)} connections of yours are open, and a new one came")
         elif principal.kind != "owner" and sum(map(len, self._strangers())) >= self._others:
             _least_useful(max(self._strangers(), key=len)).give_way("too many connections are open, and a new one came")
-        place = Place(self, principal, cut_off)
-        self._places.setdefault(principal, []).append(place)
-        return place
+        seat = Seat(self, principal, cut_off)
+        self._seats.setdefault(principal, []).append(seat)
+        return seat
 
-    def _strangers(self) -> list[list[Place]]:
-        return [places for principal, places in self._places.items() if principal.kind != "owner"]
+    def _strangers(self) -> list[list[Seat]]:
+        return [seats for principal, seats in self._seats.items() if principal.kind != "owner"]
 
-    def remove(self, place: Place) -> None:
-        places = self.of(place.principal)
-        if place in places:
-            places.remove(place)
-        if not places:
-            self._places.pop(place.principal, None)
-        place.followed.clear()
-        place.done()
+    def remove(self, seat: Seat) -> None:
+        seats = self.of(seat.principal)
+        if seat in seats:
+            seats.remove(seat)
+        if not seats:
+            self._seats.pop(seat.principal, None)
+        seat.followed.clear()
+        seat.done()
 
     def followed(self) -> set[str]:
         """The sessions that somebody follows."""
-        return {session for places in self._places.values() for place in places for session in place.followed}
+        return {session for seats in self._seats.values() for seat in seats for session in seat.followed}
 
     # --- bytes ---
 
-    async def make_room(self, place: Place) -> None:
+    async def make_room(self, seat: Seat) -> None:
         """The oldest unfinished message of the same principal gives way; what is whole is waited for."""
-        most = self.allowance(place.principal).arriving
-        while place in (places := self.of(place.principal)) and sum(each.arriving for each in places) > most:
-            halves = [each for each in places if each.unfinished and each.arriving and each is not place]
+        most = self.allowance(seat.principal).arriving
+        while seat in (seats := self.of(seat.principal)) and sum(each.arriving for each in seats) > most:
+            halves = [each for each in seats if each.unfinished and each.arriving and each is not seat]
             if halves:
                 oldest = min(halves, key=lambda each: each.unfinished)
                 oldest.give_way(f"{most:,} bytes of yours are on their way in, and this message is not whole yet")
@@ -268,8 +268,8 @@ class Budgets:
 
 
 def _nobody(reason: str) -> None:
-    """The connection is gone, and is not kept in memory for its place."""
+    """The connection is gone, and is not kept in memory for its seat."""
 
 
-def _least_useful(places: list[Place]) -> Place:
-    return min(places, key=lambda place: place.usefulness)
+def _least_useful(seats: list[Seat]) -> Seat:
+    return min(seats, key=lambda seat: seat.usefulness)

@@ -185,17 +185,17 @@ class Client:
             request = protocol.Search(id=self._next_id(), text=text, limit=limit)
         return await self._told(request, protocol.SessionsFound)
 
-    async def rename(self, session: str, name: str) -> protocol.SessionEntry:
+    async def rename(self, session: str, name: str) -> protocol.ListedSession:
         """Give a session a name, or none ("")."""
         with protocol.explained():
             request = protocol.Rename(id=self._next_id(), session=session, name=name)
-        return await self._told(request, protocol.SessionEntry)
+        return await self._told(request, protocol.ListedSession)
 
-    async def delete(self, session: str) -> protocol.SessionEntry:
+    async def delete(self, session: str) -> protocol.ListedSession:
         """Delete a session with all that was said in it; as it was."""
         with protocol.explained():
             request = protocol.Delete(id=self._next_id(), session=session)
-        return await self._told(request, protocol.SessionEntry)
+        return await self._told(request, protocol.ListedSession)
 
     async def export(
         self, session: str, form: Literal["markdown", "json"] = "markdown"

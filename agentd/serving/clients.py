@@ -13,7 +13,7 @@ from agentd.events import OutboundEvent
 from agentd.ports.channels import Caller, PartDone
 from agentd.serving import protocol
 from agentd.serving.audience import Acknowledgement, Audience
-from agentd.serving.budget import Budgets, Place
+from agentd.serving.budget import Budgets, Seat
 from agentd.serving.connection import Connection, Transport, write_all
 from agentd.serving.door import Door
 from agentd.serving.outbox import Outbox
@@ -38,30 +38,30 @@ class Clients:
 
     async def serve(self, transport: Transport, caller: Caller) -> None:
         """Serve one client until it goes; the connection is ended then."""
-        place = self._budgets.admit(caller.principal, lambda reason: transport.end(_busy(reason)))
+        seat = self._budgets.admit(caller.principal, lambda reason: transport.end(_busy(reason)))
         outbox = Outbox(transport.write)
         self._outboxes.add(outbox)
         try:
             async with asyncio.TaskGroup() as tasks:
-                await self._serve(transport, outbox, place, caller, tasks)
+                await self._serve(transport, outbox, seat, caller, tasks)
                 raise _Gone
         except* (_Gone, ConnectionError):
             log.debug("a client left")
         finally:
             self._outboxes.discard(outbox)
             outbox.close()
-            place.leave()
+            seat.leave()
             transport.end()
 
     async def _serve(
-        self, transport: Transport, outbox: Outbox, place: Place, caller: Caller, tasks: asyncio.TaskGroup
+        self, transport: Transport, outbox: Outbox, seat: Seat, caller: Caller, tasks: asyncio.TaskGroup
     ) -> None:
-        tasks.create_task(write_all(outbox, place), name="writer of a client")
-        follower = self._audience.join(outbox, place, tasks)
+        tasks.create_task(write_all(outbox, seat), name="writer of a client")
+        follower = self._audience.join(outbox, seat, tasks)
         try:
             await outbox.put(protocol.Welcome(server=self._server, epoch=self._audience.epoch, pid=os.getpid()))
             requests = Requests(self._door, self._audience, caller, follower)
-            await Connection(transport, outbox, place, requests).serve(tasks)
+            await Connection(transport, outbox, seat, requests).serve(tasks)
         finally:
             follower.leave()
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agentd.errors import AgentdError, Busy, UsageError
 from agentd.serving import protocol
-from agentd.serving.budget import Place
+from agentd.serving.budget import Seat
 from agentd.serving.outbox import Outbox, Stuck
 from agentd.serving.requests import BESIDE, Requests
 
@@ -21,8 +21,8 @@ MAX_GARBAGE, ALL_GARBAGE = 20, 200
 class Transport(Protocol):
     """What carries the messages of one client, each as one line of JSON."""
 
-    async def read(self, place: Place) -> bytes | None:
-        """The next message, None when the client has gone; what comes in is noted in its place.
+    async def read(self, seat: Seat) -> bytes | None:
+        """The next message, None when the client has gone; what comes in is noted in its seat.
 
         Another `AgentdError` than `UsageError` is told to the client as the end of the connection.
         """
@@ -40,10 +40,10 @@ class Transport(Protocol):
 class Connection:
     """`serve` until the client goes."""
 
-    def __init__(self, transport: Transport, outbox: Outbox, place: Place, requests: Requests) -> None:
+    def __init__(self, transport: Transport, outbox: Outbox, seat: Seat, requests: Requests) -> None:
         self._transport = transport
         self._outbox = outbox
-        self._place = place
+        self._seat = seat
         self._requests = requests
 
     async def serve(self, tasks: asyncio.TaskGroup) -> None:
@@ -58,7 +58,7 @@ class Connection:
 
     async def _answer_all(self, tasks: asyncio.TaskGroup) -> None:
         in_a_row = garbage = 0
-        while (line := await self._transport.read(self._place)) is not None:
+        while (line := await self._transport.read(self._seat)) is not None:
             try:
                 message = protocol.decode_client(line)
                 in_a_row = 0
@@ -68,7 +68,7 @@ class Connection:
                 await self._outbox.put(protocol.Failure(code="bad_message", message=str(error)))
                 if in_a_row >= MAX_GARBAGE or garbage >= ALL_GARBAGE:
                     return
-            self._place.done()
+            self._seat.done()
             await asyncio.sleep(0)  # however much this client sends, the others get their turn
 
     async def _begin(self, message: protocol.ClientMessage, tasks: asyncio.TaskGroup) -> None:
@@ -76,7 +76,7 @@ class Connection:
             await self._answer(message)
             return
         try:
-            self._place.begin()
+            self._seat.begin()
         except Busy as error:
             await self._outbox.put(protocol.Failure(re=message.id, code=error.code, message=str(error)))
             return
@@ -86,7 +86,7 @@ class Connection:
         try:
             await self._answer(message)
         finally:
-            self._place.end()
+            self._seat.end()
 
     async def _answer(self, message: protocol.ClientMessage) -> None:
         async for reply in self._requests.replies(message):
@@ -95,10 +95,10 @@ class Connection:
         await self._outbox.flush()
 
 
-async def write_all(outbox: Outbox, place: Place) -> None:
+async def write_all(outbox: Outbox, seat: Seat) -> None:
     """The writer of one client; one that does not read is noted before it is cut off."""
     try:
         await outbox.run()
     except Stuck:
-        place.tell("a client that does not read was cut off")
+        seat.tell("a client that does not read was cut off")
         raise

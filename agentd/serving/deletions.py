@@ -13,7 +13,7 @@ from agentd.events import Principal, SessionDeleted
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.sessions import SessionInfo
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.serving.holding import Holding
 from agentd.turns.conversation import Conversations
 
@@ -80,22 +80,22 @@ class Deletions:
             session = await self._sessions.delete(principal, session_id)
         finally:
             self._deleting.discard(session_id)
-        gone = tuple(entry.outbound_id for entry in owed)
+        gone = tuple(turn.outbound_id for turn in owed)
         self._bus.announce(SessionDeleted(session_id=session_id, undelivered=gone))
         return session
 
-    async def _owed(self, session_id: str) -> Sequence[Entry]:
+    async def _owed(self, session_id: str) -> Sequence[PendingTurn]:
         """What of it is not delivered; `Busy` if there is a question, whoever is to answer it."""
-        if any(entry.session_id == session_id for entry in await self._pending.unanswered()):
+        if any(turn.session_id == session_id for turn in await self._pending.unanswered()):
             raise Busy(UNANSWERED)
-        return [entry for entry in await self._pending.undelivered() if entry.session_id == session_id]
+        return [turn for turn in await self._pending.undelivered() if turn.session_id == session_id]
 
-    async def _forget(self, session_id: str, owed: Sequence[Entry]) -> None:
-        for entry in owed:
+    async def _forget(self, session_id: str, owed: Sequence[PendingTurn]) -> None:
+        for turn in owed:
             try:
-                await self._pending.ack(entry.id)
+                await self._pending.ack(turn.id)
             except StateError:
-                if await self._pending.find(entry.id) is not None:  # not delivered just now, but the disk refuses
+                if await self._pending.find(turn.id) is not None:  # not delivered just now, but the disk refuses
                     raise
         for letter in await self._pending.dead():
             if letter.session_id == session_id:

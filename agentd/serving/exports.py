@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Literal
 
 from agentd.ports.sessions import SessionInfo, StoredMessage
-from agentd.serving.entries import entry, line
+from agentd.serving import told
 
 Format = Literal["markdown", "json"]
 SUFFIXES: dict[Format, str] = {"markdown": ".md", "json": ".json"}
@@ -47,16 +47,16 @@ def _section(message: StoredMessage) -> Iterator[str]:
         yield "\n(stopped)\n"
     if message.citations:
         yield "\n"
-    for place in message.citations:
-        heading = f", {place.heading}" if place.heading else ""
-        yield f"- [{place.n}] {place.title}{heading} ({place.source})\n"
+    for citation in message.citations:
+        heading = f", {citation.heading}" if citation.heading else ""
+        yield f"- [{citation.n}] {citation.title}{heading} ({citation.source})\n"
 
 
 async def _json(session: SessionInfo, pages: AsyncIterator[Sequence[StoredMessage]]) -> AsyncIterator[str]:
-    yield f'{{"session":{entry(session).model_dump_json()},"messages":['
+    yield f'{{"session":{told.listed(session).model_dump_json()},"messages":['
     separator = ""
     async for page in pages:
         for message in page:
-            yield f"{separator}\n{line(message).model_dump_json()}"
+            yield f"{separator}\n{told.message(message).model_dump_json()}"
             separator = ","
     yield "\n]}\n"

@@ -20,7 +20,7 @@ from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.letters import Decided, Letter, LetterCounts, LetterList, LetterShown
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import DeadLetter, Entry, Unfinished
+from agentd.ports.work import DeadLetter, PendingTurn, Unfinished
 from agentd.rights import require
 from agentd.serving.holding import Holding
 from agentd.storage.store import Store, load_migrations
@@ -78,9 +78,9 @@ class Letters:
 
     async def letter(self, principal: Principal, wanted: str) -> LetterShown:
         require(principal, "letters")
-        entry = await self._pending.find(wanted)
-        if entry is not None:
-            return await self._shown(self._waiting(entry), entry.id, await self._pending.load(entry.id))
+        turn = await self._pending.find(wanted)
+        if turn is not None:
+            return await self._shown(self._waiting(turn), turn.id, await self._pending.load(turn.id))
         for letter in await self._pending.dead():
             if wanted in (letter.id, letter.turn_id):
                 return await self._shown(self._dead(letter), letter.id, await self._pending.dead_event(letter.id))
@@ -91,20 +91,20 @@ class Letters:
         log = tuple(shown for line in noted for shown in _lines(line))
         return LetterShown(letter=letter, event=event.model_dump(mode="json"), log=log)
 
-    def _waiting(self, entry: Entry) -> Letter:
-        event_id = entry.outbound_id or entry.id
-        until = entry.not_before
+    def _waiting(self, turn: PendingTurn) -> Letter:
+        event_id = turn.outbound_id or turn.id
+        until = turn.not_before
         return Letter(
             id=event_id,
             state="pending",
-            kind="outbound" if entry.outbound_id else "inbound",
-            turn=entry.id,
-            session=entry.session_id,
-            address=entry.address,
-            age=self._age(entry.retried or datetime.fromtimestamp(time_of(event_id), UTC)),
-            attempts=entry.attempts if entry.outbound_id else entry.starts,
+            kind="outbound" if turn.outbound_id else "inbound",
+            turn=turn.id,
+            session=turn.session_id,
+            address=turn.address,
+            age=self._age(turn.retried or datetime.fromtimestamp(time_of(event_id), UTC)),
+            attempts=turn.attempts if turn.outbound_id else turn.starts,
             next_try=until if until is not None and until > self._clock.now() else None,
-            error=entry.last_error,
+            error=turn.last_error,
         )
 
     def _dead(self, letter: DeadLetter) -> Letter:
@@ -178,9 +178,9 @@ class Letters:
             self._bus.announce(event)
 
     async def _refuse_repeat(self, event: InboundEvent) -> None:
-        entry = await self._pending.by_key(event.dedupe_key)
-        if entry is not None and entry.id != event.id:
-            raise UsageError(f"the same message came again and is pending as {entry.id}; drop this one.")
+        turn = await self._pending.by_key(event.dedupe_key)
+        if turn is not None and turn.id != event.id:
+            raise UsageError(f"the same message came again and is pending as {turn.id}; drop this one.")
 
 
 class OwnersLetters:

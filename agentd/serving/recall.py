@@ -37,7 +37,7 @@ class Recall:
         stored = list(await self._sessions.history(principal, session_id, limit=wanted))
         if not stored:
             raise NotFound("nothing was asked in this conversation yet; ask something first.")
-        return "\n\n".join(_in_short(line) for line in stored)
+        return "\n\n".join(_in_short(message) for message in stored)
 
     async def last_question(self, principal: Principal, session_id: str) -> str:
         return (await self._last(principal, session_id, "user", "there is no question in this conversation yet.")).text
@@ -57,8 +57,8 @@ class Recall:
         text = await self._documents.passage(citation, principal, answer.time)
         if text is None:
             text = "(This document was changed or removed since, and its earlier text is not kept.)"
-        place = f", {citation.heading}" if citation.heading else ""
-        return f"[{citation.n}] {citation.source}{place}\n{_indented(text)}"
+        heading = f", {citation.heading}" if citation.heading else ""
+        return f"[{citation.n}] {citation.source}{heading}\n{_indented(text)}"
 
     async def usage(self, principal: Principal, session_id: str) -> str:
         """What the last answer took."""
@@ -70,15 +70,15 @@ class Recall:
 
     async def _last(self, principal: Principal, session_id: str, role: str, none: str) -> StoredMessage:
         stored = await self._sessions.history(principal, session_id, limit=REMEMBERED)
-        found = next((line for line in reversed(stored) if line.role == role), None)
+        found = next((message for message in reversed(stored) if message.role == role), None)
         if found is None:
             raise NotFound(none)
         return found
 
 
-def _in_short(line: StoredMessage) -> str:
-    text = line.text if len(line.text) <= SHOWN else f"{line.text[:SHOWN].rstrip()}…"
-    return f"> {text}" if line.role == "user" else text
+def _in_short(message: StoredMessage) -> str:
+    text = message.text if len(message.text) <= SHOWN else f"{message.text[:SHOWN].rstrip()}…"
+    return f"> {text}" if message.role == "user" else text
 
 
 def _indented(text: str) -> str:

@@ -22,9 +22,9 @@ class Receipts:
         A turn leaves the first place only after it has entered the second, so that no offer falls between. Raises
         `IdReused` if the earlier offer had other content.
         """
-        entry = await self._pending.by_key(key)
-        if entry is not None:
-            event = await self._pending.load(entry.id)
+        turn = await self._pending.by_key(key)
+        if turn is not None:
+            event = await self._pending.load(turn.id)
             if isinstance(event, InboundEvent):
                 _same(content, event.content_digest)
                 return Receipt(id=event.id, session_id=event.session_id, duplicate=True)

@@ -15,7 +15,7 @@ from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.ports.channels import Caller, Offer
 from agentd.ports.documents import IngestProgress
 from agentd.ports.sessions import SessionInfo
-from agentd.serving import entries, exports, protocol
+from agentd.serving import exports, protocol, told
 from agentd.serving.audience import Audience, Follower
 from agentd.serving.door import Door
 
@@ -107,11 +107,11 @@ class Requests:
                 return await self._get(message)
             case protocol.Search():
                 found = await self._door.sessions.search(self._who, message.text, limit=message.limit)
-                return protocol.SessionsFound(sessions=tuple(map(entries.found, found)))
+                return protocol.SessionsFound(sessions=tuple(map(told.found, found)))
             case protocol.Rename():
-                return entries.entry(await self._door.sessions.rename(self._who, message.session, message.name))
+                return told.listed(await self._door.sessions.rename(self._who, message.session, message.name))
             case protocol.Delete():
-                return entries.entry(await self._door.sessions.delete(self._who, message.session))
+                return told.listed(await self._door.sessions.delete(self._who, message.session))
             case protocol.Command():
                 return await self._door.house.run(message.text, self._who, message.session)
             case protocol.Delivery():
@@ -125,10 +125,10 @@ class Requests:
                 return await self._door.house.snapshot(self._who)
             case "sessions":
                 sessions = await self._door.sessions.list(self._who, limit=message.limit)
-                return protocol.SessionList(sessions=tuple(map(entries.entry, sessions)))
+                return protocol.SessionList(sessions=tuple(map(told.listed, sessions)))
             case "history":
                 stored = await self._door.sessions.history(self._who, message.session, limit=message.limit)
-                return protocol.History(messages=tuple(map(entries.line, stored)))
+                return protocol.History(messages=tuple(map(told.message, stored)))
 
     async def _decide(self, message: protocol.Delivery) -> protocol.ToldData:
         ids = message.ids
@@ -153,12 +153,12 @@ class Requests:
 
     async def _open(self, message: protocol.Open) -> AsyncIterator[protocol.ServerMessage]:
         session = await self._door.sessions.open(self._who, message.session)
-        lines: tuple[protocol.Line, ...] = ()
+        history: tuple[protocol.HistoryMessage, ...] = ()
         if message.history:
             stored = await self._door.sessions.history(self._who, session.id, limit=message.history)
-            lines = tuple(map(entries.line, stored))
+            history = tuple(map(told.message, stored))
             await self._mark_read(session)
-        self._follower.place.follow(session.id)
+        self._follower.seat.follow(session.id)
         after = (message.after.epoch, message.after.n) if message.after else None
         followed = await self._door.sessions.follow(self._who, session.id, after)
         self._follower.follow(session.id, followed.events)
@@ -170,7 +170,7 @@ class Requests:
             title=session.title,
             running=state.running,
             waiting=state.waiting,
-            history=lines,
+            history=history,
         )
         for question in followed.questions:
             if (asked := protocol.live_message(question, None)) is not None:
@@ -186,7 +186,7 @@ class Requests:
             try:
                 await self._door.sessions.mark_read(self._who, session.id)
             except AgentdError as error:  # a full disk, for one: the history can be read all the same
-                self._follower.place.tell(f"a session stays marked as unread: {error}")
+                self._follower.seat.tell(f"a session stays marked as unread: {error}")
 
     async def _post(self, message: protocol.Post) -> AsyncIterator[protocol.ServerMessage]:
         if not self._follower.follows(message.session):

@@ -105,7 +105,7 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> Stat
             await pending.tell_lost()
             now = clock.now()
             owed = await pending.undelivered()
-            deferred = {entry.address for entry in owed if entry.not_before and entry.not_before > now}
+            deferred = {turn.address for turn in owed if turn.not_before and turn.not_before > now}
             status = DaemonStatus(
                 daemon=DaemonFigures(version=__version__, pid=None, in_process=False, state_dir=str(directory)),
                 stored=Stored(directory, pending),

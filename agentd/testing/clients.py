@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 from agentd.events import OutboundEvent, Principal, Sender
 from agentd.ports.channels import Caller, Confirmation, Inbox, PartDone, Report
 from agentd.serving import protocol
-from agentd.serving.budget import Place
+from agentd.serving.budget import Seat
 from agentd.serving.clients import Clients
 from agentd.serving.given import Given
 
@@ -42,11 +42,11 @@ class MemoryTransport:
         self.gone = asyncio.Event()
         """Set when either side has ended the connection."""
 
-    async def read(self, place: Place) -> bytes | None:
+    async def read(self, seat: Seat) -> bytes | None:
         line = None if self.gone.is_set() else await self.said.get()
         if line is not None:
-            await place.arrive(len(line))
-            place.arrived()
+            await seat.arrive(len(line))
+            seat.arrived()
         return line
 
     async def write(self, data: bytes) -> None:

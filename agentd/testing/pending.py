@@ -12,7 +12,7 @@ from agentd.errors import NotAccepted, StateError
 from agentd.events import InboundEvent, OutboundEvent, StepEvent
 from agentd.pending.aside import notice
 from agentd.pending.file import header_of
-from agentd.ports.work import Counts, Ended, Entry
+from agentd.ports.work import Counts, Ended, PendingTurn
 
 Move = Literal[
     "accept",
@@ -48,7 +48,7 @@ class MemoryPending:
         self.moves: list[tuple[Move, str]] = []
         self.dead: dict[str, DeadLetter] = {}
         self.corrupt: dict[str, DeadLetter] = {}
-        self._entries: dict[str, Entry] = {}
+        self._turns: dict[str, PendingTurn] = {}
         self._events: dict[str, InboundEvent | OutboundEvent] = {}
         self._steps: dict[str, tuple[StepEvent, ...]] = {}
         self._faults: dict[Move, deque[Exception]] = {}
@@ -60,34 +60,34 @@ class MemoryPending:
     def after_crash(self) -> MemoryPending:
         """The directory after a restart: everything pending, in order, without this process's faults and counts."""
         found = MemoryPending()
-        found._entries = dict(sorted(self._entries.items()))
+        found._turns = dict(sorted(self._turns.items()))
         found._events = dict(self._events)
         found._steps = dict(self._steps)
         found.dead = dict(self.dead)
         return found
 
-    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
-        return [entry for entry in self._of(channels) if not entry.outbound_id]
+    async def unanswered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]:
+        return [turn for turn in self._of(channels) if not turn.outbound_id]
 
-    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[Entry]:
-        return [entry for entry in self._of(channels) if entry.outbound_id]
+    async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]:
+        return [turn for turn in self._of(channels) if turn.outbound_id]
 
-    async def oldest(self, limit: int) -> Sequence[Entry]:
+    async def oldest(self, limit: int) -> Sequence[PendingTurn]:
         return self._of(None)[:limit]
 
-    async def find(self, id: str) -> Entry | None:
-        answers = (entry for entry in self._entries.values() if entry.outbound_id == id)
-        return self._entries.get(id) or next(answers, None)
+    async def find(self, id: str) -> PendingTurn | None:
+        answers = (turn for turn in self._turns.values() if turn.outbound_id == id)
+        return self._turns.get(id) or next(answers, None)
 
-    async def by_key(self, key: str) -> Entry | None:
-        return next((entry for entry in self._of(None) if entry.dedupe_key == key), None) if key else None
+    async def by_key(self, key: str) -> PendingTurn | None:
+        return next((turn for turn in self._of(None) if turn.dedupe_key == key), None) if key else None
 
     async def counts(self) -> Counts:
         undelivered = len(await self.undelivered())
-        return Counts(unanswered=len(self._entries) - undelivered, undelivered=undelivered)
+        return Counts(unanswered=len(self._turns) - undelivered, undelivered=undelivered)
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
-        self._entry("load", turn_id)
+        self._turn("load", turn_id)
         return self._events[turn_id]
 
     def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
@@ -110,7 +110,7 @@ class MemoryPending:
 
     def _accept(self, event: InboundEvent | OutboundEvent) -> None:
         self._called("accept", event.id)
-        if event.id in self._entries:
+        if event.id in self._turns:
             raise NotAccepted(f"{event.id} is pending already: give every event an id of its own")
         self._insert(event.id, event)
 
@@ -122,65 +122,65 @@ class MemoryPending:
         self._insert(event.turn_id, event)
 
     async def ack(self, turn_id: str) -> None:
-        self._entry("ack", turn_id)
+        self._turn("ack", turn_id)
         self._remove(turn_id)
 
     async def defer(
         self, turn_id: str, *, until: datetime | None, attempt: int, error: str, uncertain: bool = False
-    ) -> Entry:
+    ) -> PendingTurn:
         changes = {"sending": uncertain, "not_before": until, "attempts": attempt, "last_error": error}
         return self._note("defer", turn_id, **changes)
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
-        self._entry("bury", turn_id)
+        self._turn("bury", turn_id)
         event = self._events[turn_id]
         self.dead[event.id] = DeadLetter(event=event, reason=reason)
         self._remove(turn_id)
         if notice is not None:
             self._insert(notice.id, notice)
 
-    async def retry(self, dead_id: str) -> Entry:
+    async def retry(self, dead_id: str) -> PendingTurn:
         event = self.dead.pop(dead_id).event
         name = event.turn_id if isinstance(event, OutboundEvent) and event.answers else event.id
         self._insert(name, event)
-        return self._put(replace(self._entries[name], retried=datetime.now(UTC)))
+        return self._put(replace(self._turns[name], retried=datetime.now(UTC)))
 
     async def set_aside(self, turn_id: str, why: str) -> None:
-        entry = self._entry("set_aside", turn_id)
+        turn = self._turn("set_aside", turn_id)
         event = self._events[turn_id]
         self.corrupt[event.id] = DeadLetter(event=event, reason=why)
         self._remove(turn_id)
-        if (told := notice(entry, event.time)) is not None:
+        if (told := notice(turn, event.time)) is not None:
             self._insert(told.id, told)
 
-    async def started(self, turn_id: str, *, alone: bool) -> Entry:
-        entry = self._entry("started", turn_id)
-        in_a_row = entry.starts_alone + 1 if alone else 0
-        return self._put(replace(entry, starts=entry.starts + 1, running=True, starts_alone=in_a_row))
+    async def started(self, turn_id: str, *, alone: bool) -> PendingTurn:
+        turn = self._turn("started", turn_id)
+        in_a_row = turn.starts_alone + 1 if alone else 0
+        return self._put(replace(turn, starts=turn.starts + 1, running=True, starts_alone=in_a_row))
 
-    async def held(self, turn_id: str) -> Entry:
+    async def held(self, turn_id: str) -> PendingTurn:
         return self._note("held", turn_id, running=False)
 
-    async def parked(self, turn_id: str) -> Entry:
+    async def parked(self, turn_id: str) -> PendingTurn:
         return self._note("parked", turn_id, running=False, starts_alone=0)
 
-    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> Entry:
-        entry = self._entry("sending", turn_id)
-        return self._put(replace(entry, sending=True, parts=entry.parts or tuple(parts or ())))
+    async def sending(self, turn_id: str, parts: Sequence[str] | None = None) -> PendingTurn:
+        turn = self._turn("sending", turn_id)
+        return self._put(replace(turn, sending=True, parts=turn.parts or tuple(parts or ())))
 
-    async def part_done(self, turn_id: str, n: int) -> Entry:
-        entry = self._entry("part_done", turn_id)
-        return self._put(replace(entry, parts_done=max(entry.parts_done, n + 1)))
+    async def part_done(self, turn_id: str, n: int) -> PendingTurn:
+        turn = self._turn("part_done", turn_id)
+        return self._put(replace(turn, parts_done=max(turn.parts_done, n + 1)))
 
-    def _note(self, move: Move, turn_id: str, **changes: Any) -> Entry:
-        return self._put(replace(self._entry(move, turn_id), **changes))
+    def _note(self, move: Move, turn_id: str, **changes: Any) -> PendingTurn:
+        return self._put(replace(self._turn(move, turn_id), **changes))
 
-    def _put(self, entry: Entry) -> Entry:
-        self._entries[entry.id] = entry
-        return entry
+    def _put(self, turn: PendingTurn) -> PendingTurn:
+        self._turns[turn.id] = turn
+        return turn
 
-    def _of(self, channels: Collection[str] | None) -> list[Entry]:
-        return [entry for entry in self._entries.values() if channels is None or entry.address.channel in channels]
+    def _of(self, channels: Collection[str] | None) -> list[PendingTurn]:
+        return [turn for turn in self._turns.values() if channels is None or turn.address.channel in channels]
 
     async def stepped(self, turn_id: str, steps: Sequence[StepEvent], *, durable: bool) -> None:
         self._note("stepped", turn_id, stepped=True)
@@ -194,21 +194,21 @@ class MemoryPending:
         if faults := self._faults.get(move):
             raise faults.popleft()
 
-    def _entry(self, move: Move, turn_id: str) -> Entry:
+    def _turn(self, move: Move, turn_id: str) -> PendingTurn:
         self._called(move, turn_id)
-        entry = self._entries.get(turn_id)
-        if entry is None:
+        turn = self._turns.get(turn_id)
+        if turn is None:
             raise StateError(f"{turn_id} is not pending: it was acked or buried before")
-        return entry
+        return turn
 
     def _insert(self, name: str, event: InboundEvent | OutboundEvent) -> None:
-        in_order = name in self._entries or name > next(reversed(self._entries), "")
+        in_order = name in self._turns or name > next(reversed(self._turns), "")
         self._events[name] = event
-        self._entries[name] = header_of(event).entry()
+        self._turns[name] = header_of(event).turn()
         if not in_order:
-            self._entries = dict(sorted(self._entries.items()))
+            self._turns = dict(sorted(self._turns.items()))
 
     def _remove(self, name: str) -> None:
-        self._entries.pop(name, None)
+        self._turns.pop(name, None)
         self._events.pop(name, None)
         self._steps.pop(name, None)

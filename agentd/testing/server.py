@@ -35,7 +35,7 @@ class ServedSession:
     id: str
     name: str = ""
     title: str = ""
-    history: list[protocol.Line] = field(default_factory=list)
+    history: list[protocol.HistoryMessage] = field(default_factory=list)
     running: str = ""
     waiting: list[str] = field(default_factory=list)
     owed: dict[str, protocol.Answer] = field(default_factory=dict)
@@ -126,8 +126,8 @@ class ServedTurn:
         now = datetime.now(UTC)
         interrupted = outcome == "interrupted"
         self._session.history += [
-            protocol.Line(turn=self.id, role="user", text=self.text, time=now),
-            protocol.Line(
+            protocol.HistoryMessage(turn=self.id, role="user", text=self.text, time=now),
+            protocol.HistoryMessage(
                 turn=self.id,
                 role="assistant",
                 text=text,
@@ -348,15 +348,15 @@ class ScriptedServer:
             case "status":
                 return dict(self.status)
             case "sessions":
-                return protocol.SessionList(sessions=tuple(map(_entry, self.sessions.values()))).as_json()
+                return protocol.SessionList(sessions=tuple(map(_listed, self.sessions.values()))).as_json()
             case "history":
                 lines = self.sessions[message.session].history[-message.limit :]
                 return {"messages": [line.model_dump(mode="json") for line in lines]}
 
 
-def _entry(session: ServedSession) -> protocol.SessionEntry:
+def _listed(session: ServedSession) -> protocol.ListedSession:
     now = datetime.now(UTC)
-    return protocol.SessionEntry(
+    return protocol.ListedSession(
         id=session.id,
         name=session.name,
         title=session.title,

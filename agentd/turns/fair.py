@@ -12,20 +12,20 @@ class ReadySessions:
 
     def __init__(self, most: int) -> None:
         self._others = max(1, most - 1)
-        self._lines: OrderedDict[Principal, OrderedDict[str, None]] = OrderedDict()
+        self._waiting: OrderedDict[Principal, OrderedDict[str, None]] = OrderedDict()
         """Of each principal its sessions, in the order in which they became ready; who is first is next."""
 
     def put(self, session_id: str, principal: Principal) -> None:
         """It waits, once, however often it is put."""
-        self._lines.setdefault(principal, OrderedDict())[session_id] = None
+        self._waiting.setdefault(principal, OrderedDict())[session_id] = None
 
     def take(self, others: int) -> str | None:
         """The next session, None if none may run now; `others` turns of principals but the owner run already."""
-        for principal, line in self._lines.items():
+        for principal, sessions in self._waiting.items():
             if principal == OWNER or others < self._others:
-                session_id, _ = line.popitem(last=False)
-                self._lines.move_to_end(principal)
-                if not line:
-                    del self._lines[principal]
+                session_id, _ = sessions.popitem(last=False)
+                self._waiting.move_to_end(principal)
+                if not sessions:
+                    del self._waiting[principal]
                 return session_id
         return None

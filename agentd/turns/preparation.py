@@ -94,8 +94,8 @@ class Preparation:
         said = await self._history.context(inbound.session_id, limit=LOOKED_BACK) if refers_back(asked) else ()
         if not said:
             return asked, await search(asked)
-        before = [line.text[:REFERRED] for line in said if line.role == "user"]
-        answers = [line.text[:REFERRED] for line in said if line.role == "assistant"]
+        before = [each.text[:REFERRED] for each in said if each.role == "user"]
+        answers = [each.text[:REFERRED] for each in said if each.role == "assistant"]
         question = "\n".join((*before, asked))
         readings = [await search(text) for text in (asked, question, "\n".join((question, *answers)))]
         return question, fused(readings, READINGS)[:limit]
@@ -108,7 +108,7 @@ class Preparation:
     async def _said(self, inbound: InboundEvent, asked: str) -> bool:
         """Whether the conversation itself may hold the answer."""
         said = await self._history.context(inbound.session_id, limit=20)
-        passages = [_as_passage(n, line) for n, line in enumerate(said, start=1)]
+        passages = [_as_passage(n, message) for n, message in enumerate(said, start=1)]
         return bool(said) and (await asyncio.to_thread(judge, asked, passages)).answerable
 
     async def _has_documents(self, inbound: InboundEvent) -> bool:
@@ -140,7 +140,15 @@ def fused(rankings: Sequence[Sequence[Passage]], weights: Sequence[float]) -> li
     return [known[place].model_copy(update={"n": n}) for n, place in enumerate(ordered, start=1)]
 
 
-def _as_passage(n: int, line: StoredMessage) -> Passage:
+def _as_passage(n: int, message: StoredMessage) -> Passage:
     return Passage(
-        n=n, title="", source="", start=0, end=len(line.text), document_id=0, chunk_id=n, text=line.text, score=0.0
+        n=n,
+        title="",
+        source="",
+        start=0,
+        end=len(message.text),
+        document_id=0,
+        chunk_id=n,
+        text=message.text,
+        score=0.0,
     )

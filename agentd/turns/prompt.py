@@ -77,7 +77,7 @@ class Draft:
         return (
             system_message(instructions=self.instructions, tools=self.tools),
             *_summary_message(self.summary),
-            *(_message(line, marks=self.cites) for line in self.history),
+            *(_message(said, marks=self.cites) for said in self.history),
             Message(role="user", parts=newest),
         )
 
@@ -116,19 +116,19 @@ Count = Callable[[Draft], Awaitable[int]]
 """Tokens of the whole request that a draft becomes."""
 
 
-async def fit_history(draft: Draft, count: Count, *, budget: int, lines: int, first: str = "") -> Draft:
+async def fit_history(draft: Draft, count: Count, *, budget: int, most: int, first: str = "") -> Draft:
     """The draft with the newest whole turns that fit, and with its summary only if anything is cut.
 
     `first` is where an earlier cut was made: the id of the first turn that was kept. Nothing more is cut while the
-    prompt takes at most the high-water mark of `budget` tokens and the history that of `lines` stored messages; else
+    prompt takes at most the high-water mark of `budget` tokens and the history that of `most` stored messages; else
     the history is cut to the low-water mark of what the rest of the prompt leaves to it.
     """
     turns = turns_of(draft.history)
     start = sum(turn[0].turn_id < first for turn in turns)
-    start = _within_lines(turns, start, lines)
+    start = _within(turns, start, most)
 
     def cut(at: int) -> Draft:
-        kept = [line for turn in turns[at:] for line in turn]
+        kept = [said for turn in turns[at:] for said in turn]
         return replace(draft, history=kept, summary=draft.summary if at else "")
 
     if start == len(turns) or await count(cut(start)) <= budget * HIGH_WATER:
@@ -157,12 +157,12 @@ async def fit_passages(draft: Draft, count: Count, *, budget: int) -> Draft:
     return replace(draft, passages=draft.passages[:low])
 
 
-def _within_lines(turns: Sequence[Sequence[StoredMessage]], start: int, lines: int) -> int:
+def _within(turns: Sequence[Sequence[StoredMessage]], start: int, most: int) -> int:
     """Where to begin so that so many messages of the history are used; the same two marks apply."""
     sizes = [len(turn) for turn in turns]
-    if sum(sizes[start:]) <= lines * HIGH_WATER:
+    if sum(sizes[start:]) <= most * HIGH_WATER:
         return start
-    while sum(sizes[start:]) > lines * LOW_WATER:
+    while sum(sizes[start:]) > most * LOW_WATER:
         start += 1
     return start
 
@@ -191,9 +191,9 @@ def _summary_message(summary: str) -> tuple[Message, ...]:
     return (Message(role="user", parts=(TextPart(text=BEFORE_SUMMARY, trust="trusted"), TextPart(text=summary))),)
 
 
-def _message(line: StoredMessage, *, marks: bool) -> Message:
-    role: Role = line.role
-    text = line.text if marks or role == "user" else without_sources(line.text)
+def _message(said: StoredMessage, *, marks: bool) -> Message:
+    role: Role = said.role
+    text = said.text if marks or role == "user" else without_sources(said.text)
     return Message(role=role, parts=(TextPart(text=text),))
 
 
@@ -211,10 +211,10 @@ def texts_of(request: ModelRequest) -> Iterator[str]:
 
 
 def turns_of(history: Sequence[StoredMessage]) -> list[list[StoredMessage]]:
-    """The lines of a history turn by turn."""
+    """The messages of a history turn by turn."""
     turns: list[list[StoredMessage]] = []
-    for line in history:
-        if not turns or turns[-1][0].turn_id != line.turn_id:
+    for said in history:
+        if not turns or turns[-1][0].turn_id != said.turn_id:
             turns.append([])
-        turns[-1].append(line)
+        turns[-1].append(said)
     return turns

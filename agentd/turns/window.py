@@ -19,7 +19,7 @@ from agentd.turns.prompt import Cuts, Draft, fit_history, fit_passages, texts_of
 
 log = logging.getLogger(__name__)
 
-HISTORY_LINES = 400
+HISTORY_MESSAGES = 400
 """How many stored messages are looked at; the budget decides how many are used."""
 PLENTY = 16
 """Characters that a token has on average at the very most: a prompt with more of them need not be counted."""
@@ -102,7 +102,7 @@ class Window:
     async def open(self, draft: Draft) -> ModelRequest:
         """The first request: the question and its passages after the history, which is cut before the passages are."""
         session_id = self._request.session_id
-        history = await self._memory.history.context(session_id, limit=HISTORY_LINES)
+        history = await self._memory.history.context(session_id, limit=HISTORY_MESSAGES)
         summary = (await self._memory.summaries.of(session_id)).text if self._memory.summaries else ""
         self._whole = self._draft = replace(draft, history=history, summary=summary)
         await self._cut()
@@ -143,7 +143,7 @@ class Window:
         first = self._memory.cuts.of(session_id, model)
         whole = replace(self._whole, passages=self._draft.passages)
         budget = self._room.prompt
-        self._draft = await fit_history(whole, self._count, budget=budget, lines=HISTORY_LINES, first=first)
+        self._draft = await fit_history(whole, self._count, budget=budget, most=HISTORY_MESSAGES, first=first)
         kept = self._draft.history
         if len(kept) == len(whole.history):
             return

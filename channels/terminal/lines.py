@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agentd.errors import AgentdError
-from agentd.serving.budget import Place
+from agentd.serving.budget import Seat
 from agentd.serving.protocol import MAX_FRAME_BYTES
 
 READ_BYTES = 64 * 1024
@@ -36,9 +36,9 @@ class Lines:
         self._searched = 0
         self._counted = 0
 
-    async def next(self, place: Place) -> bytes | None:
+    async def next(self, seat: Seat) -> bytes | None:
         """The next line, None when the client has gone; `TooLarge` or `TooSlow` if there is none to come."""
-        limit = None if place.greeted else HELLO_SECONDS
+        limit = None if seat.greeted else HELLO_SECONDS
         try:
             async with asyncio.timeout(limit) as wait:
                 while (end := self._data.find(b"\n", self._searched)) < 0:
@@ -46,12 +46,12 @@ class Lines:
                     if self._data and limit is None:
                         limit = MESSAGE_SECONDS
                         wait.reschedule(asyncio.get_running_loop().time() + limit)
-                    if not await self._more(place):
+                    if not await self._more(seat):
                         return None
         except TimeoutError:
             raise TooSlow(f"no whole message came within {limit:g} s; connect again when there is one.") from None
         line = self._taken(end + 1)
-        place.arrived()
+        seat.arrived()
         return line
 
     def drop(self) -> None:
@@ -59,7 +59,7 @@ class Lines:
         self._data = bytearray()
         self._searched = self._counted = 0
 
-    async def _more(self, place: Place) -> bool:
+    async def _more(self, seat: Seat) -> bool:
         """Take in what has come; False at the end."""
         if len(self._data) > MAX_FRAME_BYTES:
             raise TooLarge
@@ -67,7 +67,7 @@ class Lines:
         self._data.extend(more)
         if (over := len(self._data) - READ_BYTES - self._counted) > 0:
             self._counted += over
-            await place.arrive(over)
+            await seat.arrive(over)
         return bool(more)
 
     def _taken(self, size: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agentd.serving.budget import Place
+from agentd.serving.budget import Seat
 from channels.terminal.lines import Lines
 
 PIECE_BYTES = 64 * 1024
@@ -20,8 +20,8 @@ class SocketTransport:
         self._half_said = False
         writer.transport.set_write_buffer_limits(high=0)
 
-    async def read(self, place: Place) -> bytes | None:
-        return await self._lines.next(place)
+    async def read(self, seat: Seat) -> bytes | None:
+        return await self._lines.next(seat)
 
     async def write(self, data: bytes) -> None:
         """Returns when the kernel has it. A message that is not said whole ends the connection."""

@@ -59,7 +59,7 @@ async def test_a_filled_directory_is_found_whole_and_a_daemon_starts_on_it(tmp_p
     recovery.fill(state, 20)
     async with PendingDirectory(state) as pending:
         assert len(await unfinished(pending)) == 20 and not pending.aside
-        assert sum(bool(entry.outbound_id) for entry in (await unfinished(pending)).values()) == 10
+        assert sum(bool(turn.outbound_id) for turn in (await unfinished(pending)).values()) == 10
     started = await recovery.start(state)
     assert started.seconds > 0 and started.memory > 1
 

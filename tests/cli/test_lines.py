@@ -109,7 +109,7 @@ async def test_the_history_and_words_of_the_program_stay_off_standard_output(tmp
     async with ScriptedServer(tmp_path / "agentd.sock") as server:
         session = server.session("old")
         now = datetime.now(UTC)
-        session.history.append(protocol.Line(turn="t", role="assistant", text="From before.", time=now))
+        session.history.append(protocol.HistoryMessage(turn="t", role="assistant", text="From before.", time=now))
         code, out, err = await piped(tmp_path, "", "--session", "old")
         assert (code, out, err) == (0, "", "From before.\n")
 

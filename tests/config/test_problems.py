@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.config.problems import config_error, place_of, said_aloud
+from agentd.config.problems import config_error, origin_of, said_aloud
 from agentd.config.settings import load
 from agentd.errors import ConfigError
 
@@ -28,7 +28,7 @@ def test_a_secret_in_the_wrong_place_is_not_quoted(name: str, value: str) -> Non
 
 def test_the_place_is_that_of_the_key_or_of_what_holds_it() -> None:
     origins = {("a", "b"): "file:2", ("c",): "file:3"}
-    assert [place_of(key, origins) for key in (("a", "b", "c"), ("a",), ("c", "d"), ("e",))] == [
+    assert [origin_of(key, origins) for key in (("a", "b", "c"), ("a",), ("c", "d"), ("e",))] == [
         "file:2: ",
         "file:2: ",
         "file:3: ",

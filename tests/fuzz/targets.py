@@ -148,9 +148,9 @@ def _log_lines() -> SearchStrategy[list[dict[str, Any]]]:
 def _pending_log(lines: list[dict[str, Any]]) -> None:
     """Sealed lines that say anything, with bytes between them that are no lines."""
     written = b"\x00torn".join(encode_line(line) for line in lines)
-    entry = decode_header(_FILES[1], "x.event").entry()
+    turn = decode_header(_FILES[1], "x.event").turn()
     try:
-        after(entry, lines_of(written, entry.outbound_id))
+        after(turn, lines_of(written, turn.outbound_id))
     except Damaged as error:
         _readable(error)
 

@@ -57,8 +57,8 @@ def test_a_flood_is_counted(places: tuple[Path, Path], caplog: pytest.LogCapture
 def test_a_notice_goes_where_the_event_came_from_and_never_answers_a_notice() -> None:
     asked = inbound()
     for event, words in ((asked, "Your message"), (outbound(asked), "The answer to your message")):
-        told = notice(header_of(event).entry(), TIME)
+        told = notice(header_of(event).turn(), TIME)
         assert isinstance(told, OutboundEvent)
         assert (told.id, told.address, told.answers, told.outcome) == (following(asked.id), asked.address, (), "error")
         assert told.text.startswith(f"{words} could not be read from the disk")
-        assert notice(header_of(told).entry(), TIME) is None
+        assert notice(header_of(told).turn(), TIME) is None

@@ -83,15 +83,15 @@ async def test_a_retry_begins_with_all_attempts_and_without_the_parts_that_arriv
         await opened.defer(event.id, until=TIME, attempt=12, error="403")
         await opened.bury(event.id, "given up")
         clock.advance(60)
-        entry = await opened.retry(answer.id)
-        assert (entry.id, entry.outbound_id, entry.attempts, entry.not_before) == (event.id, answer.id, 0, None)
-        assert (entry.parts, entry.parts_done, entry.retried) == (("a", "b"), 1, clock.now())
+        turn = await opened.retry(answer.id)
+        assert (turn.id, turn.outbound_id, turn.attempts, turn.not_before) == (event.id, answer.id, 0, None)
+        assert (turn.parts, turn.parts_done, turn.retried) == (("a", "b"), 1, clock.now())
         assert await opened.dead() == []
         assert await opened.load(event.id) == answer
         with pytest.raises(NotFound):
             await opened.retry(answer.id)
     async with directory(tmp_path) as opened:
-        assert (await unfinished(opened))[event.id] == entry
+        assert (await unfinished(opened))[event.id] == turn
 
 
 class Reading(OsFiles):
@@ -153,7 +153,7 @@ async def test_what_a_turn_has_done_comes_back_with_its_question(tmp_path: Path)
         await opened.accept(event)
         await opened.stepped(event.id, [step], durable=True)
         await opened.bury(event.id, "it crashed the daemon")
-        entry = await opened.retry(event.id)
-        assert entry.stepped and await opened.steps(event.id) == [step]
+        turn = await opened.retry(event.id)
+        assert turn.stepped and await opened.steps(event.id) == [step]
     async with directory(tmp_path) as opened:
         assert (await unfinished(opened))[event.id].stepped and await opened.steps(event.id) == [step]

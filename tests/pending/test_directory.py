@@ -32,9 +32,9 @@ async def test_what_was_accepted_is_there_after_a_restart(tmp_path: Path) -> Non
     async with directory(tmp_path) as second:
         assert list(await unfinished(second)) == [event.id for event in events]
         for event in events:
-            entry = (await unfinished(second))[event.id]
-            assert (entry.session_id, entry.dedupe_key) == (event.session_id, event.dedupe_key)
-            assert (entry.address, entry.outbound_id) == (event.address, "")
+            turn = (await unfinished(second))[event.id]
+            assert (turn.session_id, turn.dedupe_key) == (event.session_id, event.dedupe_key)
+            assert (turn.address, turn.outbound_id) == (event.address, "")
             assert await second.load(event.id) == event
         assert second.last_id == events[-1].id
 
@@ -147,12 +147,12 @@ async def test_the_log_is_read_again_after_a_restart(tmp_path: Path) -> None:
         before = await unfinished(first)
     async with directory(tmp_path) as second:
         assert await unfinished(second) == before
-    entry = before[event.id]
-    assert (entry.starts, entry.running, entry.starts_alone) == (2, True, 2)
-    entry = before[answered.id]
-    assert (entry.starts, entry.running, entry.sending) == (0, False, True)
-    assert (entry.parts, entry.parts_done) == (("a", "b", "c"), 2)
-    assert (entry.attempts, entry.not_before, entry.last_error) == (3, TIME, "flood")
+    turn = before[event.id]
+    assert (turn.starts, turn.running, turn.starts_alone) == (2, True, 2)
+    turn = before[answered.id]
+    assert (turn.starts, turn.running, turn.sending) == (0, False, True)
+    assert (turn.parts, turn.parts_done) == (("a", "b", "c"), 2)
+    assert (turn.attempts, turn.not_before, turn.last_error) == (3, TIME, "flood")
 
 
 async def test_a_held_turn_is_not_to_blame_for_a_death_before_it_runs_and_keeps_its_count(
@@ -161,12 +161,12 @@ async def test_a_held_turn_is_not_to_blame_for_a_death_before_it_runs_and_keeps_
     event = inbound()
     await opened.accept(event)
     await opened.started(event.id, alone=True)
-    entry = await opened.held(event.id)
-    assert not entry.running and entry.starts_alone == 1
-    entry = await opened.started(event.id, alone=True)
-    assert entry.running and entry.starts_alone == 2
-    entry = await opened.started(event.id, alone=False)
-    assert entry.starts_alone == 0 and (await unfinished(opened))[event.id] == entry
+    turn = await opened.held(event.id)
+    assert not turn.running and turn.starts_alone == 1
+    turn = await opened.started(event.id, alone=True)
+    assert turn.running and turn.starts_alone == 2
+    turn = await opened.started(event.id, alone=False)
+    assert turn.starts_alone == 0 and (await unfinished(opened))[event.id] == turn
 
 
 async def test_a_parked_turn_is_not_to_blame(opened: PendingDirectory) -> None:
@@ -178,12 +178,12 @@ async def test_a_parked_turn_is_not_to_blame(opened: PendingDirectory) -> None:
     assert (await unfinished(opened))[event.id].starts_alone == 0
 
 
-async def test_entries_are_in_the_order_of_their_ids_however_they_come(opened: PendingDirectory) -> None:
+async def test_turns_are_in_the_order_of_their_ids_however_they_come(opened: PendingDirectory) -> None:
     events = [inbound() for _ in range(20)]
     for event in reversed(events):
         await opened.accept(event)
     assert list(await unfinished(opened)) == [event.id for event in events]
-    assert [entry.id for entry in (await unfinished(opened)).values()] == [event.id for event in events]
+    assert [turn.id for turn in (await unfinished(opened)).values()] == [event.id for event in events]
 
 
 async def test_what_is_not_pending_cannot_be_moved(opened: PendingDirectory) -> None:
@@ -280,7 +280,7 @@ async def test_what_is_begun_is_an_answer_or_an_accept_and_says_what_came_of_it(
     assert len(told) == 1 and isinstance(told[0], NotAccepted)
     await until(lambda: len(told) == 4)
     assert told[1:] == [None, None, None]
-    assert {entry.outbound_id for entry in (await unfinished(opened)).values()} == {notice.id, answer.id}
+    assert {turn.outbound_id for turn in (await unfinished(opened)).values()} == {notice.id, answer.id}
 
 
 async def test_closing_waits_for_what_has_begun(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_of_a_kind_that_nobody_knows_it_is_known_whom_to_tell(event: InboundEven
         decode_header(data, "x")
     found = salvage(data, header_of(event).name)
     assert found is not None
-    assert (found.address, found.entry().outbound_id) == (event.address, header_of(event).entry().outbound_id)
+    assert (found.address, found.turn().outbound_id) == (event.address, header_of(event).turn().outbound_id)
 
 
 @pytest.mark.parametrize("index", [[], {}, None, [1, 2, 3, 4, 5, 6, 7], ["outbound", "../x", "", "", "", [""] * 4, []]])

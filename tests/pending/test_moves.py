@@ -133,9 +133,9 @@ def test_below_the_floor_messages_are_refused_and_everything_else_still_works() 
         moves.accept(inbound())
     moves.answer(outbound(event))
     moves.ack(event.id)
-    entry = recover(LAYOUT, files.killed()).entries[second.id]
+    turn = recover(LAYOUT, files.killed()).turns[second.id]
     moves.bury(second.id, second.id, "no", second.time, outbound(second, answers=()), noticed=False)
-    assert entry.id not in {name for name in worlds(files) if not name.startswith("dead")}
+    assert turn.id not in {name for name in worlds(files) if not name.startswith("dead")}
 
 
 def test_a_line_after_a_failed_one_survives() -> None:
@@ -143,9 +143,9 @@ def test_a_line_after_a_failed_one_survives() -> None:
     moves, event = moves_on(files), inbound()
     moves.accept(event)
     moves.answer(outbound(event))
-    entry = recover(LAYOUT, files.killed()).entries[event.id]
-    moves.append(entry, sending(entry, ["a", "b"]), durable=True)
-    entry = replace(entry, sending=True, parts=("a", "b"))
+    turn = recover(LAYOUT, files.killed()).turns[event.id]
+    moves.append(turn, sending(turn, ["a", "b"]), durable=True)
+    turn = replace(turn, sending=True, parts=("a", "b"))
     left = [2]
 
     def fail(name: str, path: str) -> int:
@@ -156,10 +156,10 @@ def test_a_line_after_a_failed_one_survives() -> None:
 
     files.fail = fail
     with pytest.raises(OSError, match="error"):
-        moves.append(entry, part(entry, 0), durable=True)
-    moves.append(entry, part(entry, 1), durable=True)
+        moves.append(turn, part(turn, 0), durable=True)
+    moves.append(turn, part(turn, 1), durable=True)
     for cut in files.power_cuts(random.Random(0), 300):
-        found = recover(LAYOUT, cut).entries[event.id]
+        found = recover(LAYOUT, cut).turns[event.id]
         assert found.parts == ("a", "b")
         assert found.parts_done == 2
 
@@ -169,11 +169,11 @@ def test_a_torn_line_does_not_swallow_the_next_one() -> None:
     moves, event = moves_on(files), inbound()
     moves.accept(event)
     moves.answer(outbound(event))
-    entry = recover(LAYOUT, files.killed()).entries[event.id]
+    turn = recover(LAYOUT, files.killed()).turns[event.id]
     fd = files.append(LAYOUT.log(event.id))
     files.write(fd, b'\n{"of":"torn')
-    moves.append(entry, sending(entry, ["a"]), durable=True)
-    assert recover(LAYOUT, files.killed()).entries[event.id].parts == ("a",)
+    moves.append(turn, sending(turn, ["a"]), durable=True)
+    assert recover(LAYOUT, files.killed()).turns[event.id].parts == ("a",)
 
 
 def test_a_notice_that_an_earlier_attempt_left_is_written_anew() -> None:

@@ -24,7 +24,7 @@ from agentd.errors import AgentdError, NotAccepted
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.testing.clock import FakeClock
 from agentd.testing.files import SimFiles
 from tests.builders import inbound, outbound
@@ -81,7 +81,7 @@ class Lives(RuleBasedStateMachine):
     async def _found(self) -> dict[str, Item]:
         return {key: Item(**fields) for key, fields in (await found_in(self.pending, None)).items()}
 
-    def _entries(self) -> dict[str, Entry]:
+    def _turns(self) -> dict[str, PendingTurn]:
         return self.runner.run(unfinished(self.pending))
 
     def _crash(self, left: SimFiles) -> None:
@@ -114,7 +114,7 @@ class Lives(RuleBasedStateMachine):
         return self.runner.run(call())
 
     def _pick(self, n: int, *, answered: bool) -> str:
-        names = [e.id for e in self._entries().values() if bool(e.outbound_id) is answered]
+        names = [e.id for e in self._turns().values() if bool(e.outbound_id) is answered]
         return names[n % len(names)] if names else ""
 
     def _load(self, name: str) -> InboundEvent | OutboundEvent:
@@ -129,20 +129,20 @@ class Lives(RuleBasedStateMachine):
     def work(self, steps: list[int]) -> None:
         """What comes next for some of the turns, in the usual order of things."""
         for n in steps:
-            names = list(self._entries())
+            names = list(self._turns())
             if names:
                 self._go_on(names[n % len(names)])
 
     def _go_on(self, name: str) -> None:
-        entry = self._entries()[name]
-        if not entry.outbound_id and not entry.starts:
+        turn = self._turns()[name]
+        if not turn.outbound_id and not turn.starts:
             self._move(self.told.started(name))
-        elif not entry.outbound_id:
+        elif not turn.outbound_id:
             self._answer(name, name)
-        elif not entry.sending:
+        elif not turn.sending:
             self._move(self.told.sending(name, ["one", "two"]))
-        elif entry.parts_done < len(entry.parts):
-            self._move(self.told.part(name, entry.parts_done))
+        elif turn.parts_done < len(turn.parts):
+            self._move(self.told.part(name, turn.parts_done))
         else:
             self._ack(name)
 
@@ -165,18 +165,18 @@ class Lives(RuleBasedStateMachine):
     def _next_id(self) -> str:
         """Greater than all that are there; without the random digits, so that a life can be repeated."""
         name = f"{self.told.ids.next()[:16]}-00000000"
-        assert all(name > known for entry in self._entries().values() for known in (entry.id, entry.outbound_id))
+        assert all(name > known for turn in self._turns().values() for known in (turn.id, turn.outbound_id))
         return name
 
     @rule(n=choice, parts=st.lists(st.text(max_size=20), max_size=4))
     def sending(self, n: int, parts: list[str]) -> None:
-        if (name := self._pick(n, answered=True)) and not self._entries()[name].sending:
+        if (name := self._pick(n, answered=True)) and not self._turns()[name].sending:
             self._move(self.told.sending(name, parts))
 
     @rule(n=choice, uncertain=st.booleans())
     def defer(self, n: int, uncertain: bool) -> None:
         if name := self._pick(n, answered=True):
-            self._move(self.told.defer(name, self._entries()[name].attempts + 1, uncertain=uncertain))
+            self._move(self.told.defer(name, self._turns()[name].attempts + 1, uncertain=uncertain))
 
     @rule(n=choice)
     def ack(self, n: int) -> None:
@@ -271,7 +271,7 @@ class Lives(RuleBasedStateMachine):
         if hasattr(self, "told"):
             wrong = self.world.contradictions(self.runner.run(self._found()))
             assert not wrong, wrong
-            assert list(names := self._entries()) == sorted(names)
+            assert list(names := self._turns()) == sorted(names)
 
 
 async def _refusing(accepting: Awaitable[None]) -> None:
@@ -301,7 +301,7 @@ def test_a_model_that_expects_more_than_was_promised_is_contradicted() -> None:
         lives.start()
         lives.accept([1])
         lives.work([0, 0])
-        (name,) = lives._entries()
+        (name,) = lives._turns()
         lives.runner.run(lives.pending.ack(name))
         try:
             lives.what_is_known_in_memory_is_what_was_promised()

@@ -18,7 +18,7 @@ from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.ids import NO_ID, following
 from agentd.pending import PendingDirectory
 from agentd.pending.file import encode_file, header_of, seal
-from agentd.pending.log import Line, encode_line
+from agentd.pending.log import LogLine, encode_line
 from tests.builders import inbound, outbound
 from tests.pending_files import directory, in_pending, sealed
 from tests.unfinished import unfinished
@@ -122,13 +122,13 @@ async def test_what_a_killed_process_was_told_is_there(tmp_path: Path) -> None:
     told = Counter(turn_id for _, turn_id in said)
     acked = {turn_id for word, turn_id in said if word == "acked"}
     async with directory(tmp_path) as opened:
-        entries = await unfinished(opened)
-        lost = [turn_id for turn_id in told.keys() - acked if turn_id not in entries]
+        turns = await unfinished(opened)
+        lost = [turn_id for turn_id in told.keys() - acked if turn_id not in turns]
         # An ack may have reached the disk before it could be told; those are at most one for each turn at work.
         assert len(lost) <= 4
         assert all(told[turn_id] == 2 for turn_id in lost)
-        assert not acked & entries.keys()
-        for turn_id in entries:
+        assert not acked & turns.keys()
+        for turn_id in turns:
             event = await opened.load(turn_id)
             assert told[turn_id] < 2 or event.type == "outbound"
         assert len(opened.aside) <= 8
@@ -223,7 +223,7 @@ async def test_the_greatest_id_counts_also_when_it_is_an_answers(tmp_path: Path)
 # --- one bad file harms itself alone ---
 
 
-LINES: dict[str, Line] = {
+LINES: dict[str, LogLine] = {
     "without a field": {"line": "started"},
     "a word for a number": {"line": "part", "n": "1"},
     "no time": {"line": "deferred", "until": "yesterday", "attempt": 1, "error": "x"},
@@ -337,7 +337,7 @@ async def test_a_line_of_another_form_is_left_out(tmp_path: Path, kind: str) -> 
         + encode_line({"of": given_up.id, "line": "buried", "reason": "r", "time": "never"})
     )
     async with directory(tmp_path) as opened:
-        assert replace((await unfinished(opened))[event.id], starts=0, running=False) == header_of(event).entry()
+        assert replace((await unfinished(opened))[event.id], starts=0, running=False) == header_of(event).turn()
         assert (await unfinished(opened))[event.id].starts == 1
         [letter] = await opened.dead()
         assert (letter.id, letter.time) == (given_up.id, None)

@@ -19,7 +19,7 @@ from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.host.files import Files
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
@@ -134,9 +134,9 @@ async def opened(
 
 async def found_in(pending: PendingDirectory, store: Store | None) -> dict[str, dict[str, Any]]:
     """All that is there, in the form of `world.Found`."""
-    entries = await unfinished(pending)
-    events = await asyncio.gather(*(pending.load(name) for name in entries))
-    found = {name: _item(entries[name], event) for name, event in zip(entries, events, strict=True)}
+    turns = await unfinished(pending)
+    events = await asyncio.gather(*(pending.load(name) for name in turns))
+    found = {name: _item(turns[name], event) for name, event in zip(turns, events, strict=True)}
     for letter in await pending.dead():
         event = await pending.dead_event(letter.id)
         key = letter.turn_id if letter.turn_id not in found else f"{letter.turn_id} in two places"
@@ -148,13 +148,13 @@ async def found_in(pending: PendingDirectory, store: Store | None) -> dict[str, 
     return {key: asdict(item) for key, item in found.items()}
 
 
-def _item(entry: Entry, event: Durable) -> Item:
+def _item(turn: PendingTurn, event: Durable) -> Item:
     return Item(
         where="pending",
         digest=digest(encode(event)),
-        starts=entry.starts,
-        sending=entry.sending,
-        parts=digest_of(entry.parts),
-        parts_done=entry.parts_done,
-        attempts=entry.attempts,
+        starts=turn.starts,
+        sending=turn.sending,
+        parts=digest_of(turn.parts),
+        parts_done=turn.parts_done,
+        attempts=turn.attempts,
     )

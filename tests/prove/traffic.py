@@ -95,16 +95,16 @@ class _Lane:
         return outbound(event, text, id=self._told.ids.next(), answers=answers, time=datetime.now(UTC))
 
     async def _deliver(self, event: OutboundEvent, name: str) -> None:
-        entry = (await unfinished(self._told.pending))[name]
+        turn = (await unfinished(self._told.pending))[name]
         chance = self._rng.random()
-        if not entry.sending:
+        if not turn.sending:
             await self._told.sending(name, [event.text[:100], event.text[100:]])
         elif chance < 0.1:
-            await self._told.defer(name, entry.attempts + 1, uncertain=self._rng.random() < 0.5)
+            await self._told.defer(name, turn.attempts + 1, uncertain=self._rng.random() < 0.5)
         elif chance < 0.15 and event.answers:
             await self._told.bury(name)
-        elif entry.parts_done < len(entry.parts):
-            await self._told.part(name, entry.parts_done)
+        elif turn.parts_done < len(turn.parts):
+            await self._told.part(name, turn.parts_done)
         else:
             await self._told.ack(name)
 

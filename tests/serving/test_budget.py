@@ -11,7 +11,7 @@ import pytest
 from agentd.errors import Busy
 from agentd.events import OWNER as ME
 from agentd.events import Buried, Principal
-from agentd.serving.budget import FOLLOWED, OTHER, OWNER, Budgets, Place
+from agentd.serving.budget import FOLLOWED, OTHER, OWNER, Budgets, Seat
 from tests.builders import IDS, SESSION, TIME, inbound, outbound
 
 GUEST = Principal(kind="chat", id="7")
@@ -25,11 +25,11 @@ class House:
         self.budgets = Budgets(SMALL, SMALL, others)
         self.ended: dict[str, str] = {}
 
-    def comes(self, name: str, principal: Principal = ME, *, greeted: bool = True) -> Place:
-        place = self.budgets.admit(principal, lambda reason: self.ended.update({name: reason}))
+    def comes(self, name: str, principal: Principal = ME, *, greeted: bool = True) -> Seat:
+        seat = self.budgets.admit(principal, lambda reason: self.ended.update({name: reason}))
         if greeted:
-            place.arrived()
-        return place
+            seat.arrived()
+        return seat
 
 
 def test_who_has_said_nothing_gives_way_to_who_comes() -> None:
@@ -92,13 +92,13 @@ async def test_what_is_worked_on_is_waited_for() -> None:
 
 async def test_who_goes_gives_everything_back() -> None:
     house = House()
-    place = house.comes("one")
-    await place.arrive(100)
-    place.arrived()
-    place.follow("s")
-    place.begin()
+    seat = house.comes("one")
+    await seat.arrive(100)
+    seat.arrived()
+    seat.follow("s")
+    seat.begin()
     assert house.budgets.followed() == {"s"}
-    place.leave()
+    seat.leave()
     assert house.budgets.followed() == set()
     other = house.comes("two")
     async with asyncio.timeout(60):

@@ -136,7 +136,7 @@ async def test_what_is_undelivered_or_dead_of_it_goes_with_it(tmp_path: Path) ->
         assert files_with(tmp_path, b"xylophone")
         await house.deletions.delete(OWNER, SESSION)
         assert not files_with(tmp_path, b"xylophone") and files_with(tmp_path, b"trombone")
-        assert [entry.outbound_id for entry in await house.pending.undelivered()] == [kept]
+        assert [turn.outbound_id for turn in await house.pending.undelivered()] == [kept]
         assert [event.undelivered for event in house.told if isinstance(event, SessionDeleted)] == [(owed,)]
 
 
@@ -148,7 +148,7 @@ async def test_an_answer_for_which_somebody_else_waits_keeps_the_session(tmp_pat
         with pytest.raises(Busy):
             await house.deletions.delete(OWNER, SESSION)
         assert not house.store.begun.is_set()
-        assert [entry.outbound_id for entry in await house.pending.undelivered()] == [owed]
+        assert [turn.outbound_id for turn in await house.pending.undelivered()] == [owed]
         await house.deletions.delete(ANN, SESSION)
         assert not await house.pending.undelivered()
 

@@ -15,8 +15,8 @@ from tests.processor import least_seconds
 LONG = 20_000_000
 
 
-def _line(n: int, text: str) -> protocol.Line:
-    return protocol.Line(turn=str(n), role="assistant", text=text, time=TIME)
+def _line(n: int, text: str) -> protocol.HistoryMessage:
+    return protocol.HistoryMessage(turn=str(n), role="assistant", text=text, time=TIME)
 
 
 def _told(data: dict[str, Any]) -> protocol.Told:

@@ -234,7 +234,7 @@ async def test_what_a_closed_session_owes_waits_for_who_opens_it_again(tmp_path:
 async def test_a_session_is_renamed_and_opened_by_its_new_name(tmp_path: Path) -> None:
     async with house(tmp_path) as channel, channel.client(OWNER) as client:
         session = await opened(client, "first")
-        entry = await client.told(protocol.Rename(id="r", session=session, name="second"), protocol.SessionEntry)
+        entry = await client.told(protocol.Rename(id="r", session=session, name="second"), protocol.ListedSession)
         assert (entry.id, entry.name) == (session, "second")
         assert await opened(client, "second") == session
         other = await opened(client, "first")
@@ -249,7 +249,7 @@ async def test_a_deleted_session_is_gone_for_all_its_followers_and_the_same_mess
         session = await opened(one, "diary")
         await opened(two, session)
         answer = await answered(one, session, "Owls are nice.")
-        entry = await one.told(protocol.Delete(id="d", session=session), protocol.SessionEntry)
+        entry = await one.told(protocol.Delete(id="d", session=session), protocol.ListedSession)
         assert (entry.name, entry.messages) == ("diary", 2)
         for client in (one, two):
             assert (await client.hear(protocol.Failure, re="", session=session)).code == "not_found"

@@ -27,14 +27,14 @@ async def test_an_answer_to_several_questions_replaces_all_of_them() -> None:
     assert list(await unfinished(pending)) == [asked[2].id]
 
 
-async def test_entries_are_in_id_order_whatever_the_order_of_arrival() -> None:
+async def test_turns_are_in_id_order_whatever_the_order_of_arrival() -> None:
     pending, asked = MemoryPending(), [inbound() for _ in range(4)]
     for n in (2, 0, 3, 1):
         await pending.accept(asked[n])
     assert list(await unfinished(pending)) == [question.id for question in asked]
 
 
-async def test_the_log_is_seen_in_the_entry_and_survives_a_crash() -> None:
+async def test_the_log_is_seen_in_the_turn_and_survives_a_crash() -> None:
     pending, asked = MemoryPending(), inbound()
     await pending.accept(asked)
     await pending.started(asked.id, alone=True)
@@ -45,8 +45,8 @@ async def test_the_log_is_seen_in_the_entry_and_survives_a_crash() -> None:
     await pending.sending(asked.id, ["a", "b"])
     await pending.part_done(asked.id, 0)
     await pending.sending(asked.id, ["other", "split"])
-    entry = (await unfinished(pending.after_crash()))[asked.id]
-    assert entry.sending and entry.parts == ("a", "b") and entry.parts_done == 1
+    turn = (await unfinished(pending.after_crash()))[asked.id]
+    assert turn.sending and turn.parts == ("a", "b") and turn.parts_done == 1
 
 
 async def test_deferring_ends_the_send() -> None:
@@ -55,8 +55,8 @@ async def test_deferring_ends_the_send() -> None:
     await pending.answer(outbound(asked))
     await pending.sending(asked.id)
     await pending.defer(asked.id, until=TIME, attempt=3, error="503")
-    entry = (await unfinished(pending))[asked.id]
-    assert (entry.sending, entry.not_before, entry.attempts, entry.last_error) == (False, TIME, 3, "503")
+    turn = (await unfinished(pending))[asked.id]
+    assert (turn.sending, turn.not_before, turn.attempts, turn.last_error) == (False, TIME, 3, "503")
 
 
 async def test_what_is_buried_lies_in_the_dead_letters_and_may_leave_a_notice() -> None:

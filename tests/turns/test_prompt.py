@@ -51,7 +51,7 @@ async def cut(
     summary: str = "",
 ) -> Draft:
     draft = Draft(question=question, history=lines, summary=summary)
-    return await fit_history(draft, Counter(), budget=budget, lines=most, first=first)
+    return await fit_history(draft, Counter(), budget=budget, most=most, first=first)
 
 
 def first_of(draft: Draft) -> str:
@@ -157,10 +157,10 @@ async def test_many_short_messages_are_cut_by_their_number() -> None:
 
 async def test_a_long_history_is_counted_a_few_times_only() -> None:
     counter = Counter()
-    await fit_history(Draft(question="", history=history(190)), counter, budget=1000, lines=400)
+    await fit_history(Draft(question="", history=history(190)), counter, budget=1000, most=400)
     assert counter.asked <= 10
     counter = Counter()
-    await fit_history(Draft(question="", history=history(10)), counter, budget=1000, lines=400)
+    await fit_history(Draft(question="", history=history(10)), counter, budget=1000, most=400)
     assert counter.asked == 1
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from agentd.pending import file as pending_file
 from agentd.pending import recovery
-from agentd.pending.log import Line
+from agentd.pending.log import LogLine
 from agentd.pending.moves import Moves
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.testing.crash import CrashExplorer, Violation
 from agentd.testing.files import SimFiles
 from tests.pending_script import LAYOUT, Script, World, busy_hour, start_up, whole_life
@@ -65,21 +65,21 @@ class NoSyncAtTheStart(SimFiles):
 class MovesTheEvent(Moves):
     """Marks a send by moving the event out of the way and back, without a sync."""
 
-    def append(self, entry: Entry, line: Line, *, durable: bool) -> None:
-        super().append(entry, line, durable=durable)
-        if entry.outbound_id:
-            aside = f"{self._at.corrupt}/{entry.id}.sending"
-            self._files.rename(self._at.event(entry.id), aside)
-            self._files.rename(aside, self._at.event(entry.id))
+    def append(self, turn: PendingTurn, line: LogLine, *, durable: bool) -> None:
+        super().append(turn, line, durable=durable)
+        if turn.outbound_id:
+            aside = f"{self._at.corrupt}/{turn.id}.sending"
+            self._files.rename(self._at.event(turn.id), aside)
+            self._files.rename(aside, self._at.event(turn.id))
 
 
 class RewritesTheEvent(Moves):
     """Writes the event anew in its place when it is sent."""
 
-    def append(self, entry: Entry, line: Line, *, durable: bool) -> None:
-        super().append(entry, line, durable=durable)
-        if entry.outbound_id:
-            path = self._at.event(entry.id)
+    def append(self, turn: PendingTurn, line: LogLine, *, durable: bool) -> None:
+        super().append(turn, line, durable=durable)
+        if turn.outbound_id:
+            path = self._at.event(turn.id)
             content = self._files.read(path)
             self._files.unlink(path)
             self._disk.write(path, content)

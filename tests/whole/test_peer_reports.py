@@ -89,8 +89,8 @@ async def test_an_answer_for_a_channel_that_is_not_loaded_waits_and_costs_no_att
     async with running(tmp_path) as house, house.client() as client:
         await status_until(client, "pending", undelivered=1, dead=0)
     async with PendingDirectory(tmp_path) as pending:
-        (entry,) = (await unfinished(pending)).values()
-        assert (entry.attempts, entry.last_error) == (0, "")
+        (turn,) = (await unfinished(pending)).values()
+        assert (turn.attempts, turn.last_error) == (0, "")
     await start_and_count(tmp_path, channel, undelivered=0, dead=0)
     assert texts(channel) == ["hello"]
 

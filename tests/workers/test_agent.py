@@ -29,7 +29,7 @@ from agentd.events import (
 from agentd.ids import IdSource
 from agentd.ports.generation import Limits, Sampling, TextDelta
 from agentd.ports.turns import FinishedTurn
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.receipts import Receipts
 from agentd.testing.model import ScriptedModel, question_of
@@ -232,7 +232,7 @@ class SlowStart(MemoryPending):
         super().__init__()
         self.entered, self.go = asyncio.Event(), asyncio.Event()
 
-    async def started(self, turn_id: str, *, alone: bool) -> Entry:
+    async def started(self, turn_id: str, *, alone: bool) -> PendingTurn:
         self.entered.set()
         await self.go.wait()
         return await super().started(turn_id, alone=alone)
@@ -521,8 +521,8 @@ async def test_a_turn_that_runs_when_the_daemon_stops_in_good_order_is_not_to_bl
     async with house.running():
         await house.bus.publish(event)
         await house.until(lambda: bool(house.of(TurnStarted)))
-    entry = (await unfinished(house.pending))[event.id]
-    assert not entry.outbound_id and not entry.running
+    turn = (await unfinished(house.pending))[event.id]
+    assert not turn.outbound_id and not turn.running
     again = House(house.pending.after_crash())
     async with again.running():
         await again.until(lambda: bool(again.answers()))

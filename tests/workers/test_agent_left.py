@@ -304,8 +304,8 @@ async def test_a_turn_that_waits_is_never_to_blame_for_the_end_of_a_process() ->
     house.pending.fail("parked", StateError("the disk is full"))
     await left(house)
     after = house.after_crash()
-    [entry] = await after.pending.unanswered()
-    assert entry.running, "that it was left could not be noted"
+    [turn] = await after.pending.unanswered()
+    assert turn.running, "that it was left could not be noted"
     async with after.running():
         await after.until(lambda: bool(after.waiting()))
         hello = inbound("hello", session_id=other(9))

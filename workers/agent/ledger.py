@@ -15,7 +15,7 @@ from agentd.ports.bus import Bus
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Decision
 from agentd.ports.turns import EndedTurns
-from agentd.ports.work import Entry, Work
+from agentd.ports.work import PendingTurn, Work
 from agentd.turns.state import BEGUN, TurnState, rebuilt
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ class Ledger:
 
     # --- what there is ---
 
-    async def unanswered(self) -> Sequence[Entry]:
+    async def unanswered(self) -> Sequence[PendingTurn]:
         return await self._pending.unanswered(self._channels)
 
-    async def find(self, turn_id: str) -> Entry | None:
+    async def find(self, turn_id: str) -> PendingTurn | None:
         return await self._pending.find(turn_id)
 
     async def question(self, turn_id: str, session_id: str) -> InboundEvent | None:
@@ -57,11 +57,11 @@ class Ledger:
             return None
         return event if isinstance(event, InboundEvent) else None
 
-    async def state(self, entry: Entry) -> TurnState:
+    async def state(self, turn: PendingTurn) -> TurnState:
         """What earlier runs of a turn have done."""
-        if not entry.stepped:
+        if not turn.stepped:
             return BEGUN
-        return rebuilt(await self._insist(entry.id, lambda: self._pending.steps(entry.id)))
+        return rebuilt(await self._insist(turn.id, lambda: self._pending.steps(turn.id)))
 
     async def answer(self, turn_id: str) -> OutboundEvent | None:
         """How the turn ended, if it did before its answer got its file."""
@@ -83,7 +83,7 @@ class Ledger:
         except AgentdError as error:
             log.error("turn %s: that it is held could not be noted: %s", turn_id, error)
 
-    async def start(self, turn_id: str, *, alone: bool) -> Entry:
+    async def start(self, turn_id: str, *, alone: bool) -> PendingTurn:
         return await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
 
     async def decide(self, decision: Decision) -> None:

@@ -82,7 +82,7 @@ class TurnRunner:
             if other := await self._ledger.repeated(inbound):
                 await self._ledger.bury_repeated(inbound, other)
                 return True
-        if running.alone and (entry := await self._ledger.find(inbound.id)) and entry.starts_alone >= MAX_ALONE:
+        if running.alone and (turn := await self._ledger.find(inbound.id)) and turn.starts_alone >= MAX_ALONE:
             reason = f"agentd died {MAX_ALONE} times while it answered this message alone"
             await self._ledger.bury(inbound, reason, "poison")
             return True

@@ -18,7 +18,7 @@ from agentd.events import (
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.clock import Clock
 from agentd.ports.conversation import Decision
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.turns.conversation import Conversations, position
 from agentd.turns.factory import TurnFactory
 from agentd.turns.left import LeftTurns
@@ -112,13 +112,13 @@ class AgentWorker:
         running = self._places.of(event.session_id)
         if running is not None and running.turn_id == event.id:
             return
-        if place := position(self._conversations.of(event.session_id), event.id):
-            await self._bus.publish(TurnQueued(turn_id=event.id, session_id=event.session_id, position=place))
+        if waits := position(self._conversations.of(event.session_id), event.id):
+            await self._bus.publish(TurnQueued(turn_id=event.id, session_id=event.session_id, position=waits))
 
-    async def _control_unanswered(self, unanswered: Sequence[Entry]) -> None:
-        for entry in unanswered:
-            if entry.kind != "message":
-                await self._control(entry.id, entry.session_id)
+    async def _control_unanswered(self, unanswered: Sequence[PendingTurn]) -> None:
+        for turn in unanswered:
+            if turn.kind != "message":
+                await self._control(turn.id, turn.session_id)
 
     async def _control(self, turn_id: str, session_id: str) -> None:
         """A command or a decision: it waits behind no turn, and never runs as one."""
@@ -161,8 +161,8 @@ class AgentWorker:
         One that was alone then already is held back until the daemon has lived for a while.
         """
         unanswered = await self._ledger.unanswered()
-        questions = [entry for entry in unanswered if entry.kind == "message"]
-        self._recovered.update(entry.id for entry in questions)
+        questions = [turn for turn in unanswered if turn.kind == "message"]
+        self._recovered.update(turn.id for turn in questions)
         self._conversations.recover(questions)
         await self._control_unanswered(unanswered)
         for suspect in await self._recover_left(questions):
@@ -175,16 +175,16 @@ class AgentWorker:
             await self._run(self._place(suspect.session_id, suspect.id, alone=True))
         self._start_all()
 
-    async def _recover_left(self, unanswered: Sequence[Entry]) -> list[Entry]:
+    async def _recover_left(self, unanswered: Sequence[PendingTurn]) -> list[PendingTurn]:
         """Those that wait go on waiting, unless they were stopped; the rest of those that ran when the process died."""
         suspects = []
-        for entry in unanswered:
-            waiting = (await self._ledger.state(entry)).waiting
-            if waiting is not None and await self._ledger.answer(entry.id) is None:
+        for turn in unanswered:
+            waiting = (await self._ledger.state(turn)).waiting
+            if waiting is not None and await self._ledger.answer(turn.id) is None:
                 self._leave(waiting)
                 await self._bus.publish(waiting)
-            elif entry.running:
-                suspects.append(entry)
+            elif turn.running:
+                suspects.append(turn)
         return suspects
 
     async def _run_held(self) -> None:

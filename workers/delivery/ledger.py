@@ -115,7 +115,7 @@ class Ledger:
         )
 
     async def _persist(self, owed: Owed, move: Callable[[], Awaitable[None]], freed: Callable[[], None]) -> None:
-        """Try a move until it is durable. If somebody has removed the entry, there is nothing to do."""
+        """Try a move until it is durable. If somebody has removed the turn, there is nothing to do."""
         self.unrecorded.add(owed.id)
         attempt = 0
         while await self._pending.find(owed.id) is not None:

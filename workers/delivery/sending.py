@@ -11,7 +11,7 @@ from typing import Literal
 from agentd.errors import AgentdError, DeliveryFailure, Permanent, Retry, Wait
 from agentd.events import OutboundEvent
 from agentd.ports.channels import Channel, Confirmation
-from agentd.ports.work import Entry, Progress
+from agentd.ports.work import PendingTurn, Progress
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ class PartLog:
     written: `done` keeps it in memory.
     """
 
-    def __init__(self, pending: Progress, entry: Entry, *, repeat: bool, done: int = 0) -> None:
+    def __init__(self, pending: Progress, turn: PendingTurn, *, repeat: bool, done: int = 0) -> None:
         self._pending = pending
-        self._entry = entry
+        self._turn = turn
         self._repeat = repeat
-        self.done = max(done, entry.parts_done)
+        self.done = max(done, turn.parts_done)
         self.moved = False
         self.failure: Exception | None = None
 
@@ -77,22 +77,22 @@ class PartLog:
 
     async def begin(self, parts: Sequence[str]) -> tuple[Sequence[str], int]:
         self.moved = True
-        if self._entry.parts:
-            return self._entry.parts, self.done
+        if self._turn.parts:
+            return self._turn.parts, self.done
         try:
-            self._entry = await self._pending.sending(self._entry.id, parts)
+            self._turn = await self._pending.sending(self._turn.id, parts)
         except STORAGE_ERRORS as error:
             self.failure = error
             raise
-        return self._entry.parts, self.done
+        return self._turn.parts, self.done
 
     async def part(self, n: int) -> None:
         self.moved = True
         self.done = max(self.done, n + 1)
         try:
-            await self._pending.part_done(self._entry.id, n)
+            await self._pending.part_done(self._turn.id, n)
         except STORAGE_ERRORS as error:
-            log.warning("part %d of %s is confirmed, but that could not be noted: %s", n, self._entry.id, error)
+            log.warning("part %d of %s is confirmed, but that could not be noted: %s", n, self._turn.id, error)
 
 
 SendResult = Taken | Written | Failed | NotLogged

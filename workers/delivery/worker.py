@@ -21,7 +21,7 @@ from agentd.ids import time_of
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.channels import Channel
 from agentd.ports.clock import Clock
-from agentd.ports.work import Entry, Work
+from agentd.ports.work import PendingTurn, Work
 from workers.delivery.ledger import Ledger, Origin
 from workers.delivery.sending import (
     STORAGE_ERRORS,
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 _Known = Taken | Failed | NotLogged | Unacknowledged
 
 SCAN_BATCH = 500
-"""Entries that are looked at before other tasks get their turn."""
+"""Answers that are looked at before other tasks get their turn."""
 ENDINGS = 64
 """Burials and hand-overs to the history that run at once."""
 LOCAL_FAULT = 3
@@ -54,7 +54,7 @@ class DeliveryWorker:
     """Delivers what the pending directory owes; also `ports.Deliveries`.
 
     A channel is sent to from its first `ChannelStateChanged` to "connected" (or "degraded") on. If the policy says
-    `leave_others`, the entries of channels that do not run here are not touched.
+    `leave_others`, the answers of channels that do not run here are not touched.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ class DeliveryWorker:
     async def rescan(self) -> None:
         """Take up whatever the pending directory has that is not known here."""
         channels = self._channels if self._policy.leave_others else None
-        for n, entry in enumerate(await self._pending.undelivered(channels), 1):
-            await self._take_up(entry.outbound_id)
+        for n, turn in enumerate(await self._pending.undelivered(channels), 1):
+            await self._take_up(turn.outbound_id)
             if n % SCAN_BATCH == 0:
                 await asyncio.sleep(0)
         self._changed()
@@ -185,27 +185,27 @@ class DeliveryWorker:
     async def _take_up(self, outbound_id: str) -> None:
         if outbound_id in self._ledger.unrecorded or outbound_id in self._lanes:
             return
-        entry = await self._pending.find(outbound_id)
-        if entry is None or entry.outbound_id != outbound_id:
+        turn = await self._pending.find(outbound_id)
+        if turn is None or turn.outbound_id != outbound_id:
             return
-        if self._policy.leave_others and entry.address.channel not in self._channels:
+        if self._policy.leave_others and turn.address.channel not in self._channels:
             return
-        self._lanes.add(self._owed(entry), self._now())
+        self._lanes.add(self._owed(turn), self._now())
 
-    def _owed(self, entry: Entry) -> Owed:
+    def _owed(self, turn: PendingTurn) -> Owed:
         # Times of day become monotonic ones here, so that a clock that is set while we run moves nothing.
         today, now = self._clock.now(), self._now()
-        wait = 0.0 if entry.not_before is None else (entry.not_before - today).total_seconds()
+        wait = 0.0 if turn.not_before is None else (turn.not_before - today).total_seconds()
         # A dead letter that a person took up again is as young as that decision.
-        made = time_of(entry.outbound_id) if entry.retried is None else entry.retried.timestamp()
+        made = time_of(turn.outbound_id) if turn.retried is None else turn.retried.timestamp()
         return Owed(
-            id=entry.outbound_id,
-            turn_id=entry.id,
-            address=entry.address,
+            id=turn.outbound_id,
+            turn_id=turn.id,
+            address=turn.address,
             born=now - max(0.0, today.timestamp() - made),
-            attempts=entry.attempts,
+            attempts=turn.attempts,
             not_before=now + min(max(0.0, wait), self._policy.longest_wait),
-            repeat=entry.sending,
+            repeat=turn.sending,
         )
 
     # What goes out
@@ -253,20 +253,20 @@ class DeliveryWorker:
         owed = decision.owed
         if (recorded := self._recording.get(owed.id)) is not None:
             await recorded.wait()
-        entry = await self._pending.find(owed.id)
-        if entry is None:
+        turn = await self._pending.find(owed.id)
+        if turn is None:
             self._forget(owed)
             return
         event = await self._prepare(owed)
         if isinstance(event, Unreadable):
-            await self._set_aside(owed, entry.session_id, event)
+            await self._set_aside(owed, turn.session_id, event)
             return
         if isinstance(event, NotLogged):
             self._decision(owed.id, event)
             return
         origin = Origin(turn_id=event.turn_id, session_id=event.session_id)
         await self._ledger.attempted(owed, origin, decision.attempt)
-        outcome = await self._send(owed, event, entry)
+        outcome = await self._send(owed, event, turn)
         if outcome is None:
             return
         # The lane may bring the event again before its outcome is written; that attempt then waits for this one.
@@ -301,10 +301,10 @@ class DeliveryWorker:
             return NotLogged(error=str(error))
         return event
 
-    async def _send(self, owed: Owed, event: OutboundEvent, entry: Entry) -> _Known | None:
+    async def _send(self, owed: Owed, event: OutboundEvent, turn: PendingTurn) -> _Known | None:
         """What became of it; None when we are stopped while its acknowledgement is awaited, so that it stays owed."""
         channel = self._channels[owed.address.channel]
-        progress = PartLog(self._pending, entry, repeat=owed.repeat, done=self._parts_done.get(owed.id, 0))
+        progress = PartLog(self._pending, turn, repeat=owed.repeat, done=self._parts_done.get(owed.id, 0))
         outcome = await send(channel, event, progress, limit=self._policy.send_limit)
         if progress.done:
             self._parts_done[owed.id] = progress.done
@@ -362,8 +362,8 @@ class DeliveryWorker:
 
     async def _give_up(self, decision: Bury | ToHistory) -> None:
         owed = decision.owed
-        entry = await self._pending.find(owed.id)
-        origin = Origin(turn_id=owed.turn_id, session_id="" if entry is None else entry.session_id)
+        turn = await self._pending.find(owed.id)
+        origin = Origin(turn_id=owed.turn_id, session_id="" if turn is None else turn.session_id)
         self._parts_done.pop(owed.id, None)
         try:
             if isinstance(decision, Bury):

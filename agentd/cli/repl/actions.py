@@ -17,7 +17,7 @@ from agentd.errors import AgentdError, NotFound, Unreachable, UsageError
 from agentd.host.paths import absolute
 from agentd.serving import commands
 from agentd.serving.choosing import choose, label
-from agentd.serving.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState, SessionEntry
+from agentd.serving.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState, ListedSession
 from agentd.text.plain import plain
 
 KEYS = """\
@@ -64,7 +64,7 @@ class Actions:
         self._display = display
         self._progress = progress
         self._settled = settled
-        self._doomed: SessionEntry | None = None
+        self._doomed: ListedSession | None = None
         """The conversation that is to be deleted, if the next line says yes."""
         self._asked_again = False
 
@@ -156,10 +156,10 @@ class Actions:
             self._link.post(reply.ask)
 
     async def _show_history(self, argument: str) -> None:
-        lines = await self._link.history(2 * commands.question_count(argument))
-        if not lines:
+        messages = await self._link.history(2 * commands.question_count(argument))
+        if not messages:
             raise NotFound("nothing was asked in this conversation yet; ask something first.")
-        self._display.remembered(tuple(cleaned(line) for line in lines))
+        self._display.remembered(tuple(cleaned(message) for message in messages))
 
     async def _export(self, argument: str) -> None:
         path = await write_export(self._link.export(form_of(name := _one_path(argument))), name)
@@ -173,7 +173,7 @@ class Actions:
         messages = "1 message" if self._doomed.messages == 1 else f"{self._doomed.messages} messages"
         self._display.note(plain(f'delete "{label(self._doomed, TITLE_WIDTH)}" with {messages} for good? [y/N]'))
 
-    async def _answered(self, doomed: SessionEntry, line: str) -> bool:
+    async def _answered(self, doomed: ListedSession, line: str) -> bool:
         """Whether that is all that the line does: a command keeps the conversation and is done, too.
 
         What is neither yes nor no is never sent: it is asked once more, and then it is a no.
@@ -191,7 +191,7 @@ class Actions:
             self.dismiss()
         return not command
 
-    async def _delete(self, doomed: SessionEntry) -> None:
+    async def _delete(self, doomed: ListedSession) -> None:
         here = doomed.id == self._link.session
         try:
             await self._link.delete(doomed.id)

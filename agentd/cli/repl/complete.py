@@ -10,10 +10,10 @@ from prompt_toolkit.document import Document
 
 from agentd.errors import AgentdError
 from agentd.serving.commands import COMMANDS, parse
-from agentd.serving.protocol import SessionEntry
+from agentd.serving.protocol import ListedSession
 from agentd.text.plain import plain
 
-Sessions = Callable[[], Awaitable[Sequence[SessionEntry]]]
+Sessions = Callable[[], Awaitable[Sequence[ListedSession]]]
 
 
 class CommandCompleter(Completer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from agentd.serving.protocol import Answer, Line
+from agentd.serving.protocol import Answer, HistoryMessage
 
 
 class Display(Protocol):
@@ -30,7 +30,7 @@ class Display(Protocol):
         """The end of the running answer, or a whole answer that had no draft."""
         ...
 
-    def remembered(self, lines: tuple[Line, ...]) -> None:
+    def remembered(self, messages: tuple[HistoryMessage, ...]) -> None:
         """Lines of the history, oldest first."""
         ...
 

@@ -27,9 +27,9 @@ Settled = Callable[[bool], None]
 LISTED = 1000
 """How many conversations are known by name here; the numbers of /sessions are among them."""
 RECENT = 6
-"""How many lines of the history are shown when a session is opened."""
+"""How many messages of the history are shown when a session is opened."""
 MISSED = 50
-"""How many lines of the history are searched for what was missed."""
+"""How many messages of the history are searched for what was missed."""
 MAX_OFFERED = 100
 """How many messages may wait to be accepted while the daemon is away."""
 WAITS = Backoff(first=0.1, longest=5.0)
@@ -112,7 +112,7 @@ class Link:
         self._typed.set()
 
     async def follow(self, session: str | None) -> protocol.SessionOpened:
-        """Follow this session: a new one (None), "last", or one by its id or name. Shows its last lines."""
+        """Follow this session: a new one (None), "last", or one by its id or name. Shows its last messages."""
         self._settled.clear()
         try:
             opened = await self.client.open(session, history=RECENT)
@@ -126,11 +126,11 @@ class Link:
         """End the running answer; False if none runs."""
         return await self.client.stop(self.session)
 
-    async def history(self, limit: int) -> tuple[protocol.Line, ...]:
+    async def history(self, limit: int) -> tuple[protocol.HistoryMessage, ...]:
         """The newest messages of the session, oldest first."""
         return (await self.client.history(self.session, limit=limit)).messages
 
-    async def delete(self, session: str) -> protocol.SessionEntry:
+    async def delete(self, session: str) -> protocol.ListedSession:
         """Delete a conversation; if it is the one that is followed, follow a new one."""
         self._deleting = session
         try:
@@ -155,7 +155,7 @@ class Link:
         status = await self.client.status()
         return plain(f"{daemon_line(status)}\n{answers_line(status)}") if status.model.name else ""
 
-    async def sessions(self) -> Sequence[protocol.SessionEntry]:
+    async def sessions(self) -> Sequence[protocol.ListedSession]:
         """All conversations, newest first."""
         return (await self.client.sessions(limit=LISTED)).sessions
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from agentd.cli.advice import Explanation, as_typed
 from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
-from agentd.serving.protocol import Answer, Line
+from agentd.serving.protocol import Answer, HistoryMessage
 
 CORRECTED = "the answer has changed; it now reads:"
 INTERRUPTED = "(stopped)"
@@ -58,11 +58,11 @@ class Pages:
 
     def _finish(self, block: str, *, failed: bool = False) -> None:
         """Print a block unless the same one is on the screen already."""
-        place, self._n = self._n, self._n + 1
-        if place < len(self._printed):
-            if self._printed[place].strip() == block.strip():
+        n, self._n = self._n, self._n + 1
+        if n < len(self._printed):
+            if self._printed[n].strip() == block.strip():
                 return
-            del self._printed[place:]
+            del self._printed[n:]
             self.note(CORRECTED)
         elif not self._printed:
             self._blank_line()  # behind what commands said meanwhile
@@ -74,7 +74,7 @@ class Pages:
             self._print(render.note(INTERRUPTED, self._width()))
         self._blank_line()
 
-    def _sources(self, said: Answer | Line) -> None:
+    def _sources(self, said: Answer | HistoryMessage) -> None:
         if said.citations:
             self._print(render.sources(said.citations, self._width()) + "\n")
 
@@ -93,16 +93,16 @@ class Pages:
 
     # --- everything else ---
 
-    def remembered(self, lines: tuple[Line, ...]) -> None:
-        for line in lines:
-            if line.role == "user":
-                self.asked(line.text)
+    def remembered(self, messages: tuple[HistoryMessage, ...]) -> None:
+        for message in messages:
+            if message.role == "user":
+                self.asked(message.text)
                 continue
             blocks = Blocks()
-            for block in [*blocks.feed(line.text), *blocks.finish()]:
+            for block in [*blocks.feed(message.text), *blocks.finish()]:
                 self._print(render.block(block, self._width()))
-            self._end(line.interrupted)
-            self._sources(line)
+            self._end(message.interrupted)
+            self._sources(message)
 
     def asked(self, text: str, *, here: bool = True) -> None:
         self.commanded(text)

@@ -137,14 +137,14 @@ class Transcript:
     # --- what happens ---
 
     def opened(self, session: protocol.SessionOpened) -> None:
-        """Another session is followed from now on: show its last lines."""
+        """Another session is followed from now on: show its last messages."""
         for unanswered in (self._turns, self._typed, self._questions, self._owed):
             unanswered.clear()
         self._ours, self._told = _Seen(), _Seen()
         self._doing = ""
         self._waiting = dict.fromkeys(session.waiting)
-        for line in session.history:
-            self._end_of(line)
+        for message in session.history:
+            self._end_of(message)
         self._remember(session.history)
 
     def reopened(self, session: protocol.SessionOpened, *, restarted: bool = False) -> None:
@@ -155,47 +155,47 @@ class Transcript:
         for turn in self._turns.values() if restarted else ():
             turn.attempt = 0
         self._waiting = dict.fromkeys(turn for turn in session.waiting if turn not in self._turns)
-        missed = [line for line in session.history if not self._is_shown(line)]
-        for line in missed:
-            if line.role == "user":
-                self._missed_question(line)
+        missed = [message for message in session.history if not self._is_shown(message)]
+        for message in missed:
+            if message.role == "user":
+                self._missed_question(message)
             else:
-                self._missed_answer(line, session.session)
-        for line in missed:
-            self._end_of(line)
+                self._missed_answer(message, session.session)
+        for message in missed:
+            self._end_of(message)
         self._advance()
 
-    def _is_shown(self, line: protocol.Line) -> bool:
-        if line.role == "user":
-            return line.turn in self._answered or line.turn in self._noticed
-        return _saying(line) in self._said
+    def _is_shown(self, message: protocol.HistoryMessage) -> bool:
+        if message.role == "user":
+            return message.turn in self._answered or message.turn in self._noticed
+        return _saying(message) in self._said
 
-    def _end_of(self, line: protocol.Line) -> None:
-        self._answered.add(line.turn)
-        if line.role == "assistant":
-            self._said.add(_saying(line))
+    def _end_of(self, message: protocol.HistoryMessage) -> None:
+        self._answered.add(message.turn)
+        if message.role == "assistant":
+            self._said.add(_saying(message))
 
-    def _missed_question(self, line: protocol.Line) -> None:
+    def _missed_question(self, message: protocol.HistoryMessage) -> None:
         """Our question may be on the screen even if the daemon's reply that it has the question did not arrive."""
-        if line.turn in self._ours or line.turn in self._turns or line.turn in self._questions:
+        if message.turn in self._ours or message.turn in self._turns or message.turn in self._questions:
             return
         for typed in self._typed.values():
-            if typed.text == line.text and typed.shown:
+            if typed.text == message.text and typed.shown:
                 return
-            typed.shown = typed.shown or typed.text == line.text
-        self._remember((line,))
+            typed.shown = typed.shown or typed.text == message.text
+        self._remember((message,))
 
-    def _missed_answer(self, line: protocol.Line, session: str) -> None:
-        if line.turn in self._turns or line.turn in self._questions:
-            self._answer(_answer_from(line, session))
+    def _missed_answer(self, message: protocol.HistoryMessage, session: str) -> None:
+        if message.turn in self._turns or message.turn in self._questions:
+            self._answer(_answer_from(message, session))
         else:
-            self._waiting.pop(line.turn, None)
-            self._owed.pop(line.turn, None)
-            self._remember((line,))
+            self._waiting.pop(message.turn, None)
+            self._owed.pop(message.turn, None)
+            self._remember((message,))
 
-    def _remember(self, lines: tuple[protocol.Line, ...]) -> None:
-        if lines:
-            self._display.remembered(tuple(cleaned(line) for line in lines))
+    def _remember(self, messages: tuple[protocol.HistoryMessage, ...]) -> None:
+        if messages:
+            self._display.remembered(tuple(cleaned(message) for message in messages))
 
     def happened(self, message: protocol.ServerMessage) -> None:
         """A live message of the session."""
@@ -352,21 +352,21 @@ class Transcript:
             self._doing = ""
 
 
-def _saying(said: protocol.Answer | protocol.Line) -> str:
-    """One text for an answer and for its line of the history."""
+def _saying(said: protocol.Answer | protocol.HistoryMessage) -> str:
+    """One text for an answer and for its message of the history."""
     return f"{said.turn} {hash(said.text)}"
 
 
-def _answer_from(line: protocol.Line, session: str) -> protocol.Answer:
-    """The answer that a line of the history was."""
+def _answer_from(message: protocol.HistoryMessage, session: str) -> protocol.Answer:
+    """The answer that a message of the history was."""
     return protocol.Answer(
-        id=f"history of {line.turn}",
+        id=f"history of {message.turn}",
         session=session,
-        turn=line.turn,
-        answers=(line.turn,),
-        outcome="interrupted" if line.interrupted else "answer",
-        text=line.text,
-        citations=line.citations,
+        turn=message.turn,
+        answers=(message.turn,),
+        outcome="interrupted" if message.interrupted else "answer",
+        text=message.text,
+        citations=message.citations,
     )
 
 
@@ -374,6 +374,6 @@ def _plain_citation(citation: Citation) -> dict[str, str]:
     return {name: plain(getattr(citation, name)) for name in ("title", "source", "heading")}
 
 
-def cleaned(line: protocol.Line) -> protocol.Line:
-    citations = tuple(c.model_copy(update=_plain_citation(c)) for c in line.citations)
-    return line.model_copy(update={"text": plain(line.text), "citations": citations})
+def cleaned(message: protocol.HistoryMessage) -> protocol.HistoryMessage:
+    citations = tuple(c.model_copy(update=_plain_citation(c)) for c in message.citations)
+    return message.model_copy(update={"text": plain(message.text), "citations": citations})

@@ -38,24 +38,24 @@ class Listed(BaseModel):
 
 
 @cache
-def entries() -> tuple[Listed, ...]:
+def catalogue() -> tuple[Listed, ...]:
     """All of them, in the order of recommendation."""
     with FILE.open("rb") as file:
         return tuple(Listed(name=name, **fields) for name, fields in tomllib.load(file).items())
 
 
 def recommended(
-    *, available: int | None, threads: int, context: int, quick: Callable[[Listed], bool | None] = lambda entry: None
+    *, available: int | None, threads: int, context: int, quick: Callable[[Listed], bool | None] = lambda listed: None
 ) -> Listed:
     """The best model that fits into so many bytes of free memory and is quick enough; the smallest if there is none.
 
     `quick` decides by what was measured; if it does not know (None), the free cores decide.
     """
-    known = entries()
+    known = catalogue()
     fitting = [
-        entry
-        for entry in known
-        if (entry.threads <= threads if (known_quick := quick(entry)) is None else known_quick)
-        and (available is None or entry.memory(context) <= available * SPARE)
+        listed
+        for listed in known
+        if (listed.threads <= threads if (known_quick := quick(listed)) is None else known_quick)
+        and (available is None or listed.memory(context) <= available * SPARE)
     ]
-    return fitting[-1] if fitting else min(known, key=lambda entry: entry.memory(context))
+    return fitting[-1] if fitting else min(known, key=lambda listed: listed.memory(context))

@@ -59,7 +59,7 @@ def pull(
         licence=offer.licence,
         pulled=datetime.now(UTC),
     )
-    return _place(path, shelf, name, record)
+    return _shelve(path, shelf, name, record)
 
 
 def _pull_local(source: LocalFile, shelf: Shelf, progress: Progress, name: str, replace: bool) -> Pulled:
@@ -71,16 +71,16 @@ def _pull_local(source: LocalFile, shelf: Shelf, progress: Progress, name: str, 
         raise UsageError(_there_is(existing, f"--replace puts {source.path} in its place, --name keeps both."))
     path, sha256 = download.copy(source.path, shelf.partial, progress)
     record = Record(source=source.text, sha256=sha256, size=path.stat().st_size, pulled=datetime.now(UTC))
-    return _place(path, shelf, name, record)
+    return _shelve(path, shelf, name, record)
 
 
-def _place(path: Path, shelf: Shelf, name: str, record: Record) -> Pulled:
+def _shelve(path: Path, shelf: Shelf, name: str, record: Record) -> Pulled:
     try:
         inspect(path)
     except ModelError as error:
         path.unlink()
         raise ModelError(f"{record.source} cannot be used and was deleted again: {error}") from None
-    shelf.place(path, name, record)
+    shelf.put(path, name, record)
     return Pulled(model=shelf.find(name), fresh=True)
 
 

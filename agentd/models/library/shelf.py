@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentd.errors import NotFound, StateError, UsageError
-from agentd.models.library.catalogue import entries
+from agentd.models.library.catalogue import catalogue
 from agentd.models.library.sources import SUFFIX, check_name
 from agentd.models.llama import parts
 
@@ -95,14 +95,14 @@ class Shelf:
         """`NotFound` suggests the nearest name, or how to get a model of the catalogue."""
         if (found := self.get(name)) is not None:
             return found
-        if any(name == entry.name for entry in entries()):
+        if any(name == listed.name for listed in catalogue()):
             hint = f"`agentd model pull {name}` gets it."
         else:
             close = difflib.get_close_matches(name, [model.name for model in self.models()], n=1)
             hint = f"did you mean {close[0]}?" if close else "`agentd model list` shows the names."
         raise NotFound(f"there is no model {name!r} on this machine; {hint}")
 
-    def place(self, whole: Path, name: str, record: Record) -> Path:
+    def put(self, whole: Path, name: str, record: Record) -> Path:
         """Move a complete file onto the shelf, where it replaces an earlier one, and record it."""
         path = self._path(check_name(name))
         with _named_errors(self.directory, "written"):

@@ -67,12 +67,12 @@ def read_source(text: str, catalogue: Sequence[Listed]) -> Source:
 
     A path begins with `/`, `./`, `../` or `~`, or is the name of a .gguf file in the working directory.
     """
-    for entry in catalogue:
-        if text == entry.name:
-            return HubFile(name=entry.name, repo=entry.repo, file=entry.file, licence=entry.licence)
+    for listed in catalogue:
+        if text == listed.name:
+            return HubFile(name=listed.name, repo=listed.repo, file=listed.file, licence=listed.licence)
     source = _read(text)
     if source is None:
-        close = difflib.get_close_matches(text, [entry.name for entry in catalogue], n=1)
+        close = difflib.get_close_matches(text, [listed.name for listed in catalogue], n=1)
         hint = f"did you mean {close[0]}?" if close else "`agentd model list` shows the names."
         raise UsageError(
             f"{masked(text)!r} is not a model: give a name from the catalogue, OWNER/REPOSITORY/FILE.gguf of a hub"

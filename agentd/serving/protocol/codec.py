@@ -120,7 +120,7 @@ def explained() -> Iterator[None]:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    reason = f"{place + ': ' if place else ''}{first['msg']}"
+    where = ".".join(str(part) for part in first["loc"])
+    reason = f"{where + ': ' if where else ''}{first['msg']}"
     cut = reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…"
     return f"not a message of protocol version {VERSION}: {cut}"

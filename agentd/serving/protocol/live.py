@@ -81,8 +81,8 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
         text = event.text if len(event.text) <= MAX_QUESTION else f"{event.text[:MAX_QUESTION]}…"
         return Question(session=event.session_id, turn=event.turn_id, cursor=cursor, id=event.message_id, text=text)
     if isinstance(event, DocumentsRetrieved):
-        places = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
-        return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=places)
+        citations = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
+        return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=citations)
     state: dict[str, Any]
     match event:
         case TurnQueued():

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, FailFast
 
 from agentd.events import Citation, Name, Text, TurnUsage, Words
 from agentd.serving.protocol.base import VERSION, Cursor, Message
-from agentd.serving.protocol.reports import Line, ToldData
+from agentd.serving.protocol.reports import HistoryMessage, ToldData
 from agentd.text.plain import plain_data
 
 
@@ -30,7 +30,7 @@ class SessionOpened(Message):
     title: Name = ""
     running: str = ""
     waiting: Annotated[tuple[str, ...], FailFast()] = ()
-    history: Annotated[tuple[Line, ...], FailFast()] = ()
+    history: Annotated[tuple[HistoryMessage, ...], FailFast()] = ()
 
 
 class Accepted(Message):

@@ -4,7 +4,7 @@ get status        StatusReport          delivery list           LetterList
 get sessions      SessionList           delivery show           LetterShown
 get history       History               delivery retry, drop    Decided
 command           CommandReply          hand_over               HandingOver
-search            SessionsFound         rename, delete          SessionEntry
+search            SessionsFound         rename, delete          ListedSession
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = (
     "Decided",
     "HandingOver",
     "History",
+    "HistoryMessage",
     "Letter",
     "LetterList",
     "LetterShown",
-    "Line",
-    "SessionEntry",
+    "ListedSession",
     "SessionFound",
     "SessionList",
     "SessionsFound",
@@ -37,7 +37,7 @@ __all__ = (
 )
 
 
-class SessionEntry(ToldData):
+class ListedSession(ToldData):
     """A session as a list shows it; `messages` and `unread` count."""
 
     id: str
@@ -52,10 +52,10 @@ class SessionEntry(ToldData):
 class SessionList(ToldData):
     """Sessions that have messages, the one with the newest message first."""
 
-    sessions: Annotated[tuple[SessionEntry, ...], FailFast()]
+    sessions: Annotated[tuple[ListedSession, ...], FailFast()]
 
 
-class SessionFound(SessionEntry):
+class SessionFound(ListedSession):
     """A session with what was looked for: `excerpt` is from the message of `turn`, or from its name or title."""
 
     turn: str = ""
@@ -68,7 +68,7 @@ class SessionsFound(ToldData):
     sessions: Annotated[tuple[SessionFound, ...], FailFast()]
 
 
-class Line(ToldData):
+class HistoryMessage(ToldData):
     """One message of a session's history."""
 
     turn: str
@@ -83,7 +83,7 @@ class Line(ToldData):
 class History(ToldData):
     """The newest messages of a session, the newest last."""
 
-    messages: Annotated[tuple[Line, ...], FailFast()]
+    messages: Annotated[tuple[HistoryMessage, ...], FailFast()]
 
 
 class HandingOver(ToldData):

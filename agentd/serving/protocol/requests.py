@@ -89,7 +89,7 @@ class Search(Message):
 
 
 class Rename(Message):
-    """Give a session a name, or none (""); `Told` answers, with the `SessionEntry`."""
+    """Give a session a name, or none (""); `Told` answers, with the session."""
 
     type: Literal["rename"] = "rename"
     id: Id
@@ -98,7 +98,7 @@ class Rename(Message):
 
 
 class Delete(Message):
-    """Delete a session and all that was said in it, unless something runs there; `Told` answers: the `SessionEntry`."""
+    """Delete a session and all that was said in it, unless something runs there; `Told` answers, with the session."""
 
     type: Literal["delete"] = "delete"
     id: Id

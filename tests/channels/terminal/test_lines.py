@@ -17,20 +17,20 @@ class Client:
     def __init__(self, budgets: Budgets | None = None) -> None:
         self.reader = asyncio.StreamReader(limit=module.READ_BYTES)
         self.ended = ""
-        self.place = (budgets or Budgets()).admit(OWNER, self._end)
+        self.seat = (budgets or Budgets()).admit(OWNER, self._end)
         self._lines = Lines(self.reader)
 
     def _end(self, reason: str) -> None:
         self.ended = reason
 
     async def next(self) -> bytes | None:
-        return await self._lines.next(self.place)
+        return await self._lines.next(self.seat)
 
     async def all(self) -> list[bytes]:
         found = []
         while (line := await self.next()) is not None:
             found.append(line)
-            self.place.done()
+            self.seat.done()
         return found
 
 
@@ -85,6 +85,6 @@ async def test_half_messages_of_many_clients_hold_a_bounded_number_of_bytes() ->
         client.reader.feed_data(b"x" * (MAX_FRAME_BYTES - 1))
         client.reader.feed_eof()
         assert await client.next() is None
-    held = sum(place.arriving for place in budgets.of(OWNER))
+    held = sum(seat.arriving for seat in budgets.of(OWNER))
     assert len(budgets.of(OWNER)) == sum(not client.ended for client in clients)
     assert MAX_FRAME_BYTES < held <= budgets.allowance(OWNER).arriving

@@ -91,8 +91,8 @@ async def test_the_history_is_shown_whole_as_when_a_conversation_is_opened(tmp_p
         await h.actions.perform("/history")
         session = h.server.sessions[h.link.session]
         for n in range(3):
-            session.history.append(protocol.Line(turn=f"t{n}", role="user", text=f"Q{n}\x1b[31m", time=TIME))
-            session.history.append(protocol.Line(turn=f"t{n}", role="assistant", text=f"A{n}", time=TIME))
+            session.history.append(protocol.HistoryMessage(turn=f"t{n}", role="user", text=f"Q{n}\x1b[31m", time=TIME))
+            session.history.append(protocol.HistoryMessage(turn=f"t{n}", role="assistant", text=f"A{n}", time=TIME))
         await h.actions.perform("/history 2")
         await h.actions.perform("/history some")
         assert [shown.partition(": ")[0] for shown in (h.shown[0], h.shown[-1])] == ["error", "error"]

@@ -10,22 +10,22 @@ from prompt_toolkit.document import Document
 from agentd.cli.repl.complete import CommandCompleter
 from agentd.errors import Unreachable
 from agentd.serving.commands import COMMANDS
-from agentd.serving.protocol import SessionEntry
+from agentd.serving.protocol import ListedSession
 from tests.builders import TIME
 
 
-def entry(identifier: str, name: str, title: str) -> SessionEntry:
-    return SessionEntry(id=identifier, name=name, title=title, created=TIME, updated=TIME, messages=2, unread=0)
+def entry(identifier: str, name: str, title: str) -> ListedSession:
+    return ListedSession(id=identifier, name=name, title=title, created=TIME, updated=TIME, messages=2, unread=0)
 
 
-async def sessions() -> list[SessionEntry]:
+async def sessions() -> list[ListedSession]:
     return [
         entry("00000000000000aa-00000000", "holiday", "Where to?"),
         entry("00000000000000bb-00000000", "", "A rec\x1b[31mipe"),
     ]
 
 
-async def away() -> list[SessionEntry]:
+async def away() -> list[ListedSession]:
     raise Unreachable("nobody there")
 
 

@@ -38,7 +38,7 @@ async def test_a_conversation_is_shown_whole_and_in_order(make: Callable[[], Mad
     citation = Citation(n=1, title="T", source="/a.md", heading="H", start=0, end=1)
     said = {"id": "o", "session": "s", "turn": "t", "answers": ("t",)}
     display.note("hello")
-    display.remembered((protocol.Line(turn="t0", role="assistant", text="From before.", time=TIME),))
+    display.remembered((protocol.HistoryMessage(turn="t0", role="assistant", text="From before.", time=TIME),))
     display.asked("Why?")
     display.draft("Because")
     display.draft("Because of this.\n\nAnd th")

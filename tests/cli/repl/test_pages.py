@@ -87,7 +87,7 @@ async def test_a_conversation_is_remembered_as_it_was() -> None:
         {"turn": "t", "role": "user", "text": "Why?", "time": "2026-01-01T00:00:00Z"},
         {"turn": "t", "role": "assistant", "text": "**So**", "time": "2026-01-01T00:00:00Z", "interrupted": True},
     ]
-    paper.pages.remembered(tuple(protocol.Line.model_validate(line) for line in lines))
+    paper.pages.remembered(tuple(protocol.HistoryMessage.model_validate(line) for line in lines))
     paper.pages.note("word")
     paper.pages.commanded("/status")
     assert await paper.text() == f"> Why?\n\nSo\n{INTERRUPTED}\n\nword\n\n> /status\n"

@@ -32,11 +32,11 @@ def answer(turn: str, text: str, **fields: Any) -> protocol.Answer:
     return protocol.Answer.model_validate({**values, **fields})
 
 
-def line(turn: str, role: str, text: str) -> protocol.Line:
-    return protocol.Line.model_validate({"turn": turn, "role": role, "text": text, "time": TIME})
+def told(turn: str, role: str, text: str) -> protocol.HistoryMessage:
+    return protocol.HistoryMessage.model_validate({"turn": turn, "role": role, "text": text, "time": TIME})
 
 
-def opened(*history: protocol.Line, waiting: Sequence[str] = ()) -> protocol.SessionOpened:
+def opened(*history: protocol.HistoryMessage, waiting: Sequence[str] = ()) -> protocol.SessionOpened:
     return protocol.SessionOpened(re="r", session=S, history=history, waiting=tuple(waiting))
 
 
@@ -181,21 +181,21 @@ def test_a_notice_is_no_answer() -> None:
 
 def test_after_a_reconnect_only_what_was_missed_is_shown() -> None:
     transcript, shown = begun()
-    transcript.opened(opened(line("t0", "user", "Old?"), line("t0", "assistant", "Old.")))
+    transcript.opened(opened(told("t0", "user", "Old?"), told("t0", "assistant", "Old.")))
     ask(transcript, "t1", "Mine?")
     transcript.happened(chunk("t1", 0, "Mi"))
     transcript.typed("m-t2", "Accepted, but who knows?")
     before = len(shown)
     transcript.reopened(
         opened(
-            line("t0", "user", "Old?"),
-            line("t0", "assistant", "Old."),
-            line("t1", "user", "Mine?"),
-            line("t1", "assistant", "Mine."),
-            line("t2", "user", "Accepted, but who knows?"),
-            line("t2", "assistant", "Now you do."),
-            line("t3", "user", "Theirs?"),
-            line("t3", "assistant", "Theirs."),
+            told("t0", "user", "Old?"),
+            told("t0", "assistant", "Old."),
+            told("t1", "user", "Mine?"),
+            told("t1", "assistant", "Mine."),
+            told("t2", "user", "Accepted, but who knows?"),
+            told("t2", "assistant", "Now you do."),
+            told("t3", "user", "Theirs?"),
+            told("t3", "assistant", "Theirs."),
         )
     )
     assert shown[before - 1 :] == [
@@ -220,7 +220,7 @@ def put_aside() -> protocol.Answer:
 
 
 def test_a_notice_is_shown_once_around_a_reconnect_whichever_way_it_comes_first() -> None:
-    buried = opened(line("t1", "user", "Why?"), line("t1", "assistant", ASIDE))
+    buried = opened(told("t1", "user", "Why?"), told("t1", "assistant", ASIDE))
     transcript, shown = begun()
     ask(transcript, "t1", "Why?")
     transcript.reopened(buried)
@@ -238,7 +238,7 @@ def test_a_notice_is_shown_once_around_a_reconnect_whichever_way_it_comes_first(
 
 
 def test_what_was_put_aside_is_answered_after_all_wherever_its_notice_is_shown() -> None:
-    buried = (line("t1", "user", "Why?"), line("t1", "assistant", ASIDE))
+    buried = (told("t1", "user", "Why?"), told("t1", "assistant", ASIDE))
     for opens in (True, False):
         transcript, shown = begun()
         if opens:
@@ -252,15 +252,15 @@ def test_what_was_put_aside_is_answered_after_all_wherever_its_notice_is_shown()
         transcript.happened(answer("t1", "Because."))
         assert shown[-1] == "answer: Because." and shown.count("answer: Because.") == 1
         assert transcript.idle and not transcript.running
-        transcript.reopened(opened(*buried, line("t1", "user", "Why?"), line("t1", "assistant", "Because.")))
+        transcript.reopened(opened(*buried, told("t1", "user", "Why?"), told("t1", "assistant", "Because.")))
         assert shown[-1] == "answer: Because."
 
 
 def test_an_answer_after_all_that_came_meanwhile_is_shown_from_the_history() -> None:
-    buried = (line("t1", "user", "Why?"), line("t1", "assistant", ASIDE))
+    buried = (told("t1", "user", "Why?"), told("t1", "assistant", ASIDE))
     transcript, shown = begun()
     transcript.opened(opened(*buried))
-    transcript.reopened(opened(*buried, line("t1", "user", "Why?"), line("t1", "assistant", "Because.")))
+    transcript.reopened(opened(*buried, told("t1", "user", "Why?"), told("t1", "assistant", "Because.")))
     transcript.happened(answer("t1", "Because."))
     assert shown[-1] == "remembered assistant: Because." and len(shown) == 3
 
@@ -313,10 +313,10 @@ def test_who_comes_in_the_middle_of_an_answer_sees_its_question_and_after_a_reco
     transcript.happened(question("t2", "More?"))
     transcript.reopened(
         opened(
-            line("t1", "user", "Theirs?"),
-            line("t1", "assistant", "One."),
-            line("t2", "user", "More?"),
-            line("t2", "assistant", "Two."),
+            told("t1", "user", "Theirs?"),
+            told("t1", "assistant", "One."),
+            told("t2", "user", "More?"),
+            told("t2", "assistant", "Two."),
         )
     )
     assert shown == ["asked elsewhere: Theirs?", "answer: One.", "asked elsewhere: More?", "answer: Two."]
@@ -367,7 +367,7 @@ def test_what_an_answer_took_is_shown_where_that_is_wanted() -> None:
 def test_everything_from_others_is_stripped_of_escape_sequences() -> None:
     transcript, shown = begun()
     evil = "\x1b[31mred\x07"
-    transcript.opened(opened(line("t0", "user", evil), line("t0", "assistant", evil)))
+    transcript.opened(opened(told("t0", "user", evil), told("t0", "assistant", evil)))
     transcript.happened(chunk("t1", 0, evil + "\n"))
     citation = Citation(n=1, title=evil, source=evil, heading=evil, start=0, end=1)
     transcript.happened(state("t1", "tool", detail=evil))

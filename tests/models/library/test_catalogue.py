@@ -6,20 +6,20 @@ import re
 
 import pytest
 
-from agentd.models.library.catalogue import entries, recommended
+from agentd.models.library.catalogue import catalogue, recommended
 from agentd.models.library.sources import HubFile, check_name, read_source
 
 GB = 1_000_000_000
 
 
 def test_every_entry_says_what_a_person_wants_to_know() -> None:
-    assert len(entries()) >= 5
-    for entry in entries():
-        check_name(entry.name)
-        assert isinstance(read_source(f"{entry.repo}/{entry.file}", ()), HubFile), entry.name
-        assert entry.licence and entry.why and entry.sources, entry.name
-        assert all(re.match(r"https://", source) for source in entry.sources), entry.name
-        assert entry.size < entry.memory(8192) < 2 * entry.size + 3 * GB, entry.name
+    assert len(catalogue()) >= 5
+    for listed in catalogue():
+        check_name(listed.name)
+        assert isinstance(read_source(f"{listed.repo}/{listed.file}", ()), HubFile), listed.name
+        assert listed.licence and listed.why and listed.sources, listed.name
+        assert all(re.match(r"https://", source) for source in listed.sources), listed.name
+        assert listed.size < listed.memory(8192) < 2 * listed.size + 3 * GB, listed.name
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_best_that_fits_is_recommended(memory: int, threads: int, name: str)
 
 def test_what_was_measured_comes_before_the_count_of_cores() -> None:
     def best(*quick: str) -> str:
-        return recommended(available=64 * GB, threads=2, context=8192, quick=lambda entry: entry.name in quick).name
+        return recommended(available=64 * GB, threads=2, context=8192, quick=lambda listed: listed.name in quick).name
 
     assert best("qwen3-0.6b", "qwen3-8b") == "qwen3-8b"
     assert best() == "qwen3-0.6b"
@@ -52,5 +52,5 @@ def test_a_longer_context_needs_more_memory_and_unknown_memory_is_no_limit() -> 
 
 
 def test_a_model_takes_no_memory_for_more_context_than_it_has() -> None:
-    for entry in entries():
-        assert entry.memory(2**40) == entry.memory(entry.context) > entry.memory(entry.context - 1)
+    for listed in catalogue():
+        assert listed.memory(2**40) == listed.memory(listed.context) > listed.memory(listed.context - 1)

@@ -18,7 +18,7 @@ def shelve(shelf: Shelf, name: str, text: str = "abc") -> Path:
     shelf.partial.mkdir(parents=True, exist_ok=True)
     whole = shelf.partial / "x"
     whole.write_text(text)
-    return shelf.place(whole, name, RECORD)
+    return shelf.put(whole, name, RECORD)
 
 
 def test_a_shelf_that_is_not_there_is_empty(tmp_path: Path) -> None:

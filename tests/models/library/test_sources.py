@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import UsageError
-from agentd.models.library.catalogue import entries
+from agentd.models.library.catalogue import catalogue
 from agentd.models.library.sources import HubFile, LocalFile, Source, WebFile, check_name, read_source
 
 
 def read(text: str) -> Source:
-    return read_source(text, entries())
+    return read_source(text, catalogue())
 
 
 def test_a_name_of_the_catalogue_is_its_file_with_its_licence() -> None:
-    entry = entries()[0]
-    source = read(entry.name)
-    assert source == HubFile(name=entry.name, repo=entry.repo, file=entry.file, licence=entry.licence)
+    listed = catalogue()[0]
+    source = read(listed.name)
+    assert source == HubFile(name=listed.name, repo=listed.repo, file=listed.file, licence=listed.licence)
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ async def test_a_deferral_is_told_with_its_time_and_keeps_a_possible_repeat() ->
     told = await desk.next()
     assert isinstance(told, DeliveryDeferred)
     assert told.until == desk.clock.now() + timedelta(seconds=60)
-    entry = (await unfinished(desk.pending))[owed.turn_id]
-    assert entry.sending and entry.attempts == 2 and entry.not_before == told.until
+    pending = (await unfinished(desk.pending))[owed.turn_id]
+    assert pending.sending and pending.attempts == 2 and pending.not_before == told.until
 
 
 async def test_a_deferral_that_waits_for_somebody_has_no_time() -> None:

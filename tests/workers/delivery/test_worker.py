@@ -243,7 +243,7 @@ async def test_draining_finishes_what_is_under_way_sends_what_can_go_and_leaves_
         await asyncio.wait({task}, timeout=60)
         assert task.done() and task.exception() is None
         assert texts(house.channel) == ["under way", "behind it"]
-        assert [entry.address.chat for entry in (await unfinished(house.pending)).values()] == ["2"]
+        assert [turn.address.chat for turn in (await unfinished(house.pending)).values()] == ["2"]
 
 
 async def test_draining_gives_up_at_its_limit() -> None:
@@ -298,7 +298,7 @@ async def test_a_dead_letter_that_was_taken_up_again_before_a_restart_is_not_too
         assert not house.pending.dead
 
 
-async def test_other_channels_entries_are_left_alone_on_request() -> None:
+async def test_other_channels_answers_are_left_alone_on_request() -> None:
     house = House()
     house.worker = house.make_worker(Policy(max_age=3600, leave_others=True))
     async with running(house):
@@ -312,7 +312,7 @@ async def test_other_channels_entries_are_left_alone_on_request() -> None:
         assert list(await unfinished(house.pending)) == [other.id]
 
 
-async def test_an_entry_that_somebody_removed_is_forgotten() -> None:
+async def test_a_turn_that_somebody_removed_is_forgotten() -> None:
     house = House()
     async with running(house, connected=False):
         event = await house.answer()

@@ -8,8 +8,8 @@ from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.serving import protocol
 
 
-def entry(session: SessionInfo) -> protocol.SessionEntry:
-    return protocol.SessionEntry(**_members(session))
+def listed(session: SessionInfo) -> protocol.ListedSession:
+    return protocol.ListedSession(**_members(session))
 
 
 def found(hit: SessionHit) -> protocol.SessionFound:
@@ -28,8 +28,8 @@ def _members(session: SessionInfo) -> dict[str, Any]:
     }
 
 
-def line(stored: StoredMessage) -> protocol.Line:
-    return protocol.Line(
+def message(stored: StoredMessage) -> protocol.HistoryMessage:
+    return protocol.HistoryMessage(
         turn=stored.turn_id,
         role=stored.role,
         text=stored.text,
