@@ -9,7 +9,7 @@ from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
 from agentd.ports.sessions import History, SessionInfo, StoredMessage
 from agentd.ports.turns import FinishedTurn
-from agentd.storage.sessions import without_notice
+from agentd.storage.history import without_notice
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import Tools

@@ -16,11 +16,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import httpx2
 
 from agentd.host.proxies import proxy_for
+from agentd.host.urls import PORTS, is_encrypted, is_same_server, joined, shown, without_password
 from agentd.text.plain import plain
 
 MOST_REDIRECTS = 5
@@ -30,7 +31,6 @@ LONGEST_REASON = 200
 """How many characters of a library's error are shown."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization")
-_PORTS = {"http": 80, "https": 443}
 _LOCAL_FAULTS = (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol, httpx2.InvalidURL, ValueError, OverflowError)
 
 
@@ -206,27 +206,31 @@ class Outbound:
         first = ask.url
         for _ in range(MOST_REDIRECTS + 1):
             response = await self._send(ask, waits)
-            place = response.headers.get("location", "")
-            if response.status_code not in _REDIRECTS or not place:
+            location = response.headers.get("location", "")
+            if response.status_code not in _REDIRECTS or not location:
                 return response, ask.url
             await response.aclose()
-            ask = self._redirected(ask, _joined(ask.url, place), response.status_code, plain_http=_is_plain(first))
+            ask = self._redirected(ask, location, response.status_code, encrypted=is_encrypted(first))
         raise Forbidden(f"redirects more than {MOST_REDIRECTS} times")
 
-    def _redirected(self, ask: Ask, url: str, status: int, *, plain_http: bool) -> Ask:
+    def _redirected(self, ask: Ask, location: str, status: int, *, encrypted: bool) -> Ask:
+        try:
+            url = joined(ask.url, location)
+        except ValueError:
+            raise Forbidden("redirects to something that is not an address") from None
         there = f"({status}) to {shown(url)}"
         if not url.startswith(("http://", "https://")):
             raise Forbidden(f"redirects {there}, which is not a web address")
-        if _is_plain(url) and not plain_http:
+        if encrypted and not is_encrypted(url):
             raise Forbidden(f"redirects {there}, which is not encrypted")
         if status == 303 and ask.method != "GET":
             raise Forbidden(f"redirects {there}, but this request may not be redirected")
-        if _is_same_server(ask.url, url):
+        if is_same_server(ask.url, url):
             return replace(ask, url=url)
         if not self._elsewhere or ask.body:
             raise Forbidden(f"redirects {there}, which is another server")
         headers = {name: value for name, value in ask.headers.items() if name.lower() not in _SECRET_HEADERS}
-        return replace(ask, url=_without_password(url), headers=headers)
+        return replace(ask, url=without_password(url), headers=headers)
 
     async def _send(self, ask: Ask, waits: Waits) -> httpx2.Response:
         proxy = ""
@@ -253,27 +257,11 @@ class Outbound:
         return transport
 
 
-def shown(url: str) -> str:
-    """An address for messages and logs: without name and password, and without the values of its query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return plain(url.rpartition("@")[2].partition("?")[0])
-    host = parts.netloc.rpartition("@")[2]
-    return plain(urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", "")))
-
-
-def beside(url: str, path: str) -> str:
-    """The address of `path` below an endpoint; the query of the endpoint stays."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, parts.query, ""))
-
-
 # --- a request ---
 
 
 def _request(ask: Ask, url: httpx2.URL, waits: Waits) -> httpx2.Request:
-    if url.scheme not in _PORTS or not url.host or not 0 < (url.port or _PORTS[url.scheme]) < 65536:
+    if url.scheme not in PORTS or not url.host or not 0 < (url.port or PORTS[url.scheme]) < 65536:
         raise httpx2.UnsupportedProtocol("")
     headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "agentd"}
     if url.userinfo:
@@ -312,35 +300,6 @@ def _certificates() -> SSLContext:
             f"cannot be asked: {plain(where)} cannot be read ({error.strerror or 'not certificates'}); unset the"
             " variable, or set it to a file of certificates"
         ) from None
-
-
-# --- redirects ---
-
-
-def _joined(url: str, place: str) -> str:
-    try:
-        return str(httpx2.URL(url).join(place))
-    except (httpx2.InvalidURL, ValueError):
-        raise Forbidden("redirects to something that is not an address") from None
-
-
-def _is_plain(url: str) -> bool:
-    return not url.startswith("https://")
-
-
-def _is_same_server(url: str, other: str) -> bool:
-    """Whether it is the same server, or the encrypted side of it."""
-    here, there = _server(url), _server(other)
-    return here == there or (here[0] == there[0] and (here[1:], there[1:]) == (("http", 80), ("https", 443)))
-
-
-def _server(url: str) -> tuple[str, str, int]:
-    parts = httpx2.URL(url)
-    return parts.host.lower(), parts.scheme, parts.port or _PORTS.get(parts.scheme, 0)
-
-
-def _without_password(url: str) -> str:
-    return str(httpx2.URL(url).copy_with(username=None, password=None))
 
 
 # --- unpacking ---

@@ -2,7 +2,8 @@
 
 `pending/ID.event` is the question until it is answered, then the answer until it is delivered; `pending/ID.log` holds
 what was done for it; `dead/` what was given up; `corrupt/` what is not ours. A move is durable when it returns, except
-`defer`. `moves` writes the disk, `recovery` is what a start does; this is what the event loop sees of them.
+`defer`. `changes` says what each move is, `moves` writes the disk, `recovery` is what a start does; this is what the
+event loop sees of them.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from agentd.clock import SystemClock
-from agentd.errors import AgentdError, NotAccepted, NotFound, StateError, Unreadable
+from agentd.errors import AgentdError, StateError, Unreadable
 from agentd.events import InboundEvent, OutboundEvent, StepEvent
 from agentd.host.files import Files, OsFiles, explain
-from agentd.ids import NO_ID, is_id
+from agentd.ids import NO_ID
 from agentd.pending import log as pending_log
 from agentd.pending.aside import UNREADABLE, notice
+from agentd.pending.changes import Changes
 from agentd.pending.dead import DeadLetters, damaged
 from agentd.pending.disk import Disk
-from agentd.pending.file import Damaged, header_of
+from agentd.pending.file import Damaged
+from agentd.pending.health import Health
 from agentd.pending.index import Index
 from agentd.pending.log import LogLine, event_id_of
 from agentd.pending.moves import Layout, Moves
-from agentd.pending.order import Move, MoveOrder
+from agentd.pending.order import MoveOrder
 from agentd.pending.recovery import Recovered, recover
 from agentd.pending.threads import Threads
 from agentd.ports.clock import Clock
@@ -44,11 +47,6 @@ R = TypeVar("R")
 MIN_FREE_BYTES = 64 * 1024 * 1024
 CLOSE_SECONDS = 30.0
 """How long closing waits for the moves that are under way."""
-PROBE_SECONDS = 5.0
-"""How often agentd tries a disk again that refused a write."""
-LOOK_SECONDS = 2.0
-"""A disk that has not answered after this long counts as hanging."""
-SILENT = "the disk does not answer; look at the system's log (dmesg) and at what it is mounted from"
 
 
 class PendingDirectory:
@@ -80,12 +78,9 @@ class PendingDirectory:
         """Held while the dead letters are listed: however many ask, one thread is busy with it."""
         self._moves = Moves(self._layout, self._files, self._disk, ())
         self._index = Index({})
-        self._order = MoveOrder(self._threads, self._wrote)
-        self._probe: asyncio.Task[None] | None = None
-        self._closing = False
-        self._looking: asyncio.Task[None] | None = None
-        self.silent = False
-        """Whether the disk hung at the last look."""
+        self._changes = Changes(self._moves, self._index, self._dead, self._clock)
+        self._health = Health(self._disk, self._threads)
+        self._order = MoveOrder(self._threads, self._health.wrote)
         self.last_id = NO_ID
         """The greatest id that the recovery found."""
         self.aside: tuple[str, ...] = ()
@@ -100,6 +95,7 @@ class PendingDirectory:
             raise
         self._moves = Moves(self._layout, self._files, self._disk, found.logs)
         self._index = Index(found.turns)
+        self._changes = Changes(self._moves, self._index, self._dead, self._clock)
         self.last_id = found.last_id
         self.aside = found.set_aside
         self._lost = found.lost
@@ -111,11 +107,7 @@ class PendingDirectory:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing = True
-        for task in (self._probe, self._looking):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await self._health.close()
         for move in await self.settled():
             log.error("the move '%s' did not end within %g s; leaving it behind", move, CLOSE_SECONDS)
         self._threads.close()
@@ -160,7 +152,7 @@ class PendingDirectory:
 
     async def load(self, turn_id: str) -> InboundEvent | OutboundEvent:
         """The event; `Unreadable` if its file is damaged or gone, `StateError` if it is not pending, or not now."""
-        self._turn(turn_id)
+        self._index.known(turn_id)
         if (body := self._index.body(turn_id)) is not None:
             return body
         try:
@@ -171,7 +163,7 @@ class PendingDirectory:
             why = f"cannot be read: {explain(error)}"
             if error.errno not in (*UNREADABLE, errno.ENOENT):
                 raise StateError(f"the event {turn_id} {why}.") from error
-        self._turn(turn_id)
+        self._index.known(turn_id)
         raise Unreadable(f"the event {turn_id} {why}.")
 
     async def corrupt(self) -> Sequence[str]:
@@ -189,37 +181,37 @@ class PendingDirectory:
                     log.error("the sender of %s could not be told that it is lost: %s", lost.id, error)
         self._lost = ()
 
+    # --- how its disk is ---
+
     @property
     def healthy(self) -> bool:
         """Whether new messages are accepted, as far as is known; `look` finds out."""
-        return not (self._disk.problem or self.silent)
+        return not self.problem
+
+    @property
+    def silent(self) -> bool:
+        """Whether the disk hung at the last look."""
+        return self._health.silent
 
     @property
     def lacks_room(self) -> bool:
         """Whether nothing is wrong but that the disk is full."""
-        return self._disk.lacks_room and not self.silent
+        return self._health.lacks_room
 
     @property
     def problem(self) -> str:
         """Why new messages are refused, and what to do; "" if they are not."""
-        problem = SILENT if self.silent else self._disk.problem
-        return problem and f"new messages are refused: {problem}"
+        return self._health.problem
 
     async def look(self) -> None:
-        """Find out, without writing, whether new messages are accepted; waits `LOOK_SECONDS` at most."""
-        if self._closing:
-            return
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._threads.run(self._disk.look), name="look at the disk")
-        await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
-        self.silent = not self._looking.done()
-        self._wrote()
+        """Find out, without writing, whether new messages are accepted."""
+        await self._health.look()
 
     # --- the moves ---
 
     def begin(self, event: InboundEvent | OutboundEvent, ended: Ended) -> None:
         try:
-            move = self._answer(event) if isinstance(event, OutboundEvent) and event.answers else self._accept(event)
+            move = self._changes.store(event)
         # The caller gets it.
         except Exception as error:
             ended(error)
@@ -227,97 +219,23 @@ class PendingDirectory:
             self._order.begin(move, ended)
 
     async def accept(self, event: InboundEvent | OutboundEvent) -> None:
-        await self._order.make(self._accept(event))
-
-    def _accept(self, event: InboundEvent | OutboundEvent) -> Move:
-        name = header_of(event).name
-        if not is_id(name):
-            raise NotAccepted(f"{name!r} is not an id of ours; ids come from agentd.ids.")
-
-        def prepare() -> Callable[[], None]:
-            if name in self._index:
-                raise NotAccepted(f"{name} is pending already; give every event an id of its own.")
-            return partial(self._moves.accept, event)
-
-        return Move(
-            what="accept",
-            names=(name,),
-            failure=NotAccepted,
-            told="the message was not stored",
-            prepare=prepare,
-            apply=lambda: self._index.put(header_of(event).turn(), event),
-        )
+        await self._order.make(self._changes.accept(event))
 
     async def answer(self, event: OutboundEvent) -> None:
-        await self._order.make(self._answer(event))
-
-    def _answer(self, event: OutboundEvent) -> Move:
-        names = tuple(dict.fromkeys((event.turn_id, *event.answers)))
-        if not event.answers or not all(map(is_id, (event.id, *names))):
-            raise StateError(f"{event.id} does not say which turns it answers; accept a notice instead.")
-
-        def prepare() -> Callable[[], None] | None:
-            before = self._index.get(event.turn_id)
-            if before is not None and before.outbound_id:
-                if before.outbound_id == event.id:
-                    return None
-                raise StateError(f"{event.turn_id} has its answer {before.outbound_id} already; it stays as it is.")
-            return partial(self._moves.answer, event)
-
-        def apply() -> None:
-            for name in names:
-                self._index.remove(name)
-            self._index.put(header_of(event).turn(), event)
-
-        told = f"the answer {event.id} was not stored"
-        return Move(what="answer", names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
+        await self._order.make(self._changes.answer(event))
 
     async def ack(self, turn_id: str) -> None:
-        def prepare() -> Callable[[], None]:
-            self._turn(turn_id)
-            return partial(self._moves.ack, turn_id)
-
-        await self._make(
-            "ack",
-            turn_id,
-            told=f"the end of {turn_id} was not noted",
-            prepare=prepare,
-            apply=lambda: self._index.remove(turn_id),
-        )
+        await self._order.make(self._changes.ack(turn_id))
 
     async def bury(self, turn_id: str, reason: str, notice: OutboundEvent | None = None) -> None:
-        notice_name = () if notice is None else (header_of(notice).name,)
-        event_id, noticed = "", False
-
-        def prepare() -> Callable[[], None]:
-            nonlocal event_id, noticed
-            event_id, time = event_id_of(self._turn(turn_id)), self._clock.now()
-            noticed = any(name in self._index for name in notice_name)
-            return partial(self._moves.bury, turn_id, event_id, reason, time, notice, noticed=noticed)
-
-        def apply() -> None:
-            self._dead.changed(event_id)
-            self._index.remove(turn_id)
-            if notice is not None and not noticed:
-                self._index.put(header_of(notice).turn(), notice)
-
-        told = f"{turn_id} was not buried"
-        await self._make("bury", turn_id, *notice_name, told=told, prepare=prepare, apply=apply)
+        await self._order.make(self._changes.bury(turn_id, reason, notice))
 
     async def set_aside(self, turn_id: str, why: str) -> None:
-        told = notice(self._turn(turn_id), self._clock.now())
-        names = (turn_id,) if told is None else (turn_id, told.id)
+        await self._order.make(self._changes.set_aside(turn_id, why))
 
-        def prepare() -> Callable[[], None]:
-            self._turn(turn_id)
-            return partial(self._moves.set_aside, turn_id, why, told)
-
-        def apply() -> None:
-            self._index.remove(turn_id)
-            if told is not None:
-                self._index.put(header_of(told).turn(), told)
-
-        await self._make("set aside", *names, told=f"{turn_id} was not set aside", prepare=prepare, apply=apply)
+    async def settled(self, seconds: float = CLOSE_SECONDS) -> list[str]:
+        """Wait until no move is under way, even one whose caller is gone; returns those that have not ended."""
+        return await self._order.settled(seconds)
 
     # --- the log beside an event ---
 
@@ -360,23 +278,9 @@ class PendingDirectory:
     async def _note(
         self, what: str, turn_id: str, line_for: Callable[[PendingTurn], LogLine | None], *, durable: bool = True
     ) -> PendingTurn:
-        turn: PendingTurn
-        line: LogLine | None
-
-        def prepare() -> Callable[[], None] | None:
-            nonlocal turn, line
-            turn = self._turn(turn_id)
-            line = line_for(turn)
-            return None if line is None else partial(self._moves.append, turn, line, durable=durable)
-
-        def apply() -> None:
-            nonlocal turn
-            if line is not None:
-                turn = pending_log.after(turn, [line])
-                self._index.note(turn)
-
-        await self._make(what, turn_id, told=f"'{what}' of {turn_id} was not noted", prepare=prepare, apply=apply)
-        return turn
+        noted: list[PendingTurn] = []
+        await self._order.make(self._changes.note(what, turn_id, line_for, noted.append, durable=durable))
+        return noted[0]
 
     # --- dead letters ---
 
@@ -399,27 +303,12 @@ class PendingDirectory:
     async def retry(self, dead_id: str) -> PendingTurn:
         """Make it pending again, with all its attempts; parts that were confirmed are not sent again."""
         turn = await self._read(f"the dead letter {dead_id}", self._dead.reopened, dead_id, self._clock.now())
-
-        def prepare() -> Callable[[], None]:
-            if turn.id in self._index:
-                raise StateError(f"the turn {turn.id} is pending; its dead letter {dead_id} can wait until it is not.")
-            return partial(self._moves.retry, dead_id, turn)
-
-        def apply() -> None:
-            self._dead.changed(dead_id)
-            self._index.put(turn)
-
-        told = f"{dead_id} is not pending again"
-        await self._make("retry", turn.id, dead_id, told=told, prepare=prepare, apply=apply)
+        await self._order.make(self._changes.retry(dead_id, turn))
         return turn
 
     async def drop(self, dead_id: str) -> None:
         """Delete a dead letter for good; `NotFound` if there is none."""
-        if not is_id(dead_id):
-            raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
-        told = f"{dead_id} was not dropped"
-        work = partial(self._moves.drop, dead_id)
-        await self._make("drop", dead_id, told=told, prepare=lambda: work, apply=lambda: self._dead.changed(dead_id))
+        await self._order.make(self._changes.drop(dead_id))
 
     async def purge(self, older_than: timedelta) -> int:
         """Drop the dead letters that are older than this; returns how many. Letters without a time stay."""
@@ -429,33 +318,6 @@ class PendingDirectory:
             await self.drop(dead_id)
         return len(old)
 
-    # --- how a move is made ---
-
-    def _turn(self, turn_id: str) -> PendingTurn:
-        turn = self._index.get(turn_id)
-        if turn is None:
-            raise StateError(f"{turn_id} is not pending: it was acked or buried before.")
-        return turn
-
-    async def _make(
-        self,
-        what: str,
-        *names: str,
-        told: str,
-        prepare: Callable[[], Callable[[], None] | None],
-        apply: Callable[[], None],
-    ) -> None:
-        move = Move(what=what, names=names, failure=StateError, told=told, prepare=prepare, apply=apply)
-        await self._order.make(move)
-
-    async def settled(self, seconds: float = CLOSE_SECONDS) -> list[str]:
-        """Wait until no move is under way, even one whose caller is gone; returns those that have not ended."""
-        return await self._order.settled(seconds)
-
-    def _wrote(self) -> None:
-        if self._disk.problem and self._probe is None and not self._closing:
-            self._probe = asyncio.create_task(self._ask_again(), name="probe of the disk")
-
     async def _read(self, what: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await self._threads.run(partial(work, *args, **kwargs))
@@ -463,12 +325,3 @@ class PendingDirectory:
             raise damaged(what, error) from None
         except OSError as error:
             raise StateError(f"{what} cannot be read: {explain(error)}.") from error
-
-    async def _ask_again(self) -> None:
-        """Try the disk until it takes writes; an accept tries it as well."""
-        try:
-            while self._disk.problem:
-                await asyncio.sleep(PROBE_SECONDS)
-                await self._threads.run(self._disk.probe)
-        finally:
-            self._probe = None

@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 
+from agentd.errors import StateError
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports.work import Counts, PendingTurn
 
@@ -36,6 +37,13 @@ class Index:
     def get(self, name: str) -> PendingTurn | None:
         """The turn whose file has this name."""
         return self._turns.get(name)
+
+    def known(self, name: str) -> PendingTurn:
+        """The same; `StateError` if it is not pending."""
+        turn = self._turns.get(name)
+        if turn is None:
+            raise StateError(f"{name} is not pending: it was acked or buried before.")
+        return turn
 
     def put(self, turn: PendingTurn, body: InboundEvent | OutboundEvent | None = None) -> None:
         """Add a turn, or replace the one of the same name; turns may come out of order."""

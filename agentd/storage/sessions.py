@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from agentd.errors import Busy, NotFound, UsageError
-from agentd.events import Citation, InboundEvent, OutboundEvent, Principal
+from agentd.events import Principal
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
-from agentd.storage import searching
+from agentd.storage import history, searching
+from agentd.storage.history import without_notice
 from agentd.storage.store import Store
 from agentd.storage.values import as_principal, as_stored, as_text, as_time
 from agentd.text.plain import plain
 
-log = logging.getLogger(__name__)
-
-TITLE_LENGTH = 60
-"""Maximum characters of a title."""
 NAME_LENGTH = 64
 """Maximum characters of a session's name."""
 LONGEST_NAME = 8 * NAME_LENGTH
 """Maximum characters of a name before its letters and their accents are joined."""
-LOOKED_AT = 4096
-"""How many characters of a question are searched for a title."""
-PAGE = 1024 * 1024
-"""How many characters of messages are read at once; one message alone may be longer."""
 UNUSED = 1000
 """How many sessions of one principal may be open without having been used."""
-LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
-"""How many characters are read back, of one message and of all of them at once; what has no room is shortened."""
 ERASED = "This conversation was deleted."
 """The answer of each of its turns from then on."""
 NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
-
-_citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
 
 
 class Sessions:
@@ -121,7 +106,7 @@ class Sessions:
 
         def read(db: sqlite3.Connection) -> Sequence[StoredMessage]:
             _whose(db, principal, session_id)
-            return _messages(db, session_id, limit)
+            return history.newest(db, session_id, limit)
 
         return await self._store.read(read)
 
@@ -157,7 +142,7 @@ class Sessions:
         return await self._store.read(lambda db: _visible(db, principal, session_id))
 
     async def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
-        """All messages, the oldest first, about `PAGE` characters at a time."""
+        """All messages, the oldest first, a page of them at a time."""
         after = 0
         while True:
             after, page = await self._store.read(partial(_page, principal, session_id, after))
@@ -194,7 +179,7 @@ class Sessions:
 
     async def context(self, session_id: str, *, limit: int) -> Sequence[StoredMessage]:
         """See `ports.History`."""
-        messages = await self._store.read(lambda db: _messages(db, session_id, limit))
+        messages = await self._store.read(lambda db: history.newest(db, session_id, limit))
         return [said for message in messages if (said := without_notice(message)).text.strip()]
 
     async def mark_unread(self, turn_id: str) -> None:
@@ -220,7 +205,7 @@ class Sessions:
         return await self._store.read(greatest)
 
 
-# --- names, titles, times --------------------------------------------------------------------------------------------
+# --- names -----------------------------------------------------------------------------------------------------------
 
 
 def _checked_name(text: str) -> str:
@@ -233,20 +218,6 @@ def _checked_name(text: str) -> str:
     if name == "last" or is_id(name):
         raise UsageError(f'"{name}" stands for another session already; choose another name.')
     return name
-
-
-def _title(question: str) -> str:
-    """The first line of a question that is not blank, cut between words to at most `TITLE_LENGTH` characters."""
-    visible = (line if line.isprintable() else _printable(line) for line in question.lstrip()[:LOOKED_AT].splitlines())
-    line = next((" ".join(line.split()) for line in visible if line.strip()), "")
-    if len(line) <= TITLE_LENGTH:
-        return line
-    head, _, _ = line[:TITLE_LENGTH].rpartition(" ")
-    return (head if len(head) > TITLE_LENGTH // 2 else line[: TITLE_LENGTH - 1]).rstrip() + "…"
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in line)
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------
@@ -334,86 +305,8 @@ def _named(db: sqlite3.Connection, principal: Principal, name: str) -> SessionIn
     return None if row is None else _info(row)
 
 
-def _messages(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[StoredMessage]:
-    rows = db.execute(
-        "SELECT turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
-        " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
-        (session_id, limit),
-    )
-    room, messages = ALL_TOGETHER, []
-    for row in rows:
-        messages.append(_message(row, max(min(room, LONGEST), SHORTENED)))
-        room -= len(messages[-1].text)
-    return messages[::-1]
-
-
 def _page(
     principal: Principal, session_id: str, after: int, db: sqlite3.Connection
 ) -> tuple[int, Sequence[StoredMessage]]:
-    """The messages after the row `after`, and the last of their rows."""
     _whose(db, principal, session_id)
-    rows = db.execute(
-        "SELECT id, turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
-        " WHERE session_id = ? AND id > ? ORDER BY id",
-        (session_id, after),
-    )
-    room, messages = PAGE, []
-    for last, *row in rows:
-        after = last
-        messages.append(_message(tuple(row), LONGEST))
-        room -= len(messages[-1].text)
-        if room <= 0:
-            break
-    return after, messages
-
-
-def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
-    turn_id, role, stored, time, citations, interrupted, unread, notice = row
-    text = as_text(stored)
-    if len(text) > room:
-        text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
-    return StoredMessage(
-        turn_id=as_text(turn_id),
-        role=role,
-        text=text,
-        time=as_time(time),
-        citations=_cited(turn_id, citations),
-        interrupted=bool(interrupted),
-        unread=bool(unread),
-        notice=as_text(notice),
-    )
-
-
-def without_notice(message: StoredMessage) -> StoredMessage:
-    if not message.notice:
-        return message
-    return replace(message, text=message.text.removesuffix(message.notice).rstrip(), notice="")
-
-
-def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
-    try:
-        return _citations.validate_json(as_text(document), extra="ignore")
-    except ValueError as error:
-        log.error("the sources of turn %s in agentd.db are damaged: %s", turn_id, str(error).partition("\n")[0])
-        return ()
-
-
-def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
-    """Add to the history of the session, if it still exists."""
-    if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
-        return
-    insert = (
-        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted, notice)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-    )
-    for inbound in said:
-        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", as_stored(inbound.time), False, "")
-        db.execute(insert, asked)
-    citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
-    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, as_stored(outbound.time))
-    notice = outbound.notice if outbound.answers else outbound.text
-    newest = db.execute(insert, (*answered, interrupted, notice)).lastrowid
-    db.execute(
-        "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",
-        (newest, now, _title(said[0].text) if said else "", outbound.session_id),
-    )
+    return history.page(db, session_id, after)

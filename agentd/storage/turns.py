@@ -14,7 +14,7 @@ from agentd.events import Address, InboundEvent, OutboundEvent, Principal, decod
 from agentd.ids import following
 from agentd.ports.clock import Clock
 from agentd.ports.turns import FinishedTurn
-from agentd.storage.sessions import remember
+from agentd.storage.history import remember
 from agentd.storage.store import Store
 from agentd.storage.values import as_stored, as_text
 

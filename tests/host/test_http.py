@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.host.http import Ask, CutOff, Forbidden, Outbound, OutboundError, TooLarge, Unreached, Waits, beside, shown
+from agentd.host.http import Ask, CutOff, Forbidden, Outbound, OutboundError, TooLarge, Unreached, Waits
 from agentd.testing.http import HttpServer, Reply, Request
 
 DEADLINE = 60.0
@@ -448,24 +448,3 @@ async def test_certificates_that_are_not_there_are_named(tmp_path: Path, monkeyp
     async with client() as outbound:
         with pytest.raises(Forbidden, match=r"SSL_CERT_FILE=.*missing\.pem cannot be read"):
             await got(outbound, "https://127.0.0.1:1")
-
-
-# --- addresses ---
-
-
-@pytest.mark.parametrize(
-    ("url", "seen"),
-    [
-        ("http://me:pw@host:1/v1", "http://host:1/v1"),
-        ("https://host/v1?api-key=secret#x", "https://host/v1?…"),
-        ("http://me:pw@[::1", "[::1"),
-        ("http://ho\x1b[2Jst", "http://host"),
-    ],
-)
-def test_an_address_is_shown_without_what_is_secret(url: str, seen: str) -> None:
-    assert shown(url) == seen
-
-
-def test_a_path_is_put_below_an_address_and_before_its_query() -> None:
-    assert beside("http://h/v1/", "/models") == beside("http://h/v1", "/models") == "http://h/v1/models"
-    assert beside("http://h/x?api-version=2", "/chat") == "http://h/x/chat?api-version=2"

@@ -12,8 +12,7 @@ import pytest
 
 from agentd.errors import NotAccepted, StateError
 from agentd.host.files import OsFiles
-from agentd.pending import PendingDirectory
-from agentd.pending import directory as pending
+from agentd.pending import PendingDirectory, health
 from tests.builders import inbound, outbound
 from tests.pending_files import FailingFiles, directory, in_pending, until
 
@@ -40,7 +39,7 @@ async def test_a_sender_is_told_why_the_disk_refused(tmp_path: Path, number: int
 async def test_after_two_failures_messages_are_refused_until_the_disk_takes_writes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(health, "PROBE_SECONDS", 0.01)
     files, event = FailingFiles(), inbound()
     async with directory(tmp_path, files) as opened:
         files.number = errno.EIO
@@ -131,7 +130,7 @@ async def test_a_disk_that_becomes_read_only_refuses_with_that_reason(small_disk
 
 
 async def test_a_look_tells_what_the_next_message_would_meet(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(health, "PROBE_SECONDS", 0.01)
     async with directory(small_disk) as opened:
         remount(small_disk, "ro")
         await opened.look()

@@ -14,8 +14,9 @@ from agentd.errors import Busy, NotFound, UsageError
 from agentd.events import OWNER, Address, Citation, InboundEvent, OutboundEvent, Outcome, Principal, Sender, encode
 from agentd.ids import IdSource
 from agentd.ports.sessions import SessionView, Summary
+from agentd.storage.history import ALL_TOGETHER, SHORTENED
 from agentd.storage.marks import Marks
-from agentd.storage.sessions import ALL_TOGETHER, ERASED, SHORTENED, Sessions
+from agentd.storage.sessions import ERASED, Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
 from agentd.storage.turns import TURNS_KEPT, TurnRecords
@@ -552,7 +553,7 @@ async def test_nothing_of_a_deleted_session_stays_but_how_its_turns_ended(sessio
 
 
 async def test_all_messages_are_read_page_by_page(sessions: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentd.storage.sessions.PAGE", 50)
+    monkeypatch.setattr("agentd.storage.history.PAGE", 50)
     session = await sessions.open(ANN, None)
     for n in range(5):
         await end(sessions, asked(session.id, f"Question {n}? " + "x" * 20, principal=ANN))

@@ -19,8 +19,9 @@ from urllib.parse import quote
 from huggingface_hub import constants, get_token
 
 from agentd.errors import ModelError, NotFound, UsageError
-from agentd.host.http import Ask, CutOff, Outbound, OutboundError, Reply, Unreached, shown, silence
+from agentd.host.http import Ask, CutOff, Outbound, OutboundError, Reply, Unreached, silence
 from agentd.host.secrets import cleaned, note
+from agentd.host.urls import shown
 from agentd.models.library.sources import HubFile, WebFile
 from agentd.text.plain import plain
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from agentd.errors import ModelError, ModelUnavailable, PromptTooLong
-from agentd.host.http import CutOff, Forbidden, OutboundError, Unreached, shown
+from agentd.host.http import CutOff, Forbidden, OutboundError, Unreached
+from agentd.host.urls import shown
 from agentd.models.openai.answer import error_code, error_text
 from agentd.models.openai.lenient import mapping, number, read_json
 from agentd.text.characters import whole

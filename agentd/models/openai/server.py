@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from agentd.host.http import Ask, Outbound, OutboundError, Reply, TooLarge, Waits, beside
+from agentd.host.http import Ask, Outbound, OutboundError, Reply, TooLarge, Waits
+from agentd.host.urls import beside
 from agentd.models.openai.errors import Explainer, Fault, Refusal
 from agentd.models.openai.lenient import mapping, mappings, name, read_json
 from agentd.models.openai.request import Dialect

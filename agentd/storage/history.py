@@ -1,0 +1,126 @@
+"""What was said in a session, in `agentd.db`: the messages of its turns, and the title that the first one gives it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from agentd.events import Citation, InboundEvent, OutboundEvent
+from agentd.ports.sessions import StoredMessage
+from agentd.storage.values import as_stored, as_text, as_time
+
+log = logging.getLogger(__name__)
+
+TITLE_LENGTH = 60
+"""Maximum characters of a title."""
+LOOKED_AT = 4096
+"""How many characters of a question are searched for a title."""
+PAGE = 1024 * 1024
+"""How many characters of messages are read at once; one message alone may be longer."""
+LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
+"""How many characters are read back, of one message and of all of them at once; what has no room is shortened."""
+
+_citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
+
+
+def newest(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[StoredMessage]:
+    """The newest `limit` messages in their order."""
+    rows = db.execute(
+        "SELECT turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
+        " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
+        (session_id, limit),
+    )
+    room, messages = ALL_TOGETHER, []
+    for row in rows:
+        messages.append(_message(row, max(min(room, LONGEST), SHORTENED)))
+        room -= len(messages[-1].text)
+    return messages[::-1]
+
+
+def page(db: sqlite3.Connection, session_id: str, after: int) -> tuple[int, Sequence[StoredMessage]]:
+    """The messages after the row `after`, about `PAGE` characters of them, and the last of their rows."""
+    rows = db.execute(
+        "SELECT id, turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
+        " WHERE session_id = ? AND id > ? ORDER BY id",
+        (session_id, after),
+    )
+    room, messages = PAGE, []
+    for last, *row in rows:
+        after = last
+        messages.append(_message(tuple(row), LONGEST))
+        room -= len(messages[-1].text)
+        if room <= 0:
+            break
+    return after, messages
+
+
+def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
+    """Add a turn to the history of its session, if the session still exists."""
+    if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
+        return
+    insert = (
+        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted, notice)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    for inbound in said:
+        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", as_stored(inbound.time), False, "")
+        db.execute(insert, asked)
+    citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
+    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, as_stored(outbound.time))
+    notice = outbound.notice if outbound.answers else outbound.text
+    last = db.execute(insert, (*answered, interrupted, notice)).lastrowid
+    db.execute(
+        "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",
+        (last, now, _title(said[0].text) if said else "", outbound.session_id),
+    )
+
+
+def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
+    turn_id, role, stored, time, citations, interrupted, unread, notice = row
+    text = as_text(stored)
+    if len(text) > room:
+        text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
+    return StoredMessage(
+        turn_id=as_text(turn_id),
+        role=role,
+        text=text,
+        time=as_time(time),
+        citations=_cited(turn_id, citations),
+        interrupted=bool(interrupted),
+        unread=bool(unread),
+        notice=as_text(notice),
+    )
+
+
+def without_notice(message: StoredMessage) -> StoredMessage:
+    """A message without what agentd itself said in it."""
+    if not message.notice:
+        return message
+    return replace(message, text=message.text.removesuffix(message.notice).rstrip(), notice="")
+
+
+def _cited(turn_id: str, document: object) -> tuple[Citation, ...]:
+    try:
+        return _citations.validate_json(as_text(document), extra="ignore")
+    except ValueError as error:
+        log.error("the sources of turn %s in agentd.db are damaged: %s", turn_id, str(error).partition("\n")[0])
+        return ()
+
+
+def _title(question: str) -> str:
+    """The first line of a question that is not blank, cut between words to at most `TITLE_LENGTH` characters."""
+    visible = (line if line.isprintable() else _printable(line) for line in question.lstrip()[:LOOKED_AT].splitlines())
+    line = next((" ".join(line.split()) for line in visible if line.strip()), "")
+    if len(line) <= TITLE_LENGTH:
+        return line
+    head, _, _ = line[:TITLE_LENGTH].rpartition(" ")
+    return (head if len(head) > TITLE_LENGTH // 2 else line[: TITLE_LENGTH - 1]).rstrip() + "…"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line)
