@@ -18,6 +18,7 @@ from agentd.daemon.floors import (
     CHANNEL_SUPERVISOR,
     CHANNELS,
     CLOCK,
+    Entrance,
     Plan,
     Workers,
     build_channels,
@@ -72,8 +73,7 @@ class Daemon:
             settings=with_secrets(settings),
             state_dir=state_dir,
             builders={name: builders[name] for name in channels or builders},
-            sockets=sockets,
-            peer=peer,
+            entrance=Entrance(sockets=sockets, peer=peer),
             in_process=channels is not None,
             model=model,
         )
@@ -104,7 +104,7 @@ class Daemon:
             workers = employ(plan, disk, hub, library)
             desk = furnish(plan, disk, hub, library, workers)
             self._health = Health(disk.pending, library.sessions, desk.status)
-            doors = open_doors(plan, disk, hub, library, desk, workers.delivery, self._hand_over(stop))
+            doors = open_doors(plan, hub, library, desk, workers.delivery, self._hand_over(stop))
             channels = build_channels(plan, doors, hub.budgets, Audience(hub.feed.epoch, workers.delivery))
             listen(stack, channels)
             tasks = start(workers, hub.bus, channels, doors)

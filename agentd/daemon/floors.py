@@ -66,10 +66,12 @@ from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
 from agentd.storage.turns import TurnRecords
 from agentd.tools.registry import built_in
+from agentd.turns.chronicle import Chronicle
 from agentd.turns.conversation import Conversations
 from agentd.turns.factory import TurnFactory
 from agentd.turns.preparation import Preparation
 from agentd.turns.settings import TurnSettings
+from agentd.turns.turn import Answerers
 from agentd.turns.window import Memory
 
 CHANNELS = {"terminal": "channels.terminal.channel:build"}
@@ -90,17 +92,21 @@ PROMPT_RESERVE = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What is to be built: `builders` by the channel's name, `sockets` with their modes for the local one.
+class Entrance:
+    """Where clients of this machine come in: `sockets` with their modes, at which `peer` tells who connects."""
 
-    `model`, if any, answers instead of the settings'; `peer` tells who connects.
-    """
+    sockets: Sequence[tuple[Path, int]]
+    peer: Callable[[socket.socket], Peer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What is to be built: `builders` by the channel's name; `model`, if any, answers instead of the settings'."""
 
     settings: Settings
     state_dir: Path
     builders: Mapping[str, str]
-    sockets: Sequence[tuple[Path, int]]
-    peer: Callable[[socket.socket], Peer]
+    entrance: Entrance
     in_process: bool
     model: ChatModel | None
 
@@ -230,7 +236,9 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
 def turn_factory(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: ports.Summaries) -> TurnFactory:
     """What every turn uses."""
     settings = plan.settings
+    fallback = library.extractive.standing_in() if "extractive" in settings.model.order else None
     return TurnFactory(
+        chronicle=Chronicle(hub.bus, disk.pending, disk.ids, CLOCK),
         preparation=Preparation(
             library.search,
             library.documents,
@@ -238,15 +246,10 @@ def turn_factory(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: 
             limit=settings.retrieval.limit,
             first_text=settings.model.first_text,
         ),
-        model=library.model,
         memory=Memory(history=library.sessions, summaries=summaries),
-        progress=disk.pending,
-        bus=hub.bus,
-        ids=disk.ids,
-        clock=CLOCK,
+        answerers=Answerers(model=library.model, fallback=fallback),
         settings=turn_settings(settings),
         tools=built_in(documents=library.search, clock=CLOCK),
-        fallback=library.extractive.standing_in() if "extractive" in settings.model.order else None,
     )
 
 
@@ -256,6 +259,7 @@ class Desk:
     status: DaemonStatus
     control: DaemonControl
     letters: Letters
+    deletions: Deletions
 
 
 def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers) -> Desk:
@@ -294,12 +298,13 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         holding=inbox.holding,
         channels=frozenset(plan.builders),
     )
-    return Desk(inbox=inbox, status=status, control=DaemonControl(conversations, house), letters=letters)
+    deletions = Deletions(library.sessions, disk.pending, hub.conversations, hub.bus)
+    control = DaemonControl(conversations, house)
+    return Desk(inbox=inbox, status=status, control=control, letters=letters, deletions=deletions)
 
 
 def open_doors(
     plan: Plan,
-    disk: Disk,
     hub: Hub,
     library: Library,
     desk: Desk,
@@ -308,13 +313,12 @@ def open_doors(
 ) -> dict[str, Door]:
     """One for each channel; what lies behind them is the same."""
     owners = [pwd.getpwnam(name).pw_uid for name in plan.settings.daemon.owners]
-    deletions = Deletions(library.sessions, disk.pending, hub.conversations, hub.bus)
 
     def door(channel: str) -> Door:
-        gate = Gate(channel, owners, plan.peer)
+        gate = Gate(channel, owners, plan.entrance.peer)
         return Door(
             principals=gate,
-            sessions=SessionDoor(gate, library.sessions, desk.inbox, deletions, hub.feed, hub.conversations),
+            sessions=SessionDoor(gate, library.sessions, desk.inbox, desk.deletions, hub.feed, hub.conversations),
             documents=DocumentDoor(gate, library.documents, hub.budgets),
             house=HouseDoor(gate, desk.status, desk.control, desk.letters, deliveries, hand_over),
         )
@@ -328,7 +332,7 @@ def build_channels(plan: Plan, doors: Mapping[str, Door], budgets: Budgets, audi
     def given(name: str, builder: str) -> Given:
         return Given(
             settings=channel_table(plan.settings, name, channel_model(name, builder)),
-            sockets=plan.sockets if name == LOCAL else (),
+            sockets=plan.entrance.sockets if name == LOCAL else (),
             door=doors[name],
             clients=partial(Clients, doors[name], audience, budgets, __version__),
         )

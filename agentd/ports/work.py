@@ -173,8 +173,11 @@ class Purging(Protocol):
         ...
 
 
-class DeadList(Purging, Protocol):
-    """The dead letters, and what a person or their age decides about them. `NotFound` if there is no such letter."""
+class Unfinished(WorkList, Purging, Protocol):
+    """All that is pending or dead, to look at, and what a person decides about dead letters.
+
+    `NotFound` if there is no such letter.
+    """
 
     async def dead(self) -> Sequence[DeadLetter]:
         """In the order of their ids."""
@@ -192,30 +195,4 @@ class DeadList(Purging, Protocol):
 
     async def drop(self, dead_id: str) -> None:
         """Delete it for good."""
-        ...
-
-
-class Unfinished(WorkList, DeadList, Protocol):
-    """All that is pending or dead, to look at."""
-
-
-class Inspected(Unfinished, Protocol):
-    """The same with how its disk is."""
-
-    async def corrupt(self) -> Sequence[str]:
-        """Names of the files that were set aside, and that nobody has taken away yet."""
-        ...
-
-    @property
-    def problem(self) -> str:
-        """Why new messages are refused, and what to do; "" while they are taken."""
-        ...
-
-    @property
-    def silent(self) -> bool:
-        """Whether the disk does not answer."""
-        ...
-
-    async def look(self) -> None:
-        """Find out whether new messages are taken, without writing."""
         ...

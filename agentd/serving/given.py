@@ -13,7 +13,7 @@ from agentd.serving.door import Door
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """What the daemon gives a channel when it builds it; a channel takes what it uses.
+    """A channel takes of it what it uses.
 
     `settings` is the channel's own table of the configuration, `sockets` are paths to serve with their modes. `door`
     says for whom the channel may ask, and looks at every request whether they may. `clients`, called once, makes what

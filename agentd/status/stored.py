@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentd.ports.work import Inspected
+from agentd.pending import PendingDirectory
 from agentd.storage.store import Store
 
 
 class Stored:
     """The pending directory and the databases below `state_dir`."""
 
-    def __init__(self, state_dir: Path, pending: Inspected, stores: Sequence[Store] = ()) -> None:
+    def __init__(self, state_dir: Path, pending: PendingDirectory, stores: Sequence[Store] = ()) -> None:
         self.pending = pending
         self._state_dir = state_dir
         self._stores = stores

@@ -6,6 +6,7 @@ left          turns that wait for a decision
 state         what a turn has done, and whether it waits; pure
 settings      how turns are run
 factory       what all turns are made with
+chronicle     where they leave their traces
 turn          one turn, step by step
 ongoing       one turn while it runs: its parts
 journal       its steps, in the turn's log before anybody is told of them

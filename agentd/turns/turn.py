@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agentd.errors import AgentdError, ModelError
 from agentd.events import DocumentsRetrieved, OutboundEvent, Outcome, TurnWaiting
@@ -38,6 +38,17 @@ REPEATED = "(The model began to repeat itself and was stopped.)"
 CUT_OFF = "(The answer reached its length limit.)"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answerers:
+    """Who answers: `model`, whose part another one may take at any moment.
+
+    `fallback` answers if a language model gives what is not an answer, twice.
+    """
+
+    model: ChatModel
+    fallback: ChatModel | None = None
+
+
 class Turn:
     """A turn while it runs. Cancelling `run` stops it; what was said until then is in `interrupted`."""
 
@@ -46,17 +57,15 @@ class Turn:
         ongoing: Ongoing,
         exchange: Exchange,
         preparation: Preparation,
-        model: ChatModel,
-        fallback: ChatModel | None,
+        answerers: Answerers,
         settings: TurnSettings,
     ) -> None:
         self._ongoing = ongoing
         self._exchange = exchange
         self._preparation = preparation
-        self._model = model
-        self._fallback = fallback
+        self._answerers = answerers
         self._settings = settings
-        ongoing.news.model = model.name
+        ongoing.news.model = answerers.model.name
 
     async def run(self) -> OutboundEvent | TurnWaiting:
         """The one outbound event that ends this turn, not yet published: an answer, or an error in plain words.
@@ -102,7 +111,7 @@ class Turn:
         return self._outbound("error", self._ongoing.telling.text, reason, error_code=code)
 
     async def _answer(self) -> OutboundEvent:
-        model = self._model
+        model = self._answerers.model
         if (worked_out := await self._work_out()) is not None:
             return worked_out
         prepared = await self._prepare(model)
@@ -181,7 +190,7 @@ class Turn:
 
     async def _fall_back(self, model: ChatModel, reason: str) -> OutboundEvent:
         """The sentences of the documents, after a language model twice gave what is not an answer."""
-        fallback = self._fallback
+        fallback = self._answerers.fallback
         if fallback is None:
             raise ModelError(f"{model.name} gave no answer: {reason}. Ask in other words or choose another model.")
         await self._ongoing.start_again(f"{model.name} gave no answer again: {reason}", everything=True)

@@ -35,11 +35,13 @@ from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
 from agentd.testing.model import ScriptedModel, calls, results_of, says
 from agentd.testing.tools import Notes
+from agentd.turns.chronicle import Chronicle
 from agentd.turns.conversation import Conversations
 from agentd.turns.execution import UNKNOWN
 from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
 from agentd.turns.state import rebuilt
+from agentd.turns.turn import Answerers
 from agentd.turns.window import Memory
 from tests.builders import inbound
 from tests.fakes import ListedDocuments, prepared_from
@@ -167,13 +169,10 @@ def turn_factory(pending: PendingDirectory, store: Store, bus: EventBus, tool: D
     ids, clock = IdSource(), SystemClock()
     sessions = Sessions(store, ids, clock)
     return TurnFactory(
+        chronicle=Chronicle(bus, pending, ids, clock),
         preparation=prepared_from(ListedDocuments(), sessions),
-        model=ScriptedModel(noting, tools=True),
         memory=Memory(history=sessions),
-        progress=pending,
-        bus=bus,
-        ids=ids,
-        clock=clock,
+        answerers=Answerers(model=ScriptedModel(noting, tools=True)),
         settings=SETTINGS,
         tools={tool.name: tool},
     )

@@ -226,8 +226,8 @@ async def test_what_is_taken_back_out_of_the_dead_letters_meanwhile_keeps_the_se
     async with opened(tmp_path) as house:
         house.store.go.set()
         owed = await house.owe("a xylophone")
-        (entry,) = await house.pending.undelivered()
-        await house.pending.bury(entry.id, "it was refused")
+        (turn,) = await house.pending.undelivered()
+        await house.pending.bury(turn.id, "it was refused")
         house.pending.happens = lambda: house.pending.retry(owed)
         with pytest.raises(Busy):
             await house.deletions.delete(OWNER, SESSION)

@@ -29,9 +29,11 @@ from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
 from agentd.testing.files import SimFiles
 from agentd.testing.model import ScriptedModel
+from agentd.turns.chronicle import Chronicle
 from agentd.turns.conversation import Conversations
 from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
+from agentd.turns.turn import Answerers
 from agentd.turns.window import Memory
 from tests.builders import inbound
 from tests.fakes import ListedDocuments, prepared_from
@@ -85,13 +87,10 @@ class House:
         ids, clock = IdSource(), SystemClock()
         sessions, model = Sessions(store, ids, clock), ScriptedModel()
         turns = TurnFactory(
+            chronicle=Chronicle(self.bus, pending, ids, clock),
             preparation=prepared_from(ListedDocuments(), sessions),
-            model=model,
             memory=Memory(history=sessions),
-            progress=pending,
-            bus=self.bus,
-            ids=ids,
-            clock=clock,
+            answerers=Answerers(model=model),
             settings=SETTINGS,
         )
         kept = ledger(pending, TurnRecords(store, clock), self.bus, clock, {"test"})

@@ -45,10 +45,11 @@ from agentd.ports.generation import (
 from agentd.testing.model import ScriptedModel, calls, failing, in_turn, question_of, results_of, says
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
+from agentd.turns.chronicle import Chronicle
 from agentd.turns.execution import ToolLimits
 from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
-from agentd.turns.turn import NOT_IN_DOCUMENTS, Turn
+from agentd.turns.turn import NOT_IN_DOCUMENTS, Answerers, Turn
 from agentd.turns.window import Memory
 from tests.builders import inbound, passage
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
@@ -78,16 +79,12 @@ class House:
         )
         documents = documents or ListedDocuments()
         self.runner = TurnFactory(
+            chronicle=Chronicle(EventBus(self.pending, [self._saw]), self.pending, IdSource(), SystemClock()),
             preparation=prepared_from(documents, self.turns),
-            model=model,
             memory=Memory(history=self.turns),
-            progress=self.pending,
-            bus=EventBus(self.pending, [self._saw]),
-            ids=IdSource(),
-            clock=SystemClock(),
+            answerers=Answerers(model=model, fallback=fallback),
             settings=settings,
             tools=built_in(documents=documents, clock=SystemClock()),
-            fallback=fallback,
         )
 
     def _saw(self, event: Event) -> None:

@@ -18,8 +18,10 @@ from agentd.serving import protocol
 from agentd.testing.gguf import CHATML, chain, write_table_model
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
+from agentd.turns.chronicle import Chronicle
 from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
+from agentd.turns.turn import Answerers
 from agentd.turns.window import Memory
 from tests.builders import inbound
 from tests.daemons import DEADLINE
@@ -92,13 +94,10 @@ class House:
         documents = ListedDocuments()
         self.pending = MemoryPending()
         self.turns = TurnFactory(
+            chronicle=Chronicle(EventBus(self.pending, [self.events.append]), self.pending, IdSource(), SystemClock()),
             preparation=prepared_from(documents, MemoryTurns()),
-            model=model,
             memory=Memory(history=MemoryTurns()),
-            progress=self.pending,
-            bus=EventBus(self.pending, [self.events.append]),
-            ids=IdSource(),
-            clock=SystemClock(),
+            answerers=Answerers(model=model),
             settings=TurnSettings(prompt_tokens=1, sampling=Sampling(temperature=0, max_tokens=200), limits=Limits()),
             tools=built_in(documents=documents, clock=SystemClock()),
         )

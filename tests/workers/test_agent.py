@@ -35,9 +35,11 @@ from agentd.serving.receipts import Receipts
 from agentd.testing.model import ScriptedModel, question_of
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import Tools
+from agentd.turns.chronicle import Chronicle
 from agentd.turns.conversation import Conversations
 from agentd.turns.factory import TurnFactory
 from agentd.turns.settings import TurnSettings
+from agentd.turns.turn import Answerers
 from agentd.turns.window import Memory
 from tests.builders import SESSION, address, inbound, outbound
 from tests.fakes import ListedDocuments, MemoryTurns, prepared_from
@@ -66,13 +68,10 @@ class House:
         self.bus = EventBus(self.pending, [self.conversations.apply, self.saw])
         ids, clock = IdSource(), SystemClock()
         factory = TurnFactory(
+            chronicle=Chronicle(self.bus, self.pending, ids, clock),
             preparation=prepared_from(ListedDocuments(), self.turns),
-            model=self.model,
             memory=Memory(history=self.turns),
-            progress=self.pending,
-            bus=self.bus,
-            ids=ids,
-            clock=clock,
+            answerers=Answerers(model=self.model),
             settings=SETTINGS,
             tools=tools or {},
         )

@@ -91,8 +91,8 @@ class Ledger:
         turn_id = decision.turn_id
 
         async def write() -> None:
-            entry = await self._pending.find(turn_id)
-            if entry is not None and not entry.outbound_id:
+            turn = await self._pending.find(turn_id)
+            if turn is not None and not turn.outbound_id:
                 await self._pending.stepped(turn_id, [decision], durable=True)
 
         await self._insist(turn_id, write)

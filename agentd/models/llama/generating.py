@@ -23,16 +23,10 @@ UNFINISHED = "The answer did not match the schema within {} tokens; allow more t
 
 
 @dataclass(slots=True)
-class Generation:
-    """One request that is being answered."""
+class Measured:
+    """How long one request takes, and for how much."""
 
-    job: Job
-    sampler: Sampler
-    speech: Speech
-    drafter: Drafter
     prompt_tokens: int
-    complete: bool
-    """An answer that was cut off is of no use."""
     undisturbed: bool
     """No other request ran at the same time."""
     read_seconds: float = 0.0
@@ -40,9 +34,22 @@ class Generation:
     began: float = 0.0
     """When its first token came."""
 
+
+@dataclass(slots=True)
+class Generation:
+    """One request that is being answered."""
+
+    job: Job
+    sampler: Sampler
+    speech: Speech
+    drafter: Drafter
+    measured: Measured
+    complete: bool
+    """An answer that was cut off is of no use."""
+
     @property
     def generated(self) -> int:
-        return len(self.job.tokens) - self.prompt_tokens
+        return len(self.job.tokens) - self.measured.prompt_tokens
 
 
 class Generations:
@@ -76,15 +83,14 @@ class Generations:
         if not prompt.reasoning:
             sampler.constrain()
         for other in self._running.values():
-            other.undisturbed = False
+            other.measured.undisturbed = False
         self._running[message.id] = Generation(
             job=job,
             sampler=sampler,
             speech=speech,
             drafter=Drafter(prompt.tokens),
-            prompt_tokens=len(prompt.tokens),
+            measured=Measured(prompt_tokens=len(prompt.tokens), undisturbed=not self._running),
             complete=grammar is not None,
-            undisturbed=not self._running,
         )
         self._scheduler.submit(job)
 
@@ -124,7 +130,7 @@ class Generations:
         for job in jobs:
             generation = self._running[job.id]
             if not generation.generated:
-                generation.read_seconds += self._clock() - since
+                generation.measured.read_seconds += self._clock() - since
 
     def take(self, spans: Sequence[Span], jobs: Sequence[Job]) -> None:
         """Sample what follows these spans, each of one of the `jobs`, and say it."""
@@ -158,7 +164,7 @@ class Generations:
             self._finish(generation, "stop")
             return False
         if not generation.generated:
-            generation.began = self._clock()
+            generation.measured.began = self._clock()
         goes_on = self._scheduler.sampled(generation.job, token)
         generation.drafter.added()
         speech = generation.speech
@@ -179,28 +185,28 @@ class Generations:
         if rest := generation.speech.finish():
             self._outbox.say(generation.job.id, rest, calls=generation.speech.calls)
         self._end(generation)
-        write_seconds = self._clock() - generation.began if generation.generated else 0.0
+        write_seconds = self._clock() - generation.measured.began if generation.generated else 0.0
         self._learn_speeds(generation, write_seconds)
         self._outbox.send(
             Ended(
                 id=generation.job.id,
                 reason="tool_calls" if generation.speech.calls and reason == "stop" else reason,
-                prompt_tokens=generation.prompt_tokens,
+                prompt_tokens=generation.measured.prompt_tokens,
                 cached_tokens=generation.job.cached or 0,
                 completion_tokens=generation.generated,
                 guessed_tokens=generation.drafter.guessed,
                 wrong_tokens=generation.drafter.wrong,
-                read_seconds=round(generation.read_seconds, 4),
+                read_seconds=round(generation.measured.read_seconds, 4),
                 write_seconds=round(write_seconds, 4),
             )
         )
 
     def _learn_speeds(self, generation: Generation, write_seconds: float) -> None:
-        if not generation.undisturbed:
+        if not generation.measured.undisturbed:
             return
         learned = self._speeds.learn(
-            read=generation.prompt_tokens - (generation.job.cached or 0),
-            read_seconds=generation.read_seconds,
+            read=generation.measured.prompt_tokens - (generation.job.cached or 0),
+            read_seconds=generation.measured.read_seconds,
             written=generation.generated - 1,
             write_seconds=write_seconds,
         )

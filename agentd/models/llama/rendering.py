@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from agentd.errors import ModelError
 from agentd.host.limits import Crashed
@@ -17,14 +17,6 @@ SECONDS = 2.0
 """Processor time for one prompt; templates in use take some milliseconds."""
 MEMORY = 256 << 20
 _LONGEST_WORDS = 200
-
-
-class Renders(Protocol):
-    """A template."""
-
-    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None) -> str:
-        """The prompt; `ModelError` says why there is none."""
-        ...
 
 
 class OwnTemplate:

@@ -18,7 +18,7 @@ from agentd.host.limits import Crashed
 from agentd.models.llama.family import Family, family_of
 from agentd.models.llama.forms import arguments, fold, one_by_one, plain
 from agentd.models.llama.placeholders import Placeholders
-from agentd.models.llama.rendering import OwnTemplate, Renders, UntrustedTemplate
+from agentd.models.llama.rendering import OwnTemplate, UntrustedTemplate
 from agentd.models.llama.text import END_THINK, THINK
 from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 
@@ -96,7 +96,7 @@ class Template:
         self._names = {"bos_token": bos, "eos_token": eos}
         self._chatml = chatml
         self._untrusted = untrusted or UntrustedTemplate()
-        self._template: Renders = self._untrusted
+        self._template: OwnTemplate | UntrustedTemplate = self._untrusted
         self._folds = self._knows_calls = False
         self._no_tools: list[dict[str, Any]] | None = None
         """What this template takes if there are no tools."""
