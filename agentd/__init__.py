@@ -7,7 +7,8 @@ requests           what one client asks and is told, whatever carries it (``serv
 door               what one channel is given: looks who asks for what (``serving.door``, ``rights``)
 inbox              refuses, recognises or accepts a message (``serving.inbox``); accepted means durable
 pending directory  one file per unfinished turn; the only place where unfinished work lives (``pending``)
-bus                tells the workers what happened (``bus``); every event is one class in ``events``
+bus                tells the workers what happened (``bus``); every event is one class in ``events``, made of
+                   the values in ``records``
 session            one conversation of one principal, in ``agentd.db`` (``storage``)
 conversation       the pure state of a session: what runs, what waits (``turns.conversation``)
 turn               look up, prompt, stream, call tools, check, answer (``turns``, ``tools``); what it has done is a pure
@@ -24,7 +25,8 @@ The flow: channel -> InboundEvent -> pending directory -> bus -> AgentWorker -> 
 -> pending directory -> DeliveryWorker -> channel -> audience -> ack.
 
 Arrows point one way: cli -> daemon -> workers, channels -> serving, status -> turns, tools, models, retrieval
--> storage, pending, bus -> ports, delivery, evidence, config, host, rights -> events, errors, ids, clock -> text.
+-> storage, pending, bus -> ports, delivery, evidence, config, host, rights -> events, errors, ids, clock -> records
+-> text.
 """
 
 __version__ = "0.1.0"

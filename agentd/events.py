@@ -10,83 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, FailFast, Field, JsonValue, TypeAdapter, ValidationError
 
-from agentd.text.characters import whole
-from agentd.text.plain import plain, plain_data, plain_error, plain_line
-
-Text = Annotated[str, AfterValidator(plain)]
-"""What somebody wrote."""
-Name = Annotated[str, AfterValidator(plain_line)]
-"""What something is called, for people."""
-Words = Annotated[str, AfterValidator(plain_error)]
-"""Why something happened, in the words of whoever tells it."""
-Key = Annotated[str, AfterValidator(whole)]
-"""What others call something, as it is, but that it can always be written."""
-
-
-class Record(BaseModel):
-    """An immutable value; change it by `model_copy(update=...)`.
-
-    Of a list that is read the first fault ends the reading: a fault for each of millions would take minutes.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Address(Record):
-    """Where an answer goes; frozen into an event when it arrives."""
-
-    channel: str
-    account: str = ""
-    chat: str
-    thread: str = ""
-
-
-class Principal(Record):
-    """Whose a session or a document is. The owner sees all; everybody else sees their own.
-
-    A `user` is another one of this machine, by uid; the `id` of a `token` or a `chat` begins with its channel's name.
-    """
-
-    kind: Literal["owner", "user", "token", "chat"]
-    id: str = ""
-
-
-OWNER = Principal(kind="owner")
-
-
-class Sender(Record):
-    """Who wrote a message, in the platform's terms; never used to decide where an answer goes."""
-
-    id: Key
-    name: Name = ""
-
-
-class Citation(Record):
-    """The place in a document that stands behind `[n]` in an answer; `start` and `end` count characters."""
-
-    n: int
-    title: Name
-    source: Key
-    heading: Name = ""
-    start: int
-    end: int
-
-
-class Passage(Citation):
-    """A piece of a document that was found for a question. Its text is untrusted data, whoever wrote it."""
-
-    document_id: int
-    chunk_id: int
-    text: Text
-    score: float
-    """BM25, in parts of what a word counts that occurs nowhere else."""
-    possible: float = 0.0
-    """The score of a passage full of all that the question asks for; 0 if that is not known."""
-    head: Text = ""
-    """The line above the rows of the table in which the text begins; "" if it does not begin in one."""
-
+from agentd.records import Address, Citation, Key, Name, Passage, Principal, Record, Sender, Text, TurnUsage, Words
+from agentd.text.plain import plain_data, plain_line
 
 UNSTAMPED = datetime.min.replace(tzinfo=UTC)
 """The time of an event that the bus has not stamped yet; its id is "" then."""
@@ -128,22 +55,6 @@ class InboundEvent(_OfTurn):
     text: Text
     documents: int | None = None
     """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
-
-
-class TurnUsage(Record):
-    """What a turn took: tokens of all its requests, and seconds.
-
-    `cached_tokens` of the prompts were in the model's cache, so that only the rest was read. `first_text_seconds` is
-    from the start of the turn to the first word of its answer.
-    """
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    read_seconds: float = 0.0
-    write_seconds: float = 0.0
-    first_text_seconds: float = 0.0
-    seconds: float = 0.0
 
 
 Outcome = Literal["answer", "interrupted", "error", "notice"]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from agentd.errors import UsageError
-from agentd.events import OWNER, Principal
+from agentd.records import OWNER, Principal
 
 Action = Literal["see", "accept", "upload", "ingest", "administer", "letters", "hand_over"]
 """see: open, read, list, follow, stop, recall, search, export, rename or delete what is there. accept: ask a session

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from agentd.events import OWNER, Passage
 from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.ways import allowed
+from agentd.records import OWNER, Passage
 from agentd.retrieval.search import KeywordSearch
 from agentd.serving import protocol
 from agentd.serving.client import Client

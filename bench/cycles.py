@@ -19,9 +19,10 @@ from pathlib import Path
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
-from agentd.events import OWNER, Address, InboundEvent, OutboundEvent, Sender, encode
+from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
+from agentd.records import OWNER, Address, Sender
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords

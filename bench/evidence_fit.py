@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentd.clock import SystemClock
-from agentd.events import OWNER, Passage
 from agentd.evidence import weights
 from agentd.evidence.asked import asked
 from agentd.evidence.candidates import candidates
 from agentd.evidence.signs import Signs
 from agentd.evidence.weights import Weights
+from agentd.records import OWNER, Passage
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.storage.store import Store, load_migrations

@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentd.events import Address, InboundEvent, OutboundEvent
+from agentd.events import InboundEvent, OutboundEvent
 from agentd.pending.file import encode_file
+from agentd.records import Address
 from agentd.serving.client import Client
 from bench.cycles import Questions
 

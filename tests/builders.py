@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from agentd.events import OWNER, Address, GenerationChunk, InboundEvent, OutboundEvent, Passage, Sender
+from agentd.events import GenerationChunk, InboundEvent, OutboundEvent
 from agentd.ids import IdSource
 from agentd.ports.channels import Offer
+from agentd.records import OWNER, Address, Passage, Sender
 
 IDS = IdSource()
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

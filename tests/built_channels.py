@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.config import Settings
-from agentd.events import Address
 from agentd.ports.channels import Receipt
+from agentd.records import Address
 from agentd.serving.given import Given
 from agentd.testing.channel import FakeChannel
 from agentd.testing.clients import MemoryChannel

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.events import OWNER, Principal
 from agentd.ports.tools import ToolContext
+from agentd.records import OWNER, Principal
 from agentd.tools.sources import Sources
 from tests.builders import SESSION
 

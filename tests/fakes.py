@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from agentd.bus.bus import EventBus
 from agentd.errors import NotFound
-from agentd.events import InboundEvent, OutboundEvent, Passage, Principal
+from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports.sessions import History, SessionInfo, StoredMessage
 from agentd.ports.turns import FinishedTurn
+from agentd.records import Passage, Principal
 from agentd.storage.history import without_notice
 from agentd.testing.clock import FakeClock
 from agentd.testing.pending import MemoryPending

@@ -22,6 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"agentd.storage", "agentd.pending", "agentd.bus"}),
     frozenset({"agentd.ports", "agentd.delivery", "agentd.evidence", "agentd.config", "agentd.host", "agentd.rights"}),
     frozenset({"agentd.events", "agentd.errors", "agentd.ids", "agentd.clock"}),
+    frozenset({"agentd.records"}),
     frozenset({"agentd.text"}),
 )
 """Rooms from top to bottom. A room may import every lower one, and of its own layer only what `BESIDE` lists.
@@ -40,6 +41,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     "channels": frozenset(
         {
             "agentd.events",
+            "agentd.records",
             "agentd.errors",
             "agentd.ports",
             "agentd.serving",
@@ -58,6 +60,7 @@ ONLY: Mapping[str, frozenset[str]] = {
             "agentd.delivery",
             "agentd.host",
             "agentd.events",
+            "agentd.records",
             "agentd.errors",
             "agentd.ids",
             "agentd.text",

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from agentd.events import Buried, Citation, Event, OutboundEvent, ToolCallFailed, ToolCallRequested, decode, encode
+from agentd.events import Buried, Event, OutboundEvent, ToolCallFailed, ToolCallRequested, decode, encode
 from tests.builders import TIME, chunk, inbound, outbound
 
 
@@ -46,8 +46,6 @@ def test_what_somebody_wrote_or_is_called_can_be_shown_and_written() -> None:
         id="e", time=TIME, turn_id="t", session_id="s", call_id=hostile, tool=hostile, arguments={hostile: [hostile]}
     )
     assert (call.tool, call.arguments) == ("evil\ufffd", {"evil\ufffd": ["evil\ufffd"]})
-    citation = Citation(n=1, title=f"{hostile}\n{'x' * 1000}", source="\udcff", start=0, end=1)
-    assert citation.title.startswith("evil\ufffd") and len(citation.title) == 300 and "\n" not in citation.title
     failed = ToolCallFailed(id="e", time=TIME, turn_id="t", session_id="s", call_id="c", error=hostile)
     for event in (call, failed):
         assert decode(encode(event)) == event

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from agentd.errors import UsageError
-from agentd.events import OWNER, Principal
+from agentd.records import OWNER, Principal
 from agentd.rights import FOR_THE_OWNER, Action, local_principal, may, require
 
 ANN = Principal(kind="user", id="1001")

@@ -20,7 +20,7 @@ from agentd.cli.say import put, say_json
 from agentd.config import Settings
 from agentd.delivery.decisions import duration
 from agentd.errors import UsageError
-from agentd.events import Address
+from agentd.records import Address
 from agentd.serving.protocol import Decided, Letter, LetterList, LetterShown
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from agentd.cli.advice import Explanation
 from agentd.cli.say import put, say
-from agentd.events import Citation
+from agentd.records import Citation
 from agentd.serving import protocol
 from agentd.status.usage import reading_line, usage_line
 from agentd.text.plain import PlainStream, plain, plain_line

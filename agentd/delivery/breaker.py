@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from agentd.delivery.backoff import Backoff
-from agentd.events import Address
+from agentd.records import Address
 
 _WHOLE = 1.0 - 1e-6
 """A wait of exactly one token's time may end a rounding error short of a whole token."""

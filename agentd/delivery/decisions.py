@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentd.delivery.backoff import Backoff
-from agentd.events import Address
+from agentd.records import Address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from agentd.delivery.decisions import Bury, ChannelLanes, Defer, Owed, Policy, Send, ToHistory, duration
 from agentd.delivery.outlet import Lane, Outlet
-from agentd.events import Address
+from agentd.records import Address
 
 
 class Lanes:

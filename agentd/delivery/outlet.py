@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from agentd.delivery.breaker import Breaker, Pace
 from agentd.delivery.decisions import ChannelLanes, Owed, Policy
-from agentd.events import Address
+from agentd.records import Address
 
 
 @dataclass(eq=False, slots=True)

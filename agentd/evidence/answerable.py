@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentd.events import Passage
 from agentd.evidence.ranking import rank
+from agentd.records import Passage
 
 ENOUGH = 0.5
 """Passages with at least this probability count as an answer."""

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agentd.events import Passage
 from agentd.evidence.answerable import ENOUGH
 from agentd.evidence.asked import TERMS, Asked, asked, informative
 from agentd.evidence.candidates import Sentence, as_code
@@ -21,6 +20,7 @@ from agentd.evidence.ranking import rank
 from agentd.evidence.replies import is_refusal
 from agentd.evidence.sentences import best
 from agentd.evidence.spans import located
+from agentd.records import Passage
 from agentd.text.language import focus, sentences, spelled, stem, stems
 
 RESTS = 0.4

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
-from agentd.events import Passage
+from agentd.records import Passage
 from agentd.text.language import sentences, stems
 from agentd.text.markup import Block, blocks, is_markdown, told
 

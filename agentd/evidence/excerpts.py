@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from agentd.events import Passage
 from agentd.evidence.ranking import rank
 from agentd.evidence.spans import located
+from agentd.records import Passage
 from agentd.text.language import sentences, stems
 from agentd.text.markup import delimits, table_head
 

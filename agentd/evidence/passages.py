@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agentd.events import Passage
+from agentd.records import Passage
 from agentd.text.markup import tables_told
 
 _NUMBERED = re.compile(r"^[ \t]{0,8}\[(\d{1,3})\]", re.MULTILINE)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentd.events import Passage
 from agentd.evidence.asked import Asked, asked
 from agentd.evidence.candidates import Sentence, candidates
 from agentd.evidence.definitions import defines
 from agentd.evidence.kinds import opens_with_name
 from agentd.evidence.signs import Signs
 from agentd.evidence.weights import ANSWERABLE, ANSWERS, Weights
+from agentd.records import Passage
 from agentd.text.language import is_question
 
 ROW = -1.0

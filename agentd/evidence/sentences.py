@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agentd.events import Passage
 from agentd.evidence.answerable import ENOUGH
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.ranking import Ranked, rank
+from agentd.records import Passage
 from agentd.text.language import introduces
 
 SENTENCES = 4

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from agentd.events import Passage
 from agentd.evidence.asked import Asked
 from agentd.evidence.candidates import Sentence
 from agentd.evidence.kinds import kinds_of_answer
 from agentd.evidence.likeness import Vocabulary
+from agentd.records import Passage
 from agentd.text.language import is_question, stems
 
 KIND, CONTEXT = 0.5, 0.5

@@ -11,7 +11,6 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 
-from agentd.events import Passage
 from agentd.evidence.candidates import Sentence, as_code
 from agentd.evidence.follow_ups import refers_back
 from agentd.evidence.passages import estimate_tokens
@@ -31,6 +30,7 @@ from agentd.ports.generation import (
     Usage,
 )
 from agentd.ports.models import EXTRACTIVE
+from agentd.records import Passage
 from agentd.rights import may
 from agentd.text.language import is_ended, joined
 from agentd.turns.citations import GIVEN

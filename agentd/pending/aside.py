@@ -8,10 +8,11 @@ import os
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from agentd.events import OutboundEvent, Principal
+from agentd.events import OutboundEvent
 from agentd.host.files import Files, explain, synced_directory
 from agentd.ids import following
 from agentd.ports.work import PendingTurn
+from agentd.records import Principal
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from agentd.errors import NewerVersion
-from agentd.events import Address, InboundEvent, Kind, OutboundEvent, Principal, decode, encode, fault_of
+from agentd.events import InboundEvent, Kind, OutboundEvent, decode, encode, fault_of
+from agentd.records import Address, Principal
 from agentd.ids import is_id
 from agentd.ports.work import Content, PendingTurn
+from agentd.records import Address
 
 VERSION = 2
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from agentd.errors import NewerVersion, StateError
-from agentd.events import Address
 from agentd.host.files import A_DIRECTORY, A_LINK, Files, explain, synced_directory
 from agentd.ids import ID_PATTERN, NO_ID, is_id
 from agentd.pending.aside import UNREADABLE, remove, set_aside
@@ -24,6 +23,7 @@ from agentd.pending.file import Damaged, Header, decode_header, salvage
 from agentd.pending.log import after, lines_of
 from agentd.pending.moves import Layout
 from agentd.ports.work import PendingTurn
+from agentd.records import Address
 
 log = logging.getLogger(__name__)
 

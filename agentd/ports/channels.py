@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from agentd.events import Address, Kind, OutboundEvent, Principal, Sender
+from agentd.events import Kind, OutboundEvent
+from agentd.records import Address, Principal, Sender
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

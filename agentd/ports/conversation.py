@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.events import OWNER, Principal, ToolCallApproved, ToolCallDenied, TurnWaiting
+from agentd.events import ToolCallApproved, ToolCallDenied, TurnWaiting
+from agentd.records import OWNER, Principal
 
 Decision = ToolCallApproved | ToolCallDenied
 """What somebody decided on a call that a turn waits for."""

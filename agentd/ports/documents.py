@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from agentd.events import Citation, Passage, Principal
+from agentd.records import Citation, Passage, Principal
 
 
 class Documents(Protocol):

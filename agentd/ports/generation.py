@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agentd.events import OWNER, Passage, Principal
+from agentd.records import OWNER, Passage, Principal
 
 Role = Literal["system", "user", "assistant", "tool"]
 Trust = Literal["trusted", "untrusted"]

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import FailFast
 
-from agentd.events import Address
 from agentd.ports.house import ToldData
+from agentd.records import Address
 
 
 class Letter(ToldData):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from agentd.events import Citation, Principal
+from agentd.records import Citation, Principal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class SessionInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredMessage:
-    """One line of a conversation's history; `notice` is what of its text agentd itself said, its end or all of it."""
+    """One message of a conversation's history; `notice` is the end of its text, or all, that agentd itself said."""
 
     turn_id: str
     role: Literal["user", "assistant"]

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import ConfigDict, FailFast, PlainSerializer
 
-from agentd.events import Principal, TurnUsage
 from agentd.ports.house import ToldData
+from agentd.records import Principal, TurnUsage
 
 Moment = Annotated[datetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 """A time as JSON has had it since the first clients: with an offset, not with a Z."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
-from agentd.events import Passage, Principal
+from agentd.records import Passage, Principal
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
 

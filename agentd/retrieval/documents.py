@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agentd.events import Citation, Principal
+from agentd.records import Citation, Principal
 from agentd.retrieval.chunks import Chunk
 from agentd.storage.values import as_time
 from agentd.text.language import searchable

@@ -19,9 +19,9 @@ from itertools import chain
 from pathlib import Path
 
 from agentd.errors import UsageError
-from agentd.events import Citation, Principal
 from agentd.ports.clock import Clock
 from agentd.ports.documents import IngestProgress
+from agentd.records import Citation, Principal
 from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document

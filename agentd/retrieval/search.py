@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agentd.events import Passage, Principal
 from agentd.evidence.synonyms import alternatives
+from agentd.records import Passage, Principal
 from agentd.retrieval.documents import scope, text_between
 from agentd.storage.store import Store
 from agentd.text.language import content_words, focus, is_cjk, language_of, stem

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from typing import Literal
 
 from agentd.errors import Wait
-from agentd.events import Address, OutboundEvent, SessionDeleted
+from agentd.events import OutboundEvent, SessionDeleted
 from agentd.ports.bus import Gap, Subscription
 from agentd.ports.channels import Deliveries, PartDone
 from agentd.ports.feed import Numbered
+from agentd.records import Address
 from agentd.serving import frames, protocol
 from agentd.serving.budget import Seat
 from agentd.serving.outbox import Outbox

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentd.errors import Busy
-from agentd.events import Buried, Event, InboundEvent, OutboundEvent, Principal
+from agentd.events import Buried, Event, InboundEvent, OutboundEvent
+from agentd.records import Principal
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 
 from agentd.errors import ModelError, UsageError
-from agentd.events import Principal
 from agentd.ports.channels import Stoppable
 from agentd.ports.clock import Clock
 from agentd.ports.documents import DocumentView
@@ -16,6 +15,7 @@ from agentd.ports.house import CommandReply
 from agentd.ports.models import ModelChoice
 from agentd.ports.sessions import SessionInfo, SessionView
 from agentd.ports.status import Status
+from agentd.records import Principal
 from agentd.rights import may
 from agentd.serving.choosing import choose, label
 from agentd.serving.commands import NO_MODEL, Invocation, Whom, help_text, parse

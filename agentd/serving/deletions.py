@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from agentd.errors import Busy, NotFound, StateError
-from agentd.events import Principal, SessionDeleted
+from agentd.events import SessionDeleted
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.sessions import SessionInfo
 from agentd.ports.work import PendingTurn
+from agentd.records import Principal
 from agentd.serving.holding import Holding
 from agentd.turns.conversation import Conversations
 

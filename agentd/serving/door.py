@@ -15,7 +15,6 @@ from pathlib import Path
 
 from agentd.bus.feed import LiveFeed
 from agentd.errors import UsageError
-from agentd.events import Address, Citation, Principal, Sender
 from agentd.host.peers import Peer
 from agentd.ports.channels import Caller, Deliveries, Inbox, Offer, Receipt
 from agentd.ports.documents import IngestProgress
@@ -24,6 +23,7 @@ from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.ports.status import Status, StatusReport
+from agentd.records import Address, Citation, Principal, Sender
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.rights import local_principal, require
 from agentd.serving.budget import Budgets

@@ -12,7 +12,7 @@ from typing import Any
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotFound, UsageError
-from agentd.events import OWNER, InboundEvent, OutboundEvent, Principal, Reopened
+from agentd.events import InboundEvent, OutboundEvent, Reopened
 from agentd.host.lock import StateLock
 from agentd.ids import time_of
 from agentd.pending import PendingDirectory
@@ -21,6 +21,7 @@ from agentd.ports.clock import Clock
 from agentd.ports.letters import Decided, Letter, LetterCounts, LetterList, LetterShown
 from agentd.ports.turns import EndedTurns
 from agentd.ports.work import DeadLetter, PendingTurn, Unfinished
+from agentd.records import OWNER, Principal
 from agentd.rights import require
 from agentd.serving.holding import Holding
 from agentd.storage.store import Store, load_migrations

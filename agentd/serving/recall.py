@@ -6,10 +6,10 @@ import re
 import textwrap
 
 from agentd.errors import NotFound
-from agentd.events import Citation, Principal
 from agentd.ports.documents import DocumentView
 from agentd.ports.sessions import SessionView, StoredMessage
 from agentd.ports.turns import EndedTurns
+from agentd.records import Citation, Principal
 from agentd.serving.commands import question_count
 from agentd.status.usage import usage_line
 

@@ -15,7 +15,6 @@ from agentd.config import Settings
 from agentd.config.sections import ModelSection
 from agentd.delivery import DeliveryStats
 from agentd.errors import ModelError
-from agentd.events import OWNER
 from agentd.host.lock import StateLock
 from agentd.models.failover import NO_MODEL
 from agentd.models.library.shelf import Shelf
@@ -24,6 +23,7 @@ from agentd.models.llama.checks import Checks
 from agentd.pending import PendingDirectory
 from agentd.ports.models import EXTRACTIVE
 from agentd.ports.status import DaemonFigures, StatusReport
+from agentd.records import OWNER
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.status.running import DaemonStatus, Told
 from agentd.status.stored import Stored

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 
 from agentd.delivery import Delivering, DeliveryStats
-from agentd.events import OWNER, Principal
 from agentd.ids import time_of
 from agentd.ports.documents import DocumentView
 from agentd.ports.models import EXTRACTIVE, Paced, Standing
@@ -21,6 +20,7 @@ from agentd.ports.status import (
     TurnFigures,
     UsageFigures,
 )
+from agentd.records import OWNER, Principal
 from agentd.rights import may
 from agentd.status.channels import ChannelStates
 from agentd.status.stored import Stored

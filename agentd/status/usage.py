@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.events import Event, OutboundEvent, TurnUsage
+from agentd.events import Event, OutboundEvent
+from agentd.records import TurnUsage
 
 NOTHING = TurnUsage()
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from agentd.events import Citation, InboundEvent, OutboundEvent
+from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports.sessions import StoredMessage
+from agentd.records import Citation
 from agentd.storage.values import as_stored, as_text, as_time
 
 log = logging.getLogger(__name__)

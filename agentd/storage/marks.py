@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Literal
 
 from agentd.errors import NotFound
-from agentd.events import Principal
 from agentd.ports.clock import Clock
+from agentd.records import Principal
 from agentd.storage.store import Store
 from agentd.storage.values import as_principal, as_stored, as_text, as_time
 

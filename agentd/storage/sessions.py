@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from agentd.errors import Busy, NotFound, UsageError
-from agentd.events import Principal
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.records import Principal
 from agentd.storage import history, searching
 from agentd.storage.history import without_notice
 from agentd.storage.store import Store

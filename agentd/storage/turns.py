@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from agentd.errors import UsageError
-from agentd.events import Address, InboundEvent, OutboundEvent, Principal, decode, encode, fault_of
+from agentd.events import InboundEvent, OutboundEvent, decode, encode, fault_of
 from agentd.ids import following
 from agentd.ports.clock import Clock
 from agentd.ports.turns import FinishedTurn
+from agentd.records import Address, Principal
 from agentd.storage.history import remember
 from agentd.storage.store import Store
 from agentd.storage.values import as_stored, as_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agentd.events import Principal
+from agentd.records import Principal
 
 
 def as_text(value: object) -> str:

@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
-from agentd.events import OutboundEvent, Principal, Sender
+from agentd.events import OutboundEvent
 from agentd.ports.channels import Caller, Confirmation, Inbox, PartDone, Report
+from agentd.records import Principal, Sender
 from agentd.serving import protocol
 from agentd.serving.budget import Seat
 from agentd.serving.clients import Clients

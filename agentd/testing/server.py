@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from agentd.errors import UsageError
-from agentd.events import Citation, TurnUsage
 from agentd.ids import IdSource
+from agentd.records import Citation, TurnUsage
 from agentd.serving import protocol
 
 DEADLINE = 60.0

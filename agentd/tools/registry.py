@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentd.clock import SystemClock
-from agentd.events import Passage, Principal
 from agentd.ports.clock import Clock
 from agentd.ports.documents import Documents
 from agentd.ports.generation import ToolSpec
 from agentd.ports.tools import Tool
+from agentd.records import Passage, Principal
 from agentd.tools.arguments import schema
 from agentd.tools.calculate import Calculate
 from agentd.tools.current_time import CurrentTime

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from agentd.events import Passage
 from agentd.evidence.passages import render_passage
 from agentd.ports.documents import Documents
 from agentd.ports.tools import ToolContext
+from agentd.records import Passage
 from agentd.tools.arguments import Arguments
 
 PASSAGES = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agentd.events import Passage
+from agentd.records import Passage
 
 
 class Sources:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentd.events import TurnUsage
 from agentd.ports.clock import Clock
 from agentd.ports.generation import Usage
+from agentd.records import TurnUsage
 
 
 class Account:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from agentd.events import Citation, Passage
+from agentd.records import Citation, Passage
 
 _MARKS = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|[ \t]?\[(\d{1,3})\]", re.DOTALL)
 """Code, which is left alone, or a citation mark with the blank before it."""

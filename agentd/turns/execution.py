@@ -14,7 +14,6 @@ from agentd.errors import AgentdError, ToolError
 from agentd.events import (
     DocumentsRetrieved,
     InboundEvent,
-    Passage,
     ToolCallFailed,
     ToolCallRequested,
     ToolCallStarted,
@@ -23,6 +22,7 @@ from agentd.events import (
 )
 from agentd.ports.generation import ToolCallPart, ToolResultPart
 from agentd.ports.tools import Hesitant, Tool, ToolContext
+from agentd.records import Passage
 from agentd.text.plain import plain, shortened
 from agentd.tools.arguments import Misunderstood, check, parse
 from agentd.tools.registry import Tools

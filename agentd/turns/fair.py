@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from agentd.events import OWNER, Principal
+from agentd.records import OWNER, Principal
 
 
 class ReadySessions:

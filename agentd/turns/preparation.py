@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentd.events import InboundEvent, Passage
+from agentd.events import InboundEvent
 from agentd.evidence.answerable import judge
 from agentd.evidence.excerpts import excerpts
 from agentd.evidence.follow_ups import refers_back
@@ -17,6 +17,7 @@ from agentd.evidence.smalltalk import lacks_topic
 from agentd.ports.documents import Counted, Documents
 from agentd.ports.models import ChatModel, Citer, Pace, Paced, Writer
 from agentd.ports.sessions import History, StoredMessage
+from agentd.records import Passage
 
 SHARE = 0.6
 """Of the time to the first text, what documents may take: the rest is for the question, the search and bad luck."""

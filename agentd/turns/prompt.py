@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from agentd.events import Passage
 from agentd.evidence.passages import render_passage
 from agentd.evidence.pasted import divided
 from agentd.ports.generation import Message, ModelRequest, PassagePart, Role, TextPart, ToolCallPart, ToolResultPart
 from agentd.ports.sessions import StoredMessage
+from agentd.records import Passage
 from agentd.text.untrusted import fitting, new_end_line
 from agentd.turns.citations import without_sources
 

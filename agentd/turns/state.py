@@ -12,7 +12,6 @@ from agentd.events import (
     DocumentsRetrieved,
     Event,
     OutboundEvent,
-    Passage,
     ToolCallApproved,
     ToolCallDenied,
     ToolCallFailed,
@@ -21,6 +20,7 @@ from agentd.events import (
     ToolsCalled,
     TurnWaiting,
 )
+from agentd.records import Passage
 from agentd.tools.arguments import Misunderstood
 from agentd.tools.calls import FAILED
 

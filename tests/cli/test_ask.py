@@ -12,7 +12,7 @@ import pytest
 
 from agentd.cli import main
 from agentd.errors import UsageError
-from agentd.events import TurnUsage
+from agentd.records import TurnUsage
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 from agentd.testing.openai_server import OpenAIServer, Stream
 from agentd.testing.server import ScriptedServer

@@ -13,8 +13,9 @@ import pytest
 
 from agentd.cli import main
 from agentd.cli.delivery import age, decided, listed, shown
-from agentd.events import Address, OutboundEvent
+from agentd.events import OutboundEvent
 from agentd.pending import PendingDirectory
+from agentd.records import Address
 from agentd.serving.protocol import Decided, LetterList, LetterShown
 from tests.builders import inbound, outbound
 from tests.daemons import DaemonProcess

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from agentd.cli.output import Output, WaitingLine, source_lines
-from agentd.events import Citation, TurnUsage
+from agentd.records import Citation, TurnUsage
 from agentd.serving import protocol
 
 ANSWER = protocol.Answer(id="o", session="s", turn="t", answers=("t",), outcome="answer", text="Because [1].")

@@ -14,9 +14,9 @@ from agentd.daemon import Daemon
 from agentd.daemon.floors import delivery_policy, turn_settings
 from agentd.delivery import Policy
 from agentd.errors import ConfigError, StateInUse
-from agentd.events import Address
 from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
+from agentd.records import Address
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
 from tests.builders import SESSION, inbound, outbound

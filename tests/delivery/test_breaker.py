@@ -6,7 +6,7 @@ import pytest
 
 from agentd.delivery.breaker import Breaker, Pace
 from agentd.delivery.decisions import Policy
-from agentd.events import Address
+from agentd.records import Address
 
 
 def chat(n: int) -> Address:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send
-from agentd.events import Address
+from agentd.records import Address
 
 DAY = 24 * 3600.0
 

@@ -4,7 +4,7 @@ import random
 
 from agentd.delivery.decisions import Owed, Policy
 from agentd.delivery.outlet import Lane, Outlet
-from agentd.events import Address
+from agentd.records import Address
 
 
 def lane(chat: str, number: int, *, attempts: int = 0) -> Lane:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agentd.delivery import Bury, Defer, Lanes, Owed, Policy, Send, ToHistory
-from agentd.events import Address
+from agentd.records import Address
 
 SEEDS = int(os.environ.get("SEEDS", "50"))
 FIRST_SEED = int(os.environ.get("FIRST_SEED", "0"))

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from agentd.events import Passage
 from agentd.evidence.ranking import Ranking, rank, weighed
 from agentd.evidence.weights import Weights
+from agentd.records import Passage
 from tests.builders import passage
 
 

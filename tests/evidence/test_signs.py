@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agentd.events import Passage
 from agentd.evidence.asked import asked
 from agentd.evidence.candidates import candidates
 from agentd.evidence.signs import FIT, Signs
+from agentd.records import Passage
 from tests.builders import passage
 
 

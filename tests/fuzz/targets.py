@@ -20,7 +20,6 @@ from agentd.cli.repl import render
 from agentd.cli.repl.blocks import Blocks
 from agentd.config.settings import known_keys, load
 from agentd.errors import ConfigError, NewerVersion, ToolError, UsageError
-from agentd.events import Passage
 from agentd.evidence.call_forms import Call
 from agentd.models.llama.calls import CallFinder
 from agentd.models.llama.family import FAMILIES, Family
@@ -30,6 +29,7 @@ from agentd.models.openai.stream import Events
 from agentd.pending.file import Damaged, decode_file, decode_header, digest, encode_file, seal
 from agentd.pending.log import after, encode_line, lines_of
 from agentd.ports.generation import ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from agentd.records import Passage
 from agentd.retrieval.chunks import split
 from agentd.serving.protocol import ClientMessage, ServerMessage, decode_client, decode_server
 from agentd.text.characters import whole

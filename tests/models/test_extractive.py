@@ -11,7 +11,6 @@ from typing import Literal
 import pytest
 
 from agentd.clock import SystemClock
-from agentd.events import OWNER, Passage, Principal
 from agentd.models.extractive import (
     ABOUT,
     MOST_PIECES,
@@ -28,6 +27,7 @@ from agentd.models.extractive import (
 )
 from agentd.ports.generation import Delta, Finish, ModelRequest, Notice, Renumbered, TextDelta, Usage
 from agentd.ports.sessions import StoredMessage
+from agentd.records import OWNER, Passage, Principal
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.storage.store import Store, load_migrations

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut, UsageError
-from agentd.events import Principal
 from agentd.models.choice import ChosenModel, State
 from agentd.models.extractive import STANDING_IN, ExtractiveModel
 from agentd.models.failover import NO_MODEL, REST, FailoverModel
@@ -29,6 +28,7 @@ from agentd.ports.generation import (
     ToolSpec,
 )
 from agentd.ports.models import ChatModel, Pace
+from agentd.records import Principal
 from agentd.testing.model import ScriptedModel, says
 
 TOOL = ToolSpec(name="add", description="adds", parameters={})

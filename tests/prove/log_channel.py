@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from agentd.errors import NotAccepted, Retry
-from agentd.events import Address, OutboundEvent, Sender
+from agentd.events import OutboundEvent
 from agentd.ports.channels import Inbox, Offer, PartDone, Report
+from agentd.records import Address, Sender
 from agentd.serving.given import Given
 
 PART_CHARACTERS = 300

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.events import OWNER, Principal
+from agentd.records import OWNER, Principal
 from agentd.retrieval import documents
 from agentd.retrieval.chunks import split
 from agentd.retrieval.documents import Document

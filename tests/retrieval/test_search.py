@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.events import OWNER, Passage, Principal
+from agentd.records import OWNER, Passage, Principal
 from agentd.retrieval import documents, search
 from agentd.retrieval.chunks import split
 from agentd.retrieval.documents import Document

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.events import OWNER
+from agentd.records import OWNER
 from agentd.serving import outbox, protocol
 from agentd.serving.client import Client
 from agentd.testing.channel import FakeChannel

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from agentd.errors import Busy
-from agentd.events import OWNER as ME
-from agentd.events import Buried, Principal
+from agentd.events import Buried
+from agentd.records import OWNER as ME
+from agentd.records import Principal
 from agentd.serving.budget import FOLLOWED, OTHER, OWNER, Budgets, Seat
 from tests.builders import IDS, SESSION, TIME, inbound, outbound
 

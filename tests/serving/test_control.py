@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import ModelError, NotFound, UsageError
-from agentd.events import OWNER, Citation, Principal, TurnUsage
 from agentd.ids import IdSource
 from agentd.ports.documents import IngestProgress
 from agentd.ports.status import StatusReport
+from agentd.records import OWNER, Citation, Principal, TurnUsage
 from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
 from agentd.serving.recall import Recall
 from agentd.status.text import status_lines

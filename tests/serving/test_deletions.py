@@ -13,11 +13,12 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import Busy, NotFound, StateError
-from agentd.events import OWNER, Event, Principal, SessionDeleted
+from agentd.events import Event, SessionDeleted
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.ports.sessions import SessionInfo
 from agentd.ports.work import DeadLetter
+from agentd.records import OWNER, Principal
 from agentd.serving.deletions import Deletions
 from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, TIME, inbound, outbound

@@ -13,7 +13,7 @@ import pytest
 
 from agentd.config import Settings
 from agentd.errors import AgentdError, NotFound, UsageError
-from agentd.events import OWNER, Address, Citation, Principal
+from agentd.records import OWNER, Address, Citation, Principal
 from agentd.serving import protocol
 from agentd.serving.client import Client
 from agentd.serving.given import Given

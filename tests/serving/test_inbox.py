@@ -8,7 +8,8 @@ import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.errors import Busy, IdReused, NotAccepted, UsageError
-from agentd.events import OWNER, InboundEvent, Kind, StopRequested, TurnPlaced, TurnStarted
+from agentd.events import InboundEvent, Kind, StopRequested, TurnPlaced, TurnStarted
+from agentd.records import OWNER
 from agentd.serving.inbox import DurableInbox, dedupe_key
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts

@@ -14,20 +14,11 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import NotFound, StateError, StateInUse, UsageError
-from agentd.events import (
-    OWNER,
-    Address,
-    Event,
-    InboundEvent,
-    OutboundEvent,
-    Principal,
-    Reopened,
-    ToolCallSucceeded,
-    TurnWaiting,
-)
+from agentd.events import Event, InboundEvent, OutboundEvent, Reopened, ToolCallSucceeded, TurnWaiting
 from agentd.host.files import Files, OsFiles
 from agentd.host.lock import StateLock
 from agentd.pending import PendingDirectory
+from agentd.records import OWNER, Address, Principal
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters, letters_at_rest
 from agentd.serving.receipts import Receipts

@@ -15,7 +15,6 @@ from agentd import events
 from agentd.bus.feed import MAX_QUESTION
 from agentd.errors import UsageError
 from agentd.events import (
-    Citation,
     DocumentsRetrieved,
     Event,
     PromptReading,
@@ -28,6 +27,7 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
+from agentd.records import Citation
 from agentd.serving import protocol
 from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound, passage
 from tests.processor import least_seconds

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agentd.errors import NotFound, UsageError
-from agentd.events import OWNER, Citation, Principal, TurnUsage
 from agentd.ids import IdSource
+from agentd.records import OWNER, Citation, Principal, TurnUsage
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.serving.recall import SHOWN, Recall
 from agentd.storage.sessions import Sessions

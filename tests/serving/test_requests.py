@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agentd.events import OWNER, Principal
 from agentd.ports.generation import Delta, Finish, Reading, Restarted, TextDelta, Usage
+from agentd.records import OWNER, Principal
 from agentd.serving import connection, protocol
 from agentd.serving.budget import FOLLOWED
 from agentd.testing.clients import MemoryChannel, MemoryClient

@@ -11,7 +11,6 @@ import pytest
 from agentd.config import Settings
 from agentd.config.sections import ModelSection, RemoteSection
 from agentd.errors import StateInUse
-from agentd.events import Address
 from agentd.host.lock import StateLock
 from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, standing, verdict
@@ -20,6 +19,7 @@ from agentd.models.llama.standing import Standing
 from agentd.models.llama.verdict import Verdict
 from agentd.models.llama.ways import allowed
 from agentd.pending import PendingDirectory
+from agentd.records import Address
 from agentd.status.at_rest import NOT_LOADED, status_at_rest
 from agentd.testing.gguf import write_random_model
 from tests.builders import inbound, outbound

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentd.events import Address
 from agentd.pending import PendingDirectory
 from agentd.ports.models import Pace
+from agentd.records import Address
 from agentd.serving import protocol
 from agentd.testing.model import ScriptedModel
 from tests.builders import inbound, outbound

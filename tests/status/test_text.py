@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentd.events import TurnUsage
 from agentd.ports.status import StatusReport
+from agentd.records import TurnUsage
 from agentd.status import text
 
 

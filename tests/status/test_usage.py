@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.events import TurnUsage
+from agentd.records import TurnUsage
 from agentd.status.usage import UsageTotals, reading_line, usage_line
 from tests.builders import inbound, outbound
 

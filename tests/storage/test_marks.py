@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import NotFound
-from agentd.events import OWNER, Principal
 from agentd.ids import IdSource
+from agentd.records import OWNER, Principal
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from agentd.errors import Busy, NotFound, UsageError
-from agentd.events import OWNER, Address, Citation, InboundEvent, OutboundEvent, Outcome, Principal, Sender, encode
+from agentd.events import InboundEvent, OutboundEvent, Outcome, encode
 from agentd.ids import IdSource
 from agentd.ports.sessions import SessionView, Summary
+from agentd.records import OWNER, Address, Citation, Principal, Sender
 from agentd.storage.history import ALL_TOGETHER, SHORTENED
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import ERASED, Sessions

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import NotFound
-from agentd.events import OWNER
 from agentd.ids import NO_ID, IdSource
 from agentd.ports.sessions import Summary
+from agentd.records import OWNER
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries

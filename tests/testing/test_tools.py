@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.events import OWNER
 from agentd.ports.tools import Hesitant, Tool, ToolContext
+from agentd.records import OWNER
 from agentd.testing.tools import NoteArguments, Notes
 from tests.builders import SESSION, TIME
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.events import OWNER, Principal
+from agentd.records import OWNER, Principal
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.storage.store import Store, load_migrations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.events import TurnUsage
 from agentd.ports.generation import Usage
+from agentd.records import TurnUsage
 from agentd.testing.clock import FakeClock
 from agentd.turns.account import Account
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.events import OWNER, Principal
+from agentd.records import OWNER, Principal
 from agentd.turns.fair import ReadySessions
 
 ANN, BEN = Principal(kind="chat", id="ann"), Principal(kind="chat", id="ben")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agentd.events import Passage, Principal
 from agentd.ports.models import Pace
+from agentd.records import Passage, Principal
 from agentd.testing.model import ScriptedModel
 from agentd.turns.preparation import FLOOR, Prepared, fused, room_for
 from tests.builders import inbound, outbound, passage

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from agentd.events import Citation
 from agentd.evidence.passages import render_passage
 from agentd.ports.generation import Message, PassagePart, TextPart
 from agentd.ports.sessions import StoredMessage
+from agentd.records import Citation
 from agentd.turns import prompt
 from agentd.turns.citations import check_citations, quoted, without_sources
 from agentd.turns.prompt import Cuts, Draft, fit_history, fit_passages

@@ -8,7 +8,6 @@ from tempfile import NamedTemporaryFile
 
 import pytest
 
-from agentd.events import Passage
 from agentd.evidence import marking
 from agentd.evidence.attribution import rests_on
 from agentd.evidence.call_forms import looks_like_call, read_calls
@@ -19,6 +18,7 @@ from agentd.evidence.questions import asks_for_facts, wants_documents
 from agentd.evidence.replies import Circles, flaw
 from agentd.models.extractive import answer
 from agentd.models.llama.family import parse_gemma, parse_tagged
+from agentd.records import Passage
 from agentd.retrieval import chunks
 from agentd.retrieval.chunks import split
 from agentd.retrieval.outline import front_matter, structure

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import NotFound, Permanent, Retry
-from agentd.events import Address, OutboundEvent
+from agentd.events import OutboundEvent
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
+from agentd.records import Address
 from agentd.serving import protocol
 from agentd.testing.channel import FakeChannel
 from agentd.testing.model import ScriptedModel, failing

@@ -13,13 +13,11 @@ from agentd.clock import SystemClock
 from agentd.delivery.backoff import Backoff
 from agentd.errors import StateError, Unreadable
 from agentd.events import (
-    OWNER,
     Buried,
     Event,
     InboundEvent,
     Kind,
     OutboundEvent,
-    Principal,
     StopRequested,
     TurnFinished,
     TurnInterrupted,
@@ -30,6 +28,7 @@ from agentd.ids import IdSource
 from agentd.ports.generation import Limits, Sampling, TextDelta
 from agentd.ports.turns import FinishedTurn
 from agentd.ports.work import PendingTurn
+from agentd.records import OWNER, Principal
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.receipts import Receipts
 from agentd.testing.model import ScriptedModel, question_of

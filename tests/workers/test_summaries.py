@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import ModelError
-from agentd.events import OWNER, Address, InboundEvent
+from agentd.events import InboundEvent
 from agentd.ids import IdSource
 from agentd.ports import sessions as ports
 from agentd.ports.generation import (
@@ -25,6 +25,7 @@ from agentd.ports.generation import (
     TextPart,
 )
 from agentd.ports.models import EXTRACTIVE
+from agentd.records import OWNER, Address
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 from agentd.bus.bus import EventBus
-from agentd.events import OWNER, Delivered
+from agentd.events import Delivered
 from agentd.ids import IdSource
+from agentd.records import OWNER
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords

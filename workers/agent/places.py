@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agentd.events import OWNER
+from agentd.records import OWNER
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import ReadySessions
 from agentd.turns.left import LeftTurns

@@ -15,13 +15,14 @@ from functools import partial
 
 from agentd.delivery import Bury, Defer, DeliveryStats, Lanes, Owed, Policy, Send, ToHistory
 from agentd.errors import Permanent, Retry, Unreadable, Wait
-from agentd.events import Address, Buried, ChannelStateChanged, OutboundEvent, Reopened, SessionDeleted
+from agentd.events import Buried, ChannelStateChanged, OutboundEvent, Reopened, SessionDeleted
 from agentd.host.secrets import masked
 from agentd.ids import time_of
 from agentd.ports.bus import Bus, Gap
 from agentd.ports.channels import Channel
 from agentd.ports.clock import Clock
 from agentd.ports.work import PendingTurn, Work
+from agentd.records import Address
 from workers.delivery.ledger import Ledger, Origin
 from workers.delivery.sending import (
     STORAGE_ERRORS,

@@ -27,7 +27,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from agentd.cli.output import source_lines
-from agentd.events import Citation
+from agentd.records import Citation
 
 log = logging.getLogger(__name__)
 

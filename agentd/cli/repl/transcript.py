@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.drafts import Draft
-from agentd.events import Citation
+from agentd.records import Citation
 from agentd.serving import protocol
 from agentd.status.usage import reading_line, usage_line
 from agentd.text.plain import plain

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agentd.errors import AgentdError, ToolError
-from agentd.events import Passage
 from agentd.evidence.call_forms import looks_like_call
 from agentd.models.llama.checks import Checks, of_file
 from agentd.ports.generation import Delta, Limits, ModelRequest, Restarted, Sampling, TextDelta, ToolCallDelta, ToolSpec
+from agentd.records import Passage
 from agentd.tools.arithmetic import evaluate
 from agentd.tools.registry import built_in_specs
 from agentd.turns.prompt import Draft

@@ -7,7 +7,6 @@ from typing import Any
 from agentd.bus.feed import MAX_QUESTION
 from agentd.errors import NotFound
 from agentd.events import (
-    Citation,
     DocumentsRetrieved,
     Event,
     GenerationChunk,
@@ -26,6 +25,7 @@ from agentd.events import (
     TurnStarted,
 )
 from agentd.ports.models import answering
+from agentd.records import Citation
 from agentd.serving.protocol.base import Cursor
 from agentd.serving.protocol.replies import Answer, Chunk, Failure, Found, Question, Reading, ServerMessage, State
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, FailFast
 
-from agentd.events import Citation, Name, Text, TurnUsage, Words
+from agentd.records import Citation, Name, Text, TurnUsage, Words
 from agentd.serving.protocol.base import VERSION, Cursor, Message
 from agentd.serving.protocol.reports import HistoryMessage, ToldData
 from agentd.text.plain import plain_data

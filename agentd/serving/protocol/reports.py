@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import FailFast
 
-from agentd.events import Citation, Text
 from agentd.ports.house import CommandReply, ToldData
 from agentd.ports.letters import Decided, Letter, LetterList, LetterShown
 from agentd.ports.status import Moment, StatusReport
+from agentd.records import Citation, Text
 
 __all__ = (
     "CommandReply",

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agentd.events import OWNER
+from agentd.records import OWNER
 from agentd.serving.budget import Budgets
 from agentd.serving.protocol import MAX_FRAME_BYTES
 from channels.terminal import lines as module

@@ -11,7 +11,7 @@ import pytest
 from agentd.cli.lines import PlainDisplay
 from agentd.cli.repl.display import Display
 from agentd.cli.repl.pages import Pages
-from agentd.events import Citation
+from agentd.records import Citation
 from agentd.serving import protocol
 from tests.builders import TIME
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from agentd.cli.repl.pages import CORRECTED, INTERRUPTED, Pages
-from agentd.events import Citation
+from agentd.records import Citation
 from agentd.serving import protocol
 
 CITATION = Citation(n=1, title="T", source="/a.md", start=0, end=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentd.cli.chat import DECLINED
-from agentd.events import Citation, TurnUsage
+from agentd.records import Citation, TurnUsage
 from agentd.serving import protocol
 from agentd.testing.model import ScriptedModel
 from agentd.testing.server import ScriptedServer

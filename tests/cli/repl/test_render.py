@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from agentd.cli.repl import render
-from agentd.events import Citation
+from agentd.records import Citation
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentd.cli.repl.transcript import Transcript
-from agentd.events import Citation, TurnUsage
+from agentd.records import Citation, TurnUsage
 from agentd.serving import protocol
 from tests.builders import TIME
 from tests.recording import RecordingDisplay

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from agentd.errors import ModelError
-from agentd.events import Passage
 from agentd.models.llama.request import MAX_SEED, count_message, generate_message, warm_message
 from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 from agentd.ports.generation import (
@@ -18,6 +17,7 @@ from agentd.ports.generation import (
     ToolResultPart,
     ToolSpec,
 )
+from agentd.records import Passage
 
 PASSAGE = Passage(
     n=2, title="Cats", source="/cats.md", start=0, end=4, document_id=1, chunk_id=1, text="Purr.", score=1

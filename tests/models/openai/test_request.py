@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from agentd.errors import ModelError
-from agentd.events import Passage
 from agentd.models.openai.request import chat_messages, completion_body
 from agentd.ports.generation import (
     Message,
@@ -17,6 +16,7 @@ from agentd.ports.generation import (
     ToolResultPart,
     ToolSpec,
 )
+from agentd.records import Passage
 
 PASSAGE = Passage(n=1, title="t", source="s.md", start=0, end=3, document_id=1, chunk_id=1, text="sea", score=1.0)
 MESSAGES = (
