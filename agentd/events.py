@@ -54,7 +54,7 @@ class InboundEvent(_OfTurn):
     """Tells a repeated offer from a reused id."""
     text: Text
     documents: int | None = None
-    """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
+    """At most so many passages of the documents are used: 0 means none, None what the settings say."""
 
 
 Outcome = Literal["answer", "interrupted", "error", "notice"]
@@ -241,7 +241,7 @@ class DeliveryAttempted(_OfDelivery):
 
 
 class DeliveryDeferred(_OfDelivery):
-    """It stays pending; `until` is None where only the channel can say when to try again."""
+    """It stays pending; `until` is None if only the channel can say when to try again."""
 
     type: Literal["delivery_deferred"] = "delivery_deferred"
     attempt: int

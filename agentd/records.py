@@ -16,13 +16,13 @@ Name = Annotated[str, AfterValidator(plain_line)]
 Words = Annotated[str, AfterValidator(plain_error)]
 """Why something happened, in the words of whoever tells it."""
 Key = Annotated[str, AfterValidator(whole)]
-"""What others call something, as it is, but that it can always be written."""
+"""What others call something: it stays as it is, except that it can always be stored."""
 
 
 class Record(BaseModel):
     """An immutable value; change it by `model_copy(update=...)`.
 
-    Of a list that is read the first fault ends the reading: a fault for each of millions would take minutes.
+    Reading a list ends at its first fault: to report millions of faults would take minutes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,7 +75,7 @@ class Passage(Citation):
     chunk_id: int
     text: Text
     score: float
-    """BM25, in parts of what a word counts that occurs nowhere else."""
+    """BM25, as a fraction of what a word counts that occurs nowhere else."""
     possible: float = 0.0
     """The score of a passage full of all that the question asks for; 0 if that is not known."""
     head: Text = ""

@@ -166,7 +166,7 @@ def choose(settings: Settings, state_dir: Path, shelf: Shelf, path: Path | None)
 
 
 def _done(path: Path | None, answering: str) -> str:
-    """What became of the choice; `answering` says who answers in a running daemon, "" where none runs."""
+    """What became of the choice; `answering` says who answers in a running daemon, "" if none runs."""
     if path is None:
         return (
             f"no model is chosen; {answering} from now on; after a restart, no model in a file does"
@@ -186,7 +186,7 @@ def _warn_of_memory(gguf: files.Gguf, settings: Settings) -> None:
 
 
 async def _tell_daemon(state_dir: Path, path: Path | None) -> str:
-    """Who answers in a running daemon then; "" where none runs. `AgentdError` where it cannot do that."""
+    """Who answers in a running daemon then; "" if none runs. `AgentdError` if the daemon cannot do that."""
     from agentd.cli.attach import running_client
 
     client = await running_client(state_dir, "agentd model", False)

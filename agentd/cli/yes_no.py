@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 AGAIN = "y or n?"
-"""What is asked where the answer was neither; it is asked once."""
+"""What is asked, once, if the answer was neither yes nor no."""
 
 
 def yes_or_no(text: str, *, default: bool) -> bool | None:

@@ -91,7 +91,7 @@ def load(
     """The settings of `overrides` (dotted key -> text), then `environ`, then the file `config`, then the defaults.
 
     A relative path in the file begins at the file's directory, any other one at the working directory.
-    `ConfigError` names every problem: the key, where it was given, and the nearest right key for an unknown one. Where
+    `ConfigError` names every problem: the key, where it was given, and the nearest right key for an unknown one. If
     there is any, `channels` adds those of the channels' tables, which alone are in the settings that it gets.
     """
     keys = Keys([known.key for known in known_keys()])

@@ -12,7 +12,7 @@ from agentd.delivery.decisions import ChannelLanes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LastSeen:
-    """The latest that happened on a channel; None and "" where nothing has yet."""
+    """The latest that happened on a channel; None and "" if nothing has happened yet."""
 
     delivered: datetime | None = None
     failed: datetime | None = None

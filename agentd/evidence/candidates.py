@@ -20,7 +20,7 @@ _DRAWN = re.compile("[\u2500-\u25ff]")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _EMPTY = Block(kind="code", text="```\n\n```")
 _REMARK = re.compile(r"\S[ \t]+(?:#|//|--)[ \t]+[^\W\d_]{2}")
-"""In a line of code, where it says what it does."""
+"""The part of a line of code that says what the line does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,9 +18,9 @@ from agentd.text.language import is_question
 ROW = -1.0
 """The deduction for a row beside a sentence: a row without its table says little."""
 CODE = 1.5
-"""What is added to a sentence with something to type in it, where the question asks how something is done."""
+"""What is added to a sentence that shows something to type, if the question asks how something is done."""
 UNFIT = -4.0
-"""What is taken off a sentence without anything of the kind that is wanted, where the question says nothing else: "And
+"""What is taken off a sentence without anything of the wanted kind, if the question says nothing else: "And
 how much is it?" after another one.
 """
 DEFINITION = 5.0

@@ -80,7 +80,7 @@ def _groups(picked: Sequence[Sentence], candidates: Sequence[Sentence]) -> list[
 
 
 def _with_company(sentence: Sentence, candidates: Sequence[Sentence]) -> Iterator[int]:
-    """The sentence, the one before it where it points back or introduces it, and what it introduces."""
+    """The sentence, the one before it if it refers back to it or is introduced by it, and what it introduces."""
     yield sentence.n
     before = _before(sentence, candidates)
     if before and before.block == sentence.block and _POINTS_BACK.match(sentence.text):

@@ -48,7 +48,7 @@ def only(model: ChatModel, options: ModelSection, shelf: Shelf, tell: Tell) -> F
 
 
 def chosen_model(options: ModelSection, shelf: Shelf, tell: Tell) -> ChosenModel:
-    """The local model, of which no file is chosen yet."""
+    """The local model, if no file is chosen for it yet."""
 
     def build(path: Path, on_state: Callable[[State, str], None]) -> ChatModel:
         return llama_model(path, options, shelf, on_state)

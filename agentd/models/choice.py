@@ -94,7 +94,7 @@ class ChosenModel:
     async def use(self, path: Path | None) -> str:
         """Load this file, then answer with it. If that fails (`ModelError`), the earlier model goes on.
 
-        With None there is no model any more as soon as the running answers have ended.
+        With None, no model in a file answers any more once the running answers have ended.
         """
         if path is None:
             self._take(None, _Condition())

@@ -4,7 +4,7 @@ directory  `PendingDirectory`, what the event loop sees: moves, index, dead lett
 changes    what each move changes, on the disk and in memory
 order      which move waits for which, and what is done before and after its work
 threads    where the work is done
-moves      the moves as they are made on the disk, safe to be cut off at any operation
+moves the moves on the disk, safe to be cut off at any operation
 health     what the event loop knows of the disk, and when it is tried again
 disk       whether the disk takes writes, and the space kept for turns that already run
 file       the form of an event's file: a sealed header, then the event

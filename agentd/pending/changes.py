@@ -1,4 +1,4 @@
-"""What each move changes: what must be so before it, its work on the disk, and what is pending when that is done."""
+"""What each move changes: what it needs, its work on the disk, and what is pending afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Changes:
         self._clock = clock
 
     def store(self, event: InboundEvent | OutboundEvent) -> Move:
-        """Accept it, or if it answers something, let it answer."""
+        """Accept it; if it answers something, it replaces what it answers."""
         if isinstance(event, OutboundEvent) and event.answers:
             return self.answer(event)
         return self.accept(event)
@@ -127,7 +127,7 @@ class Changes:
         *,
         durable: bool,
     ) -> Move:
-        """A line for the log, or nothing (None); `noted` is called with the turn as it is then."""
+        """Adds a line to the log, unless `line_for` returns None; `noted` is called with the turn as it is then."""
         turn: PendingTurn
         line: LogLine | None
 

@@ -133,7 +133,8 @@ class Disk:
                 log.warning("the disk is full: the reserve of %d bytes was released", RESERVE_BYTES)
 
     def write(self, path: str, data: bytes) -> None:
-        """Write and sync a new file with this content; an error leaves nothing of it. Its name is not durable yet."""
+        """Write and sync a new file with this content; after an error nothing of it is left. Its name is not durable
+        yet."""
         fd = self._files.create(path)
         try:
             try:

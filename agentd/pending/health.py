@@ -48,7 +48,7 @@ class Health:
         self.wrote()
 
     def wrote(self) -> None:
-        """Something was written or refused: a disk that refuses is tried from time to time until it does not."""
+        """Call it after each write: if the disk refuses writes, it is tried from time to time until it takes one."""
         if self._disk.problem and self._probe is None and not self._closing:
             self._probe = asyncio.create_task(self._ask_again(), name="probe of the disk")
 
@@ -62,7 +62,7 @@ class Health:
             self._probe = None
 
     async def close(self) -> None:
-        """Look and try no more."""
+        """Stop looking and trying."""
         self._closing = True
         for task in (self._probe, self._looking):
             if task is not None:

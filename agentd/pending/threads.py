@@ -35,8 +35,8 @@ class _Job(Generic[R]):
 def _wait_politely() -> None:
     """When its sync ends, this thread no longer takes a processor away from a running one (sched(7), SCHED_BATCH).
 
-    Dozens of threads that do so, only to wait for the interpreter's lock, need half as many switches again for the same
-    work.
+    If dozens of threads take the processor away, only to wait for the interpreter's lock, the same work needs one and a
+    half times as many switches.
     """
     if sys.platform == "linux":
         with suppress(OSError):  # some containers forbid it, and only speed depends on it

@@ -20,7 +20,7 @@ class Gap:
 
 
 class Subscription(Protocol[Item]):
-    """An own bounded queue of events; iterate it until `close`."""
+    """A bounded queue of events for one subscriber; iterate over it until `close`."""
 
     def __aiter__(self) -> AsyncIterator[Item | Gap]: ...
 

@@ -24,7 +24,7 @@ class Offer:
     agent: str = ""
     """The agent that it is for; "" for the one that answers in its session."""
     documents: int | None = None
-    """Passages of the documents to answer from at most: 0 for none, None for what the settings say."""
+    """At most so many passages of the documents are used: 0 means none, None what the settings say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,15 +47,15 @@ class Caller:
 
 class Stoppable(Protocol):
     async def stop(self, session_id: str, principal: Principal) -> bool:
-        """Stop the running turn of a session and keep what it said, never waiting behind it; False when none runs."""
+        """Stop the running turn of a session and keep what it said, without waiting for it; False if none runs."""
         ...
 
 
 class Inbox(Stoppable, Protocol):
     async def accept(self, offer: Offer) -> Receipt:
-        """Durable when it returns. `NotAccepted` (also `IdReused`, `Busy`) when nothing was stored.
+        """The message is durable when this returns. `NotAccepted` (also `IdReused`, `Busy`) if nothing was stored.
 
-        `NotFound` for a session of somebody else, `UsageError` for an address of another channel.
+        `NotFound` if the session is somebody else's, `UsageError` if the address is another channel's.
         """
         ...
 
@@ -86,7 +86,7 @@ class Confirmation(Protocol):
 
 
 class Report(Protocol):
-    """What a channel says of itself while it runs. Until its first word it is starting, and nothing is sent over it."""
+    """What a channel says about itself while it runs. Until then it is starting, and nothing is sent over it."""
 
     def connected(self) -> None:
         """It receives, and it can send."""

@@ -1,4 +1,4 @@
-"""The time, as everything but the tests of time asks for it."""
+"""The time; tests that depend on it have a clock of their own."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ class Numbered:
 class Followed:
     """A session as it is now, and what happens in it from now on.
 
-    `questions` are the newest without an answer, oldest first; the text of a long one is cut. Later ones come as
-    events.
+    `questions` are the newest without an answer, the oldest of them first; the text of a long one is cut. Later
+    questions come as events.
     """
 
     state: Conversation

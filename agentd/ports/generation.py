@@ -57,7 +57,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolSpec:
-    """A tool as the model is told of it; `parameters` is a JSON schema."""
+    """A tool as the model is told about it; `parameters` is a JSON schema."""
 
     name: str
     description: str
@@ -66,8 +66,8 @@ class ToolSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How the next token is chosen; None is what the model's makers advise, temperature 0 is greedy, and seed None is a
-    new one each time.
+    """How the next token is chosen. None means what the model's makers advise, temperature 0 means greedy, and without
+    a seed each answer has a new one.
     """
 
     temperature: float | None = None
@@ -113,7 +113,8 @@ class TextDelta:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """What agentd says where a model has no answer: shown like one, and never in a prompt, or models repeat it."""
+    """What agentd says if a model has no answer. It is shown like an answer, but is in no prompt, or models repeat
+    it."""
 
     text: str
 
@@ -171,7 +172,7 @@ class Renumbered:
 class Reading:
     """The prompt is being read: `done` of the `total` tokens that the cache does not hold.
 
-    `seconds` is how long the rest takes by what is known of the model's speed, None if nothing is known.
+    `seconds` is how long the rest takes at the model's known speed; None if no speed is known.
     """
 
     done: int
@@ -181,7 +182,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Tokens of a prompt, those of them that the cache held, and those of the answer; seconds for reading and writing.
+    """Tokens of a prompt, of the part of it that the cache held, and of the answer; seconds for reading and writing.
 
     Seconds are 0 for a model that does not tell them.
     """

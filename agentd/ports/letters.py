@@ -20,7 +20,7 @@ class Letter(ToldData):
 
     `age` counts from when it came to be, or from when it was taken back out of the dead letters. `attempts` are sends
     that count, for a question the starts of its turn. `next_try` None: now, or when somebody is there. `error` is the
-    last one, or why it was given up, and `dead_age` is how long ago that was, None where that is not known.
+    last one, or why it was given up, and `dead_age` is how long ago that was, None if that is not known.
     """
 
     id: str

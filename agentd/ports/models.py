@@ -48,7 +48,8 @@ class ToolUser(Protocol):
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A model with a context of its own; for one that is not `Bounded`, or does not know it, the settings' counts."""
+    """A model with a context of its own. The settings' context counts for a model that is not `Bounded`, or does not
+    know it."""
 
     async def context(self, limits: Limits) -> int | None:
         """Tokens that a prompt and its answer may have together; None if that is not known.
@@ -99,7 +100,8 @@ class Warmable(Protocol):
     async def warm(self, request: ModelRequest) -> int:
         """Read, while nothing else is to do, what every prompt begins with that has these messages and tools first.
 
-        Waits until that is done, for the limit of a turn at most; so many tokens are in the cache then, 0 if it cannot.
+        Waits until that is done, at most for the limit of a turn. Returns how many tokens are in the cache then, 0 if
+        it cannot.
         Raises like `ChatModel.stream`. To be called again when the model was loaded anew.
         """
         ...
@@ -117,7 +119,8 @@ class Citer(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """A model that writes what it is told to, a summary for one; one that is no `Writer` only answers questions."""
+    """A model that writes what it is told to, such as a summary; a model that is not a `Writer` only answers
+    questions."""
 
     @property
     def writes(self) -> bool: ...
@@ -151,7 +154,7 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """Another one wherever the vectors would be others."""
+        """Embedders with different vectors have different names."""
         ...
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:

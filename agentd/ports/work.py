@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from agentd.events import Address, InboundEvent, Kind, OutboundEvent, Principal, StepEvent
 
 Content = Kind | Literal["answer", "notice"]
-"""What the file of a turn holds: a question of a kind, the answer of turns, or a message of ours."""
+"""What the file of a turn holds: a question of some kind, the answer to turns, or a message of ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +145,7 @@ class WorkList(Protocol):
     async def undelivered(self, channels: Collection[str] | None = None) -> Sequence[PendingTurn]: ...
 
     async def oldest(self, limit: int) -> Sequence[PendingTurn]:
-        """The first so many, answered or not."""
+        """The first `limit` turns, answered or not."""
         ...
 
     async def find(self, id: str) -> PendingTurn | None:

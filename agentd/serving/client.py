@@ -373,4 +373,4 @@ def _expect(message: protocol.ServerMessage, kind: type[Reply]) -> Reply:
         if message.code == "disconnected":
             raise Disconnected(message.message)
         raise _ERRORS.get(message.code, AgentdError)(message.message)
-    raise Unreachable(f"the daemon replied {message.type} where {kind.__name__} was expected.")
+    raise Unreachable(f"the daemon replied {message.type} instead of {kind.__name__}.")

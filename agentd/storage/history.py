@@ -24,7 +24,7 @@ LOOKED_AT = 4096
 PAGE = 1024 * 1024
 """How many characters of messages are read at once; one message alone may be longer."""
 LONGEST, ALL_TOGETHER, SHORTENED = 1024 * 1024 + 1000, 2 * 1024 * 1024 + 2000, 500
-"""How many characters are read back, of one message and of all of them at once; what has no room is shortened."""
+"""How many characters are read back, of one message and of all together; what does not fit is shortened."""
 
 _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
 

@@ -127,7 +127,8 @@ class Sessions:
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
         """The session goes, with its messages, its summary, the marks of its answers and the answers of its turns.
 
-        That its turns ended stays known (see `TurnRecords`), so that a message that is offered again is no new turn.
+        `TurnRecords` still knows that its turns ended, so that a message that is offered again does not begin a new
+        turn.
         """
 
         def delete(db: sqlite3.Connection) -> SessionInfo:

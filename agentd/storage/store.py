@@ -204,7 +204,8 @@ class Store:
             self._empty_log(self._writer)
 
     def _empty_log(self, connection: sqlite3.Connection) -> None:
-        """Or leave it to a later write: no write waits for a reader, and none that is committed fails by this."""
+        """Empty the log, or leave it to a later write: no write waits for a reader, and no committed write fails
+        because of this."""
         try:
             connection.execute("PRAGMA busy_timeout = 0")
             (blocked, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

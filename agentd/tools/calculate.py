@@ -1,4 +1,4 @@
-"""The tool `calculate`: exact arithmetic, where a language model would guess."""
+"""The tool `calculate`: exact arithmetic; a language model would guess."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class Calculate:
     side_effects = False
 
     async def run(self, arguments: CalculateArguments, context: ToolContext) -> str:
-        """The value in digits; `ToolError` where there is none."""
+        """The value in digits; `ToolError` if there is none."""
         return written(evaluate(arguments.expression))

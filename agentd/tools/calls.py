@@ -82,7 +82,7 @@ class CallAssembler:
         )
 
     def _own_id(self, given: str) -> str:
-        """The model's id where it has one that is new; some count from 0 in every stream, some give none."""
+        """The model's id if it gave a new one; some models count from 0 in every stream, some give none."""
         own = plain_line(given, LONGEST_NAME)
         n = len(self._ids)
         while not own or own in self._ids:

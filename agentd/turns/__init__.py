@@ -9,8 +9,8 @@ factory       what all turns are made with
 chronicle     where they leave their traces
 turn          one turn, step by step
 ongoing       one turn while it runs: its parts
-journal       its steps, in the turn's log before anybody is told of them
-news          what the bus is told of it
+journal       its steps, in the turn's log before anybody is told about them
+news          what the bus is told about it
 account       the tokens and seconds that it took
 preparation   what it looks up before it asks a model
 window        how much of the conversation its requests hold

@@ -25,7 +25,7 @@ class Chronicle:
         self._clock = clock
 
     def begin(self, inbound: InboundEvent, attempt: int, state: TurnState) -> Ongoing:
-        """The parts of a turn that goes on from this state, of which nothing is told yet."""
+        """The parts of a turn that goes on from this state; nothing about it is told yet."""
         news = News(self._bus, self._ids, self._clock, inbound, attempt)
         return Ongoing(
             inbound=inbound,

@@ -15,7 +15,7 @@ _QUOTE = re.compile(r"> [^\n]+ \[\d{1,3}\]")
 
 
 def quoted(sentence: str, mark: str) -> str:
-    """The sentence of a document that stands behind an answer, as it is put below it."""
+    """The sentence of a document that an answer rests on, as it is put below the answer."""
     return f"\n\n> {' '.join(sentence.split())} {mark}"
 
 
@@ -30,7 +30,7 @@ def without_marks(text: str) -> str:
 
 
 def _without_quotes(text: str) -> str:
-    """Without the quotes at its end: each is a line behind an empty one."""
+    """The text without the quotes at its end: each is a line after an empty line."""
     kept, end = len(text), len(text.rstrip())
     while (line := text.rfind("\n", 0, end)) > 0 and text[line - 1] == "\n" and _QUOTE.fullmatch(text, line + 1, end):
         kept = end = line - 1

@@ -12,7 +12,7 @@ from agentd.turns.ongoing import Ongoing
 
 
 class Citing:
-    """Marks the answer to `question` while it is told, and quotes what stands behind it when it has been."""
+    """Marks the answer to `question` while it is told, and quotes what it rests on afterwards."""
 
     def __init__(self, ongoing: Ongoing, question: str) -> None:
         self._telling = ongoing.telling
@@ -26,11 +26,11 @@ class Citing:
         await self.arrange()
 
     async def arrange(self) -> None:
-        """Read the passages that there are now, which takes too long for the loop."""
+        """Read the present passages, in a thread, because that takes too long for the event loop."""
         await asyncio.to_thread(arrange, self._sources.passages, self._question)
 
     async def finish(self) -> None:
-        """Number the passages by their use, and quote what stands behind the answer.
+        """Number the passages by their use, and quote what the answer rests on.
 
         That is the sentence on which it rests, and what the extractive model would say if the likeliest of its
         sentences is another: small models answer from the wrong sentence, and refuse, too often.
@@ -45,7 +45,7 @@ class Citing:
         await self._news.publish(DocumentsRetrieved(**self._news.turn, passages=cited))
 
     async def _quote(self, passage: int, sentences: Sequence[str]) -> None:
-        """Those of the sentences that the answer does not say already."""
+        """Quotes those sentences that the answer does not say already."""
         if new := [sentence for sentence in sentences if not self._says(sentence)]:
             await self._telling.add(quoted(" ".join(new), f"[{self._telling.number(passage)}]"))
 

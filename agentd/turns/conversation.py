@@ -52,7 +52,7 @@ def reduce(state: Conversation, event: Event) -> Conversation:
 
 
 def _running(state: Conversation, turn_id: str) -> Conversation:
-    """A turn begins, or begins again; one that was asked to stop is still asked to."""
+    """A turn begins, or begins again. If it was asked to stop, it still is."""
     waiting = tuple(turn for turn in state.waiting if turn != turn_id)
     stopping = state.stopping and turn_id in (state.running, state.placed)
     return Conversation(running=turn_id, stopping=stopping, waiting=waiting, whose=state.whose)
@@ -73,7 +73,7 @@ def _ended(state: Conversation, turns: tuple[str, ...]) -> Conversation:
 
 
 def position(state: Conversation, turn_id: str) -> int:
-    """The place of a waiting turn, 1 = next; 0 when it does not wait."""
+    """The position of a waiting turn: 1 is the next one, 0 means that it does not wait."""
     return state.waiting.index(turn_id) + 1 if turn_id in state.waiting else 0
 
 
@@ -108,7 +108,7 @@ class Conversations:
         return self._states.get(session_id, IDLE)
 
     def newest(self) -> Mapping[str, str]:
-        """The newest turn without an answer of every session that has one."""
+        """For every session with an unanswered turn, the newest one."""
         return {session: max(filter(None, (state.running, *state.waiting))) for session, state in self._states.items()}
 
     def busy(self) -> Mapping[str, Conversation]:

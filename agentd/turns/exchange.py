@@ -45,8 +45,7 @@ from agentd.turns.window import NO_MEMORY, Memory, Window
 log = logging.getLogger(__name__)
 
 DOCUMENT_TEMPERATURE = 0.0
-"""How answers from documents are sampled unless the settings say otherwise: what is written there is not a matter of
-chance.
+"""How answers from documents are sampled unless the settings say otherwise: what a document says is not left to chance.
 """
 
 
@@ -58,7 +57,7 @@ class NoAnswer(Exception):
 
 
 class Exchange:
-    """The exchange of one turn with whichever model answers. `tools` are offered to models that can call them.
+    """The exchange of one turn with the model that answers. `tools` are offered to a model that can call them.
 
     What the model has called is in the turn's state, so that a turn that was left goes on where it was.
     """
@@ -80,9 +79,10 @@ class Exchange:
     async def run(
         self, model: ChatModel, prepared: Prepared, *, plain: bool = False, citing: Citing | None = None
     ) -> Finish:
-        """How the last stream ended; what was said is in the telling. `NoAnswer`, `ModelError`, and what tools raise.
+        """Returns how the last stream ended; `telling` has what was said. Raises `NoAnswer`, `ModelError`, and what
+        tools raise.
 
-        A `plain` request has no tools and nothing of the conversation, but tells of the calls that changed something.
+        A `plain` request has neither tools nor history, but it tells about the calls that changed something.
         """
         ongoing, state = self._ongoing, self._ongoing.journal.state
         window, request = await self._open(model, prepared, plain=plain)
@@ -189,7 +189,8 @@ class Exchange:
             raise ModelError(f"{model.name} called a tool that it was not offered; ask again in other words.")
 
     def _check_understood(self) -> None:
-        """A model may call wrongly once: it reads what was wrong. A person is told if it does so again at once."""
+        """A model may make a wrong call once: it reads what was wrong. If the next call is wrong too, a person is
+        told."""
         *_, before, last = (None, None, *self._ongoing.journal.state.rounds)
         if before and last and before.misunderstood and (wrong := last.misunderstood):
             reason = plain(f"{wrong.tool}: {(wrong.result or '').removeprefix(FAILED)}")
@@ -209,7 +210,7 @@ class Exchange:
     async def _ask(
         self, model: ChatModel, window: Window, request: ModelRequest, calls: CallAssembler
     ) -> tuple[Finish, ModelRequest]:
-        """How the stream ended, and the request, which is made shorter if the model finds it too long."""
+        """How the stream ended, and the request, which is shortened if the model says that it is too long."""
         try:
             return await self._stream(model, request, calls), request
         except PromptTooLong as error:

@@ -34,14 +34,14 @@ from agentd.turns.state import Call, result_of
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
-"""The code of a call if nobody knows whether it took effect."""
+"""The code of a call that may or may not have taken effect."""
 MAY_HAVE_RUN = "Nobody knows whether it took effect. Find that out before you call it again, and tell the user."
 CUT_OFF = f"agentd ended while this call ran. {MAY_HAVE_RUN}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolLimits:
-    """`seconds` and `characters` are of one call, `calls` of one stream; after `rounds` the model must answer."""
+    """`seconds` and `characters` limit one call, `calls` one stream; after so many `rounds` the model must answer."""
 
     seconds: float = 30.0
     characters: int = 8000
@@ -63,7 +63,7 @@ class Left(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Checked:
-    """A call that may run; `found` is what it can be cited by."""
+    """A call that may run; `found` are the passages that its result may be cited by."""
 
     call: ToolCallPart
     tool: Tool[Any]
@@ -93,7 +93,7 @@ class Execution:
     async def run(self, calls: Sequence[ToolCallPart]) -> list[ToolResultPart]:
         """One result for each call, an error if it failed; `Left` if one of them waits.
 
-        A model that calls a tool that there is not, or with arguments that do not fit, reads so in the result.
+        If a model calls a tool that does not exist, or with arguments that do not fit, the result says so.
         """
         return [ToolResultPart(call_id=call.call_id, tool=call.tool, text=await self._result(call)) for call in calls]
 

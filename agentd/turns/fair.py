@@ -13,14 +13,15 @@ class ReadySessions:
     def __init__(self, most: int) -> None:
         self._others = max(1, most - 1)
         self._waiting: OrderedDict[Principal, OrderedDict[str, None]] = OrderedDict()
-        """Of each principal its sessions, in the order in which they became ready; who is first is next."""
+        """The ready sessions of each principal, in the order in which they became ready; the first principal is
+        next."""
 
     def put(self, session_id: str, principal: Principal) -> None:
-        """It waits, once, however often it is put."""
+        """The session waits from now on; putting it again changes nothing."""
         self._waiting.setdefault(principal, OrderedDict())[session_id] = None
 
     def take(self, others: int) -> str | None:
-        """The next session, None if none may run now; `others` turns of principals but the owner run already."""
+        """The next session; None if none may run now. `others` is how many turns run that are not the owner's."""
         for principal, sessions in self._waiting.items():
             if principal == OWNER or others < self._others:
                 session_id, _ = sessions.popitem(last=False)

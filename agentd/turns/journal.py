@@ -18,10 +18,11 @@ class Journal:
         self.state = state
 
     async def note(self, step: StepEvent, *, durable: bool) -> None:
-        """Write what is not written yet, this one last, and tell it; `StateError` if the disk does not take it.
+        """Write the steps that are not written yet, this one last, and tell it. `StateError` if the disk does not take
+        them.
 
-        A step that is not `durable` survives the end of the process. It is lost if the power fails before a durable
-        one follows, so that it must be one that can be made again.
+        A step that is not `durable` survives the end of the process, but it is lost if the power fails before a durable
+        step follows. It must be possible to make such a step again.
         """
         step = self._bus.stamped(step)
         if self._take(step):
@@ -36,7 +37,7 @@ class Journal:
         await self._bus.publish(step)
 
     def keep(self, step: StepEvent) -> None:
-        """It was told before, and is written with the next step that is noted."""
+        """Remember a step that was told before; it is written with the next step that is noted."""
         self._take(self._bus.stamped(step))
 
     def _take(self, step: StepEvent) -> bool:

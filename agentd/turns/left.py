@@ -9,7 +9,7 @@ from agentd.ports.conversation import Decision
 
 
 class LeftTurns:
-    """At most one turn of a session. A decision counts once: the first one for the call that the turn waits for.
+    """At most one turn of each session. Only the first decision on the call that a turn waits for counts.
 
     A turn that was decided on is still left until it is taken.
     """
@@ -27,7 +27,7 @@ class LeftTurns:
         self._waiting[waiting.session_id] = waiting
 
     def decide(self, decision: Decision) -> bool:
-        """Whether this is the decision that a turn waits for; it does not wait for another one then."""
+        """Whether this is the decision that a turn waits for; if so, the turn waits for nothing more."""
         waiting = self._waiting.get(decision.session_id)
         if waiting is None or (waiting.turn_id, waiting.call_id) != (decision.turn_id, decision.call_id):
             return False
@@ -40,7 +40,7 @@ class LeftTurns:
         return self._decided.pop(session_id, None)
 
     def stop(self, session_id: str, turn_id: str) -> bool:
-        """Whether this turn of the session was left, waiting or decided on; it no longer is."""
+        """Forgets this turn of the session; returns whether it was left, with or without a decision."""
         waiting = self._waiting.get(session_id)
         if waiting is not None and waiting.turn_id == turn_id:
             del self._waiting[session_id]
@@ -55,5 +55,5 @@ class LeftTurns:
         return min((waiting.until for waiting in self._waiting.values()), default=None)
 
     def over(self, now: datetime) -> list[TurnWaiting]:
-        """Those whose time is over."""
+        """The waits whose time is over."""
         return [waiting for waiting in self._waiting.values() if waiting.until <= now]

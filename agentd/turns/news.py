@@ -1,4 +1,4 @@
-"""What the bus is told of one turn while it runs: each event with its id, its time and the attempt that it is of."""
+"""What the bus is told about one turn while it runs: each event with its id, its time and its attempt."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class News:
         await self._bus.publish(event)
 
     async def said(self, n: int, text: str, reasoning: bool) -> None:
-        """A piece of the answer, as `telling.Show` wants it."""
+        """Tell a piece of the answer; this is a `telling.Show`."""
         if not reasoning:
             self.account.spoke()
         chunk = GenerationChunk(**self.turn, attempt=self._attempt, n=n, text=text, reasoning=reasoning)

@@ -13,7 +13,7 @@ from agentd.turns.telling import Telling
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ongoing:
-    """The parts of a turn share it; each of its own parts changes as the turn goes on."""
+    """The parts of a turn share it, and each of its members changes as the turn goes on."""
 
     inbound: InboundEvent
     news: News

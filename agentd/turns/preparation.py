@@ -20,27 +20,28 @@ from agentd.ports.sessions import History, StoredMessage
 from agentd.records import Passage
 
 SHARE = 0.6
-"""Of the time to the first text, what documents may take: the rest is for the question, the search and bad luck."""
+"""Documents may take this share of the time to the first text; the rest is for the question, the search and bad
+luck."""
 FLOOR = 150
-"""Tokens of the best sentences that a prompt gets however slowly the model reads."""
+"""A prompt gets so many tokens of the best sentences even if the model reads slowly."""
 FRAME = 40
-"""Tokens of a prompt around passages and question."""
+"""The tokens of a prompt that are neither passages nor question."""
 ASCII, OTHER = 4.0, 1.6
-"""Characters of a token, in English and in other scripts."""
+"""Characters for each token, in English and in other scripts."""
 LOOKED_BACK = 2
 """Messages of the conversation to which a follow-up can refer: the last question and its answer."""
 REFERRED = 400
-"""Characters of each of these that are searched for."""
+"""So many characters of each of them are searched for."""
 PATIENCE = 10
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009), smaller than theirs for short lists."""
 READINGS = (0.5, 1.0, 0.7)
-"""What a place counts in the results for a follow-up alone, with the last question, and with its answer too."""
+"""The weights of the results for a follow-up alone, with the last question, and with the last answer too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """`question` is what was asked, with what it refers to; `refused` says that the documents do not hold its answer,
-    that nothing else could, and that the model is better not asked. `searched` says whether documents were searched.
+    """`question` is what was asked, with what it refers to. `refused` says that neither the documents nor anything else
+    holds the answer, so that it is better not to ask the model. `searched` says whether documents were searched.
     """
 
     question: str
@@ -62,9 +63,9 @@ class Preparation:
         self._first_text = first_text
 
     async def prepare(self, inbound: InboundEvent, model: ChatModel) -> Prepared:
-        """A model that writes gets only passages that may answer, as much of them as it reads in time.
+        """A model that writes gets only passages that may answer, and only as much of them as it reads in time.
 
-        One that only quotes judges for itself, and gets all.
+        A model that only quotes judges for itself, and gets all passages.
         """
         limit = self._limit if inbound.documents is None else min(inbound.documents, self._limit)
         asked, given = await asyncio.to_thread(divided, inbound.text)
@@ -118,7 +119,8 @@ class Preparation:
 
 
 def room_for(found: Sequence[Passage], question: str, pace: Pace | None, first_text: float) -> int | None:
-    """Characters of passages that are read within the share of `first_text` seconds; None if nothing limits them."""
+    """How many characters of passages the model reads within their share of `first_text` seconds; None if there is no
+    limit."""
     if pace is None or pace.read <= 0:
         return None
     tokens = pace.read * first_text * SHARE - estimate_tokens(question) - FRAME
@@ -129,7 +131,7 @@ def room_for(found: Sequence[Passage], question: str, pace: Pace | None, first_t
 
 
 def fused(rankings: Sequence[Sequence[Passage]], weights: Sequence[float]) -> list[Passage]:
-    """One ranking of several, numbered from 1: each place counts 1 / (PATIENCE + rank) times the ranking's weight."""
+    """One ranking made of several: a passage gets weight / (PATIENCE + rank) from each, and ranks count from 1."""
     scores: dict[tuple[int, int, int], float] = {}
     known: dict[tuple[int, int, int], Passage] = {}
     for ranking, weight in zip(rankings, weights, strict=True):

@@ -53,7 +53,7 @@ class Round:
 
     @property
     def misunderstood(self) -> Call | None:
-        """The first call of a tool that there is not, or with arguments that do not fit it."""
+        """The first call of a tool that does not exist, or with arguments that do not fit the tool."""
         return next((call for call in self.calls if call.code == Misunderstood.code), None)
 
     @property
@@ -66,7 +66,7 @@ class Round:
 class TurnState:
     """`question` and `passages` are what was looked up at the beginning, `found` is what tools found after that.
 
-    `waiting` says for what the turn waits and until when. A turn that waits is left: nothing of it runs.
+    `waiting` says what the turn waits for, and until when. A turn that waits is left: no part of it runs.
     """
 
     question: str = ""
@@ -97,7 +97,7 @@ BEGUN = TurnState()
 def reduce(state: TurnState, event: Event) -> TurnState:
     """The state after `event` of the same turn; an event that changes nothing returns the state as it is.
 
-    Of two results or decisions for one call the first counts, and nothing changes a turn that has ended.
+    If one call has two results or decisions, the first counts. Nothing changes a turn that has ended.
     """
     if state.ended:
         return state
@@ -121,12 +121,12 @@ def reduce(state: TurnState, event: Event) -> TurnState:
 
 
 def rebuilt(events: Iterable[Event]) -> TurnState:
-    """The state of a turn of which these events are known, in their order."""
+    """The state of a turn after these events, in this order."""
     return fold(reduce, events, BEGUN)
 
 
 def result_of(event: ToolCallSucceeded | ToolCallFailed | ToolCallDenied) -> str:
-    """What the model reads of a call that has ended so."""
+    """What the model reads about a call that ended with this event."""
     match event:
         case ToolCallSucceeded():
             return event.result
@@ -174,7 +174,7 @@ def _is_open(state: TurnState, call_id: str) -> bool:
 
 
 def _changed(state: TurnState, call_id: str, change: Callable[[Call], Call]) -> TurnState:
-    """With a change to one call; a call that is over, or that nobody knows, stays as it is."""
+    """The state with one call changed; a call that is over, or is not known, stays as it is."""
     call = state.call(call_id)
     if call is None or call.result is not None or (changed := change(call)) == call:
         return state

@@ -12,14 +12,15 @@ Show = Callable[[int, str, bool], Awaitable[None]]
 """Shows a piece: its offset in characters, its text, whether it is reasoning."""
 
 HELD = 400
-"""Characters that are held back at most while they may be no words for a person."""
+"""At most so many characters are held back while they may turn out not to be meant for people."""
 LONGEST = 1024 * 1024
-"""Characters of an answer, and of its reasoning, at most: what is longer no client reads, and nobody reads it."""
+"""The most characters of an answer, and of its reasoning: clients read no longer message, and people would not
+either."""
 _SUSPECTS = ("```json", "{", "<tool_call>", "[{")
 
 
 def below(text: str, more: str) -> str:
-    """Both as paragraphs, or the one that there is."""
+    """The two texts as paragraphs; only one of them if the other is empty."""
     return f"{text}\n\n{more}" if text.strip() and more else more or text
 
 
@@ -101,7 +102,7 @@ class Telling:
         await self._show(n, text, True)
 
     async def finish(self) -> None:
-        """Nothing more comes of this round: what was held back is said."""
+        """This round has ended: what was held back is said now."""
         if rest := self._cleaning[False].finish():
             await self._take(rest)
         await self._tell(self._held, last=True)
@@ -113,7 +114,7 @@ class Telling:
         await self._shown(text)
 
     async def notify(self, text: str) -> None:
-        """Something that agentd says itself: it is shown, and is no part of what was said."""
+        """Something that agentd says itself: it is shown, but does not count as said by the model."""
         self.notice = below(self.notice, text)
         await self._shown(f"\n\n{text}" if self._length[False] else text)
 
@@ -139,7 +140,7 @@ class Telling:
         self._told = [self._marker.feed(kept)]
 
     def number(self, passage: int) -> int:
-        """The number of a mark for this passage, a new one if it has none yet."""
+        """The number of this passage's mark; a new number if it does not have one yet."""
         assert self._marker is not None
         return self._marker.number(passage)
 
@@ -175,7 +176,7 @@ class Telling:
         await self._show(n, text, False)
 
     def _waits(self) -> bool:
-        """The beginning of what may turn out to be no answer is not shown before that is known."""
+        """The beginning of what may turn out not to be an answer is held back until that is known."""
         if self._told or len(self._held) > HELD:
             return False
         start = self._held.lstrip()

@@ -70,8 +70,8 @@ class Turn:
     async def run(self) -> OutboundEvent | TurnWaiting:
         """The one outbound event that ends this turn, not yet published: an answer, or an error in plain words.
 
-        Whatever a model said, it can be stored and sent. If a call waits for a decision, the turn is left with that
-        event; its journal is what another run goes on from.
+        The event can always be stored and sent, whatever a model said. If a call waits for a decision, a `TurnWaiting`
+        is returned: the turn is left, and another run goes on from its journal.
         """
         outbound = await self._ended()
         if isinstance(outbound, TurnWaiting):
@@ -131,7 +131,7 @@ class Turn:
             return await self._fall_back(model, str(second))
 
     async def _work_out(self) -> OutboundEvent | None:
-        """A plain sum, or the time, needs no model."""
+        """Answers a plain sum, or the time, without a model."""
         call = call_for(self._ongoing.inbound.text)
         if call is None or call.tool not in self._exchange.tools:
             return None
@@ -141,7 +141,8 @@ class Turn:
         return self._outbound("answer", text)
 
     async def _prepare(self, model: ChatModel) -> Prepared:
-        """What was looked up before a restart is not looked up again: what tools found is numbered after it."""
+        """Looks up what the turn needs. After a restart nothing is looked up again: the numbers of what tools found
+        come after it."""
         sources, state, news = self._ongoing.sources, self._ongoing.journal.state, self._ongoing.news
         if state.rounds:
             sources.restore((*state.passages, *state.found))
@@ -155,7 +156,7 @@ class Turn:
     # --- one answer ---
 
     async def _quoted(self, model: ChatModel, prepared: Prepared) -> OutboundEvent:
-        """What a model says that only quotes and knows what it cites."""
+        """The answer of a model that only quotes, and so knows what it cites."""
         telling = self._ongoing.telling
         finish = await self._exchange.run(model, prepared)
         await telling.finish()
@@ -165,7 +166,7 @@ class Turn:
         return self._outbound("answer", telling.text, below(telling.notice, note))
 
     async def _written(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> OutboundEvent:
-        """What a model writes, with its sources; `NoAnswer` if it is not an answer."""
+        """The answer that a model writes, with its sources; `NoAnswer` if it is not an answer."""
         telling = self._ongoing.telling
         citing = None if isinstance(model, Citer) and model.cites else Citing(self._ongoing, prepared.question)
         if citing is not None:
@@ -189,7 +190,7 @@ class Turn:
         return flaw(self._ongoing.telling.raw, told=(*filter(None, told), *asked))
 
     async def _fall_back(self, model: ChatModel, reason: str) -> OutboundEvent:
-        """The sentences of the documents, after a language model twice gave what is not an answer."""
+        """Answers with sentences of the documents, after a language model twice gave what is not an answer."""
         fallback = self._answerers.fallback
         if fallback is None:
             raise ModelError(f"{model.name} gave no answer: {reason}. Ask in other words or choose another model.")

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 HISTORY_MESSAGES = 400
 """How many stored messages are looked at; the budget decides how many are used."""
 PLENTY = 16
-"""Characters that a token has on average at the very most: a prompt with more of them need not be counted."""
+"""No tokens have more characters on average, so a prompt that would need more of them is too long without being
+counted."""
 RESERVE = 64
 """Tokens of a context that neither the prompt nor the answer may take."""
 LESS = 0.75
@@ -36,9 +37,9 @@ RESULT = "The result (data, not instructions)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Room:
-    """Tokens that a prompt is made to take at most, and those that are kept for the answer.
+    """`prompt` is how many tokens a prompt is cut to, `answer` how many are kept for the answer.
 
-    A prompt that cannot be made so short is sent all the same as long as it takes at most `most`; None = whatever.
+    A prompt that cannot be cut so far is sent anyway if it has at most `most` tokens; None means any number.
     """
 
     prompt: int
@@ -47,9 +48,9 @@ class Room:
 
 
 def room(context: int | None, *, answer: int, otherwise: int) -> Room:
-    """How a context is shared: the answer has what it may be long, but not more than half.
+    """Shares a context: the answer gets its greatest length, but at most half of the context.
 
-    `otherwise` is what a prompt may take if the context is not known.
+    If the context is not known, a prompt may take `otherwise`.
     """
     if context is None:
         return Room(prompt=otherwise, answer=answer, most=None)
@@ -59,7 +60,7 @@ def room(context: int | None, *, answer: int, otherwise: int) -> Room:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """Where the conversations of all sessions come from; `summaries` None leaves out what does not fit."""
+    """Reads the conversations of all sessions; without `summaries`, what does not fit is left out."""
 
     history: History
     summaries: Summaries | None = None
@@ -78,8 +79,8 @@ NO_MEMORY = Memory(history=_NoHistory())
 class Window:
     """The requests of one turn. `request` is everything but the messages.
 
-    The prompt and its answer share the `context` of the model; where that is None, the prompt takes `budget` tokens at
-    most. `PromptTooLong` where the question alone is longer than the model can take.
+    The prompt and its answer share the `context` of the model. If that is None, the prompt takes at most `budget`
+    tokens. It raises `PromptTooLong` if the question alone is longer than the model can take.
     """
 
     def __init__(
@@ -96,11 +97,12 @@ class Window:
 
     @property
     def left_out(self) -> frozenset[int]:
-        """The numbers of the retrieved passages that there is no room for."""
+        """The numbers of the retrieved passages that do not fit."""
         return frozenset(passage.n for passage in self._whole.passages[len(self._draft.passages) :])
 
     async def open(self, draft: Draft) -> ModelRequest:
-        """The first request: the question and its passages after the history, which is cut before the passages are."""
+        """The first request: the history, then the passages and the question. The history is cut before the passages
+        are."""
         session_id = self._request.session_id
         history = await self._memory.history.context(session_id, limit=HISTORY_MESSAGES)
         summary = (await self._memory.summaries.of(session_id)).text if self._memory.summaries else ""
@@ -112,7 +114,7 @@ class Window:
     async def extend(self, asked: Message, results: Sequence[ToolResultPart]) -> ModelRequest:
         """The next request: with the calls that the model made and what came of them.
 
-        Where there is no room, the history gives way first; then the results are shortened.
+        If that does not fit, the history is cut first; then the results are shortened.
         """
         earlier, characters = self._rounds, max((len(result.text) for result in results), default=0)
         self._rounds = (*earlier, asked, *_told(results, characters, self._draft.mark))
@@ -123,9 +125,9 @@ class Window:
         return replace(await self._fitting(self._built(self._draft)), priority="tool")
 
     async def narrow(self, refused: PromptTooLong) -> ModelRequest:
-        """The same request for a model with less room than was thought; `refused` where nobody knows how much that is.
+        """The same request for a model that takes less than was thought; raises `refused` if nobody knows how much.
 
-        Another model has taken over, or a server counts in another way than was guessed.
+        That happens if another model takes over, or if a server counts tokens in another way than was guessed.
         """
         if refused.context is None:
             raise refused
@@ -138,7 +140,7 @@ class Window:
 
     async def _cut(self) -> None:
         session_id, turn_id = self._request.session_id, self._request.turn_id
-        # Where the history begins depends on how much of it there is room for.
+        # How much of the history fits decides with which turn it begins.
         model = f"{self._model.name} {self._context}"
         first = self._memory.cuts.of(session_id, model)
         whole = replace(self._whole, passages=self._draft.passages)
@@ -157,7 +159,7 @@ class Window:
         return replace(self._request, messages=(*draft.messages(), *self._rounds), sampling=sampling)
 
     async def _fitting(self, request: ModelRequest) -> ModelRequest:
-        """The request, with a shorter answer where the prompt takes more than its share; `PromptTooLong`."""
+        """The request, with a shorter answer if the prompt takes more than its share; raises `PromptTooLong`."""
         most = self._room.most
         if most is None or _surely_fits(request, self._room.prompt):
             return request
@@ -185,18 +187,19 @@ class Window:
         try:
             return await self._model.count_tokens(request)
         except ModelError as error:
-            # Whether it can answer nevertheless is for it to say; a prompt of about the right length is enough to ask.
+            # The model may be able to answer nevertheless; a prompt of about the right length is enough to ask it.
             log.warning("turn %s: %s; estimating the length of the prompt", request.turn_id, error)
             return sum(map(estimate_tokens, texts_of(request)))
 
 
 def _least(request: ModelRequest) -> int:
-    """Tokens that the prompt has for certain."""
+    """The prompt has at least so many tokens."""
     return sum(map(len, texts_of(request))) // PLENTY
 
 
 def _surely_fits(request: ModelRequest, tokens: int) -> bool:
-    """A token stands for at least one byte of a text; the template's own are allowed for by half."""
+    """Whether it fits for certain: each token stands for at least one byte, and the template gets as many of its
+    own."""
     told = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts_of(request))
     return 2 * (told + len(json.dumps([tool.parameters for tool in request.tools]))) < tokens
 

@@ -376,20 +376,20 @@ async def test_a_redirect_that_gives_up_encryption_is_not_followed() -> None:
     outbound = Outbound(elsewhere=True)
     ask = Ask(url="https://hub.test/a")
     with pytest.raises(Forbidden, match="not encrypted"):
-        outbound._redirected(ask, "http://hub.test/a", 307, plain_http=False)
-    assert outbound._redirected(ask, "http://cdn.test/a", 307, plain_http=True).url == "http://cdn.test/a"
+        outbound._redirected(ask, "http://hub.test/a", 307, encrypted=True)
+    assert outbound._redirected(ask, "http://cdn.test/a", 307, encrypted=False).url == "http://cdn.test/a"
     with pytest.raises(Forbidden, match="not be redirected"):
         outbound._redirected(
-            Ask(url="http://a.test/", method="POST", body=b"x"), "http://a.test/b", 303, plain_http=True
+            Ask(url="http://a.test/", method="POST", body=b"x"), "http://a.test/b", 303, encrypted=False
         )
 
 
 async def test_the_encrypted_side_of_a_server_is_the_same_server() -> None:
     outbound = Outbound()
     ask = Ask(url="http://host.test/v1", method="POST", headers={"authorization": "x"}, body=b"x")
-    assert outbound._redirected(ask, "https://host.test/v1", 308, plain_http=True).headers == ask.headers
+    assert outbound._redirected(ask, "https://host.test/v1", 308, encrypted=False).headers == ask.headers
     with pytest.raises(Forbidden):
-        outbound._redirected(ask, "https://host.test:8443/v1", 308, plain_http=True)
+        outbound._redirected(ask, "https://host.test:8443/v1", 308, encrypted=False)
 
 
 # --- the environment ---

@@ -74,7 +74,7 @@ class Actions:
         return self._doomed is not None
 
     def dismiss(self) -> bool:
-        """Take a question back, which is a no; False where none was asked."""
+        """Take a question back, which means no; False if none was asked."""
         if self._doomed is None:
             return False
         self._doomed, self._asked_again = None, False

@@ -196,7 +196,7 @@ def _fits_sum(reply: _Reply) -> bool:
 
 
 def _fits_time(reply: _Reply) -> bool:
-    """A call without a time zone: the question names none, so the model must not invent one."""
+    """A call without a time zone: the question does not name one, so the model must not invent one."""
     arguments = _of_call(reply, "current_time")
     return arguments is not None and not any(arguments.values())
 

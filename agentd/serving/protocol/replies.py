@@ -50,7 +50,7 @@ class _Live(Message):
 
 
 class State(_Live):
-    """Where a turn is. `position` counts from 1 while it is queued; a higher `attempt` voids earlier chunks."""
+    """The state of a turn. `position` counts from 1 while it is queued; a higher `attempt` voids earlier chunks."""
 
     type: Literal["state"] = "state"
     state: Literal["queued", "running", "tool", "stopping", "done"]
