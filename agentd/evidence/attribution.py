@@ -63,8 +63,8 @@ def rests_on(sentence: str, passages: Sequence[Passage], question: str) -> tuple
     if is_refusal(sentence):
         return ()
     heard = _heard(question, tuple(passages))
-    place = _Statement(sentence, heard).best()
-    return () if place is None else (heard.sentences[place].passage,)
+    position = _Statement(sentence, heard).best()
+    return () if position is None else (heard.sentences[position].passage,)
 
 
 def arrange(passages: Sequence[Passage], question: str) -> None:
@@ -82,10 +82,10 @@ def support(reply: str, passages: Sequence[Passage], question: str) -> Support |
     heard = _heard(question, tuple(passages))
     texts = {passage.n: passage.text for passage in passages}
     statements = [_Statement(text, heard) for text in _statements(reply)]
-    backed = [(statement, place) for statement in statements if (place := statement.best()) is not None]
+    backed = [(statement, position) for statement in statements if (position := statement.best()) is not None]
     if backed:
-        statement, place = max(backed, key=lambda pair: pair[0].score(pair[1]))
-        return _support(statement.quoted(place), texts)
+        statement, position = max(backed, key=lambda pair: pair[0].score(pair[1]))
+        return _support(statement.quoted(position), texts)
     return _support([heard.likeliest], texts) if heard.likeliest else None
 
 
@@ -139,9 +139,9 @@ class _Heard:
     def holders(self, stems: Mapping[str, float]) -> dict[int, float]:
         """Index of each sentence that contains one of these stems -> how similar the stem is."""
         found: dict[int, float] = {}
-        for place, sentence in enumerate(self.sentences):
+        for position, sentence in enumerate(self.sentences):
             if shared := stems.keys() & sentence.stems:
-                found[place] = max(stems[stem] for stem in shared)
+                found[position] = max(stems[stem] for stem in shared)
         return found
 
 
@@ -169,52 +169,52 @@ class _Statement:
             self._weights[term] = math.log(1 + total / (len(holders) + 0.5))
             if not holders and term not in firm:
                 self._weights[term] *= UNHEARD
-            for place, alike in holders.items():
-                self._here[place][term] = alike
+            for position, alike in holders.items():
+                self._here[position][term] = alike
         self._total = sum(self._weights.values()) or 1.0
         self._repeats = all(term in heard.asked.terms for term in said)
 
     def best(self) -> int | None:
         """The index of the sentence that the statement most likely rests on; None if it rests on none."""
         scores = {
-            place: self.score(place)
-            for place in range(len(self._heard.sentences))
-            if self._here[place] and self._share(self._around(place)) >= RESTS
+            position: self.score(position)
+            for position in range(len(self._heard.sentences))
+            if self._here[position] and self._share(self._around(position)) >= RESTS
         }
-        return max(scores, key=lambda place: scores[place], default=None)
+        return max(scores, key=lambda position: scores[position], default=None)
 
-    def score(self, place: int) -> float:
+    def score(self, position: int) -> float:
         """How likely it is that the statement rests on this sentence and answers the question; for comparing."""
-        sentence = self._heard.sentences[place]
+        sentence = self._heard.sentences[position]
         whole = WHOLE if _holds(sentence.sequence, self._sequence[:PIECE]) else 0.0
         repeated = -SAID if self._repeats else 0.0
-        return SAID * self._share(self._around(place)) + whole + repeated + ODDS * self._heard.odds[place]
+        return SAID * self._share(self._around(position)) + whole + repeated + ODDS * self._heard.odds[position]
 
-    def quoted(self, place: int) -> list[Sentence]:
+    def quoted(self, position: int) -> list[Sentence]:
         """The sentence, and a neighbour that contains what it lacks."""
         sentences, here = self._heard.sentences, self._here
-        own = self._share(here[place])
-        for other in (place + 1, place - 1):
-            if self._together(place, other):
-                both = {term: max(here[place].get(term, 0.0), here[other].get(term, 0.0)) for term in self._weights}
+        own = self._share(here[position])
+        for other in (position + 1, position - 1):
+            if self._together(position, other):
+                both = {term: max(here[position].get(term, 0.0), here[other].get(term, 0.0)) for term in self._weights}
                 if self._share(both) - own >= ADDS:
-                    return [sentences[n] for n in sorted((place, other))]
-        return [sentences[place]]
+                    return [sentences[n] for n in sorted((position, other))]
+        return [sentences[position]]
 
     def _share(self, matches: Mapping[str, float]) -> float:
         return sum(self._weights[term] * alike for term, alike in matches.items()) / self._total
 
-    def _around(self, place: int) -> dict[str, float]:
-        found = dict(self._here[place])
-        for other in (place - 1, place + 1):
-            if self._together(place, other):
+    def _around(self, position: int) -> dict[str, float]:
+        found = dict(self._here[position])
+        for other in (position - 1, position + 1):
+            if self._together(position, other):
                 for term, alike in self._here[other].items():
                     found[term] = max(found.get(term, 0.0), BESIDE * alike)
         return found
 
-    def _together(self, place: int, other: int) -> bool:
+    def _together(self, position: int, other: int) -> bool:
         of = self._heard.sentences
-        return 0 <= other < len(of) and of[other].passage == of[place].passage
+        return 0 <= other < len(of) and of[other].passage == of[position].passage
 
 
 def _names_and_numbers(text: str, language: str) -> set[str]:

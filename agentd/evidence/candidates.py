@@ -57,8 +57,8 @@ class Sentence:
 
 def candidates(passages: Sequence[Passage], language: str) -> Iterator[Sentence]:
     """All sentences, list items, rows and lines of code, in reading order; stems are those of `language`."""
-    number = count()
-    paragraph = count()
+    numbers = count()
+    paragraphs = count()
     for passage in passages:
         title = frozenset(stems(passage.title, language))
         heading = frozenset(stems(passage.heading, language))
@@ -66,7 +66,7 @@ def candidates(passages: Sequence[Passage], language: str) -> Iterator[Sentence]
             if block.kind == "heading":
                 heading = frozenset(stems(f"{passage.heading} {block.text}", language))
                 continue
-            place = next(paragraph)
+            paragraph = next(paragraphs)
             said: frozenset[str] = frozenset()
             head = frozenset(stems(" ".join(block.head), language))
             for text in _split(block):
@@ -74,8 +74,8 @@ def candidates(passages: Sequence[Passage], language: str) -> Iterator[Sentence]
                 before, said = said, frozenset(sequence)
                 yield Sentence(
                     passage=passage.n,
-                    n=next(number),
-                    block=place,
+                    n=next(numbers),
+                    block=paragraph,
                     kind=block.kind,
                     text=told(block.cells, block.head) if block.kind == "row" else text,
                     held=text,

@@ -114,7 +114,7 @@ def _chosen(
     kept: set[tuple[int, int]] = set()
     left = characters
 
-    for number, n in sorted(scores, key=lambda place: (-scores[place], place)):
+    for number, n in sorted(scores, key=lambda position: (-scores[position], position)):
         size = pieces[number][n].size
         if size <= left or not kept:
             kept.add((number, n))

@@ -14,10 +14,10 @@ _NUMBERED = re.compile(r"^[ \t]{0,8}\[(\d{1,3})\]", re.MULTILINE)
 def render_passage(passage: Passage, *, numbered: bool = True) -> str:
     """A passage as models without a form of their own for it read it; each row with what its columns are called."""
     text = tables_told(passage.text, passage.head)
-    place = f"{passage.title}, {passage.heading}" if passage.heading else passage.title
+    source = f"{passage.title}, {passage.heading}" if passage.heading else passage.title
     if not numbered:
-        return f"{place}\n{text}\n"
-    return f"[{passage.n}] {place}\n{_NUMBERED.sub(_in_parentheses, text)}\n"
+        return f"{source}\n{text}\n"
+    return f"[{passage.n}] {source}\n{_NUMBERED.sub(_in_parentheses, text)}\n"
 
 
 def _in_parentheses(number: re.Match[str]) -> str:

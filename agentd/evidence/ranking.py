@@ -70,13 +70,13 @@ def rank(question: str, passages: Sequence[Passage], about: str = "") -> Ranking
     weighed_signs = {n: signs.of(n) for n in telling}
     ranked = [_ranked(said[n], wanted, weighed_signs[n]) for n in telling]
     # Of equal ones, the earlier comes first: in the better passage, and there nearer to the beginning.
-    order = sorted(range(len(telling)), key=lambda place: -ranked[place].odds)
+    order = sorted(range(len(telling)), key=lambda position: -ranked[position].odds)
     best = order[0]
     held = signs.held(telling[best])
     return Ranking(
         asked=wanted,
         sentences=sentences,
-        ranked=[ranked[place] for place in order],
+        ranked=[ranked[position] for position in order],
         answerable=_answerable(wanted, ranked[best], weighed_signs[telling[best]], held),
     )
 

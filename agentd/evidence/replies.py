@@ -135,14 +135,14 @@ def _row(text: str) -> tuple[int, int] | None:
 def _sentence(text: str) -> tuple[int, int] | None:
     """The first and second position of a sentence that was said too often."""
     seen: Counter[str] = Counter()
-    places: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     start = 0
     for end in (found.end() for found in _END.finditer(text)):
         bare = _bare(text[start:end])
         if len(bare) >= SENTENCE:
             seen[bare] += 1
             if seen[bare] >= SAME:
-                return places[bare][0], places[bare][1]
-            places.setdefault(bare, []).append(start)
+                return positions[bare][0], positions[bare][1]
+            positions.setdefault(bare, []).append(start)
         start = end
     return None

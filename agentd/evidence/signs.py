@@ -51,7 +51,7 @@ class Signs:
         self._asked = asked
         self._sentences = sentences
         self._language = asked.language
-        self._order = {passage.n: place for place, passage in enumerate(passages)}
+        self._order = {passage.n: position for position, passage in enumerate(passages)}
         self._best = max((passage.score for passage in passages), default=0.0)
         self._score = {passage.n: passage.score for passage in passages}
         self._possible = max((passage.possible for passage in passages), default=0.0)
@@ -72,15 +72,15 @@ class Signs:
         return set().union(*(sentence.stems for sentence in self._sentences), *headings, *self._named.values())
 
     def _match(self, vocabulary: Vocabulary) -> None:
-        places: dict[str, list[int]] = {}
+        positions: dict[str, list[int]] = {}
         for n, sentence in enumerate(self._sentences):
             for stem in sentence.stems:
-                places.setdefault(stem, []).append(n)
+                positions.setdefault(stem, []).append(n)
         self._like = {term: vocabulary.like(term) for term in self._asked.terms}
         self._here: list[dict[str, float]] = [{} for _ in self._sentences]
         for term, like in self._like.items():
             for stem, alike in like.items():
-                for n in places.get(stem, ()):
+                for n in positions.get(stem, ()):
                     self._here[n][term] = max(alike, self._here[n].get(term, 0.0))
 
     def _weigh(self) -> None:
@@ -134,7 +134,7 @@ class Signs:
         return {
             **self._covering(n),
             **self._missing_words(here, passage),
-            **self._placing(n),
+            **self._standing(n),
             **self._phrasing(sentence, here),
             **self._fitting(sentence),
         }
@@ -213,13 +213,13 @@ class Signs:
         asked = self._asked
         return [t for t in asked.terms if t not in asked.names | asked.numbers | asked.kinds]
 
-    def _placing(self, n: int) -> dict[str, float]:
+    def _standing(self, n: int) -> dict[str, float]:
         sentence = self._sentences[n]
-        place = self._order[sentence.passage]
+        position = self._order[sentence.passage]
         opens = n == 0 or self._sentences[n - 1].passage != sentence.passage
         return {
-            "first": float(place == 0),
-            "rank": 1 / (1 + place),
+            "first": float(position == 0),
+            "rank": 1 / (1 + position),
             "score": self._score[sentence.passage] / self._best if self._best else 1.0,
             "hits": self._best / (1 + len(self._asked.terms)) if self._possible else HITS,
             "fit": self._best / self._possible if self._possible else FIT,
@@ -231,15 +231,17 @@ class Signs:
     def _phrasing(self, sentence: Sentence, here: Matches) -> dict[str, float]:
         """Words of the question that are together, or in the same order, in the sentence, too."""
         terms = self._asked.terms
-        places = {term: [n for n, stem in enumerate(sentence.sequence) if stem in self._like[term]] for term in here}
+        positions = {term: [n for n, stem in enumerate(sentence.sequence) if stem in self._like[term]] for term in here}
         pairs = [
-            _follows(places[one], places[other]) for one, other in pairwise(terms) if one in places and other in places
+            _follows(positions[one], positions[other])
+            for one, other in pairwise(terms)
+            if one in positions and other in positions
         ]
         last, in_order = -1, 0
         for term in terms:
-            place = next((n for n in places.get(term, ()) if n > last), None)
-            if place is not None:
-                last, in_order = place, in_order + 1
+            position = next((n for n in positions.get(term, ()) if n > last), None)
+            if position is not None:
+                last, in_order = position, in_order + 1
         return {"pairs": sum(pairs) / max(1, len(terms) - 1), "order": in_order / len(terms)}
 
     def _fitting(self, sentence: Sentence) -> dict[str, float]:
@@ -251,7 +253,7 @@ class Signs:
         return {"fits": float(fits), "unfit": float(not fits)}
 
 
-def _follows(places: Sequence[int], others: Sequence[int]) -> bool:
+def _follows(positions: Sequence[int], others: Sequence[int]) -> bool:
     """Whether one of the others comes within a few words after one of the first."""
     behind = set(others)
-    return any(place + step in behind for place in places for step in range(1, NEARBY + 1))
+    return any(position + step in behind for position in positions for step in range(1, NEARBY + 1))

@@ -65,11 +65,11 @@ def _held_up() -> list[str]:
     """Every thread that the process would wait for, with its position in the code."""
     frames = sys._current_frames()
     threads = [thread for thread in threading.enumerate() if not thread.daemon]
-    return [f"{thread.name}: {_place(frames.get(thread.ident or 0))}" for thread in threads[:SHOWN]]
+    return [f"{thread.name}: {_position(frames.get(thread.ident or 0))}" for thread in threads[:SHOWN]]
 
 
-def _place(frame: FrameType | None) -> str:
+def _position(frame: FrameType | None) -> str:
     if frame is None:
         return "it is just ending"
-    places = traceback.extract_stack(frame)[-3:]
-    return " < ".join(f"{place.name} ({os.path.basename(place.filename)}:{place.lineno})" for place in reversed(places))
+    last = traceback.extract_stack(frame)[-3:]
+    return " < ".join(f"{one.name} ({os.path.basename(one.filename)}:{one.lineno})" for one in reversed(last))

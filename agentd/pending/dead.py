@@ -114,9 +114,7 @@ class DeadLetters:
         try:
             return self._files.read(self._at.dead_event(dead_id))
         except FileNotFoundError:
-            raise NotFound(
-                f"there is no dead letter {dead_id}; `agentd delivery list` shows those that there are."
-            ) from None
+            raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows them.") from None
 
 
 def damaged(what: str, error: Damaged) -> StateError:

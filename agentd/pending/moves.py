@@ -163,7 +163,7 @@ class Moves:
     def drop(self, dead_id: str) -> None:
         """1 sync. `NotFound` if there is no such dead letter."""
         if f"{dead_id}.event" not in self._files.names(self._at.dead):
-            raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows those that there are.")
+            raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows them.")
         self._disk.insist(lambda: self._remove_dead(dead_id))
 
     def _beside(self, name: str, data: bytes) -> str:

@@ -27,7 +27,7 @@ UNUSED = 1000
 """How many sessions of one principal may be open without having been used."""
 ERASED = "This conversation was deleted."
 """The answer of each of its turns from then on."""
-NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists those that there are."
+NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists them."
 
 
 class Sessions:

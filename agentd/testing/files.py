@@ -46,8 +46,8 @@ class _File:
         return tuple(dict.fromkeys(self.synced + piece for piece in found))
 
 
-def _flipped(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+def _flipped(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
 
 
 @dataclass(eq=False, slots=True)
@@ -317,9 +317,9 @@ def _choices(options: Sequence[Sequence[int]], rng: random.Random, limit: int) -
     nothing = tuple(0 for _ in options)
     everything = tuple(min(1, len(option) - 1) for option in options)
     singles = (
-        (*start[:place], value, *start[place + 1 :])
+        (*start[:position], value, *start[position + 1 :])
         for start in (nothing, everything)
-        for place, option in enumerate(options)
+        for position, option in enumerate(options)
         for value in option
     )
     chosen = dict.fromkeys([nothing, everything, *singles])

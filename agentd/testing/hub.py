@@ -104,8 +104,8 @@ class Hub(HttpServer):
             await self._whole(name, "/".join(name.split("/")[:2]), request, reply)
 
     async def _send_on(self, name: str, step: int, reply: Reply) -> None:
-        place = self.location or f"{self.storage.url}/{step}/{quote(name)}?X-Signature=signed"
-        headers = {"location": place, "set-cookie": "session=hub"}
+        location = self.location or f"{self.storage.url}/{step}/{quote(name)}?X-Signature=signed"
+        headers = {"location": location, "set-cookie": "session=hub"}
         await reply.send(302, b"", headers)
 
     async def _info(self, repo: str, revision: str, reply: Reply) -> None:

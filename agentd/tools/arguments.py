@@ -48,13 +48,13 @@ def check(model: type[BaseModel], arguments: dict[str, JsonValue]) -> BaseModel:
         return model.model_validate(arguments)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-        told = "; ".join(f"{_place(problem['loc'])}: {problem['msg'][:SHOWN]}" for problem in problems[:PROBLEMS])
+        told = "; ".join(f"{_path(problem['loc'])}: {problem['msg'][:SHOWN]}" for problem in problems[:PROBLEMS])
         more = f"; and {len(problems) - PROBLEMS} more" if len(problems) > PROBLEMS else ""
         names = ", ".join(model.model_fields) or "none"
         raise Misunderstood(f"The arguments do not fit: {told}{more}. The tool takes: {names}.") from None
 
 
-def _place(where: tuple[int | str, ...]) -> str:
+def _path(where: tuple[int | str, ...]) -> str:
     return ".".join(map(str, where))[:SHOWN] or "arguments"
 
 

@@ -21,7 +21,7 @@ DEEPEST = 20
 """Brackets inside each other, and signs in a row."""
 MOST_BITS = 4096
 """Bits of a numerator or denominator: about 1,230 digits."""
-MOST_PLACES = 100
+MOST_DECIMALS = 100
 DIGITS = 15
 """Significant digits of what cannot be written out exactly."""
 
@@ -66,12 +66,12 @@ def written(value: Fraction) -> str:
 
 
 class _Expression:
-    """A text as Python would write it, and each character's place in the text as it was given."""
+    """A text as Python would write it, and each character's position in the text as it was given."""
 
     def __init__(self, given: str) -> None:
         self._given = given
         pieces = [_SAME.get(character, character) for character in given]
-        self._places = [place for place, piece in enumerate(pieces) for _ in piece]
+        self._positions = [position for position, piece in enumerate(pieces) for _ in piece]
         self._text = _ZEROS.sub(lambda zeros: " " * len(zeros[0]), "".join(pieces))
 
     def value(self) -> Fraction:
@@ -89,11 +89,11 @@ class _Expression:
 
     def _check_nesting(self) -> None:
         depth = signs = 0
-        for place, character in enumerate(self._text):
+        for position, character in enumerate(self._text):
             depth += {"(": 1, ")": -1}.get(character, 0)
             signs = signs + 1 if character in "+-" else signs if character == " " else 0
             if depth < 0:
-                raise self._misplaced(place)
+                raise self._misplaced(position)
             if max(depth, signs) > DEEPEST:
                 raise ToolError(f"The expression is nested deeper than {DEEPEST}; work it out in steps.")
         if depth:
@@ -137,16 +137,16 @@ class _Expression:
     def _source(self, node: ast.expr) -> str:
         return self._text[node.col_offset - 1 : _end(node)]
 
-    def _misplaced(self, place: int) -> ToolError:
-        """What is wrong with the text as Python would write it, at this place."""
-        if place >= len(self._text):
+    def _misplaced(self, position: int) -> ToolError:
+        """What is wrong with the text as Python would write it, at this position."""
+        if position >= len(self._text):
             return ToolError("The expression ends too early.")
-        place = self._places[max(0, place)]
-        word = _WORD.match(self._given, place)
+        position = self._positions[max(0, position)]
+        word = _WORD.match(self._given, position)
         assert word is not None
         known = ", ".join((*FUNCTIONS, *CONSTANTS))
         return ToolError(
-            f"{word[0]!r} at character {place + 1} does not belong there."
+            f"{word[0]!r} at character {position + 1} does not belong there."
             f" Use numbers, + - * / // % ^, brackets and these names: {known}."
         )
 
@@ -227,10 +227,10 @@ def _root(values: Sequence[Fraction]) -> Fraction:
 def _rounded(values: Sequence[Fraction]) -> Fraction:
     """Halves go away from zero, as people round them."""
     value, *rest = values
-    [places] = rest or [Fraction(0)]
-    if places.denominator != 1 or abs(places) > MOST_PLACES:
+    [decimals] = rest or [Fraction(0)]
+    if decimals.denominator != 1 or abs(decimals) > MOST_DECIMALS:
         raise ValueError("not a number of decimal places")
-    shift = Fraction(10) ** places.numerator
+    shift = Fraction(10) ** decimals.numerator
     return (1 if value >= 0 else -1) * math.floor(abs(value) * shift + Fraction(1, 2)) / shift
 
 

@@ -47,7 +47,7 @@ class Sources:
         return self.passages
 
     def _numbered(self, passage: Passage) -> Passage:
-        known = next((one for one in self._passages.values() if _place(one) == _place(passage)), None)
+        known = next((one for one in self._passages.values() if _span(one) == _span(passage)), None)
         if known is not None:
             return known
         self._last += 1
@@ -56,5 +56,5 @@ class Sources:
         return numbered
 
 
-def _place(passage: Passage) -> tuple[int, int, int, int]:
+def _span(passage: Passage) -> tuple[int, int, int, int]:
     return passage.document_id, passage.chunk_id, passage.start, passage.end
