@@ -62,7 +62,7 @@ async def test_a_disk_with_free_space_may_lack_room_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """A quota or the number of files is used up. A restart would not help, and a look cannot see that it is over."""
-    monkeypatch.setattr(pending, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(health, "PROBE_SECONDS", 0.01)
     files = FailingFiles()
     async with directory(tmp_path, files) as opened:
         files.number = number
