@@ -73,9 +73,7 @@ class PlainDisplay:
 
     def remembered(self, messages: tuple[HistoryMessage, ...]) -> None:
         for message in messages:
-            put(self._words, f"> {message.text}
-" if message.role == "user" else f"{message.text}
-")
+            put(self._words, f"> {message.text}\n" if message.role == "user" else f"{message.text}\n")
 
     def note(self, text: str) -> None:
         say(text, self._words)

@@ -17,7 +17,7 @@ from agentd.cli.logs import PlainFormatter
 from agentd.cli.output import Output
 from agentd.cli.repl.pages import Pages
 from agentd.cli.say import put, say, warn
-from agentd.events import Citation
+from agentd.records import Citation
 from agentd.serving import protocol
 from tests.terminal import Terminal
 

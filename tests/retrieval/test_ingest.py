@@ -16,8 +16,8 @@ from typing import cast
 
 import pytest
 
-from agentd.events import OWNER, Citation, Principal
 from agentd.ports.documents import IngestProgress
+from agentd.records import OWNER, Citation, Principal
 from agentd.retrieval import documents
 from agentd.retrieval import ingest as module
 from agentd.retrieval.chunks import Chunk
