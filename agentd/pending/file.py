@@ -25,10 +25,9 @@ from pydantic import ValidationError
 
 from agentd.errors import NewerVersion
 from agentd.events import InboundEvent, Kind, OutboundEvent, decode, encode, fault_of
-from agentd.records import Address, Principal
 from agentd.ids import is_id
 from agentd.ports.work import Content, PendingTurn
-from agentd.records import Address
+from agentd.records import Address, Principal
 
 VERSION = 2
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from agentd.events import Address, InboundEvent, Kind, OutboundEvent, Principal, StepEvent
+from agentd.events import InboundEvent, Kind, OutboundEvent, StepEvent
+from agentd.records import Address, Principal
 
 Content = Kind | Literal["answer", "notice"]
 """What the file of a turn holds: a question of some kind, the answer to turns, or a message of ours."""

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agentd.events import (
-    OWNER,
     Buried,
     Event,
     GenerationChunk,
     InboundEvent,
     OutboundEvent,
-    Principal,
     StopRequested,
     ToolCallApproved,
     ToolCallDenied,
@@ -22,7 +20,8 @@ from agentd.events import (
     TurnWaiting,
 )
 from agentd.ports.conversation import IDLE, Conversation, Decision
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
+from agentd.records import OWNER, Principal
 
 
 def reduce(state: Conversation, event: Event) -> Conversation:
@@ -93,13 +92,13 @@ class Conversations:
         else:
             self._states[session_id] = state
 
-    def recover(self, questions: Iterable[Entry]) -> None:
+    def recover(self, questions: Iterable[PendingTurn]) -> None:
         """Start with the unanswered questions that were found on disk, oldest first."""
         waiting: dict[str, list[str]] = {}
         whose: dict[str, Principal] = {}
-        for entry in questions:
-            waiting.setdefault(entry.session_id, []).append(entry.id)
-            whose[entry.session_id] = entry.principal or whose.get(entry.session_id, OWNER)
+        for turn in questions:
+            waiting.setdefault(turn.session_id, []).append(turn.id)
+            whose[turn.session_id] = turn.principal or whose.get(turn.session_id, OWNER)
         self._states = {
             session: Conversation(waiting=tuple(turns), whose=whose[session]) for session, turns in waiting.items()
         }

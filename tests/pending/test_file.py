@@ -104,7 +104,7 @@ def test_what_a_later_agentd_added_is_passed_over(event: InboundEvent | Outbound
 def test_a_header_need_not_say_whose_it_is_but_may_not_say_it_wrong(event: InboundEvent | OutboundEvent) -> None:
     data = sealed(event, principal=None)
     assert decode_file(data, "x") == event
-    assert decode_header(data, "x").entry() == replace(header_of(event).entry(), principal=None)
+    assert decode_header(data, "x").turn() == replace(header_of(event).turn(), principal=None)
     with pytest.raises(Damaged):
         decode_file(sealed(event, principal={"kind": "user", "id": "0815"}), "x")
 

@@ -18,7 +18,7 @@ from agentd.events import (
     TurnWaiting,
 )
 from agentd.ports.conversation import IDLE, Conversation, Said
-from agentd.ports.work import Entry
+from agentd.ports.work import PendingTurn
 from agentd.turns.conversation import Conversations, position, reduce
 from tests.builders import IDS, SESSION, TIME, address, chunk, inbound, outbound
 
@@ -119,7 +119,9 @@ def test_idle_sessions_take_no_memory() -> None:
 
 def test_unanswered_turns_of_an_earlier_process_wait_first() -> None:
     conversations = Conversations()
-    found = [Entry(id=id, kind="message", session_id=SESSION, dedupe_key="", address=address()) for id in ("a", "b")]
+    found = [
+        PendingTurn(id=id, kind="message", session_id=SESSION, dedupe_key="", address=address()) for id in ("a", "b")
+    ]
     conversations.recover(found)
     new = inbound()
     conversations.apply(new)
