@@ -260,7 +260,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 from agentd.clock import SystemClock
-from agentd.events import OWNER
+from agentd.records import OWNER
 from agentd.retrieval import ingest
 from agentd.storage.store import Store, load_migrations
 
