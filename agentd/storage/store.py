@@ -24,7 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -119,8 +119,9 @@ class Store:
         with explaining(self._path):
             try:
                 create(self._path)
+                with closing(connect(self._path, "rw")) as own:  # FTS5 keeps an index open that a migration makes anew
+                    migrate(own, self._path, self._migrations)
                 self._writer = connect(self._path, "rw")
-                migrate(self._writer, self._path, self._migrations)
                 set_up(self._writer, self._path)
                 self._empty_log(self._writer)
             except BaseException:

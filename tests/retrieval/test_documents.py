@@ -153,6 +153,11 @@ async def test_more_sources_than_a_statement_takes_are_looked_up(store: Store) -
     assert await store.write(lambda db: documents.remove(db, OWNER, many)) == 1
 
 
+async def test_a_new_store_has_nothing_to_complain_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with Store(tmp_path / "documents.db", load_migrations("agentd.retrieval")):
+        assert not caplog.records
+
+
 async def test_documents_that_were_indexed_before_are_found_as_they_are_now(tmp_path: Path) -> None:
     path, migrations = tmp_path / "documents.db", load_migrations("agentd.retrieval")
     rows = ["\u0401\u043b\u043a\u0430 \u0442\u0443\u0442.", "The tur\u2060bine.", "The boiler."]
