@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from agentd.evidence.asked import informative
+from agentd.evidence.smalltalk import only_greets
 from agentd.text.language import focus, language_of, words
 
 LONGEST = 16
@@ -45,5 +46,7 @@ def refers_back(message: str) -> bool:
         return False
     if said[0] in _OPENINGS or any(word in _POINTERS for word in said[1:]):
         return True
+    if only_greets(message):
+        return False
     asked = informative(message, language_of(message))
     return len(asked) <= 1 and len(said) <= 4

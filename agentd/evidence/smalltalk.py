@@ -65,6 +65,11 @@ def is_small_talk(message: str) -> bool:
     return lacks_topic(message) and any(word in _TALK or word in _YOU for word in words(message))
 
 
+def only_greets(message: str) -> bool:
+    """Whether a message is small talk even below an answer: "Thanks!" and "Who are you?", but not "Okay, why?"."""
+    return is_small_talk(message) and ("?" not in message or any(word in _YOU for word in words(message)))
+
+
 def asks_summary(message: str) -> bool:
     """Whether a message wants a summary of any text: "Summarize this", "TL;DR", "give me the gist".
 

@@ -12,6 +12,8 @@ from agentd.evidence.follow_ups import refers_back
     [
         "and how do I undo that?",
         "Why?",
+        "Okay, why?",
+        "How do you do that?",
         "How long?",
         "What about the other one?",
         "Is it fast?",
@@ -30,6 +32,10 @@ def test_what_points_back_refers_back(message: str) -> None:
     "message",
     [
         "What does git stash do?",
+        "hello",
+        "Thanks a lot!",
+        "Who are you?",
+        "Guten Morgen",
         "When is the rent of the garage due?",
         "How many passengers did the ferry carry in 1912?",
         "",

@@ -170,7 +170,8 @@ class Actions:
         if not argument and self._link.session not in {session.id for session in sessions}:
             raise NotFound("nothing was asked in this conversation yet, so there is nothing to delete.")
         self._doomed = choose(sessions, argument or self._link.session)
-        messages = "1 message" if self._doomed.messages == 1 else f"{self._doomed.messages} messages"
+        count = self._doomed.messages
+        messages = "1 message" if count == 1 else f"{count} messages (questions and answers)"
         self._display.note(plain(f'delete "{label(self._doomed, TITLE_WIDTH)}" with {messages} for good? [y/N]'))
 
     async def _answered(self, doomed: ListedSession, line: str) -> bool:
