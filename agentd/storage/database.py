@@ -65,6 +65,8 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # SQLite overwrites deleted content with zeros.
     connection.execute("PRAGMA secure_delete = ON")
+    # After a migration with virtual tables, no checkpoint is possible before something was read.
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:

@@ -277,6 +277,16 @@ async def test_what_was_erased_goes_from_the_log_with_the_next_start_if_the_proc
         assert await store.read(words) == []
 
 
+@pytest.mark.parametrize("package", ["agentd.storage", "agentd.retrieval"])
+async def test_a_start_says_nothing_of_erased_text(
+    tmp_path: Path, package: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        async with Store(tmp_path / "test.db", load_migrations(package)):
+            pass
+    assert not caplog.records
+
+
 async def test_the_queries_of_one_read_see_one_moment(store: Store) -> None:
     between, written = threading.Event(), threading.Event()
 
