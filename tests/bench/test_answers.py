@@ -325,7 +325,7 @@ async def test_the_peer_answers_from_a_process_of_its_own(tmp_path: Path, way: s
 
 
 async def test_a_peer_that_ends_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PeerFailed, match="the peer ended with exit code 1"):
+    with pytest.raises(PeerFailed, match="exit code 1"):
         async with peer(tmp_path / "none.gguf", threads=1, way="plain"):
             pass
 
@@ -333,9 +333,9 @@ async def test_a_peer_that_ends_is_told(tmp_path: Path) -> None:
 def test_wrong_options_and_files_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         answers.main(["--model", "gpt"])
-    assert "there is no model gpt; there are extractive, smollm2-135m" in capsys.readouterr().err
+    assert " gpt; there are extractive, smollm2-135m" in capsys.readouterr().err
     assert answers.main(["--data", str(tmp_path / "none.json"), "--model", "extractive"]) == 1
-    assert "does not hold questions in SQuAD form" in capsys.readouterr().err
+    assert "SQuAD form" in capsys.readouterr().err
 
 
 def test_fewer_questions_are_among_those_of_the_full_form() -> None:

@@ -99,7 +99,7 @@ async def test_a_refusal_is_told_at_once_and_holds_up_nothing_behind_it(caplog: 
     disk.slow |= {slow.id, later.id}
     disk.broken |= {refused.id, later.id}
     first = asyncio.create_task(bus.publish(slow), name="publish")
-    with pytest.raises(NotAccepted, match="the disk is full"):
+    with pytest.raises(NotAccepted, match="disk is full"):
         await bus.publish(refused)
     left = asyncio.create_task(bus.publish(later), name="publish")
     await asyncio.sleep(0)
@@ -179,7 +179,7 @@ async def test_a_reducer_that_fails_stops_nobody(caplog: pytest.LogCaptureFixtur
     event = outbound()
     await bus.publish(event)
     assert told == [event] and await collect(reader, 1) == [event]
-    assert "a reducer failed on outbound" in caplog.text
+    assert "failed on outbound" in caplog.text
 
 
 async def test_chunks_that_wait_for_a_slow_reader_become_one() -> None:

@@ -170,6 +170,6 @@ async def test_how_fast_it_is_and_what_it_reads_ahead_is_that_of_the_model_of_th
     assert chosen.pace is None and await chosen.warm(REQUEST) == 0
     await chosen.use(None)
     assert chosen.pace is None
-    with pytest.raises(ModelError, match="No local model is chosen"):
+    with pytest.raises(ModelError, match="No local model"):
         await chosen.warm(REQUEST)
     await chosen.close()

@@ -227,7 +227,7 @@ async def test_a_local_model_is_passed_over_until_there_is_one() -> None:
 
 async def test_a_model_that_is_chosen_while_it_runs_comes_before_all_others() -> None:
     house = House(remote=Named("big"), extractive=Named("sentences"))
-    assert "small answers from now on" in await house.model.use(Path("/m/small.gguf"))
+    assert "small answers " in await house.model.use(Path("/m/small.gguf"))
     assert (await house.answer())[0] == TextDelta(text="small")
     with pytest.raises(ModelError, match="not a GGUF"):
         await house.model.use(Path("/m/broken.gguf"))
@@ -238,7 +238,7 @@ async def test_a_model_that_is_chosen_while_it_runs_comes_before_all_others() ->
 async def test_without_the_chosen_model_the_next_one_answers_unless_there_is_none() -> None:
     house = House(local=Named(""), extractive=Named("sentences"))
     await house.model.use(Path("/m/small.gguf"))
-    assert (await house.model.use(None)).startswith("sentences answers from now on")
+    assert (await house.model.use(None)).startswith("sentences answers ")
     assert await house.answer() == [TextDelta(text="sentences"), Finish(reason="stop")]
     alone = House(local=Named(""))
     await alone.model.use(Path("/m/small.gguf"))

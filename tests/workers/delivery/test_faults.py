@@ -105,7 +105,7 @@ async def test_an_answer_that_cannot_be_read_back_is_set_aside_and_a_notice_goes
         await house.answer("next")
         await house.wait_for(Delivered, 2)
         told, following = texts(house.channel)
-        assert told.startswith("The answer to your message could not be read from the disk")
+        assert "could not be read" in told
         assert following == "next"
         assert [letter.reason for letter in house.pending.corrupt.values()] == ["the event is damaged"]
         assert not await unfinished(house.pending)

@@ -209,5 +209,5 @@ async def test_but_not_beyond_its_limit(caplog: pytest.LogCaptureFixture) -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert "repeated after a restart" in caplog.text
+    assert "after a restart" in caplog.text
     assert not [other for other in asyncio.all_tasks() if other.get_name() == "writing"]
