@@ -407,7 +407,7 @@ async def test_a_disk_that_refuses_loses_no_decision(monkeypatch: pytest.MonkeyP
 async def test_a_turn_that_died_alone_waits_until_the_others_are_served_and_runs_alone_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "QUIET_SECONDS", 1.0)
     pending = MemoryPending()
     suspect, later = inbound("suspect"), inbound("later")
     others = [inbound(f"other {n}", session_id=other(n)) for n in range(3)]
