@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import groupby
 
 from agentd.evidence.candidates import Sentence, as_code
 from agentd.evidence.follow_ups import refers_back
@@ -140,9 +140,11 @@ def question_of(request: ModelRequest) -> str:
 
 
 def about(request: ModelRequest) -> str:
-    """The question before the newest one if that refers back to it, otherwise ""."""
-    newest, before, *_ = (*islice(_asked(request), 2), "", "")
-    return divided(before)[0] if refers_back(newest) else ""
+    """The last question with a topic before the newest one if that refers back to it, otherwise ""."""
+    asked = _asked(request)
+    if not refers_back(next(asked, "")):
+        return ""
+    return next((divided(earlier)[0] for earlier in asked if not lacks_topic(earlier)), "")
 
 
 def _asked(request: ModelRequest) -> Iterator[str]:

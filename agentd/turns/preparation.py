@@ -18,6 +18,7 @@ from agentd.ports.documents import Counted, Documents
 from agentd.ports.models import ChatModel, Citer, Pace, Paced, Writer
 from agentd.ports.sessions import History, StoredMessage
 from agentd.records import Passage
+from agentd.turns.prompt import turns_of
 
 SHARE = 0.6
 """Documents may take this share of the time to the first text; the rest is for the question, the search and bad
@@ -28,8 +29,8 @@ FRAME = 40
 """The tokens of a prompt that are neither passages nor question."""
 ASCII, OTHER = 4.0, 1.6
 """Characters for each token, in English and in other scripts."""
-LOOKED_BACK = 2
-"""Messages of the conversation to which a follow-up can refer: the last question and its answer."""
+LOOKED_BACK = 20
+"""Messages of the conversation in which the question is looked for to which a follow-up refers."""
 REFERRED = 400
 """So many characters of each of them are searched for."""
 PATIENCE = 10
@@ -93,7 +94,7 @@ class Preparation:
 
         if limit == 0:
             return asked, ()
-        said = await self._history.context(inbound.session_id, limit=LOOKED_BACK) if refers_back(asked) else ()
+        said = await self._referred(inbound.session_id) if refers_back(asked) else ()
         if not said:
             return asked, await search(asked)
         before = [each.text[:REFERRED] for each in said if each.role == "user"]
@@ -102,6 +103,12 @@ class Preparation:
         readings = [await search(text) for text in (asked, question, "\n".join((question, *answers)))]
         return question, fused(readings, READINGS)[:limit]
 
+    async def _referred(self, session_id: str) -> Sequence[StoredMessage]:
+        """The last turn whose question has a topic: "thanks" and "why?" have none."""
+        turns = turns_of(await self._history.context(session_id, limit=LOOKED_BACK))
+        asked = ((turn, [line.text for line in turn if line.role == "user"]) for turn in reversed(turns))
+        return next((turn for turn, texts in asked if not all(map(lacks_topic, texts))), ())
+
     async def _cut(self, question: str, found: Sequence[Passage], model: ChatModel) -> Sequence[Passage]:
         pace = model.pace if isinstance(model, Paced) else None
         most = room_for(found, question, pace, self._first_text)
@@ -109,7 +116,7 @@ class Preparation:
 
     async def _said(self, inbound: InboundEvent, asked: str) -> bool:
         """Whether the conversation itself may hold the answer."""
-        said = await self._history.context(inbound.session_id, limit=20)
+        said = await self._history.context(inbound.session_id, limit=LOOKED_BACK)
         passages = [_as_passage(n, message) for n, message in enumerate(said, start=1)]
         return bool(said) and (await asyncio.to_thread(judge, asked, passages)).answerable
 

@@ -256,7 +256,8 @@ async def test_agentds_own_pages_answer_what_a_new_user_asks(store: Store) -> No
     wrong = {question: text for question, text in answers.items() if ABOUT_AGENTD[question] not in text.split("\n")[0]}
     assert wrong == {}
     assert not any(set("│─┌└▲◄") & set(text) for text in answers.values())
-    assert [await ask(store, question) for question in UNRELATED] == [NO_ANSWER] * len(UNRELATED)
+    told = [await ask(store, question) for question in UNRELATED]
+    assert told == [TAKES_A_MODEL, TAKES_A_MODEL, NO_ANSWER, TAKES_A_MODEL, TAKES_A_MODEL]
 
 
 @pytest.mark.parametrize("question", LANGUAGES)
@@ -454,6 +455,18 @@ async def test_a_follow_up_is_answered_with_what_it_goes_back_to() -> None:
     asked = request("And how much is it?", [place], history)
     told = [delta.text async for delta in model.stream(asked) if isinstance(delta, TextDelta)]
     assert "It costs 12 crowns. [1]" in "".join(told)
+
+
+async def test_small_talk_repeats_no_answer_and_is_passed_over_by_a_follow_up() -> None:
+    place = passage(1, "The ferry to Oland leaves at noon. It costs 12 crowns.")
+    history = [line("user", "When does the ferry to Oland leave?"), line("assistant", "At noon.")]
+    model = ExtractiveModel(Count(1))
+    for talk in ("Thanks!", "ok", "hello"):
+        found = [delta async for delta in model.stream(request(talk, [place], history))]
+        assert Notice(text=ABOUT) in found
+    history += [line("user", "Thanks!"), line("user", "ok")]
+    found = [delta async for delta in model.stream(request("And how much is it?", [place], history))]
+    assert "12 crowns" in "".join(delta.text for delta in found if isinstance(delta, TextDelta))
 
 
 def line(role: Literal["user", "assistant"], text: str) -> StoredMessage:

@@ -95,6 +95,18 @@ async def test_a_follow_up_is_searched_with_what_it_refers_to() -> None:
     assert found.question == "How do otters sleep?\nand why?"
 
 
+async def test_a_follow_up_refers_to_the_last_question_that_has_a_topic() -> None:
+    turns, documents = MemoryTurns(), ListedDocuments(OTTER)
+    for said in ("When is the rent due?", "How do otters sleep?", "Why?", "thanks"):
+        event = inbound(said)
+        await turns.finish([event], outbound(event, "So."))
+    preparation = prepared_from(documents, turns)
+    for model in (WRITER, ScriptedModel()):
+        found = await preparation.prepare(inbound("and how long?"), model)
+        assert found.question == "How do otters sleep?\nand how long?"
+    assert (await preparation.prepare(inbound("hello"), ScriptedModel())).question == "hello"
+
+
 async def test_on_a_slow_machine_only_the_best_sentences_go_in() -> None:
     long = passage(1, "It rained all day long in the village. " * 60 + RENT.text, chunk_id=1)
     slow, fast = (ScriptedModel(writes=True, pace=Pace(read=read, write=5)) for read in (10, 5000))
