@@ -7,7 +7,6 @@ requests    what a client asks, and what it is told
 door        what one channel is given of the house; it looks who asks for what
 inbox       refuses a message, recognises it, or accepts it
 receipts    which messages were accepted before
-holding     one at a time for each message
 
 What goes out to clients:
 audience    who follows which session; an answer goes to all of them

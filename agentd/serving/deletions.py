@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 
 from agentd.errors import Busy, NotFound, StateError
 from agentd.events import SessionDeleted
+from agentd.host.holding import Holding
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.sessions import SessionInfo
 from agentd.ports.work import PendingTurn
 from agentd.records import Principal
-from agentd.serving.holding import Holding
 from agentd.turns.conversation import Conversations
 
 R = TypeVar("R")

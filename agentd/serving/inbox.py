@@ -6,12 +6,12 @@ import hashlib
 
 from agentd.errors import Busy, Stopping, UsageError
 from agentd.events import UNSTAMPED, InboundEvent, StopRequested
+from agentd.host.holding import Holding
 from agentd.ports.bus import Bus
 from agentd.ports.channels import Offer, Receipt
 from agentd.ports.sessions import SessionView
 from agentd.records import Principal
 from agentd.serving.budget import Budgets
-from agentd.serving.holding import Holding
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.text.plain import plain

@@ -13,6 +13,7 @@ from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.events import InboundEvent, OutboundEvent, Reopened
+from agentd.host.holding import Holding
 from agentd.host.lock import StateLock
 from agentd.ids import time_of
 from agentd.pending import PendingDirectory
@@ -23,7 +24,6 @@ from agentd.ports.turns import EndedTurns
 from agentd.ports.work import DeadLetter, PendingTurn, Unfinished
 from agentd.records import OWNER, Principal
 from agentd.rights import require
-from agentd.serving.holding import Holding
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
 

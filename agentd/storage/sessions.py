@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from agentd.errors import Busy, NotFound, UsageError
+from agentd.host.holding import Holding
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
@@ -52,6 +53,7 @@ class Sessions:
         self._unanswered = unanswered
         """Session -> its newest question without an answer; a question makes a session used, even before its answer."""
         self._followed = followed
+        self._searches = Holding()
 
     # --- as their principal sees them ---
 
@@ -152,7 +154,10 @@ class Sessions:
             yield page
 
     async def search(self, principal: Principal, text: str, *, limit: int = 20) -> Sequence[SessionHit]:
-        """The sessions that have all words of `text` in one message, or in their name and title; the newest first."""
+        """The sessions that have all words of `text` in one message, or in their name and title; the newest first.
+
+        One search of the owner runs at a time, and one of all others.
+        """
         words = plain(text).casefold().split()
         if not words:
             raise UsageError("there is nothing to search for; give one or more words.")
@@ -165,7 +170,9 @@ class Sessions:
             ]
             return sorted(found, key=lambda hit: hit.session.updated, reverse=True)
 
-        return await self._store.read(search)
+        # Else a few that search hold all readers, and with them whoever asks something.
+        whose = "the owner's search" if principal.kind == "owner" else "a search of the others"
+        return await self._searches.run(whose, lambda: self._store.read(search))
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Mark all messages of the session as read."""

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,10 +16,12 @@ from agentd.ports.sessions import SessionView, Summary
 from agentd.records import OWNER, Principal
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import ERASED, Sessions
-from agentd.storage.store import Store
+from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
 from agentd.testing.clock import FakeClock
 from tests.storage.kept import ANN, BAD_VALUES, BEN, IDS, Kept, answered, asked, end, spoil, talk
+
+T = TypeVar("T")
 
 # --- opening ---
 
@@ -339,3 +342,36 @@ async def test_an_id_that_went_bad_is_not_the_greatest(store: Store, sessions: K
     text = "a text with halves: \ud83d".encode("utf-8", "surrogatepass")
     await store.write(lambda db: db.execute("UPDATE sessions SET title = CAST(? AS TEXT)", (text,)).rowcount)
     assert (await sessions.open(OWNER, session.id)).title.startswith("a text with halves")
+
+
+class Gated(Store):
+    """Counts the reads that run, which wait for a gate."""
+
+    gate = asyncio.Event()
+    running = most = 0
+
+    async def read(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.gate.wait()
+            return await super().read(run)
+        finally:
+            self.running -= 1
+
+
+async def test_searches_hold_two_readers_at_most_even_if_those_who_search_leave(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    async with Gated(tmp_path / "agentd.db", load_migrations("agentd.storage")) as store:
+        store.gate.clear()
+        sessions = Kept(store, clock)
+        who = [OWNER, OWNER, ANN, ANN, BEN, BEN]
+        searches = [asyncio.create_task(sessions.search(principal, "owls")) for principal in who]
+        await asyncio.sleep(0)
+        searches[2].cancel()
+        await asyncio.wait([searches[2]])
+        await asyncio.sleep(0)
+        store.gate.set()
+        results = await asyncio.gather(*searches, return_exceptions=True)
+        assert store.most == 2 and results.count([]) == 5

@@ -1,4 +1,4 @@
-"""One at a time for each message: nobody offers it anew while it is taken back out of the dead letters."""
+"""One at a time for each key, whoever asks and whoever leaves meanwhile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 class Holding:
-    """The keys of messages with which something is done at the moment."""
+    """The keys for which something is done at the moment."""
 
     def __init__(self) -> None:
         self._held: dict[str, asyncio.Task[Any]] = {}
@@ -19,7 +19,7 @@ class Holding:
         """Run `work` while holding the key; it completes even if the caller is cancelled."""
         while (held := self._held.get(key)) is not None:
             await asyncio.wait([held])
-        task = asyncio.create_task(work(), name=f"message {key}")
+        task = asyncio.create_task(work(), name=f"held: {key}")
         self._held[key] = task
         task.add_done_callback(lambda _: self._held.pop(key, None))
         return await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""One at a time for each message."""
+"""One at a time for each key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agentd.serving.holding import Holding
+from agentd.host.holding import Holding
 
 
 async def test_work_on_one_message_waits_for_the_work_before_and_that_on_others_does_not() -> None:
