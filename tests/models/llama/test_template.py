@@ -29,6 +29,14 @@ NO_SYSTEM = (
 )
 
 
+ALTERNATING = (
+    "{% if messages[0].role == 'system' %}[system]{{ messages[0].content }}{% endif %}"
+    "{% for m in messages | rejectattr('role', 'equalto', 'system') %}"
+    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    "[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
+
+
 def shown(template: Template, *lines: ChatMessage, tools: tuple[Tool, ...] = ()) -> str:
     """The prompt with untrusted text in ⟦⟧."""
     return "".join(p.text if p.trusted else f"⟦{p.text}⟧" for p in template.render(lines, tools).pieces)
@@ -50,6 +58,15 @@ def test_untrusted_text_stays_apart_from_the_template() -> None:
     assert shown(Template(CHATML), SYSTEM, QUESTION) == (
         "<|im_start|>system\nBe nice.<|im_end|>\n<|im_start|>user\n⟦Why?⟧<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_a_question_without_an_answer_is_told_to_a_template_in_which_roles_must_alternate() -> None:
+    template, newest = Template(ALTERNATING), ChatMessage(role="user", pieces=(untrusted("How?"),))
+    assert (
+        shown(template, SYSTEM, QUESTION, ANSWER, newest)
+        == "[system]Be nice.[user]⟦Why?⟧[assistant]⟦Because.⟧[user]⟦How?⟧"
+    )
+    assert shown(template, SYSTEM, QUESTION, newest) == "[user]Be nice.\n\n⟦Why?⟧\n\n⟦How?⟧"
 
 
 def test_a_template_can_neither_read_nor_change_untrusted_text() -> None:
