@@ -15,6 +15,8 @@ from hypothesis.strategies import SearchStrategy
 
 CPU_SECONDS = 0.25
 """Of the processor, for one input: what the event loop may be held at most."""
+GUIDED = 3
+"""Code that tells what is reached takes so many times as long."""
 _LARGE = ("-len_control=0", "-timeout=60")
 """Inputs are long from the beginning: a short one draws nothing."""
 _ROUND = 200
@@ -44,7 +46,8 @@ class Counted:
             began = time.thread_time()
             self._check(value)
             took = time.thread_time() - began
-            if took > CPU_SECONDS and self._again(value) > CPU_SECONDS:
+            most = CPU_SECONDS * (GUIDED if guided() else 1)
+            if took > most and self._again(value) > most:
                 raise TooSlow(f"it took {took:.2f} s of the processor")
         except Exception as error:
             error.add_note(f"for the input {value!r:.4000}")

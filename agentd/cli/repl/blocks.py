@@ -14,6 +14,8 @@ from markdown_it import MarkdownIt
 SMALL = 4096
 """Up to this length the open rest is parsed at every new line; a longer one each time it has grown by `GROWTH`."""
 GROWTH = 1.05
+WINDOW = 64 * 1024
+"""Characters that are parsed at once, which takes up to 6 us for each. A block that is longer has no end for us."""
 
 
 @cache
@@ -27,28 +29,48 @@ _CLOSED_BY_A_BLANK_LINE = ("paragraph_open", "heading_open", "table_open", "hr")
 
 
 class Blocks:
-    """Splits a text that comes in pieces; however it is cut, the blocks differ only in the blank lines around them."""
+    """Splits a text that comes in pieces; however it is cut, the blocks differ only in the blank lines around them.
+
+    A block of more than `WINDOW` characters is one with all that follows it.
+    """
 
     def __init__(self) -> None:
         self.open = ""
         self._parse_at = 0
+        self._endless = False
 
     def feed(self, text: str) -> list[str]:
         """The blocks that this piece finishes."""
         self.open += text
         if "\n" not in text or len(self.open) < self._parse_at:
             return []
-        blocks, closed = _split(self.open[: self.open.rindex("\n") + 1])
-        if not closed:
-            blocks = blocks[:-1]
-        self.open = self.open[sum(map(len, blocks)) :]
+        blocks = self._long()
+        if not self._endless:
+            more, closed = _split(self.open[: self.open.rindex("\n") + 1])
+            blocks += self._closed(more if closed else more[:-1])
         self._parse_at = 0 if len(self.open) < SMALL else int(len(self.open) * GROWTH)
         return blocks
 
     def finish(self) -> list[str]:
         """The blocks of the rest, because the text ends here."""
-        rest, self.open, self._parse_at = self.open, "", 0
-        return _split(rest)[0] if rest.strip() else []
+        blocks = self._long()
+        rest, endless, self.open, self._parse_at, self._endless = self.open, self._endless, "", 0, False
+        if not rest.strip():
+            return blocks
+        return [*blocks, rest] if endless else [*blocks, *_split(rest)[0]]
+
+    def _long(self) -> list[str]:
+        """Finished blocks, until what is open fits into a window or its first block does not."""
+        blocks: list[str] = []
+        while len(self.open) > WINDOW and not self._endless:
+            found = _split(self.open[: self.open.rfind("\n", 0, WINDOW) + 1])[0][:-1]
+            self._endless = not found
+            blocks += self._closed(found)
+        return blocks
+
+    def _closed(self, blocks: list[str]) -> list[str]:
+        self.open = self.open[sum(map(len, blocks)) :]
+        return blocks
 
 
 def _split(text: str) -> tuple[list[str], bool]:

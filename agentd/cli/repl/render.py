@@ -52,11 +52,17 @@ _THEME = Theme(
 )
 _CITE = re.compile(r"(\[\d{1,3}\])")
 _INDENT = "  "
+LONGEST = 16 * 1024
+"""Characters of a block that is rendered, which takes some 30 us for each: a large table would hold up the prompt. A
+longer one is left to the terminal, which folds its lines.
+"""
 
 
 def block(markdown: str, width: int) -> str:
-    """One block of Markdown, with a blank line after it if the source has one."""
+    """One block of Markdown, with a blank line after it if the source has one; a very long one as it was written."""
     gap = "\n" if re.search(r"\n[ \t]*\n[ \t\n]*\Z", markdown) else ""
+    if len(markdown) > LONGEST:
+        return markdown.strip("\n") + "\n" + gap
     try:
         return _ansi(_Markdown(markdown), width) + gap
     except Exception:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.cli.repl.blocks import Blocks
+from agentd.cli.repl.blocks import WINDOW, Blocks
 
 ANSWER = """# Crash
 
@@ -104,6 +104,30 @@ def test_any_text_in_any_pieces_gives_the_same_blocks_and_loses_nothing(lines: l
     blocks = split(pieces)
     assert "".join(blocks).rstrip() == text.rstrip()
     assert bare(blocks) == bare(split([text]))
+
+
+@given(st.lists(LINES, max_size=40), st.integers(1, 60))
+def test_windows_lose_nothing(lines: list[str], size: int) -> None:
+    text = "\n".join(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{Blocks.__module__}.WINDOW", 40)
+        assert "".join(split([text[n : n + size] for n in range(0, len(text), size)])).rstrip() == text.rstrip()
+
+
+def test_a_long_text_is_the_same_blocks_at_once_and_in_pieces() -> None:
+    text = f"{ANSWER}\n\n" * 1000
+    blocks = split([text])
+    assert len(text) > 3 * WINDOW
+    assert bare(blocks) == bare(split([text[n : n + 999] for n in range(0, len(text), 999)]))
+    assert len(blocks) == 11 * 1000
+
+
+def test_a_block_that_is_longer_than_a_window_is_one_with_all_that_follows() -> None:
+    long = "- a\n" + "  - b\n" * 150_000 + "\nThe end."
+    begun = time.process_time()
+    assert split(["# Long\n\n", long]) == ["# Long\n\n", long]
+    assert split([long[n : n + 5000] for n in range(0, len(long), 5000)]) == [long]
+    assert time.process_time() - begun < 10
 
 
 def test_a_block_is_finished_by_a_blank_line_or_by_the_next_block() -> None:

@@ -80,6 +80,12 @@ def test_any_block_can_be_rendered_within_the_width(lines: list[str], width: int
         assert cell_len(line) <= width
 
 
+@pytest.mark.parametrize("line", ["| c | d |\n", "  - b\n", "> a\n>\n"])
+def test_a_block_that_would_hold_up_the_prompt_is_shown_as_it_was_written(line: str) -> None:
+    block = "| a | b |\n|---|---|\n" + line * 150_000
+    assert render.block(block + "\n", 80) == block + "\n"
+
+
 def test_a_question_of_several_lines_is_marked_on_each() -> None:
     assert bare(render.asked("one\ntwo", 80)) == "> one\n… two\n"
 
