@@ -108,4 +108,5 @@ def summary(state: IngestState) -> str:
         documents = "1 document is" if state.unchanged == 1 else f"{state.unchanged} documents are"
         return f"nothing changed: {documents} up to date"
     parts = [f"{state.added} added", f"{state.changed} changed", f"{state.removed} removed"]
-    return f"{', '.join(parts)}, {state.unchanged} unchanged ({state.chunks} passages written)"
+    passages = "1 passage" if state.chunks == 1 else f"{state.chunks} passages"
+    return f"{', '.join(parts)}, {state.unchanged} unchanged ({passages} written)"

@@ -7,6 +7,7 @@ import textwrap
 
 from agentd.errors import NotFound
 from agentd.ports.documents import DocumentView
+from agentd.ports.models import EXTRACTIVE
 from agentd.ports.sessions import SessionView, StoredMessage
 from agentd.ports.turns import EndedTurns
 from agentd.records import Citation, Principal
@@ -66,7 +67,8 @@ class Recall:
         ended = await self._turns.finished(answer.turn_id)
         if ended is None or ended.usage is None:
             return "it is not known what the last answer took"
-        return f"{ended.model}: {usage_line(ended.usage)}" if ended.model else usage_line(ended.usage)
+        named = ended.model and ended.model != EXTRACTIVE
+        return f"{ended.model}: {usage_line(ended.usage)}" if named else usage_line(ended.usage)
 
     async def _last(self, principal: Principal, session_id: str, role: str, none: str) -> StoredMessage:
         stored = await self._sessions.history(principal, session_id, limit=REMEMBERED)

@@ -86,8 +86,10 @@ _DAMAGED = (
     "is damaged; stop agentd, then restore it from a backup, or move it away together with the files of the same name "
     "that end in -wal and -shm: agentd then starts with an empty one"
 )
+_FULL = "cannot be written because the disk is full; free some space"
 _REASONS = {
-    sqlite3.SQLITE_FULL: "cannot be written because the disk is full; free some space",
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # no room for the index of the log, which is made when the file is opened
     sqlite3.SQLITE_READONLY: "is read-only; make it and its directory writable, or choose another --state-dir",
     sqlite3.SQLITE_IOERR: "cannot be read or written; the system's log (dmesg) says what is wrong with the disk",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that it and its directory exist and belong to this user",
@@ -101,7 +103,7 @@ _REASONS = {
 def explained(error: BaseException, path: Path) -> BaseException:
     """A `StateError` that says what to do, if the error concerns the file; otherwise the error itself."""
     code: int | None = getattr(error, "sqlite_errorcode", None) if isinstance(error, sqlite3.Error) else None
-    reason = None if code is None else _REASONS.get(code & 0xFF)
+    reason = None if code is None else _REASONS.get(code, _REASONS.get(code & 0xFF))
     return error if reason is None else StateError(f"{path} {reason} ({error}).")
 
 

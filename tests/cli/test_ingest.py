@@ -52,6 +52,7 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
 def test_the_summary_counts_what_changed() -> None:
     state = IngestState(re="", found=6, done=6, added=1, changed=2, unchanged=3, removed=0, chunks=9)
     assert summary(state) == "1 added, 2 changed, 0 removed, 3 unchanged (9 passages written)"
+    assert summary(state.model_copy(update={"chunks": 1})).endswith("(1 passage written)")
 
 
 def test_files_are_uploaded_each_under_its_own_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from agentd.errors import NotFound, UsageError
 from agentd.ids import IdSource
+from agentd.ports.models import EXTRACTIVE
 from agentd.records import OWNER, Citation, Principal, TurnUsage
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.serving.recall import SHOWN, Recall
@@ -124,3 +125,5 @@ async def test_the_last_question_and_what_its_answer_took_are_found(tmp_path: Pa
         await h.talk(session, "Why not?", "For no reason.", usage=took, model="small")
         assert await h.recall.last_question(OWNER, session) == "Why not?"
         assert await h.recall.usage(OWNER, session) == "small: 90 tokens read, 4 written"
+        await h.talk(session, "How?", "So.", usage=took, model=EXTRACTIVE)
+        assert await h.recall.usage(OWNER, session) == "90 tokens read, 4 written"

@@ -560,3 +560,10 @@ async def test_a_write_that_the_disk_refused_is_a_problem_until_one_is_taken(tmp
         assert "disk is full" in store.problem
         await store.probe()
         assert store.problem == ""
+
+
+def test_a_file_that_finds_no_room_when_it_is_opened_is_on_a_full_disk() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    for code, told in ((sqlite3.SQLITE_IOERR_SHMSIZE, "free some space"), (sqlite3.SQLITE_IOERR_READ, "dmesg")):
+        error.sqlite_errorcode = code
+        assert told in str(database.explained(error, Path("a.db")))
