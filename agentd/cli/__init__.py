@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from agentd import __version__
+from agentd.cli.advice import as_typed
 from agentd.cli.say import discard, open_streams, put, warn
 from agentd.errors import AgentdError, UsageError
 
@@ -90,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Exit(status)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        put(sys.stdout if file == sys.stdout else sys.stderr, message)
+        put(sys.stdout if file == sys.stdout else sys.stderr, as_typed(message))
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -176,7 +177,8 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="KEY=VALUE",
         default=[],
-        help="set one key of the configuration, as in --set model.context=4096; may be repeated",
+        help="set one key of the configuration, as in --set model.context=4096; may be repeated; `agentd config show`"
+        " lists the keys",
     )
 
 

@@ -22,22 +22,24 @@ class WaitingLine:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._shown = 0
+        self._shown = ""
         self._alive = stream.isatty()
 
     def show(self, text: str) -> None:
         if not self._alive:
             return
         text = plain_line(text, shutil.get_terminal_size().columns - 1)
-        self._stream.write("\r" + text.ljust(self._shown))
+        if text == self._shown:
+            return
+        self._stream.write("\r" + text.ljust(len(self._shown)))
         self._stream.flush()
-        self._shown = len(text)
+        self._shown = text
 
     def clear(self) -> None:
         if self._shown:
-            self._stream.write("\r" + " " * self._shown + "\r")
+            self._stream.write("\r" + " " * len(self._shown) + "\r")
             self._stream.flush()
-            self._shown = 0
+            self._shown = ""
 
 
 class Output:

@@ -121,6 +121,11 @@ def test_the_words_of_agentd_can_be_typed_and_those_of_others_stay_as_they_are(
     assert written.err == "try `.venv/bin/agentd run`\n"
 
 
+def test_the_help_can_be_typed(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "`.venv/bin/agentd config show`" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_log_of_a_daemon_can_be_typed(checkout: Path) -> None:
     record = logging.LogRecord("agentd", logging.WARNING, "", 0, "choose again: `agentd model use NAME`", (), None)
     assert PlainFormatter("%(message)s").format(record) == "choose again: `.venv/bin/agentd model use NAME`"

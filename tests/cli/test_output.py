@@ -41,7 +41,9 @@ def test_a_shorter_word_overwrites_a_longer_one_and_nothing_stays() -> None:
     line = WaitingLine(stream)
     for text in ("reading 2,100 tokens", "thinking…"):
         line.show(text)
+        line.show(text)
         assert screen(stream.getvalue()) == text
+    assert stream.getvalue().count("thinking…") == 1
     line.clear()
     assert screen(stream.getvalue()) == ""
 
