@@ -12,6 +12,7 @@ import pytest
 
 from agentd.cli import main
 from agentd.errors import UsageError
+from agentd.models.extractive import ABOUT
 from agentd.records import TurnUsage
 from agentd.testing.gguf import chain, write_random_model, write_table_model
 from agentd.testing.openai_server import OpenAIServer, Stream
@@ -80,9 +81,7 @@ def test_a_model_that_takes_over_is_named_on_standard_error(state: Path) -> None
     nobody = ("--set", "model.remote.base_url=http://127.0.0.1:9/v1", "--set", "model.remote.retries=0")
     done = agentd(state, "ask", *nobody, "When is the rent due?")
     assert done.returncode == 0 and b"third working day" in done.stdout
-    assert done.stderr.startswith(
-        b"agentd: sentences of your documents answer instead: The model server at http://127.0.0.1:9/v1"
-    )
+    assert done.stderr.startswith(b"agentd: sentences ") and b" http://127.0.0.1:9/v1 " in done.stderr
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line_on_standard_error(state: Path, tmp_path: Path) -> None:
@@ -91,9 +90,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_on_standard_error(state: Path
     done = agentd(state, "ask", "--model", str(model), "When is the rent due?")
     assert done.returncode == 0 and b"third working day" in done.stdout
     (line,) = done.stderr.decode().splitlines()
-    assert (
-        line.startswith("agentd: sentences of your documents answer instead: ") and "unknown model architecture" in line
-    )
+    assert line.startswith("agentd: sentences ") and "'llama77'" in line
 
 
 def test_a_session_is_continued_by_c_and_by_name(state: Path) -> None:
@@ -107,8 +104,8 @@ def test_a_session_is_continued_by_c_and_by_name(state: Path) -> None:
 @pytest.mark.parametrize(
     ("stdin", "arguments", "reason"),
     [
-        (b"", [], b"the question is empty"),
-        (b"", ["   "], b"the question is empty"),
+        (b"", [], b"question is empty"),
+        (b"", ["   "], b"question is empty"),
         (b"caf\xe9", [], b"not UTF-8 (byte 0xe9 at offset 3)"),
         (b"x" * (1024 * 1024 + 1), [], b"longer than 1,048,576 bytes"),
         (b"", ["--output", "xml", "question"], b"invalid choice"),
@@ -193,7 +190,7 @@ async def test_a_daemon_that_takes_over_answers_the_question_instead_of_the_mode
         async with DaemonProcess(tmp_path / "s") as daemon:
             done = await asking
             pid = daemon.process.pid
-    assert done.returncode == 0 and b"without a language model" in done.stdout
+    assert done.returncode == 0 and ABOUT.encode() in done.stdout
     begin = f"agentd: a daemon runs already (pid {pid}) and has its own "
     settings, named = done.stderr.decode().splitlines()
     assert settings.startswith(f"{begin}settings") and "--set for model.remote.base_url, daemon.grace;" in settings
@@ -230,8 +227,8 @@ async def test_on_a_terminal_the_reading_of_the_prompt_is_shown_until_the_text_b
         await turn.say("Beca")
         await terminal.shows("Beca")
         await terminal.hides("reading")
-        await turn.state("running", attempt=2, detail="the answer begins again: small crashed")
-        await terminal.shows("agentd: the answer begins again: small crashed")
+        await turn.state("running", attempt=2, detail="again: small crashed")
+        await terminal.shows("agentd: again: small crashed")
         turn.attempt, turn.said = 2, ""
         await turn.say("For no rea")
         await turn.answer("For no reason.", usage=TurnUsage(prompt_tokens=90, completion_tokens=4))
@@ -239,7 +236,7 @@ async def test_on_a_terminal_the_reading_of_the_prompt_is_shown_until_the_text_b
         assert terminal.everything.split("\n") == [
             "Beca",
             "",
-            "agentd: the answer begins again: small crashed",
+            "agentd: again: small crashed",
             "For no reason.",
             "90 tokens read, 4 written",
         ]

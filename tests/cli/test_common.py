@@ -113,7 +113,7 @@ def test_a_model_is_a_setting_that_is_relative_to_where_the_person_is(
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "--model cannot be used: there is no model file"), (b"x", "not a GGUF file")]
+    ("content", "reason"), [(None, "--model .*: .*no model file"), (b"x", "--model .*: .*not a GGUF")]
 )
 def test_a_model_that_cannot_be_one_is_told_at_once(tmp_path: Path, content: bytes | None, reason: str) -> None:
     path = tmp_path / "small.gguf"

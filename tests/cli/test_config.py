@@ -14,6 +14,7 @@ from agentd.config import known_keys
 from agentd.config.layers import dotted
 from agentd.testing.gguf import write_random_model
 from tests.house import running
+from tests.problems import check_problems
 
 
 @pytest.fixture
@@ -45,11 +46,13 @@ def test_check_counts_a_warning_that_it_gave(file: Path, capsys: pytest.CaptureF
 def test_check_tells_all_problems_and_exits_78(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("[agent]\nconcurency = 3\n[daemon]\ngrace = 'x'\n")
     assert main(["config", "check"]) == 78
-    assert capsys.readouterr() == (
-        "",
-        "agentd: 2 settings are wrong:\n"
-        f"  {file}:2: unknown key agent.concurency; did you mean agent.concurrency?\n"
-        f"  {file}:4: daemon.grace should be a valid number, unable to parse string as a number, not 'x'.\n",
+    out, err = capsys.readouterr()
+    head, *told = err.splitlines()
+    assert out == "" and head.startswith("agentd: 2 ")
+    check_problems(
+        told,
+        (f"  {file}:2", " key agent.concurency;", " agent.concurrency?"),
+        (f"  {file}:4", " daemon.grace ", " number, ", " not 'x'."),
     )
 
 
@@ -95,15 +98,13 @@ def test_show_says_first_which_model_answers_and_from_how_many_documents(
     state = ("--state-dir", str(tmp_path / "s"))
     assert main(["config", "show", *state]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == (
-        "# no language model is chosen: answers are sentences of your documents, and there are none yet; "
-        "`agentd model list` shows language models"
-    )
+    assert first.startswith("# no language model") and "`agentd model list`" in first
     assert main(["ingest", str(notes), *state]) == 0
     capsys.readouterr()
     assert main(["config", "show", *state, "--set", f"model.path={model}"]) == 0
     shown = capsys.readouterr().out
-    assert shown.splitlines()[0] == "# small answers (used when agentd runs), from 1 document"
+    first = shown.splitlines()[0]
+    assert first.startswith("# small answers (") and first.endswith(" 1 document")
     assert tomllib.loads(shown)["model"]["path"] == str(model)
 
 
@@ -132,13 +133,14 @@ def test_check_looks_at_the_file_of_the_model(file: Path, tmp_path: Path, capsys
     model = tmp_path / "small.gguf"
     file.write_text(f'[model]\npath = "{model}"\n')
     assert main(["config", "check"]) == 78
-    told = f"agentd: {file}:2: model.path cannot be used: there is no model file {model}; "
-    assert capsys.readouterr().err.startswith(told)
+    told = capsys.readouterr().err
+    assert told.startswith(f"agentd: {file}:2: model.path ") and f"no model file {model}; " in told
     model.write_text("Hello")
     assert main(["config", "check"]) == 78
-    assert f"{model} is not a GGUF file" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert str(model) in told and "not a GGUF" in told
     assert main(["config", "check", "--set", f"model.path={file}"]) == 78
-    assert "agentd: --set model.path: model.path cannot be used: " in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("agentd: --set model.path: model.path ")
     assert main(["config", "show"]) == 0
     write_random_model(model)
     assert main(["config", "check"]) == 0
@@ -158,8 +160,9 @@ def test_check_without_a_file_says_what_is_no_default(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setattr("agentd.host.paths.SYSTEM_CONFIG", tmp_path / "none.toml")
     assert main(["config", "check"]) == 0
-    assert capsys.readouterr().out == "ok: no configuration file, all defaults\n"
+    told = capsys.readouterr().out
+    assert told.startswith("ok: ") and told.endswith(" all defaults\n")
     monkeypatch.setenv("AGENTD_DAEMON__GRACE", "3")
     assert main(["config", "check", "--set", "agent.concurrency=8"]) == 0
     told = capsys.readouterr().out
-    assert told == "ok: no configuration file, all defaults but AGENTD_DAEMON__GRACE, --set agent.concurrency\n"
+    assert told.startswith("ok: ") and told.endswith(" AGENTD_DAEMON__GRACE, --set agent.concurrency\n")

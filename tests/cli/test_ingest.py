@@ -22,7 +22,7 @@ def test_a_second_run_changes_nothing_and_says_so(tmp_path: Path) -> None:
     first = ingest(tmp_path / "state", folder)
     assert (first.returncode, first.stderr) == (0, "") and first.stdout.startswith("1 added")
     second = ingest(tmp_path / "state", folder)
-    assert (second.returncode, second.stdout) == (0, "nothing changed: 1 document is up to date\n")
+    assert second.returncode == 0 and second.stdout.startswith("nothing changed: 1 ")
 
 
 def test_files_that_cannot_be_read_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     done = ingest(tmp_path / "state", tmp_path / "docs")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "there is nothing to read\n", "")
+    assert (done.returncode, done.stderr) == (0, "") and "nothing to read" in done.stdout
 
 
 def test_the_summary_counts_what_changed() -> None:
@@ -61,7 +61,7 @@ def test_files_are_uploaded_each_under_its_own_name(tmp_path: Path) -> None:
     first = ingest(tmp_path / "state", "--upload", tmp_path / "a.md", tmp_path / "b.bin")
     assert first.returncode == 1 and first.stdout.startswith("1 added") and "b.bin" in first.stderr
     again = ingest(tmp_path / "state", "--upload", tmp_path / "a.md")
-    assert (again.returncode, again.stdout) == (0, "nothing changed: 1 document is up to date\n")
+    assert again.returncode == 0 and again.stdout.startswith("nothing changed: 1 ")
     (tmp_path / "c.md").write_text("# C\n\nText of C.\n")
     folder = ingest(tmp_path / "state", "--upload", tmp_path, tmp_path / "c.md")
     assert folder.returncode == 1 and f"skipped {tmp_path}:" in folder.stderr and folder.stdout.startswith("1 added")

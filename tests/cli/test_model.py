@@ -33,12 +33,12 @@ def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
     path.write_text("x")
     assert agentd_model(tmp_path, "info", "small") == ModelError.exit_code
     out, err = capsys.readouterr()
-    assert str(path) in out and "is not a GGUF file" not in out and "is not a GGUF file" in err
+    assert str(path) in out and "not a GGUF" not in out and "not a GGUF" in err
     assert agentd_model(tmp_path, "info", "small", "--json") == ModelError.exit_code
-    assert "is not a GGUF file" in json.loads(capsys.readouterr().out)["problem"]
+    assert "not a GGUF" in json.loads(capsys.readouterr().out)["problem"]
     assert agentd_model(tmp_path, "info", str(tmp_path / "none.gguf")) == ModelError.exit_code
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("agentd: there is no model file")
+    assert out == "" and err.startswith("agentd: ") and "no model file" in err
     assert agentd_model(tmp_path, "info", "smal") == NotFound.exit_code
     assert "did you mean small" in capsys.readouterr().err
 
@@ -50,9 +50,9 @@ def test_info_tells_all_of_a_model_here_and_of_one_in_the_catalogue(
         (["list", "x"], "unrecognized arguments: x"),
         (["bench", "x", "--rounds", "0"], "must be from 1 to 100"),
         (["bench", "x", "--rounds", "many"], "must be from 1 to 100"),
-        (["bench"], "no model is chosen"),
-        (["info"], "no model is chosen"),
-        (["remove", "../x"], "cannot be a model's name"),
+        (["bench"], "model is chosen"),
+        (["info"], "model is chosen"),
+        (["remove", "../x"], "'../x' cannot"),
     ],
 )
 def test_wrong_usage_is_told(
@@ -115,7 +115,7 @@ def test_a_model_that_was_chosen_once_is_listed_until_it_is_removed(
     capsys.readouterr()
     assert agentd_model(tmp_path, "list") == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.split()}
-    assert rows["mine"].endswith("  here") and rows["gone"].endswith(f"chosen earlier, its file is gone ({gone})")
+    assert rows["mine"].endswith("  here") and rows["gone"].endswith(f" gone ({gone})")
     for name in ("mine", "gone"):
         assert agentd_model(tmp_path, "remove", name) == 0
         said = capsys.readouterr().out
@@ -142,7 +142,7 @@ async def test_a_running_daemon_answers_with_the_choice_at_once_and_after_a_rest
     path = shelved(state)
     async with DaemonProcess(state) as daemon:
         assert await asyncio.to_thread(agentd_model, state, "use", "small") == 0
-        assert capsys.readouterr().out.startswith("small answers from now on")
+        assert capsys.readouterr().out.startswith("small answers ")
         for _ in range(2):
             async with daemon.client() as client:
                 session = await client.open()
@@ -172,7 +172,7 @@ async def test_no_model_is_used_by_a_running_daemon_at_once_and_after_a_restart(
     async with DaemonProcess(state) as daemon:
         assert await asyncio.to_thread(agentd_model, state, "use", "none") == 0
         told = capsys.readouterr()
-        assert "sentences of your documents answer from now on" in told.out and told.err == ""
+        assert "answer from now" in told.out and told.err == ""
         assert Shelf(state).chosen() is None
         for _ in range(2):
             async with daemon.client() as client:

@@ -63,8 +63,8 @@ def test_a_way_that_crashes_with_the_model_is_not_used_and_what_was_known_is_for
     for name in ("flash+repack", "repack"):
         (row,) = (line for line in out.splitlines() if line.startswith(f"{name} "))
         assert row.endswith(" SIGSEGV")
-    assert "random runs with flash from" in out or "random runs with plain from" in out
-    assert " repacked weights and AMX " in out
+    assert "random runs with flash" in out or "random runs with plain" in out
+    assert " repacked weights " in out
     assert standing.read(kept, path).aside == ""
 
 
@@ -86,17 +86,17 @@ def test_the_first_way_that_works_is_used_unless_a_later_one_is_clearly_quicker(
     assert "11.0 s instead of 8.5 s" in judged.switched_off(allowed(gpu=False))
     unknown = Row(way="flash")
     assert judge([fast, unknown]).way == allowed(gpu=False)[0]
-    broken = Row(way="flash+repack", why="it was killed by SIGSEGV")
-    assert judge([broken, slow]).problems == {"flash+repack": "it was killed by SIGSEGV"}
+    broken = Row(way="flash+repack", why="SIGSEGV")
+    assert judge([broken, slow]).problems == {"flash+repack": "SIGSEGV"}
     assert judge([broken]).way is None
 
 
 def test_the_table_says_what_cannot_be_measured_with_a_dash() -> None:
     rows = [Row(way="flash", why="it hangs"), Row(way="plain", read=1234.5, write=0.0)]
-    assert lines("m", rows, "Because.", "plain") == [
+    *table, used, why = lines("m", rows, "Because.", "plain")
+    assert table == [
         "way       reads    writes  tokens/s",
         "flash         -         -  does not work: it hangs",
         "plain   1,234.5         -",
-        "m runs with plain from its next load on.",
-        "Because.",
     ]
+    assert used.startswith("m runs with plain ") and why == "Because."

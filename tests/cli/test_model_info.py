@@ -101,20 +101,17 @@ def test_what_the_trial_of_a_model_found_is_told_with_what_overrules_it(tmp_path
     assert str(told["tools"]).startswith("not known yet") and told["citations"] == told["tools"]
     assert not is_offered(facts(tmp_path, tools="off")["tools"])
     keep(tmp_path, Probed(knows=True, called=2, left_alone=True, cites=True))
-    assert facts(tmp_path)["tools"] == (
-        "offered: in a trial it called 2 of 2 tools correctly, and none when none was needed;"
-        ' model.tools = "off" overrides that'
-    )
+    found = facts(tmp_path)["tools"]
+    assert is_offered(found) and figures(found) == ["2", "2"] and 'model.tools = "off"' in str(found)
     assert facts(tmp_path)["citations"] == "by the model"
     keep(tmp_path, Probed(knows=True, called=1, left_alone=False, cites=False))
-    assert facts(tmp_path)["tools"] == (
-        "not offered: in a trial it called 1 of 2 tools correctly, and one when none was needed;"
-        ' model.tools = "on" overrides that'
-    )
-    assert facts(tmp_path)["citations"] == "by agentd, sentence by sentence"
+    found = facts(tmp_path)["tools"]
+    assert not is_offered(found) and figures(found) == ["1", "2"] and 'model.tools = "on"' in str(found)
+    assert str(facts(tmp_path)["citations"]).startswith("by agentd")
     assert facts(tmp_path, tools="on")["tools"] == "offered, as model.tools says"
     keep(tmp_path, Probed(knows=False, called=0, left_alone=True, cites=False))
-    assert facts(tmp_path, tools="on")["tools"] == "not offered: its chat template has no form for tool calls"
+    impossible = facts(tmp_path, tools="on")["tools"]
+    assert not is_offered(impossible) and "chat template" in str(impossible)
 
 
 def keep(folder: Path, found: Probed) -> None:

@@ -60,7 +60,7 @@ async def test_what_differs_is_told_and_replaced_only_when_asked(tmp_path: Path)
         await pull(tmp_path, NAME, HF_ENDPOINT=hub.url)
         hub.files[NAME] = tiny_model() + b"more"
         done = await pull(tmp_path, NAME, HF_ENDPOINT=hub.url)
-        assert done.code == UsageError.exit_code and "no longer what was pulled" in done.err
+        assert done.code == UsageError.exit_code and "no longer" in done.err
         assert (await pull(tmp_path, NAME, "--name", "newer", HF_ENDPOINT=hub.url)).code == 0
         assert (await pull(tmp_path, NAME, "--replace", HF_ENDPOINT=hub.url)).code == 0
         assert [model.size for model in Shelf(tmp_path).models()] == [len(hub.files[NAME])] * 2

@@ -91,11 +91,11 @@ def test_a_higher_attempt_voids_what_was_shown() -> None:
     output = Output("text", answers, words)
     output.live(state("running", attempt=1))
     output.live(chunk(0, "Of cou"))
-    output.live(state("running", attempt=2, detail="the answer begins again: small crashed"))
+    output.live(state("running", attempt=2, detail="again: small crashed"))
     output.live(chunk(0, "Beca", attempt=2))
     output.answer(ANSWER)
     assert answers.getvalue() == "Of cou\n\nBecause [1].\n"
-    assert words.getvalue() == "agentd: the answer begins again: small crashed\n"
+    assert words.getvalue() == "agentd: again: small crashed\n"
 
 
 def test_text_that_was_shown_is_never_void_without_a_word() -> None:

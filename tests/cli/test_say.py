@@ -64,7 +64,8 @@ def test_closed_and_broken_streams_end_in_an_exit_code(
 
 def test_what_cannot_be_written_says_why() -> None:
     done = redirected(">/dev/full", "--version")
-    assert done.stderr == b"agentd: the output cannot be written: No space left on device.\n"
+    assert done.stderr.startswith(b"agentd: ")
+    assert done.stderr.endswith(f": {os.strerror(errno.ENOSPC)}.\n".encode())
 
 
 def test_no_file_gets_the_descriptor_of_a_closed_stream() -> None:
@@ -82,7 +83,8 @@ def test_the_time_to_read_standard_input_counts(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
     ) as process:
         assert process.stderr is not None
-        assert b"standard input did not end within 0.5 s, so nothing was asked." in process.stderr.read()
+        told = process.stderr.read()
+        assert b"standard input" in told and b" 0.5 s, " in told
         assert process.wait(60) == 124
 
 
@@ -106,7 +108,7 @@ def test_a_deleted_working_directory_matters_only_to_relative_paths(tmp_path: Pa
             env=os.environ | {"PYTHONPATH": str(Path(agentd.__file__).parents[1])},
         )
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False), done.stderr
-        assert (b"the working directory, which was deleted" in done.stderr) is (code == 2)
+        assert (b"working directory" in done.stderr) is (code == 2)
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ def test_without_a_daemon_it_says_so_and_that_there_is_no_language_model(tmp_pat
     done = status(tmp_path / "s")
     assert done.returncode == 0 and done.stderr == ""
     assert "no daemon runs" in done.stdout
-    assert "no language model is chosen" in done.stdout
+    assert "no language model" in done.stdout
     assert "extractive" not in done.stdout and "agentd model list" in done.stdout
     assert "well" in done.stdout.splitlines()[-1]
 
 
 def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     done = status(tmp_path / "x" / "s")
-    assert done.returncode == 0 and f"{tmp_path}/x/s, nothing is there yet" in done.stdout
+    assert done.returncode == 0 and f"{tmp_path}/x/s, nothing" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,4 +56,4 @@ async def test_beside_a_daemon_it_is_the_daemons(tmp_path: Path) -> None:
 def test_a_disk_without_room_is_told_with_the_exit_code(tmp_path: Path) -> None:
     done = status(tmp_path / "s", "--set", f"pending.min_free_bytes={1 << 60}")
     assert done.returncode == 1 and done.stderr == ""
-    assert "new messages are refused: the disk is nearly full" in done.stdout
+    assert "refused: the disk" in done.stdout

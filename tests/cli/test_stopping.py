@@ -41,12 +41,12 @@ async def test_what_hangs_does_not_hold_up_the_end(tmp_path: Path, what: str) ->
             lost = asyncio.create_task(post(client, session, "once more"), name="a message for what hangs")
             if what != "interpreter":
                 assert daemon.process.stdout is not None
-                assert await daemon.process.stdout.readline() == f"{what} hangs\n".encode()
+                assert (await daemon.process.stdout.readline()).startswith(f"{what} hangs".encode())
             code = await daemon.end(signal.SIGTERM)
             await lost
         assert code == (-signal.SIGALRM if what == "interpreter" else EXIT_CODE)
         if what != "interpreter":
-            assert "agentd did not end within 1 s" in daemon.log.read_text()
+            assert "end within 1 s" in daemon.log.read_text()
     (tmp_path / "hangs").unlink()
     async with hanging(tmp_path) as daemon, daemon.client() as client:
         told = (await client.open(session, history=10)).history
