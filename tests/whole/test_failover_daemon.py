@@ -50,15 +50,15 @@ async def test_a_server_answers_and_when_it_fails_the_documents_do(tmp_path: Pat
         await client.post(session, "And now?")
         chunk = await next_of(client, protocol.Chunk)
         assert isinstance(chunk, protocol.Chunk) and (chunk.text, chunk.attempt) == ("Half an ans", 1)
-        assert "sentences of your documents answer instead: The model server at" in await handed_over(client)
+        assert "your documents answer" in await handed_over(client)
         answer = await next_answer(client)
         assert (answer.outcome, answer.model) == ("answer", "extractive")
         assert "Half an ans" not in answer.text and "ithout a language model" not in answer.text
         status = (await client.status()).as_json()
-        assert status["model"]["name"] == "big" and "ended in the middle" in status["problems"][0]
+        assert status["model"]["name"] == "big" and "in the middle" in status["problems"][0]
 
         await client.post(session, "Still down?")
-        assert "sentences of your documents answer instead" in await handed_over(client)
+        assert "your documents answer" in await handed_over(client)
         assert (await next_answer(client)).model == "extractive"
         assert len(server.completions) == 2, "the server rests"
     assert KEY not in daemon.log.read_text()

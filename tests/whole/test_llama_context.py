@@ -54,7 +54,7 @@ async def test_a_question_that_is_too_long_is_told_with_the_numbers_and_not_answ
         session = (await client.open()).session
         answer = await ask(client, session, "x" * 5000)
         assert (answer.outcome, answer.error_code) == ("error", "prompt_too_long")
-        assert re.search(r"has 5\d\d\d tokens", answer.text) and f"the context of the model {CONTEXT}" in answer.text
+        assert re.search(r"has 5\d\d\d tokens", answer.text) and f" model {CONTEXT}" in answer.text
         assert "Shorten the question" in answer.text and "agentd model info" in answer.text
         assert (await ask(client, session, "Short?")).text.strip() == "It is so.", "it is not part of what follows"
 
