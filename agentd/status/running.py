@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from agentd.delivery import Delivering, DeliveryStats
+from agentd.errors import StateError
 from agentd.ids import time_of
 from agentd.ports.documents import DocumentView
 from agentd.ports.models import EXTRACTIVE, Paced, Standing
@@ -29,7 +33,11 @@ from agentd.turns.conversation import Conversations
 
 REASONS = 10
 """How many reasons of dead letters are listed, the most frequent first."""
+NO_DOCUMENTS = DocumentFigures(documents=0, chunks=0)
+NOTHING_LIES: tuple[int, Counter[str], int] = (0, Counter(), 0)
 EXTRACTIVE_NOTE = "no language model is chosen; answers are sentences of your documents"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,16 +75,17 @@ class DaemonStatus:
 
     async def _public(self, principal: Principal) -> StatusReport:
         """The figures for everybody but the owner."""
-        pending = self._stored.pending
-        dead, corrupt = len(await pending.dead()), len(await pending.corrupt())
-        problems = await self.refusals() or self._problems(self._delivery.stats(), dead, corrupt)
+        unread: list[str] = []
+        documents = await _or_else(NO_DOCUMENTS, self._documents_of(principal), unread)
+        _, dead, corrupt = await _or_else(NOTHING_LIES, self._stored.lying_there(), unread)
+        problems = unread or await self.refusals() or self._problems(self._delivery.stats(), dead.total(), corrupt)
         note = "no language model is chosen" if self._model.name == EXTRACTIVE else self._model.state
         return StatusReport(
             daemon=DaemonFigures(
                 version=self._daemon.version, pid=self._daemon.pid, in_process=self._daemon.in_process
             ),
             model=ModelFigures(name=self._model.name, note=note),
-            yours=await self._documents_of(principal),
+            yours=documents,
             problems=("some things need the owner's attention",) if problems else (),
         )
 
@@ -86,8 +95,9 @@ class DaemonStatus:
 
     async def _whole(self) -> StatusReport:
         refusals = await self.refusals()
-        documents = await self._documents_of(OWNER)
-        free, dead, corrupt = await self._stored.lying_there()
+        unread: list[str] = []
+        documents = await _or_else(NO_DOCUMENTS, self._documents_of(OWNER), unread)
+        free, dead, corrupt = await _or_else(NOTHING_LIES, self._stored.lying_there(), unread)
         pending, stats = self._stored.pending, self._delivery.stats()
         counts, oldest = await pending.counts(), await pending.oldest(1)
         return StatusReport(
@@ -110,7 +120,7 @@ class DaemonStatus:
                 ChannelFigures(name=name, state=state.state, reason=state.reason, delivery=_figures(stats, name))
                 for name, state in sorted(self._told.channels.latest.items())
             ),
-            problems=(*refusals, *self._problems(stats, dead.total(), corrupt)),
+            problems=(*refusals, *unread, *self._problems(stats, dead.total(), corrupt)),
         )
 
     def _turns(self) -> TurnFigures:
@@ -171,3 +181,12 @@ def _figures(stats: DeliveryStats, channel: str) -> DeliveryFigures:
         last_failed=last.failed if last else None,
         last_error=last.error if last else "",
     )
+
+
+async def _or_else(otherwise: T, reading: Awaitable[T], problems: list[str]) -> T:
+    """What is read; if that is not possible, `otherwise`, and the problems say why."""
+    try:
+        return await reading
+    except StateError as error:
+        problems.append(str(error).rstrip("."))
+        return otherwise

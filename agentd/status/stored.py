@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from agentd.errors import StateError
+from agentd.host.files import explain
 from agentd.pending import PendingDirectory
 from agentd.storage.store import Store
 
@@ -31,12 +33,22 @@ class Stored:
         return [problem for problem in problems if problem]
 
     async def lying_there(self) -> tuple[int, Counter[str], int]:
-        """Free bytes, dead letters by reason, and the number of files set aside; nothing if the disk hangs."""
+        """Free bytes, dead letters by reason, and the number of files set aside; nothing if the disk hangs.
+
+        `StateError` if they cannot be read, for example because somebody has removed the state directory.
+        """
         if self.pending.silent:
             return 0, Counter(), 0
-        free = (await asyncio.to_thread(shutil.disk_usage, self._state_dir)).free
+        free = await asyncio.to_thread(_free, self._state_dir)
         dead = Counter(_kind(letter.reason) for letter in await self.pending.dead())
         return free, dead, len(await self.pending.corrupt())
+
+
+def _free(directory: Path) -> int:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError as error:
+        raise StateError(f"{directory} cannot be read: {explain(error)}.") from error
 
 
 def _kind(reason: str) -> str:

@@ -45,6 +45,18 @@ async def test_an_idle_daemon_is_well(tmp_path: Path) -> None:
     assert status["problems"] == []
 
 
+async def test_the_status_is_told_although_the_state_directory_is_gone(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.client() as client:
+        (tmp_path / "s").rename(tmp_path / "elsewhere")
+        status = (await client.status()).as_json()
+        (tmp_path / "elsewhere").rename(tmp_path / "s")
+        again = (await client.status()).as_json()
+    assert not status["pending"]["accepts"]
+    assert status["problems"]
+    assert (status["daemon"]["free_mb"], status["pending"]["dead"], status["pending"]["corrupt"]) == (0, 0, 0)
+    assert again["daemon"]["free_mb"] > 0
+
+
 async def test_how_fast_the_model_is_is_told(tmp_path: Path) -> None:
     model = ScriptedModel(pace=Pace(read=97.5, write=0.0))
     async with running(tmp_path / "s", model) as house, house.client() as client:
