@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -64,6 +65,7 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
         stop.set()
 
     def ready() -> None:
+        gc.freeze()  # a full collection stops the loop while it walks, and what the start made is no garbage
         _tell(ready_line)
         if sys.stdout is not None and sys.stdout.isatty():
             _tell("To talk to it, type `agentd chat` in another terminal. Ctrl-C here stops it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -169,3 +170,12 @@ async def test_a_full_disk_refuses_messages_with_the_reason_and_loses_nothing(tm
         assert answer.outcome == "answer"
         await client.ack(answer.id)
         assert await daemon.end() == 0
+
+
+async def test_a_full_collection_does_not_walk_what_the_start_made(tmp_path: Path) -> None:
+    counted = tmp_path / "counted.json"
+    environment = {"COLLECTED": str(counted)}
+    async with DaemonProcess(tmp_path / "s", program="tests.collected", environment=environment) as daemon:
+        assert await daemon.end() == 0
+    counts = json.loads(counted.read_text())
+    assert counts["walked"] < counts["left_out"] / 2
