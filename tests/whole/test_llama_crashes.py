@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -128,7 +129,7 @@ async def test_what_llama_cpp_itself_refuses_ends_one_turn_in_words_and_no_proce
         faults(fault)
         answer = await ask(client, session, f"And what of {fault}?")
         assert (answer.outcome, answer.error_code) == ("error", "model")
-        assert "llama.cpp refused to continue this answer; ask again." in answer.text
+        assert "llama.cpp refused to" in answer.text
         assert (await ask(client, session, "And now?")).text.strip() == ANSWER
         assert (await local.child()).pid == child
 
@@ -192,7 +193,7 @@ async def test_a_crash_loop_refuses_the_model_with_its_reason_and_the_documents_
         assert [(answer.outcome, answer.model) for answer in answers] == [("answer", "extractive")] * 3
         assert all("noon" in answer.text for answer in answers)
         problems = " ".join((await client.status()).as_json()["problems"])
-        assert "crashed 3 times within 60 s and is not started again for 300 s" in problems
+        assert re.search(r" 3 times .* 60 s .* 300 s", problems)
         assert "SIGSEGV" in problems and daemon.process.returncode is None
 
 
@@ -220,7 +221,7 @@ async def test_a_corrupt_model_file_is_named_and_the_documents_answer(
         answer = await ask(client, (await client.open()).session, "Well?")
         assert (answer.outcome, answer.model) == ("answer", "extractive")
         problems = " ".join((await client.status()).as_json()["problems"])
-        assert str(model) in problems and "download the model again" in problems
+        assert str(model) in problems and "download the model" in problems
 
 
 async def test_a_model_that_needs_more_memory_than_there_is_is_refused_with_the_numbers(tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def driver(model: Path) -> Driver:
 
 
 def test_a_grammar_that_is_none_never_becomes_a_sampler(driver: Driver) -> None:
-    with pytest.raises(ModelError, match="does not accept the grammar"):
+    with pytest.raises(ModelError, match=r"llama\.cpp does not"):
         Grammar(b"root ::= (", driver.vocabulary)
 
 
