@@ -50,7 +50,7 @@ async def test_a_daemon_answers_although_the_fastest_way_fails_and_says_what_is_
             said = "wrong numbers" if how == "wrong numbers" else f"it was killed by {how}"
             assert said in status["model"]["note"]
             log = daemon.log.read_text()
-            assert log.count("llama.cpp does not work with flash+repack") == 1, "it is tried once for all starts"
+            assert log.count(" work with flash+repack") == 1, "it is tried once for all starts"
             assert BROKEN[part] in log
     assert [key.split()[1] for key in _findings(tmp_path / "s")].count("way") == 1
 
@@ -68,9 +68,9 @@ async def test_a_model_that_cannot_run_is_set_aside_for_all_questions_of_all_dae
                 answer = await next_answer(client)
                 assert answer.model == "extractive"
             problems = " ".join((await client.status()).as_json()["problems"])
-            assert "known crashed before its first word, even in the plainest way" in problems
+            assert "known crashed " in problems
             assert f"`agentd model check {model}`" in problems
-            assert daemon.log.read_text().count("is gone before its first word") == 2, "of all daemons together"
+            assert daemon.log.read_text().count("gone before its first") == 2, "of all daemons together"
     refused = _agentd("model", "use", str(model), "--state-dir", str(tmp_path / "s"))
     assert refused.returncode == 5 and "is set aside" in refused.stderr
     checked = _agentd("model", "check", str(model), "--json", "--state-dir", str(tmp_path / "s"))
@@ -87,7 +87,7 @@ async def test_a_library_for_another_processor_is_told_with_the_command_that_bui
         await client.post((await client.open()).session, "Well?")
         assert (await next_answer(client)).model == "extractive"
         problems = " ".join((await client.status()).as_json()["problems"])
-        assert "llama.cpp was built for another processor" in problems
+        assert "another processor" in problems
         assert rebuild_hint() in problems
 
 
