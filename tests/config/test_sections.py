@@ -147,7 +147,7 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         DeliverySection(min_age=10, max_age=5)
     with pytest.raises(ValidationError, match=r"backoff_base .* backoff_cap"):
         DeliverySection(backoff_base=10, backoff_cap=5)
-    with pytest.raises(ValidationError, match="room for a prompt"):
+    with pytest.raises(ValidationError, match="no room"):
         ModelSection(context=512, sampling=SamplingSection(max_tokens=512))
 
 

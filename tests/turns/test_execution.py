@@ -164,7 +164,8 @@ async def test_long_results_are_cut_and_say_so() -> None:
 
 async def test_a_tool_that_takes_too_long_is_stopped() -> None:
     house = House(Say(lambda text, context: asyncio.Event().wait()), seconds=0.05)
-    assert await house.run(call()) == ["Error: The tool took longer than 0.05 s and was stopped."]
+    [text] = await house.run(call())
+    assert text.startswith("Error: ") and " 0.05 s " in text
     assert isinstance(house.events[-1], ToolCallFailed) and "0.05 s" in house.events[-1].error
 
 
@@ -182,16 +183,16 @@ async def test_an_error_that_a_person_can_read_is_told_to_the_model() -> None:
 async def test_a_bug_in_a_tool_stays_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     house = House(failing(ValueError("secret detail")))
     [text] = await house.run(call())
-    assert text == "Error: The tool failed inside agentd; do without it." and "secret detail" in caplog.text
+    assert text.startswith("Error: ") and "secret detail" not in text and "secret detail" in caplog.text
     assert [event.type for event in house.events] == ["tool_call_requested", "tool_call_failed"]
 
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (call("{"), "must be one JSON object"),
+        (call("{"), "one JSON object"),
         (call('{"txt": 1}'), "text: Field required"),
-        (call(tool="shout"), "There is no such tool. There are: say."),
+        (call(tool="shout"), "There are: say."),
     ],
 )
 async def test_a_wrong_call_is_told_to_the_model_once(wrong: ToolCallPart, told: str) -> None:

@@ -390,7 +390,8 @@ async def test_a_wrong_call_can_be_put_right() -> None:
     model = tool_user(calls(("calculate", '{"expr')), calls(SUM), says("It is 42."))
     house = House(model)
     assert (await house.run()).text == "It is 42."
-    assert results_of(model.requests[1])[0].startswith("Error: The arguments must be one JSON object")
+    wrong = results_of(model.requests[1])[0]
+    assert wrong.startswith("Error: ") and "JSON object" in wrong
     assert sum(isinstance(e, ToolCallFailed) for e in house.events) == 1
 
 
@@ -495,7 +496,8 @@ async def test_a_tool_that_hangs_ends_and_the_model_answers_without_it() -> None
     model = tool_user(calls(("search_documents", '{"query": "x"}')), says("I could not look."))
     answer = await House(model, Hanging(), tool_limits=ToolLimits(seconds=0.05)).run()
     assert answer.text == "I could not look."
-    assert results_of(model.requests[1]) == ["Error: The tool took longer than 0.05 s and was stopped."]
+    [told] = results_of(model.requests[1])
+    assert told.startswith("Error: ") and " 0.05 s " in told
 
 
 # --- room ------------------------------------------------------------------------------------------------------------
@@ -518,7 +520,7 @@ async def test_a_question_beyond_the_context_is_an_error_with_the_numbers_and_th
     model = Sized(lambda request: says("Yes."), 1000)
     answer = await House(model).run(inbound("x" * 1500))
     assert (answer.outcome, answer.error_code) == ("error", "prompt_too_long")
-    assert "1500 tokens" in answer.text and "the context of the model 1000" in answer.text
+    assert "1500 tokens" in answer.text and " model 1000" in answer.text
     assert model.requests == []
 
 
@@ -628,7 +630,7 @@ async def test_an_answer_that_ends_in_a_circle_keeps_what_came_before_it() -> No
     house = House(writer(says(f"The rent is due on the third of each month. {CIRCLE}")), ListedDocuments(RENT))
     answer = await house.run(inbound(ASKED))
     assert answer.text.startswith("The rent is due on the third of each month. [1]")
-    assert "began to repeat itself" in answer.text and len(answer.text) < len(CIRCLE)
+    assert "repeat itself" in answer.text and len(answer.text) < len(CIRCLE)
 
 
 async def test_instructions_of_the_user_are_part_of_the_system_text() -> None:
