@@ -17,10 +17,13 @@ from agentd.serving.clients import Clients
 from agentd.serving.door import Gate
 from agentd.serving.given import Given
 from channels.terminal.lines import READ_BYTES
-from channels.terminal.socket import Bound, bind, shared_group
+from channels.terminal.socket import QUEUE, Bound, bind, shared_group
 from channels.terminal.transport import SocketTransport
 
 log = logging.getLogger(__name__)
+
+ACCEPTED_AT_ONCE = 4
+"""Connections that are accepted in one round of the loop: whoever connects without end must leave time for the rest."""
 
 
 class _Nothing(BaseModel):
@@ -63,8 +66,12 @@ class TerminalChannel:
         try:
             for bound in self._bound:
                 server = await asyncio.start_unix_server(
-                    self._server(shared_group(bound.path)), sock=bound.listener, limit=READ_BYTES
+                    self._server(shared_group(bound.path)),
+                    sock=bound.listener,
+                    limit=READ_BYTES,
+                    backlog=ACCEPTED_AT_ONCE,
                 )
+                bound.listener.listen(QUEUE)  # asyncio listens anew, with a queue that is as short
                 self._servers.append(server)
             report.connected()
             await asyncio.get_running_loop().create_future()

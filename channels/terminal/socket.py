@@ -15,6 +15,8 @@ from pathlib import Path
 from agentd.errors import StateError
 from agentd.host.peers import user_name
 
+QUEUE = 128
+"""Clients that may wait until they are accepted."""
 LOCK_SECONDS = 1.0
 """How long a start waits for the lock of a socket's directory."""
 
@@ -77,7 +79,7 @@ def _bind(listener: socket.socket, path: str, mode: int) -> None:
     finally:
         os.umask(before)
     os.chmod(path, mode)
-    listener.listen(128)
+    listener.listen(QUEUE)
     listener.setblocking(False)
 
 

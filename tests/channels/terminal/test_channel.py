@@ -18,6 +18,7 @@ from agentd.serving import protocol
 from agentd.serving.budget import OWNER, Budgets
 from agentd.serving.client import Client, Disconnected
 from agentd.testing.model import ScriptedModel
+from channels.terminal.channel import ACCEPTED_AT_ONCE
 from tests.house import DEADLINE, next_answer, next_of, running, status_until
 
 STRANGER = 54321
@@ -228,3 +229,28 @@ async def test_who_is_accepted_at_the_very_end_leaves_no_open_connection(tmp_pat
                     await asyncio.sleep(0)
     loop.set_debug(False)
     assert failures == []
+
+
+async def test_clients_that_come_all_at_once_leave_the_loop_time_for_others(tmp_path: Path) -> None:
+    come: list[int] = []
+    async with running(tmp_path / "s") as house:
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+        try:
+            for one in crowd:
+                one.connect(str(house.socket))
+                one.setblocking(False)
+            async with asyncio.timeout(DEADLINE):
+                while sum(come) < len(crowd):
+                    await asyncio.sleep(0)
+                    come.append(sum(map(_is_greeted, crowd)) - sum(come))
+        finally:
+            for one in crowd:
+                one.close()
+    assert max(come) <= 2 * ACCEPTED_AT_ONCE
+
+
+def _is_greeted(one: socket.socket) -> bool:
+    try:
+        return bool(one.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
