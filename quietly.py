@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +28,8 @@ class Line:
         minutes, seconds = divmod(int(now - self._began), 60)
         line = f"  {minutes}:{seconds:02} {text}"
         if self._terminal:
-            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns or 80  # COLUMNS may be that of another terminal
+            print(f"\r\033[K{line[: columns - 1]}", end="", flush=True)
         elif now - self._written >= EVERY_SECONDS:
             self._written = now
             print(line, flush=True)

@@ -40,7 +40,7 @@ async def test_a_terminal_shows_the_newest_line_until_the_end(tmp_path: Path, en
         "sys.exit(sys.argv[2] or 0)"
     )
     command = [*QUIETLY, sys.executable, "-c", code, str(tmp_path / "go on"), end]
-    async with Terminal(command, columns=60, environment={}) as terminal:
+    async with Terminal(command, columns=60, environment={"COLUMNS": "200"}) as terminal:
         await terminal.shows("[31mBuilding wide")
         assert terminal.lines[1] == ""
         (tmp_path / "go on").open("w").close()

@@ -171,7 +171,7 @@ class Actions:
             raise NotFound("nothing was asked in this conversation yet, so there is nothing to delete.")
         self._doomed = choose(sessions, argument or self._link.session)
         count = self._doomed.messages
-        messages = "1 message" if count == 1 else f"{count} messages (questions and answers)"
+        messages = "1 question" if count == 1 else f"{count} questions and answers"
         self._display.note(plain(f'delete "{label(self._doomed, TITLE_WIDTH)}" with {messages} for good? [y/N]'))
 
     async def _answered(self, doomed: ListedSession, line: str) -> bool:

@@ -260,7 +260,7 @@ async def test_a_conversation_is_deleted_only_after_a_yes(tmp_path: Path) -> Non
         session = link.session
         for answer in ("no", "/help delete"):
             await actions.perform("/delete")
-            assert '"diary: Are owls nice?" with 2 messages' in display.shown[-1]
+            assert '"diary: Are owls nice?" with 2 questions and answers' in display.shown[-1]
             await actions.perform(answer)
             assert "note: nothing was deleted" in display.shown[-2:]
             assert link.session == session and [entry.id for entry in await link.sessions()] == [session]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from agentd.errors import ModelError
-from agentd.models.llama import selftest, verdict
+from agentd.models.llama import isolate, verdict
 from agentd.models.llama.checks import Checks
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.verdict import Verdict
@@ -80,7 +80,7 @@ def test_the_next_way_is_taken_and_said_where_a_faster_one_fails(
 
 
 def test_a_way_that_hangs_is_left_for_the_next_one(breaks: Break, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selftest, "SECONDS", 8.0)
+    monkeypatch.setattr(isolate, "WAIT_SECONDS", 8.0)
     breaks(lambda way: way.repack and way.flash, "a hang")
     found = verdict.find(Checks(None), ("F32",), HERE, threads=(1,))
     assert found.way == BY_NAME["flash"]
