@@ -84,6 +84,7 @@ CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
 HOUSEKEEPING = "workers.housekeeping:Housekeeping"
 RECUT = "workers.recut:Recut"
 SUMMARIES = "workers.summaries:BackgroundSummaries"
+TRIMMING = "workers.trimming:Trimming"
 UNREAD = "workers.unread:UnreadMarks"
 
 CLOCK = SystemClock()
@@ -228,6 +229,7 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
         "housekeeping": named(HOUSEKEEPING)(library.ended, disk.pending, dead_retention_days=days),
         "recutting of documents": named(RECUT)(library.documents),
         "summaries": summaries,
+        "trimming of memory": named(TRIMMING)(),
         "warm beginnings": named(WARMER)(bus, library.model, turns.constant),
     }
     return Workers(agent=agent, delivery=delivery, background=background)
