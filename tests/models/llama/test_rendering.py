@@ -58,7 +58,8 @@ def test_a_template_that_goes_too_far_is_replaced_and_that_is_said(source: str, 
     ("what", "reason"),
     [
         (ENDLESS, "0.5 s of processor"),
-        ("{{ 2 ** (messages | length * 1000000000) }}", "0.5 s of processor"),
+        # Which of its two limits it meets first depends on the machine.
+        ("{{ 2 ** (messages | length * 1000000000) }}", "0.5 s of processor|64 MiB of memory"),
         ("{{ messages[0].role * 1_000_000_000 }}", "64 MiB of memory"),
         ("{{ messages[0].role * 1_100_000 }}", "prompt of 44"),
     ],
@@ -68,7 +69,7 @@ def test_a_template_that_goes_too_far_later_is_given_up_for_good(what: str, reas
     assert not list(template.notes)
     prompt = template.render([QUESTION, ANSWER, QUESTION])
     assert "answer" in [piece.text for piece in prompt.pieces]
-    assert reason in template.notes[0] and "ChatML" in template.notes[0]
+    assert re.search(reason, template.notes[0]) and "ChatML" in template.notes[0]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     template.render([QUESTION, ANSWER, QUESTION])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.4
