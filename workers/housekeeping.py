@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import timedelta
 
-from agentd.errors import AgentdError
+from agentd.host.tasks import DAY_SECONDS, daily
 from agentd.ports.turns import EndedTurns
 from agentd.ports.work import Purging
 
@@ -14,7 +13,6 @@ log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 60.0
 """How long after the start it is done for the first time: a start has more urgent work."""
-EVERY_SECONDS = 24 * 3600.0
 
 
 class Housekeeping:
@@ -27,23 +25,17 @@ class Housekeeping:
         *,
         dead_retention_days: float,
         first: float | None = None,
-        every: float | None = None,
+        every: float = DAY_SECONDS,
     ) -> None:
         self._turns = turns
         self._dead = dead
         self._retention = timedelta(days=dead_retention_days)
         self._first = FIRST_SECONDS if first is None else first
-        self._every = EVERY_SECONDS if every is None else every
+        self._every = every
 
     async def run(self) -> None:
         """Until cancelled; what a disk refuses today is tried again tomorrow."""
-        await asyncio.sleep(self._first)
-        while True:
-            try:
-                await self.sweep()
-            except (AgentdError, OSError) as error:
-                log.warning("what is no longer needed could not be removed (again in a day): %s", error)
-            await asyncio.sleep(self._every)
+        await daily(self.sweep, "what is no longer needed could not be removed", first=self._first, every=self._every)
 
     async def sweep(self) -> tuple[int, int]:
         """How many ended turns were forgotten, and how many dead letters were dropped."""

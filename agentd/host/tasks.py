@@ -1,12 +1,32 @@
-"""Waits for tasks that run as long as the process, and ends them within a limit."""
+"""Tasks that run as long as the process: what is done once a day, waiting for them, and ending them within a limit."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+
+from agentd.errors import AgentdError
 
 log = logging.getLogger(__name__)
+
+DAY_SECONDS = 24 * 3600.0
+
+
+async def daily(
+    work: Callable[[], Awaitable[object]], trouble: str, *, first: float, every: float = DAY_SECONDS
+) -> None:
+    """Do `work` after `first` seconds and then once a day, until cancelled.
+
+    If the disk refuses it, `trouble` says in the log what could not be done, and it is tried again a day later.
+    """
+    await asyncio.sleep(first)
+    while True:
+        try:
+            await work()
+        except (AgentdError, OSError) as error:
+            log.warning("%s (again in a day): %s", trouble, error)
+        await asyncio.sleep(every)
 
 
 async def until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
