@@ -67,6 +67,11 @@ class Citation(Record):
     start: int
     end: int
 
+    @property
+    def where(self) -> str:
+        """The source, and the heading if there is one."""
+        return f"{self.source}, {self.heading}" if self.heading else self.source
+
 
 class Passage(Citation):
     """A piece of a document that was found for a question. Its text is untrusted data, whoever wrote it."""

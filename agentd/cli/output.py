@@ -145,8 +145,4 @@ class Output:
 
 def source_lines(citations: Iterable[Citation]) -> list[str]:
     """The sources of an answer, one line for each citation."""
-    lines = []
-    for citation in citations:
-        heading = f", {citation.heading}" if citation.heading else ""
-        lines.append(plain(f"[{citation.n}] {citation.source}{heading}"))
-    return lines
+    return [plain(f"[{citation.n}] {citation.where}") for citation in citations]

@@ -58,8 +58,7 @@ class Recall:
         text = await self._documents.passage(citation, principal, answer.time)
         if text is None:
             text = "(This document was changed or removed since, and its earlier text is not kept.)"
-        heading = f", {citation.heading}" if citation.heading else ""
-        return f"[{citation.n}] {citation.source}{heading}\n{_indented(text)}"
+        return f"[{citation.n}] {citation.where}\n{_indented(text)}"
 
     async def usage(self, principal: Principal, session_id: str) -> str:
         """What the last answer took."""
