@@ -1,11 +1,13 @@
 """Asks a daemon questions with known answers, as a client does, with each model and beside a peer.
 
 `python -m bench.answers [--quick] [--json FILE] [--data DIR|FILE] [--model NAME...] [--part NAME...] [--questions N]
-[--resume FILE]`. The peer is the same model with the same eight passages and the plain prompt that most systems use,
-through the high-level `Llama` with as many threads. Without --data the questions are those about agentd's own
-documentation; DIR or FILE holds others in SQuAD form. `agentd.testing.real_models` says how models are fetched.
+[--side NAME] [--busy] [--resume FILE]`. The peer is the same model with the same eight passages and the plain prompt
+that most systems use, through the high-level `Llama` with as many threads. Without --data the questions are those about
+agentd's own documentation; DIR or FILE holds others in SQuAD form. `agentd.testing.real_models` says how models are
+fetched.
 --resume keeps every reply in a file and continues from it, so that the rows of several runs are in one table; each
-model and each part can run alone. `bench.answers_rows` says what the rows are.
+model, part and side can run alone. With --busy, replies are kept without their seconds; a later run without it asks
+again for those. `bench.answers_rows` says what the rows are.
 """
 
 from __future__ import annotations
@@ -28,12 +30,13 @@ from agentd.testing.real_models import MODELS, FetchFailed, fetch
 from bench import answers_data, answers_rows
 from bench.answers_daemon import DaemonFailed
 from bench.answers_data import Collection, DataError
-from bench.answers_journal import Journal, OtherRun, Part
+from bench.answers_journal import Journal, OtherRun, Part, Who
 from bench.answers_peer import INSTRUCTION, PASSAGES, PeerFailed
 from bench.answers_run import EXTRACTIVE, FULL, QUICK, Plan, Progress, Run, Setting
 from bench.report import PICTURES, Row, draw, table, write_json
 
 PARTS: tuple[Part, ...] = get_args(Part)
+SIDES: tuple[Who, ...] = get_args(Who)
 
 
 def settings(plan: Plan, collection: Collection, threads: int) -> dict[str, Any]:
@@ -86,6 +89,8 @@ def _options(arguments: Sequence[str] | None, plan_of: dict[bool, Plan]) -> argp
     parser.add_argument(
         "--resume", type=Path, metavar="FILE", help="keep the replies in this file, and continue from it"
     )
+    parser.add_argument("--side", action="append", choices=SIDES, help="ask only this side")
+    parser.add_argument("--busy", action="store_true", help="the machine does other work: do not measure seconds")
     parser.add_argument("--threads", type=int, help="threads of the peer's model (default: as many as ours)")
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="draw here (default: docs/benchmarks/answers.svg, not if --quick)"
@@ -118,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 parts=[part for part in PARTS if part in (options.part or PARTS)],
                 place=Path(place),
                 threads=threads,
+                sides=options.side or SIDES,
+                timed=not options.busy,
             )
             run(plan, setting, journal)
             found = tell(journal, answers_rows.Known.of(collection, follow_ups), picture)

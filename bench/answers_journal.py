@@ -18,7 +18,8 @@ class Reply:
     """One reply as it came; it is judged later.
 
     `cited` are the names of the documents that it cites, `found` those of the passages that were found. `first_text`
-    and `seconds` count from the question. `by` is the model that answered, if the one that was asked could not.
+    and `seconds` count from the question; both are 0 if the machine did other work meanwhile. `by` is the model that
+    answered, if the one that was asked could not.
     """
 
     part: Part
@@ -39,6 +40,10 @@ class Reply:
     @property
     def key(self) -> tuple[str, ...]:
         return (self.part, self.model, self.who, self.kind, self.id)
+
+    @property
+    def timed(self) -> bool:
+        return self.seconds > 0
 
 
 class OtherRun(Exception):
@@ -77,8 +82,8 @@ class Journal:
         if self._file is not None:
             self._write(asdict(reply))
 
-    def __contains__(self, key: tuple[str, ...]) -> bool:
-        return key in self._replies
+    def get(self, key: tuple[str, ...]) -> Reply | None:
+        return self._replies.get(key)
 
     def __iter__(self) -> Iterator[Reply]:
         return iter(list(self._replies.values()))

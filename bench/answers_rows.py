@@ -6,7 +6,7 @@ right_passage         of the right ones: a citation names the paragraph of the a
 false_refusals        of the questions whose answer was read: the reply refuses and holds no gold answer
 right_refusals        of the questions whose answer was not read: the reply refuses; also near and far alone
 prompt_tokens         of a question, median
-first_text, answer    seconds, median and 90th percentile
+first_text, answer    seconds, median and 90th percentile, of the questions that both sides were asked without --busy
 first_text_8, _4      seconds to the first text of the second question of a daemon with that `model.first_text`, median
 sums                  the reply holds what the sum comes to
 hello                 prompt tokens of "hello" with all tools and a context of 4,096
@@ -93,6 +93,12 @@ class _Table:
         both = [key for key in ours if key in theirs] if theirs else list(ours)
         return [ours[key] for key in both], [theirs[key] for key in both if key in theirs]
 
+    def timed(self, part: Part, model: str) -> tuple[list[Reply], list[Reply]]:
+        """The pairs whose seconds were measured on both sides."""
+        ours, theirs = self.pairs(part, model)
+        whole = [at for at, one in enumerate(ours) if one.timed and (not theirs or theirs[at].timed)]
+        return [ours[at] for at in whole], [theirs[at] for at in whole if theirs]
+
 
 def _quality(table: _Table, model: str) -> list[Row]:
     known = table.known
@@ -119,6 +125,7 @@ def _cost(table: _Table, model: str) -> list[Row]:
     ours, theirs = table.pairs("questions", model)
     counted = all(reply.prompt_tokens for reply in ours)
     found = [_quantile(f"{model}.prompt_tokens", "tokens", ours, theirs, _tokens, 0.5)] if counted else []
+    ours, theirs = table.timed("questions", model)
     for q, suffix in ((0.5, "p50"), (0.9, "p90")):
         found.append(_quantile(f"{model}.first_text_{suffix}", "s", ours, theirs, _first_text, q))
     for q, suffix in ((0.5, "p50"), (0.9, "p90")):
@@ -130,7 +137,7 @@ def _others(table: _Table, model: str) -> list[Row]:
     known, found = table.known, []
     parts: tuple[Part, ...] = ("first_text_8", "first_text_4")
     for part in parts:
-        ours, theirs = table.pairs(part, model)
+        ours, theirs = table.timed(part, model)
         found.append(_quantile(f"{model}.{part}", "s", ours, theirs, _first_text, 0.5))
     values = dict(SUMS)
     sums = list(table.of("sums", model).values())

@@ -47,7 +47,10 @@ QUICK = Plan(questions={EXTRACTIVE: 48, "smollm2-135m": 4}, first_texts=0, sums=
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """`models` maps names to files, None for the extractive one; `place` is for temporary files."""
+    """`models` maps names to files, None for the extractive one; `place` is for temporary files.
+
+    `sides` says who is asked. If the machine does other work, `timed` is false: then replies are kept without seconds.
+    """
 
     collection: Collection
     follow_ups: Sequence[FollowUp]
@@ -55,6 +58,8 @@ class Setting:
     parts: Sequence[Part]
     place: Path
     threads: int
+    sides: Sequence[Who] = ("agentd", "peer")
+    timed: bool = True
 
 
 class Progress:
@@ -132,14 +137,14 @@ class Run:
         self, part: Part, model: str, each: Asked, asking: Asking, stack: AsyncExitStack, *, only_first: bool = False
     ) -> None:
         question = each.question
-        if (part, model, "agentd", each.kind, question.id) not in self.journal:
+        if self._asks("agentd", part, model, each.kind, question.id):
             said = await asking.ask(question.text, only_first=only_first)
-            self.journal.add(_ours(part, model, each.kind, question.id, question.text, said))
-        if model != EXTRACTIVE and (part, model, "peer", each.kind, question.id) not in self.journal:
+            self._keep(_ours(part, model, each.kind, question.id, question.text, said))
+        if model != EXTRACTIVE and self._asks("peer", part, model, each.kind, question.id):
             texts = [passage.text for passage in await asking.passages(question.text, PASSAGES)]
             peer = await self._peer(model, asking, stack)
             spoken = await peer.ask(prompt(question.text, texts), tokens=1 if only_first else self.plan.tokens)
-            self.journal.add(_peers(part, model, each.kind, question.id, question.text, spoken))
+            self._keep(_peers(part, model, each.kind, question.id, question.text, spoken))
 
     async def _first_texts(self, part: Part, model: str, stack: AsyncExitStack) -> None:
         known = [each for each in choose(self.setting.collection, None) if each.kind == "known"]
@@ -163,7 +168,7 @@ class Run:
         self.progress.begin(f"{model}, sums", len(todo))
         async with self._daemon(model, self._library("all"), ()) as asking:
             for text, _ in todo:
-                self.journal.add(_ours("sums", model, "sum", text, text, await asking.ask(text)))
+                self._keep(_ours("sums", model, "sum", text, text, await asking.ask(text)))
                 self.progress.step()
 
     async def _hello(self, model: str) -> None:
@@ -171,7 +176,7 @@ class Run:
             return
         settings = ("model.tools=on", f"model.context={HELLO_CONTEXT}")
         async with self._daemon(model, self._library("all"), settings) as asking:
-            self.journal.add(_ours("hello", model, "hello", "hello", "hello", await asking.ask("hello")))
+            self._keep(_ours("hello", model, "hello", "hello", "hello", await asking.ask("hello")))
 
     async def _follow_ups(self, model: str) -> None:
         chosen = self.setting.follow_ups[: self.plan.follow_ups]
@@ -184,7 +189,7 @@ class Run:
                 session = await asking.session()
                 await asking.ask(each.first, session=session)
                 said = await asking.ask(each.second, session=session)
-                self.journal.add(_ours("follow_ups", model, "second", each.id, each.second, said))
+                self._keep(_ours("follow_ups", model, "second", each.id, each.second, said))
                 self.progress.step()
 
     # --- what they need ---
@@ -193,7 +198,15 @@ class Run:
         """Whether a reply is missing; the extractive model and some parts have no peer."""
         alone = model == EXTRACTIVE or part in ("sums", "hello", "follow_ups")
         who: Iterable[Who] = ("agentd",) if alone else ("agentd", "peer")
-        return any((part, model, each, kind, id) not in self.journal for each in who)
+        return any(self._asks(each, part, model, kind, id) for each in who)
+
+    def _asks(self, who: Who, part: Part, model: str, kind: str, id: str) -> bool:
+        """Whether this side is asked in this run and its reply is missing; a timed run misses the seconds, too."""
+        kept = self.journal.get((part, model, who, kind, id))
+        return who in self.setting.sides and (kept is None or (self.setting.timed and not kept.timed))
+
+    def _keep(self, reply: Reply) -> None:
+        self.journal.add(reply if self.setting.timed else replace(reply, first_text=0.0, seconds=0.0))
 
     async def _peer(self, model: str, asking: Asking, stack: AsyncExitStack) -> Peer:
         if model not in self._peers:

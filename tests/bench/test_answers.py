@@ -212,7 +212,7 @@ def test_a_run_goes_on_behind_its_last_whole_line(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"part": "questions", "mod')
     with Journal(path, SETTINGS) as journal:
-        assert reply("one").key in journal and reply("two").key not in journal
+        assert journal.get(reply("one").key) and not journal.get(reply("two").key)
         journal.add(reply("two"))
     with Journal(path, SETTINGS) as journal:
         kept = [(each.id, each.text, each.cited) for each in journal]
@@ -252,6 +252,18 @@ def test_ours_and_the_peer_are_compared_on_the_questions_that_both_were_asked() 
     assert "right answers" in {panel.title for panel in panels(list(by_name.values()))}
 
 
+def test_the_seconds_are_those_of_pairs_that_were_both_asked_on_a_quiet_machine() -> None:
+    found = [
+        reply("a", text="1", first_text=1.0, seconds=2.0),
+        reply("b", text="2", first_text=9.0, seconds=9.0),
+        reply("a", who="peer", text="1", first_text=2.0, seconds=6.0),
+        reply("b", who="peer", text="2"),
+    ]
+    by_name = {row.name: row for row in rows(found, KNOWN)}
+    assert (by_name["m.right"].n, by_name["m.answer_p50"].n) == (2, 1)
+    assert (by_name["m.first_text_p50"].ratio, by_name["m.answer_p50"].ratio) == (2.0, 3.0)
+
+
 def test_a_language_model_is_compared_with_the_extractive_one_on_the_same_questions() -> None:
     found = [
         reply("a", text="1"),
@@ -269,8 +281,8 @@ def test_the_other_parts_have_rows_of_their_own() -> None:
         reply("hello", part="hello", kind="hello", text="Hi", prompt_tokens=500),
         reply("a", part="follow_ups", kind="second", text="1", found=("a.txt", "x.txt")),
         reply("b", part="follow_ups", kind="second", text="1", found=("x.txt",)),
-        reply("a", part="first_text_4", first_text=3.0),
-        reply("a", part="first_text_4", who="peer", first_text=12.0),
+        reply("a", part="first_text_4", first_text=3.0, seconds=3.1),
+        reply("a", part="first_text_4", who="peer", first_text=12.0, seconds=12.0),
     ]
     by_name = {row.name: row for row in rows(found, KNOWN)}
     assert (by_name["m.sums"].value, by_name["m.hello"].value) == (1.0, 500)
@@ -309,9 +321,32 @@ async def test_the_extractive_model_is_asked_through_a_daemon_and_nothing_is_ask
     assert measured["extractive.first_text_p50"].value > 0
     assert "extractive.right" in capsys.readouterr().out
     assert any("extractive, questions: 6 done" in line for line in told)
-    with Journal(kept, answers.settings(plan, collection, 1)) as journal:
-        await answers_run.Run(plan, setting, journal, answers_run.Progress(told.append)).everything()
-    assert kept.read_text().splitlines() == lines
+    for again in (setting, replace(setting, timed=False)):
+        with Journal(kept, answers.settings(plan, collection, 1)) as journal:
+            await answers_run.Run(plan, again, journal, answers_run.Progress(told.append)).everything()
+        assert kept.read_text().splitlines() == lines
+
+
+@pytest.mark.timeout(300)
+async def test_replies_of_a_busy_machine_have_no_seconds_until_a_quiet_one_is_asked(tmp_path: Path) -> None:
+    collection = read(squad(tmp_path / "towers.json"))
+    plan = replace(answers_run.QUICK, questions={"extractive": 2})
+    setting = answers_run.Setting(
+        collection=collection,
+        follow_ups=(),
+        models={"extractive": None},
+        parts=("questions",),
+        place=tmp_path,
+        threads=1,
+        timed=False,
+    )
+    silent = answers_run.Progress(lambda line: None)
+    with Journal(None, {}) as journal:
+        await answers_run.Run(plan, replace(setting, sides=("peer",)), journal, silent).everything()
+        assert not list(journal)
+        for timed in (False, True):
+            await answers_run.Run(plan, replace(setting, timed=timed), journal, silent).everything()
+            assert [reply.timed for reply in journal] == [timed] * 2
 
 
 @pytest.mark.parametrize("way", ["plain", "flash+repack"])
