@@ -26,18 +26,21 @@ FOLLOWED = 64
 """Sessions that one connection may follow."""
 OTHERS = 64
 """Connections of all principals but the owner together: the rest is kept for the owner."""
+REMEMBERED = 1000
+"""Principals whose arrivals are counted, before those are forgotten who did not come for a second."""
 TELL_SECONDS = 60.0
 """What was refused or cut off is logged so often at most, with how often it happened."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allowance:
-    """What one principal may have at a time: `requests` are worked on beside others, `arriving` are bytes of messages
-    that are not done with, `questions` have no answer yet and `question_bytes` of text; `documents` were uploaded, and
-    have `document_bytes`.
+    """What one principal may have at a time: `newcomers` are connections that are made within a second, `requests` are
+    worked on beside others, `arriving` are bytes of messages that are not done with, `questions` have no answer yet and
+    `question_bytes` of text; `documents` were uploaded, and have `document_bytes`.
     """
 
     connections: int
+    newcomers: int
     requests: int
     arriving: int
     followed: int
@@ -49,6 +52,7 @@ class Allowance:
 
 OWNER = Allowance(
     connections=192,
+    newcomers=10_000,
     requests=64,
     arriving=32 * MIB,
     followed=2048,
@@ -59,6 +63,7 @@ OWNER = Allowance(
 )
 OTHER = Allowance(
     connections=16,
+    newcomers=100,
     requests=8,
     arriving=16 * MIB,
     followed=128,
@@ -159,6 +164,7 @@ class Budgets:
         self._other = other
         self._others = others
         self._seats: dict[Principal, list[Seat]] = {}
+        self._came: dict[Principal, _Arrivals] = {}
         self._questions: dict[Principal, dict[str, int]] = {}
         self._asked_by: dict[str, Principal] = {}
         self._moments = itertools.count(1)
@@ -176,6 +182,15 @@ class Budgets:
         return self._seats.get(principal, [])
 
     # --- connections ---
+
+    def greet(self, principal: Principal) -> None:
+        """Somebody connects; `Busy` if this principal connects too often to be served each time."""
+        most, now = self.allowance(principal).newcomers, time.monotonic()
+        if len(self._came) > REMEMBERED:
+            self._came = {whose: arrivals for whose, arrivals in self._came.items() if not arrivals.are_over(now)}
+        if not self._came.setdefault(principal, _Arrivals(most, now)).one_more(now):
+            self.tell("a connection was refused", principal)
+            raise Busy(f"you connected more than {most:,} times within a second; wait a second, then connect again.")
 
     def admit(self, principal: Principal, cut_off: Callable[[str], None]) -> Seat:
         """A seat for a connection; the least useful one of the same principal gives way if there are too many."""
@@ -266,6 +281,25 @@ class Budgets:
             log.warning("%s (%s): %d times", said, f"{whose.kind} {whose.id}".strip(), count)
         self._refused.clear()
         self._told = time.monotonic()
+
+
+class _Arrivals:
+    """Those of one second: a count that begins anew when the second is over."""
+
+    def __init__(self, most: int, now: float) -> None:
+        self._most = most
+        self._began = now
+        self._count = 0
+
+    def are_over(self, now: float) -> bool:
+        return now >= self._began + 1
+
+    def one_more(self, now: float) -> bool:
+        """Whether there is room for it."""
+        if self.are_over(now):
+            self._began, self._count = now, 0
+        self._count += 1
+        return self._count <= self._most
 
 
 def _nobody(reason: str) -> None:

@@ -36,6 +36,15 @@ class Clients:
         self._outboxes: set[Outbox] = set()
         audience.serve(door.channel)
 
+    def let_in(self, transport: Transport, caller: Caller) -> bool:
+        """False for somebody who connects too often: that is said, and costs less than to serve them."""
+        try:
+            self._budgets.greet(caller.principal)
+        except Busy as error:
+            transport.end(_busy(str(error)))
+            return False
+        return True
+
     async def serve(self, transport: Transport, caller: Caller) -> None:
         """Serve one client until it goes; the connection is ended then."""
         seat = self._budgets.admit(caller.principal, lambda reason: transport.end(_busy(reason)))

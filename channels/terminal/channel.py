@@ -22,7 +22,7 @@ from channels.terminal.transport import SocketTransport
 
 log = logging.getLogger(__name__)
 
-ACCEPTED_AT_ONCE = 4
+ACCEPTED_AT_ONCE = 1
 """Connections that are accepted in one round of the loop: whoever connects without end must leave time for the rest."""
 
 
@@ -80,10 +80,13 @@ class TerminalChannel:
 
     def _server(self, group: int | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if not self._servers:  # it was accepted just before the end
+            transport = SocketTransport(reader, writer)
+            caller = self._principals.local(writer.get_extra_info("socket"), group=group)
+            # Without servers it was accepted just before the end.
+            if not self._servers or caller is None or not self._clients.let_in(transport, caller):
                 writer.transport.abort()
                 return
-            task = asyncio.create_task(self._serve(reader, writer, group), name="client of the terminal channel")
+            task = asyncio.create_task(self._clients.serve(transport, caller), name="client of the terminal channel")
             self._tasks.add(task)
             task.add_done_callback(partial(self._left, writer))
 
@@ -95,11 +98,6 @@ class TerminalChannel:
         writer.transport.abort()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a client could not be served", exc_info=error)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, group: int | None) -> None:
-        caller = self._principals.local(writer.get_extra_info("socket"), group=group)
-        if caller is not None:
-            await self._clients.serve(SocketTransport(reader, writer), caller)
 
     async def stop_receiving(self) -> None:
         """No new clients; those that are here are told and may still get their answers."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
 
 from agentd.serving.budget import Seat
 from channels.terminal.lines import Lines
@@ -36,7 +38,9 @@ class SocketTransport:
                 self._writer.transport.abort()
 
     def end(self, last: bytes = b"") -> None:
-        if last and not self._half_said:
-            self._writer.write(last)
+        if last and not self._half_said and not self._writer.transport.get_write_buffer_size():
+            # Past the transport, which would keep the error of a client that has gone for somebody who asks for it.
+            with suppress(OSError):
+                os.write(self._writer.get_extra_info("socket").fileno(), last)
         self._lines.drop()
         self._writer.transport.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from agentd.errors import Busy
 from agentd.events import Buried
 from agentd.records import OWNER as ME
 from agentd.records import Principal
-from agentd.serving.budget import FOLLOWED, OTHER, OWNER, Budgets, Seat
+from agentd.serving.budget import FOLLOWED, MIB, OTHER, OWNER, REMEMBERED, Budgets, Seat
 from tests.builders import IDS, SESSION, TIME, inbound, outbound
 
 GUEST = Principal(kind="chat", id="7")
@@ -65,6 +66,34 @@ def test_strangers_share_what_is_not_kept_for_the_owner() -> None:
     assert list(house.ended) == ["one"], "the principal that has the most gives way"
     house.comes("my second")
     assert list(house.ended) == ["one"]
+
+
+def test_who_connects_too_often_is_refused_until_the_second_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agentd.serving.budget.time.monotonic", lambda: now)
+    budgets = Budgets(SMALL, replace(SMALL, newcomers=2))
+    for principal in (GUEST, Principal(kind="chat", id="8")):
+        budgets.greet(principal)
+        budgets.greet(principal)
+        with pytest.raises(Busy, match="2 times"):
+            budgets.greet(principal)
+    now += 1.0
+    budgets.greet(GUEST)
+
+
+def test_who_has_not_connected_for_a_second_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("agentd.serving.budget.time.monotonic", lambda: now)
+    budgets = Budgets()
+    tracemalloc.start()
+    try:
+        for seconds in range(100):
+            now = 100.0 + seconds
+            for number in range(REMEMBERED):
+                budgets.greet(Principal(kind="chat", id=f"{seconds}.{number}"))
+        assert tracemalloc.get_traced_memory()[0] < 2 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 async def test_the_oldest_unfinished_message_gives_way_to_a_newer_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from contextlib import suppress
 from dataclasses import replace
@@ -174,6 +175,15 @@ async def test_silent_connections_give_way_to_who_comes_and_are_told_why(
                 told = (await reader.read()).splitlines()[-1]
             assert b'"busy"' in told and b"connect again" in told
             await one.open()
+
+
+async def test_who_connects_again_and_again_is_refused_and_told_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.daemon.floors.Budgets", lambda: Budgets(replace(OWNER, newcomers=0)))
+    async with running(tmp_path / "s") as house, house.raw() as (reader, _), asyncio.timeout(DEADLINE):
+        told = json.loads(await reader.read())
+    assert (told["type"], told["code"]) == ("error", "busy")
 
 
 async def test_a_key_that_the_channel_does_not_know_is_a_configuration_error(tmp_path: Path) -> None:
