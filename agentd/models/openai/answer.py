@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agentd.models.openai.lenient import arguments, mapping, mappings, name, number, seconds, text, thoughts, tokens
 from agentd.models.openai.thinking import Thinking
-from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, ToolCallDelta, Usage
+from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.text.characters import Joiner
 
 MOST_CALLS = 64
@@ -47,6 +48,8 @@ class Answer:
         self._timings: Mapping[str, Any] = {}
         self._reason = ""
         self._reading = 0
+        self.fed = 0
+        """Events so far."""
         self.spoken = False
         """Something that belongs to a chat completion has arrived."""
         self.full = False
@@ -64,6 +67,7 @@ class Answer:
 
     def feed(self, event: object) -> list[Delta]:
         """What an event adds. `ServerFailed` if it is an error, `Withheld` if a filter ended the answer."""
+        self.fed += 1
         said = mapping(event)
         choices = mappings(said.get("choices"))
         if failed(said):
@@ -76,6 +80,11 @@ class Answer:
         for choice in choices[:1]:
             deltas += self._choice(choice)
         return deltas
+
+    def all(self, events: Iterable[object]) -> Iterator[Delta]:
+        """What each of several events adds."""
+        for event in events:
+            yield from self.feed(event)
 
     def finish(self) -> list[Delta]:
         """The rest, the figures if the server gave them, and the end. Call it only for a complete answer."""
@@ -206,6 +215,33 @@ class _Calls:
         if called and (given or index is None) and given != self._calls[n][1]:
             return None
         return n
+
+
+def runs(deltas: Iterable[Delta]) -> Iterator[Delta]:
+    """The same with pieces of text that follow each other as one piece, and with reasoning likewise.
+
+    What came before an error is given before the error is raised.
+    """
+    run: list[TextDelta | ReasoningDelta] = []
+    try:
+        for delta in deltas:
+            if run and type(delta) is not type(run[0]):
+                yield _joined(run)
+                run = []
+            if isinstance(delta, TextDelta | ReasoningDelta):
+                run.append(delta)
+            else:
+                yield delta
+    except (ServerFailed, Withheld, ValueError):
+        if run:
+            yield _joined(run)
+        raise
+    if run:
+        yield _joined(run)
+
+
+def _joined(run: Sequence[TextDelta | ReasoningDelta]) -> Delta:
+    return replace(run[0], text="".join(delta.text for delta in run))
 
 
 def failed(said: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from agentd.delivery.backoff import Backoff
 from agentd.errors import PromptTooLong, TimedOut
 from agentd.evidence.passages import estimate_tokens
-from agentd.models.openai.answer import Answer, ServerFailed, Withheld
+from agentd.models.openai.answer import Answer, ServerFailed, Withheld, runs
 from agentd.models.openai.habits import Habits, adapted
 from agentd.models.openai.patience import Patience
 from agentd.models.openai.request import chat_messages, completion_body, tool_specs
@@ -40,6 +40,8 @@ LEAST_LINE, MOST_LINE = 1024 * 1024, 4 * 1024 * 1024
 """Bytes of a line; it may hold a complete answer, with up to six bytes for a character."""
 LEAST_ANSWER, FOR_A_TOKEN = 2 * 1024 * 1024, 4 * 1024
 """Bytes of an answer, and of each of its tokens, with everything that servers add."""
+AT_ONCE = 64
+"""Lines of an answer that are read before other tasks run."""
 MOST_FORMS = 16
 """How often a question is asked in another form because of what a server refuses."""
 
@@ -162,15 +164,17 @@ class OpenAIModel:
         begun = False
         try:
             async with aclosing(self._values(body, events, patience, request.sampling.max_tokens)) as values:
-                async for value in values:
-                    deltas = answer.feed(value)
-                    for delta in deltas:
+                async for some in values:
+                    fed, said = answer.fed, False
+                    for delta in runs(answer.all(some)):
+                        said = True
                         if not begun and not isinstance(delta, Reading):
                             begun, first = True, clock()
                         yield delta
                     if answer.full:
                         break
-                    patience.went_on(begun=begun, ended=answer.ended, said=bool(deltas))
+                    if answer.fed > fed:
+                        patience.went_on(begun=begun, ended=answer.ended, said=said)
         except TimeoutError:
             if not (answer.ended or events.done):
                 raise self._timed_out(patience) from None
@@ -198,8 +202,11 @@ class OpenAIModel:
 
     async def _values(
         self, body: dict[str, Any], events: Events, patience: Patience, max_tokens: int
-    ) -> AsyncGenerator[object, None]:
-        """The JSON values of an answer as they arrive; `TimeoutError` if a limit has passed."""
+    ) -> AsyncGenerator[Iterable[object], None]:
+        """The JSON values of an answer as they arrive, some at a time; `TimeoutError` if a limit has passed.
+
+        However fast a server sends, the event loop runs other tasks after `AT_ONCE` lines.
+        """
         characters = MOST_CHARACTERS * max_tokens
         longest = min(MOST_LINE, LEAST_LINE + 6 * characters)
         async with AsyncExitStack() as stack:
@@ -210,17 +217,17 @@ class OpenAIModel:
             while True:
                 async with asyncio.timeout_at(patience.until):
                     lines = await anext(pieces, None)
-                for line in lines or ():
-                    for value in events.feed(line):
-                        yield value
+                for start in range(0, len(lines or ()), AT_ONCE):
+                    some = (lines or [])[start : start + AT_ONCE]
+                    yield (value for line in some for value in events.feed(line))
+                    await asyncio.sleep(0)
                 if events.done:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(TO_CLOSE):
                             lines = await anext(pieces, None)
                 if lines is None or events.done:
                     break
-        for value in events.finish():
-            yield value
+        yield events.finish()
 
     def _timed(self, usage: Usage, read_seconds: float, write_seconds: float) -> Usage:
         """The usage with times: the server's, or else those measured here; the pace is learned from them."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentd.models.openai.answer import MOST_CALLS, Answer, ServerFailed, Withheld, error_code, error_text
+from agentd.models.openai.answer import MOST_CALLS, Answer, ServerFailed, Withheld, error_code, error_text, runs
 from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.testing.openai_server import delta, end, text, tool_call, usage
 
@@ -40,6 +40,17 @@ def test_an_answer_ends_with_its_figures() -> None:
         Usage(prompt_tokens=7, cached_tokens=5, completion_tokens=2),
         Finish(reason="stop"),
     ]
+
+
+def test_pieces_that_come_together_are_one_and_what_came_before_an_error_is_kept() -> None:
+    thought, call = delta(reasoning_content="hm"), tool_call(0, "{}", name="now")
+    chunks = [text("a"), text("b"), thought, thought, text("c"), call, text("d"), {"error": {"message": "boom"}}]
+    found: list[Delta] = []
+    with pytest.raises(ServerFailed):
+        for each in runs(Answer(100).all(chunks)):
+            found.append(each)
+    said = [each.text for each in found if isinstance(each, TextDelta | ReasoningDelta)]
+    assert said == ["ab", "hmhm", "c", "d"] and len(found) == len(said) + 1
 
 
 def test_what_llama_server_measures_is_told_with_the_figures() -> None:

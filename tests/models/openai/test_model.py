@@ -17,8 +17,9 @@ from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ModelError, ModelUnavailable, PromptTooLong, TimedOut
 from agentd.models.openai import model as backend
 from agentd.models.openai import patience
+from agentd.models.openai.answer import runs
 from agentd.models.openai.errors import LEAST_CONTEXT
-from agentd.models.openai.model import OpenAIModel
+from agentd.models.openai.model import AT_ONCE, OpenAIModel
 from agentd.models.openai.server import Endpoint
 from agentd.models.openai.thinking import WAS_THINKING
 from agentd.ports.generation import (
@@ -76,14 +77,36 @@ async def said(model: OpenAIModel, asked: ModelRequest | None = None) -> str:
 
 async def test_an_answer_streams_with_its_figures_and_its_end() -> None:
     async with house(api_key=SecretStr(KEY)) as (server, model):
-        *said, usage, end = await answer(model)
-        assert said == [TextDelta(text="one "), TextDelta(text="two ")] and end == Finish(reason="stop")
+        *said, usage, end = runs(await answer(model))
+        assert said == [TextDelta(text="one two ")] and end == Finish(reason="stop")
         assert isinstance(usage, Usage) and usage.read_seconds > 0 and usage.write_seconds > 0
         assert replace(usage, read_seconds=0, write_seconds=0) == Usage(
             prompt_tokens=2, cached_tokens=0, completion_tokens=2
         )
         assert server.completions[0]["model"] == model.name == "served"
         assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_server_that_sends_fast_leaves_the_loop_time_for_others() -> None:
+    pieces = [f"{n} " for n in range(5000)]
+    others = 0
+
+    async def other_work() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    async with house() as (server, model):
+        at_once = b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in map(text, pieces))
+        server.replies.append(Stream(steps=[at_once, end()]))
+        busy = asyncio.create_task(other_work(), name="other work")
+        deltas = await answer(model)
+        busy.cancel()
+    *said, _ = runs(deltas)
+    assert said == [TextDelta(text="".join(pieces))]
+    assert len(deltas) < len(pieces) / 10, "each piece costs every client a message"
+    assert others > 2 * len(pieces) / AT_ONCE
 
 
 async def test_the_environment_of_other_programs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
