@@ -246,7 +246,7 @@ def _server_lines() -> SearchStrategy[list[bytes]]:
 
 def _server(lines: list[bytes]) -> None:
     """The deltas can be written down, and are no longer than was asked for."""
-    events, answer = Events(most_other=2000), Answer(_LONGEST_ANSWER)
+    events, answer = Events(most=2000), Answer(_LONGEST_ANSWER)
     said = 0
     try:
         found = [value for line in lines for value in events.feed(line)] + events.finish()

@@ -211,6 +211,14 @@ async def _bomb(reply: Reply) -> None:
     await _stream(reply, gzip.compress(b"data: " + b"0" * (300 * MIB)), headers={"content-encoding": "gzip"})
 
 
+async def _small_events(reply: Reply) -> None:
+    await _stream(reply, b"data:1\n\n" * 40_000)
+
+
+async def _small_lines(reply: Reply) -> None:
+    await _stream(reply, b"data:{}\n" * 40_000)
+
+
 async def _error_body(reply: Reply) -> None:
     await reply.head(500, {"content-type": "application/json"})
     for _ in range(300):
@@ -228,6 +236,8 @@ SERVERS: tuple[Handler, ...] = (
     _endless_answer,
     _calls,
     _bomb,
+    _small_events,
+    _small_lines,
     _error_body,
     _away,
 )

@@ -12,7 +12,7 @@ from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, Text
 from agentd.text.characters import Joiner
 
 MOST_CALLS = 64
-"""Tool calls of one answer; further ones are dropped."""
+"""Tool calls of one answer, and their pieces in one event; further ones are dropped."""
 LONGEST_NAME = 200
 """Characters of the name of a tool, or of the id of a call."""
 _TOO_LONG = ("length", "max_tokens", "max_length", "model_length")
@@ -127,7 +127,7 @@ class Answer:
         return deltas
 
     def _called(self, said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        calls = mappings(said.get("tool_calls"))
+        calls = mappings(said.get("tool_calls"))[:MOST_CALLS]
         if calls or not (old := mapping(said.get("function_call"))):
             return calls
         return [{"index": 0, "function": old}]
@@ -260,7 +260,7 @@ def error_text(body: object, *, depth: int = 4) -> str:
         return next((found for part in body[:8] if (found := error_text(part, depth=depth - 1))), "")
     said = mapping(body)
     for key in ("error", "errors", "message", "detail", "msg", "error_msg"):
-        if (found := error_text(said.get(key), depth=depth - 1)) and found.strip():
+        if key in said and (found := error_text(said[key], depth=depth - 1)) and found.strip():
             return found
     return ""
 

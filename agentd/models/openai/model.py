@@ -36,8 +36,8 @@ TO_CLOSE = 0.1
 COUNT_SECONDS = 10.0
 MOST_CHARACTERS = 64
 """Characters of an answer for each token that it may have; a server that sends more ignores the limit."""
-LEAST_LINE, MOST_LINE = 1024 * 1024, 4 * 1024 * 1024
-"""Bytes of a line; it may hold a complete answer, with up to six bytes for a character."""
+LEAST_LINE, MOST_LINE = 512 * 1024, 4 * 1024 * 1024
+"""Bytes of a line, and of an event; it may hold a complete answer, with up to six bytes for a character."""
 LEAST_ANSWER, FOR_A_TOKEN = 2 * 1024 * 1024, 4 * 1024
 """Bytes of an answer, and of each of its tokens, with everything that servers add."""
 AT_ONCE = 64
@@ -160,7 +160,7 @@ class OpenAIModel:
         started = first = clock()
         patience = self._patience(request.limits, deadline)
         answer = Answer(MOST_CHARACTERS * request.sampling.max_tokens, thinks=self._habits.thinks)
-        events = Events(most_other=MOST_LINE)
+        events = Events(most=_longest_line(request.sampling.max_tokens))
         begun = False
         try:
             async with aclosing(self._values(body, events, patience, request.sampling.max_tokens)) as values:
@@ -207,12 +207,10 @@ class OpenAIModel:
 
         However fast a server sends, the event loop runs other tasks after `AT_ONCE` lines.
         """
-        characters = MOST_CHARACTERS * max_tokens
-        longest = min(MOST_LINE, LEAST_LINE + 6 * characters)
         async with AsyncExitStack() as stack:
             async with asyncio.timeout_at(patience.until):
                 reply = await stack.enter_async_context(self._server.complete(body, longest_wait=patience.longest))
-            coming = reply.lines(LEAST_ANSWER + FOR_A_TOKEN * max_tokens, longest=longest)
+            coming = reply.lines(LEAST_ANSWER + FOR_A_TOKEN * max_tokens, longest=_longest_line(max_tokens))
             pieces = await stack.enter_async_context(aclosing(coming))
             while True:
                 async with asyncio.timeout_at(patience.until):
@@ -281,3 +279,7 @@ class OpenAIModel:
         rendered = await self._server.call("/apply-template", asked)
         content = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
         return len((await self._server.call("/tokenize", content))["tokens"])
+
+
+def _longest_line(max_tokens: int) -> int:
+    return min(MOST_LINE, LEAST_LINE + 6 * MOST_CHARACTERS * max_tokens)

@@ -13,16 +13,18 @@ _FIELDS = ("data", "event", "id", "retry")
 
 
 class Events:
-    """Feed it the lines of a body in order; each call returns the JSON values that are complete now.
+    """Feed it the lines of a body in order; each call returns the JSON values that are complete now, `ValueError` if
+    one is damaged or has more than `most` characters.
 
     `done` says that the server ended the stream as it should, `single` that the body was not a stream but one JSON
     text; `odd` is the first data that is not JSON.
     """
 
-    def __init__(self, *, most_other: int) -> None:
+    def __init__(self, *, most: int) -> None:
         self.done = self.single = False
         self.odd = ""
-        self._most_other = most_other
+        self._most = most
+        self._room = self._room_for_other = most
         self._data: list[str] = []
         self._other: list[str] = []
         self._first, self._any = True, False
@@ -41,7 +43,7 @@ class Events:
         name, colon, value = text.partition(":")
         if name in _FIELDS:
             if name == "data":
-                self._data.append(value.removeprefix(" "))
+                return self._add(value.removeprefix(" "))
         elif name or not colon:
             self._keep(text)
         return []
@@ -55,12 +57,23 @@ class Events:
         return found
 
     def _keep(self, text: str) -> None:
-        self._most_other -= len(text) + 1
-        if self._most_other >= 0:
+        self._room_for_other -= len(text) + 1
+        if self._room_for_other >= 0:
             self._other.append(text)
 
+    def _add(self, line: str) -> list[object]:
+        """One more line of an event; if the line before it is an event of its own, this server leaves the empty lines
+        out.
+        """
+        found = self._dispatch() if len(self._data) == 1 and _stands_alone(self._data[0]) else []
+        self._room -= len(line) + 1
+        if self._room < 0:
+            raise ValueError(f"it sends an event of more than {self._most:,} characters")
+        self._data.append(line)
+        return found
+
     def _dispatch(self) -> list[object]:
-        data, self._data = self._data, []
+        data, self._data, self._room = self._data, [], self._most
         if not data:
             return []
         joined = "\n".join(data)
@@ -68,16 +81,7 @@ class Events:
             self.done = True
             return []
         self._any = True
-        if len(data) == 1:
-            return self._values(joined)
-        try:
-            return [read_json(joined)]
-        except ValueError:  # a server that leaves the empty lines out
-            return [value for line in data for value in self._line(line)]
-
-    def _line(self, line: str) -> list[object]:
-        self._data = [line]
-        return self._dispatch()
+        return self._values(joined)
 
     def _values(self, text: str) -> list[object]:
         """Nothing if the text is empty or a comment; `ValueError` if it is damaged JSON."""
@@ -91,3 +95,15 @@ class Events:
             if text[0] in "{[":
                 raise
             return []
+
+
+def _stands_alone(line: str) -> bool:
+    """Whether a JSON text cannot go on behind this line."""
+    text = line.strip()
+    if not text.startswith(("{", "[")) or text == DONE:
+        return True
+    try:
+        read_json(text)
+    except ValueError:
+        return False
+    return True

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentd.host.http import PIECE
 from agentd.models.openai.answer import MOST_CALLS, Answer, ServerFailed, Withheld, error_code, error_text, runs
 from agentd.ports.generation import Delta, Finish, Reading, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from agentd.testing.openai_server import delta, end, text, tool_call, usage
+from tests.processor import least_seconds
 
 
 def deltas(*chunks: object, most: int = 10_000) -> list[Delta]:
@@ -317,6 +319,22 @@ def test_a_servers_words_are_found_in_every_form_of_error() -> None:
     for _ in range(500):
         deep = {"error": deep}
     assert error_text(deep) == ""
+
+
+@pytest.mark.parametrize("event", [1, {}, {"error": {}}, {"choices": [{"delta": {}}]}])
+def test_a_piece_of_the_shortest_events_is_read_fast(event: object) -> None:
+    def read() -> None:
+        answer = Answer(1000)
+        for _ in range(PIECE // len(b"data:1\n\n")):
+            answer.feed(event)
+
+    assert least_seconds(read, enough=0.1) < 0.25
+
+
+def test_a_flood_of_pieces_of_a_call_in_one_event_is_cut() -> None:
+    same = {"index": 0, "function": {"name": "a", "arguments": "b"}}
+    said = deltas(delta(tool_calls=[same] * 10_000))
+    assert len([d for d in said if isinstance(d, ToolCallDelta)]) <= MOST_CALLS
 
 
 def test_the_status_that_a_server_means_is_found() -> None:

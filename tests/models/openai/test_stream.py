@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from agentd.models.openai.stream import Events
 
 
-def events(body: str | bytes, *, most_other: int = 1000) -> tuple[list[object], bool]:
+def events(body: str | bytes, *, most: int = 1000) -> tuple[list[object], bool]:
     """The values of a body, and whether it ended as it should."""
-    reader = Events(most_other=most_other)
+    reader = Events(most=most)
     data = body.encode() if isinstance(body, str) else body
     found = [value for line in data.split(b"\n") for value in reader.feed(line)]
     return [*found, *reader.finish()], reader.done
@@ -24,6 +24,7 @@ def events(body: str | bytes, *, most_other: int = 1000) -> tuple[list[object], 
         ("data: 1", [1]),
         ('data: {"a":\ndata: 1}\n\n', [{"a": 1}]),
         ("data: 1\ndata: 2\n\n", [1, 2]),
+        ('data:\ndata: ping\ndata: {"a": 1}\ndata: {"a":\ndata: 2}\n\n', [{"a": 1}, {"a": 2}]),
         ("id: 1\n\n: ping\n\nretry: 5\n\nevent: ping\n\ndata\n\ndata:\n\ndata: 1\n\n", [1]),
         ("event: x\nid: 2\ndata: 1\n\n", [1]),
         ("data: : PROCESSING\n\ndata: ping\n\ndata: 1\n\n", [1]),
@@ -56,18 +57,25 @@ def test_bytes_that_are_not_utf8_are_replaced() -> None:
 
 
 def test_what_is_no_stream_is_kept_up_to_its_limit() -> None:
-    assert events("x\n" * 100_000 + '{"a": 1}', most_other=10) == ([], False)
-    reader = Events(most_other=10)
+    assert events("x\n" * 100_000 + '{"a": 1}', most=10) == ([], False)
+    reader = Events(most=10)
     for _ in range(100_000):
         reader.feed(b"x" * 100)
     assert not reader._other
 
 
 def test_what_first_was_no_json_is_remembered_for_the_message() -> None:
-    reader = Events(most_other=99)
+    reader = Events(most=99)
     for line in (b"<html>" + b"x" * 999, b"data: ping", b""):
         reader.feed(line)
     assert reader.odd == "ping" and not reader.finish()
+
+
+def test_an_event_has_a_limit_and_those_of_a_stream_without_empty_lines_are_read_one_by_one() -> None:
+    with pytest.raises(ValueError):
+        events("data: [\n" + "data: 1,\n" * 1000, most=1000)
+    reader = Events(most=1000)
+    assert sum(len(reader.feed(b'data: {"a": 1}')) for _ in range(1000)) == 999
 
 
 @given(
