@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
+import select
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ PREFIX = "AGENTD_"
 PATH_VARIABLES = ("AGENTD_STATE_DIR", "AGENTD_SOCKET", "AGENTD_CONFIG")
 """Variables that say where things are; they are read by `agentd.host.paths` and are no keys."""
 MAX_FILE_BYTES = 1024 * 1024
+PIPE_SECONDS = 5.0
 OPTION = "--set "
 """How the origin of an option begins."""
 OPEN_SECTION = "channels"
@@ -85,10 +88,11 @@ def hint(nearest: str | None) -> str:
 
 
 def read_file(path: Path, keys: Keys) -> Layer:
-    """A TOML file (UTF-8, at most 1 MiB)."""
+    """A TOML file (UTF-8, at most 1 MiB), or a pipe."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = _read(path, MAX_FILE_BYTES + 1)
+    except TimeoutError:
+        return Layer(problems=[f"{path}: the configuration file is a pipe, and nobody writes to it; name a file."])
     except OSError as error:
         return Layer(problems=[f"{path}: the configuration file cannot be read: {error.strerror}."])
     if len(data) > MAX_FILE_BYTES:
@@ -103,12 +107,29 @@ def read_file(path: Path, keys: Keys) -> Layer:
         return Layer(problems=[_syntax(path, text, str(error))])
     except RecursionError:
         return Layer(problems=[f"{path}: the values are nested too deeply."])
+    except ValueError:  # from Python itself, which limits the digits of a number
+        return Layer(problems=[f"{path}: a number has too many digits."])
     lines = key_lines(text)
     layer = Layer()
     for key, value in _walk(table, (), keys):
         named = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), None)
         _put(layer, keys, key, value, f"{path}:{named}" if named else str(path))
     return layer
+
+
+def _read(path: Path, most: int) -> bytes:
+    """At most so many bytes; `TimeoutError` for a pipe that gives nothing for `PIPE_SECONDS`."""
+    data = b""
+    with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        ready = select.poll()
+        ready.register(file, select.POLLIN)
+        while len(data) < most:
+            if not ready.poll(PIPE_SECONDS * 1000):
+                raise TimeoutError
+            if not (piece := file.read(most - len(data))):
+                break
+            data += piece
+    return data
 
 
 def read_environment(environ: Mapping[str, str], keys: Keys) -> Layer:

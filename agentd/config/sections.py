@@ -14,6 +14,8 @@ from agentd.host.secrets import masked
 
 DAY = 24 * 3600.0
 MIB = 1024 * 1024
+MOST = 1e9
+"""Of any number, so that clocks and timers can add to it; in seconds, more than 31 years."""
 
 
 def _number(value: object) -> object:
@@ -76,8 +78,8 @@ def _no_key(value: str | None) -> str | None:
 
 Whole = Annotated[int, BeforeValidator(_number), Field(ge=0)]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
-Number = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_number), Field(ge=0, le=MOST, allow_inf_nan=False)]
+Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=MOST, allow_inf_nan=False)]
 
 
 def _key(default: Any, meaning: str, *, unit: str = "", **bounds: Any) -> Any:
@@ -285,7 +287,7 @@ class DeliverySection(Section):
     absent_age: Positive = _key(3 * DAY, "how long an answer waits for a reader who is away", unit="s")
     absent_count: Count = _key(100, "how many answers may wait for a reader who is away", unit="answers")
     dead_retention_days: Number = _key(
-        0.0, "how long dead letters are kept; 0 keeps them until a person decides", unit="days"
+        0.0, "how long dead letters are kept; 0 keeps them until a person decides", unit="days", le=36_500
     )
 
     @model_validator(mode="after")

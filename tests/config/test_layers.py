@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd.config import layers
 from agentd.config.layers import (
     MAX_FILE_BYTES,
     Keys,
@@ -65,6 +66,7 @@ def test_lines_are_found_by_every_way_to_write_a_key() -> None:
         (b"a = 1\n# \xff", ":2", "0xff"),
         (b"#" * (MAX_FILE_BYTES + 1), "", "1 MiB"),
         ("a = " + "[" * 100_000, "", "nested"),
+        ("a = " + "9" * 5000, "", "digits"),
     ],
 )
 def test_a_file_that_cannot_be_read_as_toml_is_told_with_its_place(
@@ -76,6 +78,20 @@ def test_a_file_that_cannot_be_read_as_toml_is_told_with_its_place(
 
 def test_a_file_that_cannot_be_opened_is_told_with_the_reason(tmp_path: Path) -> None:
     check_problems(read_file(tmp_path, KEYS).problems, (str(tmp_path), f"{os.strerror(errno.EISDIR)}."))
+
+
+def test_a_pipe_is_read_and_one_to_which_nobody_writes_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"[daemon]\ngrace = 3\n")
+    os.close(writing)
+    assert values(read_file(Path(f"/dev/fd/{reading}"), KEYS)) == {"daemon.grace": 3}
+    os.close(reading)
+    monkeypatch.setattr(layers, "PIPE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    (problem,) = read_file(tmp_path / "pipe", KEYS).problems
+    assert "pipe" in problem
 
 
 def test_an_empty_file_and_a_byte_order_mark_are_no_problem(tmp_path: Path) -> None:

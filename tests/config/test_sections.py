@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,16 @@ def test_a_section_cannot_be_changed() -> None:
         AgentSection().concurrency = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("value", [True, -1, float("inf"), float("nan"), "soon", None])
+@pytest.mark.parametrize("value", [True, -1, float("inf"), float("nan"), 1e300, "soon", None])
 def test_a_time_is_a_finite_number_that_is_not_negative(value: object) -> None:
     with pytest.raises(ValidationError):
         DaemonSection.model_validate({"grace": value})
+
+
+def test_the_longest_retention_of_dead_letters_is_one_that_a_date_can_hold() -> None:
+    assert datetime.now(UTC) - timedelta(days=DeliverySection(dead_retention_days=36_500).dead_retention_days)
+    with pytest.raises(ValidationError):
+        DeliverySection(dead_retention_days=1e6)
 
 
 @pytest.mark.parametrize("value", [True, 0, -1, 2.5, "two", None])

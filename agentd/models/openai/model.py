@@ -17,6 +17,7 @@ from agentd.errors import PromptTooLong, TimedOut
 from agentd.evidence.passages import estimate_tokens
 from agentd.models.openai.answer import Answer, ServerFailed, Withheld, runs
 from agentd.models.openai.habits import Habits, adapted
+from agentd.models.openai.lenient import mapping, tokens
 from agentd.models.openai.patience import Patience
 from agentd.models.openai.request import chat_messages, completion_body, tool_specs
 from agentd.models.openai.server import Endpoint, Failed, Server
@@ -275,10 +276,17 @@ class OpenAIModel:
         asked: dict[str, Any] = {"messages": messages, **({"tools": tools} if tools else {})}
         if self._endpoint.dialect == "vllm":
             counted = await self._server.call("/tokenize", {"model": await self._model(), **asked})
-            return int(counted["count"])
+            return _figure(tokens(mapping(counted).get("count")))
         rendered = await self._server.call("/apply-template", asked)
         content = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
-        return len((await self._server.call("/tokenize", content))["tokens"])
+        return _figure(len((await self._server.call("/tokenize", content))["tokens"]))
+
+
+def _figure(counted: int) -> int:
+    """`ValueError` for 0, which no prompt has."""
+    if not counted:
+        raise ValueError("the server counts nothing")
+    return counted
 
 
 def _longest_line(max_tokens: int) -> int:

@@ -38,6 +38,7 @@ from agentd.ports.generation import (
     Usage,
 )
 from agentd.ports.models import Pace
+from agentd.testing.http import HttpServer, Reply, Request
 from agentd.testing.openai_server import OpenAIServer, Refusal, Step, Stream, delta, end, text, tool_call, usage
 
 KEY = "sk-very-secret"
@@ -322,6 +323,17 @@ async def test_tokens_are_estimated_where_the_server_does_not_count() -> None:
         guess = await model.count_tokens(request("one two three"))
         assert 3 <= guess < 40
         assert await model.count_tokens(request("one two three " * 100)) > 300
+
+
+@pytest.mark.parametrize("count", [b"1e999", b"9" * 99, b"-7", b"0", b"null", b"true", b"[]", b'"\\ud800"'])
+async def test_tokens_are_estimated_if_a_server_counts_absurdly(count: bytes) -> None:
+    async def counts(_: Request, reply: Reply) -> None:
+        await reply.send(200, b'{"count": ' + count + b', "prompt": "", "tokens": []}')
+
+    async with HttpServer(counts) as server:
+        for dialect in ("vllm", "llama-server"):
+            async with house(dialect=dialect, base_url=f"{server.url}/v1") as (_, model):
+                assert 3 <= await model.count_tokens(request("one two three")) < 40
 
 
 async def test_the_key_is_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
