@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from agentd.errors import NotAccepted
 from agentd.events import InboundEvent, OutboundEvent, ToolCallStarted
+from agentd.host.files import read_all
 from agentd.pending import log as pending_log
 from agentd.pending.dead import DeadLetters
 from agentd.pending.disk import Disk
@@ -50,23 +51,23 @@ def start_up(files: SimFiles) -> World:
     if list(found.turns) != sorted(found.turns):
         raise Violation(f"not in the order of their ids: {list(found.turns)}")
     world = {
-        name: item_of(turn, files.read(LAYOUT.event(name)), lines(files, LAYOUT.log(name), turn))
+        name: item_of(turn, read_all(files, LAYOUT.event(name)), lines(files, LAYOUT.log(name), turn))
         for name, turn in found.turns.items()
     }
     dead = DeadLetters(LAYOUT, files)
     for letter in dead.all():
         turn = dead.reopened(letter.id, TIME)
         noted = lines(files, LAYOUT.dead_log(letter.id), turn)
-        item = item_of(turn, files.read(LAYOUT.dead_event(letter.id)), noted)
+        item = item_of(turn, read_all(files, LAYOUT.dead_event(letter.id)), noted)
         world[f"dead {letter.id}"] = replace(item, reason=letter.reason)
-    aside = {files.read(f"{LAYOUT.corrupt}/{name}") for name in files.names(LAYOUT.corrupt)}
+    aside = {read_all(files, f"{LAYOUT.corrupt}/{name}") for name in files.names(LAYOUT.corrupt)}
     return world | {ASIDE: Item(content=b"".join(sorted(aside)))}
 
 
 def lines(files: SimFiles, path: str, turn: PendingTurn) -> list[pending_log.LogLine]:
     """What a log says about the event that this turn is about."""
     try:
-        return list(pending_log.lines_of(files.read(path), pending_log.event_id_of(turn)))
+        return list(pending_log.lines_of(files.blocks(path), pending_log.event_id_of(turn)))
     except FileNotFoundError:
         return []
 

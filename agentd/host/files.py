@@ -16,9 +16,10 @@ from typing import Protocol
 
 from agentd.host.ownership import own_directory
 
-READ_BYTES = 16 * 1024
+FIRST_BYTES, BLOCK_BYTES = 16 * 1024, 1024 * 1024
+"""How much of a file is read at once: most files fit into the first block."""
 MOST_BYTES = 64 * 1024 * 1024
-"""The maximum size of a file that is read whole."""
+"""The maximum size of a file that is read."""
 
 A_LINK, A_DIRECTORY = "a link", "a directory"
 
@@ -74,8 +75,8 @@ class Files(Protocol):
         """Everything in a directory that is not a regular file: name -> what it is."""
         ...
 
-    def read(self, path: str) -> bytes:
-        """The whole of a regular file of ours, at most `MOST_BYTES`; anything else is an error. It never waits."""
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """A regular file of ours, at most `MOST_BYTES`; anything else is an error. It never waits."""
         ...
 
     def create(self, path: str) -> int:
@@ -123,6 +124,11 @@ class Files(Protocol):
     def network_type(self, directory: str) -> str:
         """The name of its file system if that is a network one, "" for a local one."""
         ...
+
+
+def read_all(files: Files, path: str) -> bytes:
+    """The whole file; `Files.blocks` says what may be read."""
+    return b"".join(files.blocks(path))
 
 
 def write_all(files: Files, fd: int, data: bytes) -> None:
@@ -176,17 +182,15 @@ class OsFiles:
         with os.scandir(directory) as found:
             return {entry.name: _kind(entry) for entry in found if not entry.is_file(follow_symlinks=False)}
 
-    def read(self, path: str) -> bytes:
+    def blocks(self, path: str) -> Iterator[bytes]:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _refuse_foreign(os.fstat(fd))
-            data = os.read(fd, READ_BYTES)
-            if len(data) < READ_BYTES:
-                return data
-            pieces = [data]
-            while data := os.read(fd, 64 * READ_BYTES):
-                pieces.append(data)
-            return b"".join(pieces)
+            data = os.read(fd, FIRST_BYTES)
+            yield data
+            if len(data) == FIRST_BYTES:
+                while data := os.read(fd, BLOCK_BYTES):
+                    yield data
         finally:
             os.close(fd)
 

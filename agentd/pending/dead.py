@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from agentd.errors import NewerVersion, NotFound, StateError
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.host.files import Files, NotOurs
+from agentd.host.files import Files, NotOurs, read_all
 from agentd.ids import is_id
-from agentd.pending.file import Damaged, Header, decode_file, decode_header
+from agentd.pending.file import Damaged, Header, decode_file, read_header
 from agentd.pending.log import LogLine, after, lines_of
 from agentd.pending.moves import Layout, reason_of
 from agentd.ports.work import DeadLetter, PendingTurn
@@ -50,16 +52,19 @@ class DeadLetters:
         return list(letters.values())
 
     def event(self, dead_id: str) -> InboundEvent | OutboundEvent:
-        path = self._at.dead_event(dead_id)
-        return decode_file(self._read(dead_id), path)
+        path = self._path(dead_id)
+        with _known(dead_id):
+            return decode_file(read_all(self._files, path), path)
 
     def lines(self, dead_id: str) -> list[LogLine]:
-        return list(lines_of(self._log(dead_id), dead_id))
+        return list(self._lines(dead_id))
 
     def reopened(self, dead_id: str, now: datetime) -> PendingTurn:
         """The turn that a retry begins with: parts that were confirmed stay so, and it has all its attempts again."""
-        header = decode_header(self._read(dead_id), self._at.dead_event(dead_id))
-        found = self._turn(header, self._log(dead_id))
+        path = self._path(dead_id)
+        with _known(dead_id):
+            header = read_header(self._files.blocks(path), path)
+        found = after(header.turn(), self._lines(header.event_id))
         return replace(
             found, starts=0, running=False, starts_alone=0, attempts=0, not_before=None, last_error="", retried=now
         )
@@ -67,7 +72,7 @@ class DeadLetters:
     def _letter(self, dead_id: str) -> DeadLetter | None:
         path = self._at.dead_event(dead_id)
         try:
-            return self._read_letter(decode_header(self._files.read(path), path))
+            return self._read_letter(read_header(self._files.blocks(path), path))
         except FileNotFoundError:
             return None
         except (Damaged, NewerVersion, OSError) as error:
@@ -81,8 +86,9 @@ class DeadLetters:
             log.error("%s cannot be read: %s", path, error)
 
     def _read_letter(self, header: Header) -> DeadLetter:
-        lines = self._log(header.event_id)
-        reason, time = reason_of(lines, header.event_id)
+        # What the turn has done may be long, and says nothing about the letter.
+        lines = [line for line in self._lines(header.event_id) if line["line"] != "steps"]
+        reason, time = reason_of(lines)
         return DeadLetter(
             id=header.event_id,
             kind="inbound" if header.answers is None else "outbound",
@@ -91,30 +97,32 @@ class DeadLetters:
             address=header.address,
             reason=reason,
             time=time,
-            attempts=self._turn(header, lines).attempts,
+            attempts=after(header.turn(), lines).attempts,
             size=header.size,
         )
 
-    def _turn(self, header: Header, lines: bytes) -> PendingTurn:
-        return after(header.turn(), lines_of(lines, header.event_id))
-
-    def _log(self, dead_id: str) -> bytes:
+    def _lines(self, dead_id: str) -> Iterator[LogLine]:
         path = self._at.dead_log(dead_id)
         try:
-            return self._files.read(path)
+            yield from lines_of(self._files.blocks(path), dead_id)
         except FileNotFoundError:
-            return b""
+            return
         except NotOurs as error:
             self._tell(path, error)
-            return b""
 
-    def _read(self, dead_id: str) -> bytes:
+    def _path(self, dead_id: str) -> str:
         if not is_id(dead_id):
             raise NotFound(f"{dead_id!r} is not the id of an event; `agentd delivery list` shows them.")
-        try:
-            return self._files.read(self._at.dead_event(dead_id))
-        except FileNotFoundError:
-            raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows them.") from None
+        return self._at.dead_event(dead_id)
+
+
+@contextmanager
+def _known(dead_id: str) -> Iterator[None]:
+    """Say it in words if a dead letter is not there."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound(f"there is no dead letter {dead_id}; `agentd delivery list` shows them.") from None
 
 
 def damaged(what: str, error: Damaged) -> StateError:

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -28,8 +29,13 @@ from agentd.events import InboundEvent, Kind, OutboundEvent, decode, encode, fau
 from agentd.ids import is_id
 from agentd.ports.work import Content, PendingTurn
 from agentd.records import Address, Principal
+from agentd.text.structure import outside_of_strings
 
 VERSION = 2
+
+LONGEST_HEADER = 1024 * 1024
+LONGEST_SALVAGED, MOST_STRUCTURE = 16 * 1024 * 1024, 256 * 1024
+"""A damaged body is read if it is no longer, and if no more of it is outside of strings: it may be anything."""
 
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
@@ -60,6 +66,8 @@ def _seal_of(opened: bytes) -> bytes:
 
 def unseal(line: bytes) -> dict[str, Any] | None:
     """The object that `seal` wrote; None if the line is anything else."""
+    if not line.endswith(b'"}') or line[-_SEAL_BYTES : len(_SEAL) - _SEAL_BYTES] != _SEAL:
+        return None
     opened = line[:-_SEAL_BYTES]
     if _seal_of(opened) != line[-_SEAL_BYTES:]:
         return None
@@ -134,31 +142,57 @@ def encode_file(event: InboundEvent | OutboundEvent) -> bytes:
     return b"%b\n%b" % (line, body)
 
 
-def decode_header(data: bytes, path: str, addresses: dict[tuple[str, ...], Address] | None = None) -> Header:
-    """The header of a whole file, whose checksums are right; else `Damaged`, or `NewerVersion` of a newer agentd.
+def decode_header(data: bytes, path: str) -> Header:
+    """See `read_header`."""
+    return read_header((data,), path)
+
+
+def read_header(blocks: Iterable[bytes], path: str, addresses: dict[tuple[str, ...], Address] | None = None) -> Header:
+    """The header of a file whose checksums are right; else `Damaged`, or `NewerVersion` of a newer agentd.
 
     A newer version counts only under a seal that holds; otherwise a digit may have flipped, and the file is damaged.
-    `addresses` lets files with equal addresses share one object.
+    `addresses` lets files with equal addresses share one object. The file is never held as a whole.
     """
-    end = data.find(b"\n")
-    line = data[:end] if end >= 0 else data
+    rest = iter(blocks)
+    line, begun = _first_line(rest)
     fields = unseal(line)
-    if fields is None:
-        raise Damaged("its header is torn" if data else "it is empty")
+    if fields is None or begun is None:
+        raise Damaged("its header is torn" if line or begun else "it is empty")
     _check_version(fields, path)
+    found, checksum = _measure(begun, rest)
     try:
-        size, checksum = fields["len"], fields["sha256"]
-        found = len(data) - end - 1
-        if found != size:
-            raise Damaged(f"its header says {size} bytes, but it has {found}")
-        if digest(data[end + 1 :]) != checksum:
+        if found != fields["len"]:
+            raise Damaged(f"its header says {fields['len']} bytes, but it has {found}")
+        if checksum != fields["sha256"]:
             raise Damaged("its content does not match its checksum")
-        header = _header(fields, len(data), {} if addresses is None else addresses)
+        header = _header(fields, len(line) + 1 + found, {} if addresses is None else addresses)
         if fields["v"] != 1 and fields["kind"] != header.kind:
             raise Damaged(f"this agentd does not know its kind: {fields['kind']!r}")
         return header
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"its header is not one of ours ({error})") from None
+
+
+def _first_line(blocks: Iterator[bytes]) -> tuple[bytes, bytes | None]:
+    """The first line, and the begin of what follows it; None if the line does not end."""
+    line = b""
+    for block in blocks:
+        more, end, begun = block.partition(b"\n")
+        line += more
+        if end:
+            return line, begun
+        if len(line) > LONGEST_HEADER:
+            break
+    return line, None
+
+
+def _measure(begun: bytes, rest: Iterable[bytes]) -> tuple[int, str]:
+    """How many bytes these are, and their `digest`."""
+    size, hashed = 0, hashlib.sha256(usedforsecurity=False)
+    for block in chain((begun,), rest):
+        size += len(block)
+        hashed.update(block)
+    return size, hashed.hexdigest()
 
 
 def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
@@ -172,18 +206,33 @@ def decode_file(data: bytes, path: str) -> InboundEvent | OutboundEvent:
     return event
 
 
-def salvage(data: bytes, name: str) -> Header | None:
+def salvage(blocks: Iterable[bytes], name: str) -> PendingTurn | None:
     """What a damaged file still says about its event: in its header, otherwise in its body if that is whole."""
-    line, _, body = data.partition(b"\n")
+    rest = iter(blocks)
+    line, begun = _first_line(rest)
     readings: tuple[Callable[[], Header], ...] = (
-        lambda: _header(unseal(line) or {}, len(data), {}),
-        lambda: header_of(_event(body)),
+        lambda: _header(unseal(line) or {}, 0, {}),
+        lambda: header_of(_event(_likely_body(begun or b"", rest))),
     )
     for read in readings:
         with suppress(KeyError, TypeError, ValueError, Damaged):
             if (header := read()).name == name:
-                return header
+                return header.turn()
     return None
+
+
+def _likely_body(begun: bytes, rest: Iterable[bytes]) -> bytes:
+    """The rest of a file; `Damaged` if it needs more memory than an event of agentd would."""
+    blocks, size = list[bytes](), 0
+    for block in chain((begun,), rest):
+        blocks.append(block)
+        size += len(block)
+        if size > LONGEST_SALVAGED:
+            raise Damaged("it is longer than an event")
+    body = b"".join(blocks)
+    if outside_of_strings(body) > MOST_STRUCTURE:
+        raise Damaged("it has less text than an event")
+    return body
 
 
 def _event(body: bytes) -> InboundEvent | OutboundEvent:

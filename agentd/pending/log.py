@@ -30,14 +30,31 @@ def encode_line(line: LogLine) -> bytes:
     return b"\n%b\n" % seal(line)
 
 
-def lines_of(lines: bytes, event_id: str) -> Iterator[LogLine]:
+def lines_of(blocks: Iterable[bytes], event_id: str) -> Iterator[LogLine]:
     """The lines about one event, in the order in which they were written; lines of another form are left out."""
-    for text in lines.split(b"\n"):
-        if text and (line := unseal(text)) is not None and line.get("of") == event_id:
+    odd = 0
+    for text in _split(blocks):
+        if (line := unseal(text)) is not None and line.get("of") == event_id:
             if _is_ours(line):
                 yield line
-            else:
+                continue
+            odd += 1
+            if odd == 1:
                 log.error("a line in the log of %s was not written by agentd and is left out: %.200r", event_id, text)
+    if odd > 1:
+        log.error("%d more such lines in the log of %s are left out", odd - 1, event_id)
+
+
+def _split(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    begun: list[bytes] = []
+    for block in blocks:
+        first, *others = block.split(b"\n")
+        begun.append(first)
+        if others:
+            yield b"".join(begun)
+            begun = [others.pop()]
+            yield from others
+    yield b"".join(begun)
 
 
 def event_id_of(turn: PendingTurn) -> str:

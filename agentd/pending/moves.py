@@ -14,7 +14,7 @@ from itertools import count
 
 from agentd.errors import NotAccepted, NotFound
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.host.files import Files, synced_directory, write_all
+from agentd.host.files import Files, read_all, synced_directory, write_all
 from agentd.pending.aside import remove, set_aside
 from agentd.pending.disk import Disk
 from agentd.pending.file import decode_file, encode_file, header_of
@@ -60,22 +60,21 @@ class Moves:
     def load(self, name: str) -> InboundEvent | OutboundEvent:
         """`Damaged` if the file is not what was written."""
         path = self._at.event(name)
-        return decode_file(self._files.read(path), path)
+        return decode_file(read_all(self._files, path), path)
 
     def lines(self, name: str, event_id: str) -> list[LogLine]:
         """The lines of the log about one event; none if there is no log."""
-        return list(lines_of(self._log(self._at.log(name)), event_id))
+        return self._lines(self._at.log(name), event_id)
 
-    def _log(self, path: str) -> bytes:
-        """The bytes of a log; none if there is no log."""
+    def _lines(self, path: str, event_id: str) -> list[LogLine]:
         try:
-            return self._files.read(path)
+            return list(lines_of(self._files.blocks(path), event_id))
         except FileNotFoundError:
-            return b""
+            return []
 
-    def _kept(self, turn: PendingTurn, log: bytes) -> bytes:
+    def _kept(self, turn: PendingTurn, path: str) -> bytes:
         """The first lines of a log that is written anew: the state of the turn, and what the turn has done."""
-        return b"".join(map(encode_line, (state(turn), *kept(lines_of(log, event_id_of(turn))))))
+        return b"".join(map(encode_line, (state(turn), *kept(self._lines(path, event_id_of(turn))))))
 
     def accept(self, event: InboundEvent | OutboundEvent) -> None:
         """2 syncs. FileExistsError if the name is taken, `NotAccepted` if new messages are refused at the moment."""
@@ -119,7 +118,7 @@ class Moves:
             except OSError as error:
                 self._ragged.add(name)
                 self._disk.make_room(error)
-        kept = self._kept(turn, self._log(self._at.log(name)))
+        kept = self._kept(turn, self._at.log(name))
         self._disk.attempt(lambda: self._renew_log(name, kept + data))
         self._ragged.discard(name)
 
@@ -229,7 +228,7 @@ class Moves:
 
     def _write_dead_log(self, name: str, event_id: str, last: bytes) -> None:
         try:
-            log = self._files.read(self._at.log(name)) if name in self._logs else b""
+            log = read_all(self._files, self._at.log(name)) if name in self._logs else b""
         except FileNotFoundError:
             log = b""  # there was no room for its first line
         with synced_directory(self._files, self._at.dead):
@@ -247,10 +246,10 @@ class Moves:
                     raise
 
     def _link_back(self, dead_id: str, turn: PendingTurn) -> None:
-        log = self._log(self._at.dead_log(dead_id))
+        kept = self._kept(turn, self._at.dead_log(dead_id))
         with synced_directory(self._files, self._at.pending):
             remove(self._files, self._at.log(turn.id))
-            self._disk.write(self._at.log(turn.id), self._kept(turn, log))
+            self._disk.write(self._at.log(turn.id), kept)
             with suppress(FileExistsError):
                 self._files.link(self._at.dead_event(dead_id), self._at.event(turn.id))
         self._logs[turn.id] = True
@@ -262,9 +261,9 @@ class Moves:
             self._files.unlink(self._at.dead_log(dead_id))
 
 
-def reason_of(log: bytes, dead_id: str) -> tuple[str, datetime | None]:
+def reason_of(lines: Iterable[LogLine]) -> tuple[str, datetime | None]:
     """Why and when a dead letter was given up, according to its log."""
-    for line in lines_of(log, dead_id):
+    for line in lines:
         if line["line"] == "buried":
             return line["reason"], datetime.fromisoformat(line["time"])
     return "agentd ended while it gave this up, before it wrote the reason", None

@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, zip_longest
 
 from agentd.errors import NewerVersion, StateError
 from agentd.host.files import A_DIRECTORY, A_LINK, Files, explain, synced_directory
 from agentd.ids import ID_PATTERN, NO_ID, is_id
 from agentd.pending.aside import UNREADABLE, remove, set_aside
-from agentd.pending.file import Damaged, Header, decode_header, salvage
+from agentd.pending.file import Damaged, Header, read_header, salvage
 from agentd.pending.log import after, lines_of
 from agentd.pending.moves import Layout
 from agentd.ports.work import PendingTurn
@@ -160,15 +160,15 @@ def _scan_dead(layout: Layout, files: Files, found: _Found) -> None:
 
 
 def _judge(layout: Layout, files: Files, name: str, found: _Found, addresses: dict[tuple[str, ...], Address]) -> None:
-    path, data = layout.event(name), b""
+    path = layout.event(name)
     try:
-        data = files.read(path)
-        header = decode_header(data, path, addresses)
-    except Damaged as error:
-        found.aside[f"{name}.event"] = str(error)
-        if (left := salvage(data, name)) is not None:
-            found.lost[name] = left.turn()
-        return
+        try:
+            header = read_header(files.blocks(path), path, addresses)
+        except Damaged as error:
+            found.aside[f"{name}.event"] = str(error)
+            if (left := salvage(files.blocks(path), name)) is not None:
+                found.lost[name] = left
+            return
     except OSError as error:
         found.aside[f"{name}.event"] = _unreadable(error)
         return
@@ -181,7 +181,7 @@ def _judge(layout: Layout, files: Files, name: str, found: _Found, addresses: di
 def _judge_dead(layout: Layout, files: Files, dead_id: str, found: _Found) -> None:
     path = layout.dead_event(dead_id)
     try:
-        header = decode_header(files.read(path), path)
+        header = read_header(files.blocks(path), path)
     except NewerVersion:
         found.dead.add(dead_id)  # It waits for the agentd that can read it.
     except Damaged as error:
@@ -234,7 +234,8 @@ def _is_dead(layout: Layout, files: Files, name: str, event_id: str, found: _Fou
     """Whether this event is among the dead letters, too; if another event has its id there, that file is set aside."""
     if event_id not in found.dead:
         return False
-    if files.read(layout.event(name)) == files.read(layout.dead_event(event_id)):
+    both = (files.blocks(layout.event(name)), files.blocks(layout.dead_event(event_id)))
+    if all(one == other for one, other in zip_longest(*both)):
         return True
     found.dead.discard(event_id)
     found.dead_aside[f"{event_id}.event"] = f"it is not the event {event_id}, which is pending"
@@ -246,12 +247,11 @@ def _turn(layout: Layout, files: Files, header: Header, found: _Found) -> Pendin
     if turn.id not in found.logs:
         return turn
     try:
-        lines = files.read(layout.log(turn.id))
+        return after(turn, lines_of(files.blocks(layout.log(turn.id)), header.event_id))
     except OSError as error:
         found.aside[f"{turn.id}.log"] = f"{_unreadable(error)}; what agentd had done for {turn.id} is unknown"
         found.logs.discard(turn.id)
         return turn
-    return after(turn, lines_of(lines, header.event_id))
 
 
 # --- Putting right -----------------------------------------------------------------------------------------------

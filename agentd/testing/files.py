@@ -111,12 +111,12 @@ class SimFiles:
         entries = self._directory(directory).entries
         return {name: A_DIRECTORY for name, node in entries.items() if isinstance(node, _Directory)}
 
-    def read(self, path: str) -> bytes:
+    def blocks(self, path: str) -> Iterator[bytes]:
         self._refuse("read", path)
         node = self._find(path)
         if isinstance(node, _Directory):
             raise _error(errno.EBADMSG, path)
-        return node.data
+        yield node.data
 
     def create(self, path: str) -> int:
         self._operation("create", path)

@@ -150,7 +150,7 @@ def _pending_log(lines: list[dict[str, Any]]) -> None:
     written = b"\x00torn".join(encode_line(line) for line in lines)
     turn = decode_header(_FILES[1], "x.event").turn()
     try:
-        after(turn, lines_of(written, turn.outbound_id))
+        after(turn, lines_of((written,), turn.outbound_id))
     except Damaged as error:
         _readable(error)
 

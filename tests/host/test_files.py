@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentd.errors import StateError
-from agentd.host.files import MOST_BYTES, OsFiles, explain, synced_directory, write_all
+from agentd.host.files import MOST_BYTES, OsFiles, explain, read_all, synced_directory, write_all
 
 
 class ShortFiles(OsFiles):
@@ -38,7 +38,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     for size in (0, 1, 16 * 1024 - 1, 16 * 1024, 3_000_000):
         data = os.urandom(size)
         put(files, tmp_path / str(size), data)
-        assert files.read(str(tmp_path / str(size))) == data
+        assert read_all(files, str(tmp_path / str(size))) == data
 
 
 def test_short_writes_are_completed(tmp_path: Path) -> None:
@@ -76,15 +76,15 @@ def test_links_are_not_followed_and_pipes_not_waited_for(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to(tmp_path / "file")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="symbolic"):
-        OsFiles().read(str(tmp_path / "link"))
+        read_all(OsFiles(), str(tmp_path / "link"))
     with pytest.raises(OSError, match="symbolic"):
         OsFiles().append(str(tmp_path / "link"))
     with pytest.raises(OSError, match="not a regular"):
-        OsFiles().read(str(tmp_path / "pipe"))
+        read_all(OsFiles(), str(tmp_path / "pipe"))
     (tmp_path / "hole").touch()
     os.truncate(tmp_path / "hole", MOST_BYTES + 1)
     with pytest.raises(OSError, match="more than any"):
-        OsFiles().read(str(tmp_path / "hole"))
+        read_all(OsFiles(), str(tmp_path / "hole"))
     assert set(OsFiles().odd(str(tmp_path))) == {"link", "pipe"}
 
 

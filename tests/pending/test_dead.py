@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,9 +100,9 @@ class Reading(OsFiles):
     def __init__(self) -> None:
         self.read_names: list[str] = []
 
-    def read(self, path: str) -> bytes:
+    def blocks(self, path: str) -> Iterator[bytes]:
         self.read_names.append(os.path.basename(path))
-        return super().read(path)
+        return super().blocks(path)
 
 
 async def test_however_often_the_letters_are_asked_for_each_is_read_once(tmp_path: Path) -> None:

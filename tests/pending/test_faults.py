@@ -72,9 +72,9 @@ class FaultyFiles(OsFiles):
         self._call(path)
         return super().directory(path)
 
-    def read(self, path: str) -> bytes:
+    def blocks(self, path: str) -> Iterator[bytes]:
         self._call(path)
-        return super().read(path)
+        return super().blocks(path)
 
     def names(self, directory: str) -> list[str]:
         self._call(directory)

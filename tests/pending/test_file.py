@@ -10,6 +10,9 @@ import pytest
 from agentd.errors import NewerVersion
 from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.pending.file import (
+    LONGEST_HEADER,
+    LONGEST_SALVAGED,
+    MOST_STRUCTURE,
     VERSION,
     Damaged,
     decode_file,
@@ -17,6 +20,7 @@ from agentd.pending.file import (
     digest,
     encode_file,
     header_of,
+    read_header,
     salvage,
     seal,
     unseal,
@@ -116,7 +120,7 @@ def test_a_body_that_does_not_fit_is_damaged_and_its_header_still_says_whom_to_t
     data = sealed(event, json.dumps(body).encode())
     with pytest.raises(Damaged, match=member):
         decode_file(data, "x")
-    assert salvage(data, event.id) == header_of(event, len(data))
+    assert salvage((data,), event.id) == header_of(event).turn()
 
 
 @pytest.mark.parametrize("event", [inbound(), outbound()])
@@ -124,9 +128,9 @@ def test_of_a_kind_that_nobody_knows_it_is_known_whom_to_tell(event: InboundEven
     data = sealed(event, kind="whisper")
     with pytest.raises(Damaged, match="whisper"):
         decode_header(data, "x")
-    found = salvage(data, header_of(event).name)
+    found = salvage((data,), header_of(event).name)
     assert found is not None
-    assert (found.address, found.turn().outbound_id) == (event.address, header_of(event).turn().outbound_id)
+    assert (found.address, found.outbound_id) == (event.address, header_of(event).turn().outbound_id)
 
 
 @pytest.mark.parametrize("index", [[], {}, None, [1, 2, 3, 4, 5, 6, 7], ["outbound", "../x", "", "", "", [""] * 4, []]])
@@ -155,7 +159,37 @@ def test_a_line_is_unsealed_only_as_a_whole() -> None:
 def test_equal_addresses_are_one_object() -> None:
     lanes: dict[tuple[str, ...], object] = {}
     first, second = (
-        decode_header(encode_file(inbound(address=address(chat="7"))), "x", lanes)  # type: ignore[arg-type]
+        read_header((encode_file(inbound(address=address(chat="7"))),), "x", lanes)  # type: ignore[arg-type]
         for _ in range(2)
     )
     assert first.address is second.address
+
+
+def in_pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[n : n + size] for n in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_a_header_is_the_same_however_the_file_is_read(size: int) -> None:
+    event = inbound("x" * 300)
+    data = encode_file(event)
+    assert read_header(in_pieces(data, size), "x") == header_of(event, len(data))
+    for bad in (data[:-1], data + b"x", data[:20], data.partition(b"\n")[0]):
+        with pytest.raises(Damaged):
+            read_header(in_pieces(bad, size), "x")
+    assert salvage(in_pieces(b"torn" + data, size), event.id) == header_of(event).turn()
+
+
+def test_a_header_without_an_end_is_not_read_to_its_end() -> None:
+    blocks = iter([b"x" * LONGEST_HEADER] * 9)
+    with pytest.raises(Damaged):
+        read_header(blocks, "x")
+    assert len(list(blocks)) == 7
+
+
+@pytest.mark.parametrize("member", [b'"' + b"x" * LONGEST_SALVAGED + b'"', b"[" + b"0," * MOST_STRUCTURE + b"0]"])
+def test_what_is_more_than_an_event_is_not_salvaged_from_a_body(member: bytes) -> None:
+    event = inbound()
+    body = encode(event)
+    assert salvage((b"torn\n" + body,), event.id) == header_of(event).turn()
+    assert salvage((b"torn\n" + body[:-1] + b',"more":' + member + b"}",), event.id) is None

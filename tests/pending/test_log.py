@@ -22,7 +22,7 @@ def turn(*, answered: bool = True) -> PendingTurn:
 def replayed(start: PendingTurn, *lines: pending_log.LogLine) -> PendingTurn:
     """The turn that a start builds from these lines."""
     log = b"".join(encode_line(line) for line in lines)
-    return after(start, lines_of(log, pending_log.event_id_of(start)))
+    return after(start, lines_of((log,), pending_log.event_id_of(start)))
 
 
 def test_starts_alone_are_counted_in_a_row() -> None:
@@ -92,7 +92,7 @@ def test_one_line_holds_the_whole_state() -> None:
 def test_rubbish_between_lines_is_passed_over(rubbish: bytes) -> None:
     it = turn()
     log = encode_line(pending_log.part(it, 0)) + rubbish + encode_line(pending_log.part(it, 1)) + rubbish
-    assert [line["n"] for line in lines_of(log, it.outbound_id)] == [0, 1]
+    assert [line["n"] for line in lines_of((log,), it.outbound_id)] == [0, 1]
 
 
 def test_steps_are_read_once_each_in_their_order_and_unknown_ones_are_left_out(
@@ -104,7 +104,7 @@ def test_steps_are_read_once_each_in_their_order_and_unknown_ones_are_left_out(
     answer = {**pending_log.steps(it, []), "events": [outbound().model_dump(mode="json")]}
     noted = [pending_log.steps(it, [first]), unknown, answer, pending_log.steps(it, [first, second])]
     log = b"".join(map(encode_line, noted))
-    assert pending_log.steps_of(lines_of(log, it.id)) == [first, second]
+    assert pending_log.steps_of(lines_of((log,), it.id)) == [first, second]
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     assert replayed(it).stepped is False and replayed(it, *noted).stepped is True
 
@@ -117,10 +117,25 @@ def test_what_the_turn_has_done_stays_when_a_log_is_written_anew() -> None:
         pending_log.steps(it, [begun(it)]),
     ]
     log = b"".join(map(encode_line, noted))
-    anew = b"".join(map(encode_line, pending_log.kept(lines_of(log, it.id))))
-    assert len(list(lines_of(anew, it.id))) == 2
-    assert pending_log.steps_of(lines_of(anew, it.id)) == pending_log.steps_of(lines_of(log, it.id))
+    anew = b"".join(map(encode_line, pending_log.kept(lines_of((log,), it.id))))
+    assert len(list(lines_of((anew,), it.id))) == 2
+    assert pending_log.steps_of(lines_of((anew,), it.id)) == pending_log.steps_of(lines_of((log,), it.id))
 
 
 def begun(of: PendingTurn) -> ToolCallStarted:
     return ToolCallStarted(id=IDS.next(), time=TIME, turn_id=of.id, session_id=of.session_id, call_id="c")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 4096])
+def test_a_log_says_the_same_however_it_is_read(size: int) -> None:
+    it = turn()
+    log = b"".join(encode_line(pending_log.part(it, n)) for n in range(5)) + b"torn"
+    blocks = [log[n : n + size] for n in range(0, len(log), size)]
+    assert [line["n"] for line in lines_of(blocks, pending_log.event_id_of(it))] == [0, 1, 2, 3, 4]
+
+
+def test_a_flood_of_lines_of_another_form_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    odd = encode_line({"of": "x", "line": "part", "n": "1"})
+    assert not list(lines_of((odd * 500,), "x"))
+    assert len(caplog.records) == 2
+    assert "499" in caplog.text

@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agentd.errors import AgentdError, NotAccepted
 from agentd.events import InboundEvent, OutboundEvent
+from agentd.host.files import read_all
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.ports.work import PendingTurn
@@ -252,7 +253,7 @@ class Lives(RuleBasedStateMachine):
         if not (name := self._pick(n, answered=answered)):
             return
         path = f"{STATE}/pending/{name}.event"
-        data = bytearray(self.files.read(path))
+        data = bytearray(read_all(self.files, path))
         data[int(len(data) * place)] ^= 1
         left = self.files.killed()
         left.unlink(path)

@@ -448,3 +448,47 @@ async def test_what_lies_in_the_place_of_corrupt_keeps_its_content(tmp_path: Pat
         assert list(await unfinished(opened)) == [event.id]
         assert list(await opened.corrupt()) == ["foreign"]
     assert (tmp_path / "corrupt.1").read_text() == "mine"
+
+
+# --- memory ---
+
+
+WEIGHED = """
+import asyncio, sys
+from pathlib import Path
+from agentd.pending import PendingDirectory
+
+def kib(what):
+    return int(Path("/proc/self/status").read_text().partition(what)[2].split()[0])
+
+async def main():
+    before = kib("VmRSS:")
+    async with PendingDirectory(Path(sys.argv[1]), min_free_bytes=0) as opened:
+        print(len(await opened.unanswered()), len(await opened.dead()), (kib("VmHWM:") - before) // 1024)
+
+asyncio.run(main())
+"""
+MIB = 1024 * 1024
+HEAVY: dict[str, Callable[[], bytes]] = {
+    "one line": lambda: b"hello world " * (60 * MIB // 12),
+    "numbers below a torn header": lambda: b'x\n{"type":"inbound","x":[' + b"0," * (6 * MIB) + b"0]}",
+    "lists in an event that is cut": lambda: encode_file(inbound())[:-1] + b',"x":[' + b"[]," * (4 * MIB) + b"0]}",
+    "short lines": lambda: b"\nx" * (10 * MIB),
+    "more than a file of ours": lambda: b"\n" * (65 * MIB),
+}
+
+
+@pytest.mark.parametrize("kind", HEAVY)
+def test_a_start_needs_little_memory_whatever_lies_there(tmp_path: Path, kind: str) -> None:
+    event, pending, dead = fresh(tmp_path)
+    given_up = inbound()
+    (dead / f"{given_up.id}.event").write_bytes(encode_file(given_up))
+    heavy = pending / f"{inbound().id}.event"
+    heavy.write_bytes(HEAVY[kind]())
+    for path in (dead / heavy.name, pending / f"{event.id}.log", dead / f"{given_up.id}.log"):
+        os.link(heavy, path)
+    ran = subprocess.run([sys.executable, "-c", WEIGHED, tmp_path], stdout=subprocess.PIPE, text=True, check=True)
+    turns, letters, grown = map(int, ran.stdout.split())
+    assert (turns, letters) == (1, 1)
+    assert grown < 150
+    assert heavy.name in os.listdir(tmp_path / "corrupt")

@@ -157,7 +157,7 @@ class Place:
     def codes(self) -> dict[str, str]:
         """What became of each call, "" if it succeeded, by its text; from the log, which lies there until the ack."""
         path = self.folder / "state" / "pending" / f"{self.turn_id}.log"
-        lines = lines_of(path.read_bytes(), self.turn_id)
+        lines = lines_of((path.read_bytes(),), self.turn_id)
         made = [call for each in rebuilt(steps_of(lines)).rounds for call in each.calls]
         return {json.loads(call.arguments)["text"]: call.code if call.result else "not over" for call in made}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.host.files import Files, OsFiles, synced_directory, write_all
+from agentd.host.files import Files, OsFiles, read_all, synced_directory, write_all
 from agentd.testing.files import SimFiles
 
 
@@ -26,7 +26,7 @@ def after_cuts(files: SimFiles, limit: int = 1000) -> list[dict[str, bytes]]:
     """The different contents of /d after a power cut now."""
     found: list[dict[str, bytes]] = []
     for cut in files.power_cuts(random.Random(0), limit):
-        content = {name: cut.read(f"/d/{name}") for name in cut.names("/d")} if "d" in cut.names("/") else {}
+        content = {name: read_all(cut, f"/d/{name}") for name in cut.names("/d")} if "d" in cut.names("/") else {}
         if content not in found:
             found.append(content)
     return found
@@ -54,10 +54,10 @@ def test_it_answers_as_the_real_one(tmp_path: Path) -> None:
         write_all(files, fd, b"b")
         files.close(fd)
         return [
-            asked(lambda: files.read(f"{root}/d/a")),
+            asked(lambda: read_all(files, f"{root}/d/a")),
             asked(lambda: files.create(f"{root}/d/a")),
-            asked(lambda: files.read(f"{root}/d/none")),
-            asked(lambda: files.read(f"{root}/d")),
+            asked(lambda: read_all(files, f"{root}/d/none")),
+            asked(lambda: read_all(files, f"{root}/d")),
             asked(lambda: files.names(f"{root}/d/a")),
             asked(lambda: files.link(f"{root}/d/a", f"{root}/d/b")),
             asked(lambda: files.link(f"{root}/d/a", f"{root}/d/b")),
@@ -68,7 +68,7 @@ def test_it_answers_as_the_real_one(tmp_path: Path) -> None:
             asked(lambda: files.unlink(f"{root}/d/b")),
             asked(lambda: sorted(files.names(f"{root}/d"))),
             asked(lambda: files.unlink(f"{root}/d/a")),
-            asked(lambda: files.read(f"{root}/d/c")),
+            asked(lambda: read_all(files, f"{root}/d/c")),
         ]
 
     assert answers(SimFiles(), "") == answers(OsFiles(), str(tmp_path))
@@ -132,7 +132,7 @@ def test_a_killed_process_leaves_all_that_it_did_and_no_more_of_it_durable() -> 
     files = prepared()
     put(files, "/d/a", b"x", sync=False)
     killed = files.killed()
-    assert killed.read("/d/a") == b"x"
+    assert read_all(killed, "/d/a") == b"x"
     assert {} in after_cuts(killed)
     killed.sync_all("/d")
     assert after_cuts(killed) == [{"a": b"x"}]

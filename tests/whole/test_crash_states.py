@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from agentd.host.files import read_all
 from agentd.pending import file as pending_file
 from agentd.pending import recovery
 from agentd.pending.log import LogLine
@@ -80,7 +81,7 @@ class RewritesTheEvent(Moves):
         super().append(turn, line, durable=durable)
         if turn.outbound_id:
             path = self._at.event(turn.id)
-            content = self._files.read(path)
+            content = read_all(self._files, path)
             self._files.unlink(path)
             self._disk.write(path, content)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, TypeVar
@@ -35,8 +34,8 @@ from agentd.serving.protocol.replies import (
 )
 from agentd.serving.protocol.requests import ClientMessage, Post, Upload
 from agentd.text.characters import whole
+from agentd.text.structure import outside_of_strings, without_escapes
 
-_STRING = re.compile(rb'"[^"]*"')
 T = TypeVar("T")
 
 _SMALL = Welcome | Accepted | Closed | State | Reading | Truncated | Stopped | Failure | Closing
@@ -89,7 +88,7 @@ def longest(message: ServerMessage) -> int:
 
 def is_mostly_structure(line: bytes) -> bool:
     """Whether a long line has so much outside of strings that no client reads it."""
-    return len(line) > MAX_SMALL_BYTES and len(_STRING.sub(b"", _without_escapes(line))) > MAX_LISTED_BYTES
+    return len(line) > MAX_SMALL_BYTES and outside_of_strings(line) > MAX_LISTED_BYTES
 
 
 def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:
@@ -99,13 +98,8 @@ def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:
 
 def _is_mostly_text(line: bytes) -> bool:
     """Whether a few strings make up nearly all of it; found out without reading it as JSON."""
-    pieces = _without_escapes(line).split(b'"', 2 * MAX_STRINGS + 1)
+    pieces = without_escapes(line).split(b'"', 2 * MAX_STRINGS + 1)
     return len(pieces) <= 2 * MAX_STRINGS + 1 and sum(map(len, pieces[::2])) <= MAX_STRUCTURE_BYTES
-
-
-def _without_escapes(line: bytes) -> bytes:
-    """Every quotation mark that is left begins or ends a string."""
-    return line.replace(rb"\\", b"").replace(rb"\"", b"")
 
 
 @contextmanager
