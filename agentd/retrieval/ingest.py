@@ -21,11 +21,12 @@ from pathlib import Path
 from agentd.errors import UsageError
 from agentd.ports.clock import Clock
 from agentd.ports.documents import IngestProgress
-from agentd.records import Citation, Principal
+from agentd.records import OWNER, Citation, Principal
 from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document
 from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, named, path_of, shown, source_of, uploaded
+from agentd.retrieval.room import Room
 from agentd.retrieval.walk import Found, vanished, walk
 from agentd.storage.store import Store
 
@@ -35,8 +36,6 @@ BATCH_FILES = 256
 BATCH_BYTES = 2 * 1024 * 1024
 STEP_SECONDS = 0.2
 """After this long at most, a batch ends and progress is reported; a single large file may take longer."""
-AT_ONCE = 2
-"""How many ingests run at the same time; others wait."""
 SKIPPED = 1000
 """How many skipped files are named with their reason; the rest are counted."""
 
@@ -111,7 +110,7 @@ class DocumentIngest:
         self._store = store
         self._clock = clock
         self._max_bytes = max_bytes
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = Room()
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))
@@ -128,7 +127,7 @@ class DocumentIngest:
         given = _absolute(paths)
         tally = _Tally()
         yield tally.progress()
-        async with self._room, Reading(self._max_bytes) as reading:
+        async with self._room.enter(principal), Reading(self._max_bytes) as reading:
             files = chain.from_iterable(map(walk, given))
             while not await asyncio.to_thread(_count_some, files, tally):
                 yield tally.progress()
@@ -149,7 +148,7 @@ class DocumentIngest:
         tally = _Tally(found=1, current=name)
         yield tally.progress()
         source, batch = uploaded(name), _Batch(files=1)
-        async with self._room, Reading(self._max_bytes) as reading:
+        async with self._room.enter(principal), Reading(self._max_bytes) as reading:
             known = (await self._store.read(lambda db: documents.hashes(db, principal, [source]))).get(source, "")
             try:
                 batch.take(await reading.uploaded(name, data, known), known)
@@ -165,7 +164,7 @@ class DocumentIngest:
         One that cannot be cut keeps its chunks.
         """
         count, last = 0, 0
-        async with self._room, Reading(self._max_bytes) as reading:
+        async with self._room.enter(OWNER), Reading(self._max_bytes) as reading:
             while (earlier := await self._store.read(partial(documents.next_earlier, after=last))) is not None:
                 last = earlier.id
                 try:

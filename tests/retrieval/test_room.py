@@ -1,0 +1,56 @@
+"""The owner's ingests wait for nobody else's, and the other principals take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from agentd.records import OWNER, Principal
+from agentd.retrieval.ingest import DocumentIngest
+from agentd.retrieval.room import AT_ONCE, Room
+from agentd.storage.store import Store, load_migrations
+from agentd.testing.clock import FakeClock
+
+ALICE, BOB = Principal(kind="user", id="1000"), Principal(kind="user", id="1001")
+DEADLINE = 60.0
+
+
+async def test_others_do_not_take_the_room_of_the_owner_and_have_one_together() -> None:
+    room, inside = Room(), asyncio.Event()
+    began: list[str] = []
+    free = {name: asyncio.Event() for name in ("a1", "a2", "a3", "b1")}
+
+    async def ingest(name: str, principal: Principal) -> None:
+        async with room.enter(principal):
+            began.append(name)
+            inside.set()
+            await free[name].wait()
+
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        for name in free:
+            tasks.create_task(ingest(name, ALICE if name.startswith("a") else BOB))
+        await inside.wait()
+        async with AsyncExitStack() as owner:
+            for _ in range(AT_ONCE):
+                await owner.enter_async_context(room.enter(OWNER))
+        assert began == ["a1"]
+        for event in free.values():
+            event.set()
+    assert began.index("b1") == 1
+
+
+async def test_an_upload_of_the_owner_is_read_while_those_of_others_wait(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(DEADLINE),
+        Store(tmp_path / "documents.db", load_migrations("agentd.retrieval")) as store,
+    ):
+        ingest = DocumentIngest(store, FakeClock())
+
+        async def upload(principal: Principal) -> int:
+            return [state async for state in ingest.upload("a.md", b"# Owls", principal)][-1].added
+
+        async with ingest._room.enter(ALICE):
+            waiting = asyncio.create_task(upload(BOB))
+            assert await upload(OWNER) == 1 and not waiting.done()
+        assert await waiting == 1
