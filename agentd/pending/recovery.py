@@ -110,10 +110,16 @@ def _make_directories(layout: Layout, files: Files) -> None:
 
 
 def _make_way(layout: Layout, files: Files) -> None:
-    """If something else has the name corrupt/, it is kept under another name."""
+    """If something else has the name corrupt/, it is kept under another name; a link leads to what may not be ours."""
     files.make_directory(layout.state)
-    taken = set(files.names(layout.state))
-    if "corrupt" not in taken or files.odd(layout.state).get("corrupt") in (A_DIRECTORY, A_LINK):
+    taken, odd = set(files.names(layout.state)), files.odd(layout.state)
+    for path in (layout.pending, layout.dead):
+        if odd.get(os.path.basename(path)) == A_LINK:
+            raise StateError(
+                f"{path} is a link, and agentd changes only what lies in its state directory: remove the link, or move "
+                "the directory that it leads to here."
+            )
+    if "corrupt" not in taken or odd.get("corrupt") == A_DIRECTORY:
         return
     target = next(name for n in count(1) if (name := f"corrupt.{n}") not in taken)
     log.error("%s is not a directory; it is kept as %s", layout.corrupt, target)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.errors import NewerVersion, Unreadable
+from agentd.errors import NewerVersion, StateError, Unreadable
 from agentd.events import InboundEvent, OutboundEvent, encode
 from agentd.ids import NO_ID, following
 from agentd.pending import PendingDirectory
@@ -448,6 +448,39 @@ async def test_what_lies_in_the_place_of_corrupt_keeps_its_content(tmp_path: Pat
         assert list(await unfinished(opened)) == [event.id]
         assert list(await opened.corrupt()) == ["foreign"]
     assert (tmp_path / "corrupt.1").read_text() == "mine"
+
+
+def linked(tmp_path: Path, name: str) -> Path:
+    """A directory of somebody, with a file, to which a link in the state directory leads."""
+    theirs, state = tmp_path / "theirs", tmp_path / "state"
+    theirs.mkdir(mode=0o755)
+    (theirs / "letter.txt").write_text("theirs")
+    state.mkdir()
+    (state / name).symlink_to(theirs)
+    return state
+
+
+def is_untouched(theirs: Path) -> bool:
+    return theirs.stat().st_mode & 0o777 == 0o755 and os.listdir(theirs) == ["letter.txt"]
+
+
+@pytest.mark.parametrize("name", ["pending", "dead"])
+async def test_a_link_in_the_place_of_a_directory_refuses_the_start(tmp_path: Path, name: str) -> None:
+    state = linked(tmp_path, name)
+    with pytest.raises(StateError, match=f"{state}/{name} is a link"):
+        async with directory(state):
+            pass
+    assert is_untouched(tmp_path / "theirs")
+    assert os.listdir(state) == [name]
+
+
+async def test_a_link_in_the_place_of_corrupt_is_kept_under_another_name(tmp_path: Path) -> None:
+    state = linked(tmp_path, "corrupt")
+    (lay(state) / "foreign").touch()
+    async with directory(state) as opened:
+        assert list(await opened.corrupt()) == ["foreign"]
+    assert is_untouched(tmp_path / "theirs")
+    assert (state / "corrupt.1").readlink() == tmp_path / "theirs"
 
 
 # --- memory ---
