@@ -1,4 +1,4 @@
-"""`agentd run`: the daemon in the foreground, until SIGTERM or SIGINT."""
+"""`agentd run`: the daemon in the foreground, until SIGTERM, SIGINT or SIGHUP."""
 
 from __future__ import annotations
 

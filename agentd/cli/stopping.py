@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT ask the event loop to stop; the deadline counts from them, whatever the loop does."""
+"""SIGTERM, SIGINT and SIGHUP ask the event loop to stop; the deadline counts from them, whatever the loop does."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from contextlib import suppress
 
 from agentd.host.deadline import Deadline
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopSignals:
-    """The first signal allows `grace` and `hard_limit` seconds together, a second one only `hard_limit`."""
+    """The first signal allows `grace` and `hard_limit` seconds together, a second one only `hard_limit`.
+
+    A terminal that closes may send SIGHUP several times, so only the first one counts. Under nohup it stays ignored.
+    """
 
     def __init__(self, *, grace: float, hard_limit: float) -> None:
+        self._counting = set(SIGNALS)
         self._seconds = iter((grace + hard_limit, hard_limit))
         self._deadline = Deadline()
 
@@ -29,7 +33,9 @@ class StopSignals:
         loop = asyncio.get_running_loop()
         received, written = os.pipe()
         os.set_blocking(written, False)
-        for number in SIGNALS:
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+            self._counting.discard(signal.SIGHUP)
+        for number in self._counting:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         reader = threading.Thread(target=self._read, args=(received, loop, asked), name="signals", daemon=True)
@@ -38,8 +44,10 @@ class StopSignals:
     def _read(self, received: int, loop: asyncio.AbstractEventLoop, asked: Callable[[str], None]) -> None:
         while numbers := os.read(received, 64):
             for number in numbers:
-                if number in SIGNALS:
+                if number in self._counting:
                     self._asked(signal.Signals(number).name, loop, asked)
+                if number == signal.SIGHUP:
+                    self._counting.discard(signal.SIGHUP)
 
     def _asked(self, name: str, loop: asyncio.AbstractEventLoop, asked: Callable[[str], None]) -> None:
         if (seconds := next(self._seconds, None)) is not None:

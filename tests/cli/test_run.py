@@ -20,9 +20,10 @@ from tests.daemons import DaemonProcess, processes_of
 from tests.house import next_answer, next_of
 
 
-async def test_sigterm_ends_an_idle_daemon_with_0_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_an_idle_daemon_with_0_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     async with DaemonProcess(tmp_path / "s") as daemon:
-        assert await daemon.end(signal.SIGTERM) == 0
+        assert await daemon.end(number) == 0
     assert not (tmp_path / "s" / "agentd.sock").exists()
     assert processes_of(tmp_path / "s") == []
 

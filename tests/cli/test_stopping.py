@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,41 @@ async def test_what_hangs_does_not_hold_up_the_end(tmp_path: Path, what: str) ->
     async with hanging(tmp_path) as daemon, daemon.client() as client:
         told = (await client.open(session, history=10)).history
         assert [message.text for message in told[:1]] == ["hello"]
+
+
+FOLLOWING = """
+import asyncio, signal
+from agentd.cli.stopping import StopSignals
+
+async def main():
+    over = asyncio.Event()
+
+    def asked(name):
+        print(name, flush=True)
+        if name == "SIGTERM":
+            over.set()
+
+    StopSignals(grace=60, hard_limit=60).follow(asked)
+    print("ready", flush=True)
+    await over.wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_closes_asks_once_and_not_at_all_under_nohup(ignored: bool) -> None:
+    """The shell and the kernel both send SIGHUP, and only a person who asks again is in a hurry."""
+    begin = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" if ignored else ""
+    said = []
+    with subprocess.Popen([sys.executable, "-c", begin + FOLLOWING], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        if not ignored:
+            said.append(process.stdout.readline().strip())
+            process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        said += process.stdout.read().split()
+    assert said == (["SIGTERM"] if ignored else ["SIGHUP", "SIGTERM"])
+    assert process.returncode == 0
