@@ -39,13 +39,15 @@ def run(options: argparse.Namespace) -> int:
     daemon = Daemon(settings, state_dir, sockets=sockets)
     signals = StopSignals(grace=limits.grace, hard_limit=limits.hard_limit)
     asyncio.run(_serve(daemon, state_dir, signals, f"agentd is ready: pid {os.getpid()}, socket {sockets[0][0]}"))
+    _tell()
     return 0
 
 
-def _tell(line: str) -> None:
-    """Print a line; the daemon goes on even if nobody reads its standard output."""
+def _tell(*lines: str) -> None:
+    """Print lines; the daemon goes on, and ends well, even if nobody reads its standard output."""
     try:
-        say(line)
+        for line in lines:
+            say(line)
         put(sys.stdout, "", flush=True)
     except (BrokenPipeError, Unwritable):
         discard(sys.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -26,6 +27,19 @@ async def test_a_signal_ends_an_idle_daemon_with_0_and_leaves_nothing(tmp_path: 
         assert await daemon.end(number) == 0
     assert not (tmp_path / "s" / "agentd.sock").exists()
     assert processes_of(tmp_path / "s") == []
+
+
+def test_a_terminal_that_has_closed_is_no_failure(tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "agentd", "run", "--state-dir", str(tmp_path / "s")]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=end, stderr=end) as process:
+        os.close(end)
+        said = b""
+        while b"Ctrl-C" not in said:
+            said += os.read(terminal, 4096)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
 
 
 async def test_a_second_sigterm_is_fast_and_the_turn_is_answered_after_the_next_start(tmp_path: Path) -> None:
