@@ -36,6 +36,8 @@ BATCH_FILES = 256
 BATCH_BYTES = 2 * 1024 * 1024
 STEP_SECONDS = 0.2
 """After this long at most, a batch ends and progress is reported; a single large file may take longer."""
+AT_ONCE = 2
+"""How many ingests of the owner run at the same time; of all others together, one does."""
 SKIPPED = 1000
 """How many skipped files are named with their reason; the rest are counted."""
 
@@ -110,7 +112,7 @@ class DocumentIngest:
         self._store = store
         self._clock = clock
         self._max_bytes = max_bytes
-        self._room = Room()
+        self._room = Room(AT_ONCE)
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))

@@ -1,4 +1,4 @@
-"""How many ingests run at once: those of the owner wait for nobody else, and the other principals take turns."""
+"""How much is done at once: what the owner wants waits for nobody else, and the other principals take turns."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from weakref import WeakValueDictionary
 
 from agentd.records import Principal
 
-AT_ONCE = 2
-"""Ingests of the owner that run at the same time; of all others together, one does."""
-
 
 class Room:
-    """`enter` it for as long as an ingest runs."""
+    """`enter` it for as long as something is done: `owner` things of the owner at a time, one of all others."""
 
-    def __init__(self) -> None:
-        self._owner = asyncio.Semaphore(AT_ONCE)
+    def __init__(self, owner: int) -> None:
+        self._owner = asyncio.Semaphore(owner)
         self._others = asyncio.Lock()
         self._each: WeakValueDictionary[Principal, asyncio.Lock] = WeakValueDictionary()
 
@@ -28,7 +25,7 @@ class Room:
             async with self._owner:
                 yield
             return
-        # Only one ingest of each principal waits with those of others, so that none of them waits for many of one.
+        # Only one thing of each principal waits with those of others, so that none of them waits for many of one.
         its_own = self._each.setdefault(principal, asyncio.Lock())
         async with its_own, self._others:
             yield

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from agentd.evidence.synonyms import alternatives
 from agentd.records import Passage, Principal
 from agentd.retrieval.documents import scope, text_between
+from agentd.retrieval.room import Room
 from agentd.storage.store import Store
 from agentd.text.language import content_words, focus, is_cjk, language_of, stem
 from agentd.text.markup import table_head
 from agentd.text.stopwords import FRAME_WORDS
 
+AT_ONCE = 3
+"""How many searches of the owner run at the same time; of all others together, one does."""
 DEPTH = 100
 """How many chunks are ranked."""
 WORDS = 500
@@ -47,13 +50,15 @@ class KeywordSearch:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._room = Room(AT_ONCE)
 
     async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
         """The passages that fit best, best first, numbered from 1; a higher `score` is a better fit.
 
         If two neighbouring chunks of a section are found, they become one passage; the same text comes once.
         """
-        return await self._store.read(lambda db: _search(db, question, principal, limit))
+        async with self._room.enter(principal):
+            return await self._store.read(lambda db: _search(db, question, principal, limit))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""The owner's ingests wait for nobody else's, and the other principals take turns."""
+"""What the owner wants waits for nobody else, and the other principals take turns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from agentd.records import OWNER, Principal
 from agentd.retrieval.ingest import DocumentIngest
-from agentd.retrieval.room import AT_ONCE, Room
+from agentd.retrieval.room import Room
+from agentd.retrieval.search import KeywordSearch
 from agentd.storage.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
 
@@ -17,7 +18,7 @@ DEADLINE = 60.0
 
 
 async def test_others_do_not_take_the_room_of_the_owner_and_have_one_together() -> None:
-    room, inside = Room(), asyncio.Event()
+    room, inside = Room(2), asyncio.Event()
     began: list[str] = []
     free = {name: asyncio.Event() for name in ("a1", "a2", "a3", "b1")}
 
@@ -32,7 +33,7 @@ async def test_others_do_not_take_the_room_of_the_owner_and_have_one_together() 
             tasks.create_task(ingest(name, ALICE if name.startswith("a") else BOB))
         await inside.wait()
         async with AsyncExitStack() as owner:
-            for _ in range(AT_ONCE):
+            for _ in range(2):
                 await owner.enter_async_context(room.enter(OWNER))
         assert began == ["a1"]
         for event in free.values():
@@ -54,3 +55,15 @@ async def test_an_upload_of_the_owner_is_read_while_those_of_others_wait(tmp_pat
             waiting = asyncio.create_task(upload(BOB))
             assert await upload(OWNER) == 1 and not waiting.done()
         assert await waiting == 1
+
+
+async def test_a_search_of_the_owner_is_answered_while_those_of_others_wait(tmp_path: Path) -> None:
+    async with (
+        asyncio.timeout(DEADLINE),
+        Store(tmp_path / "documents.db", load_migrations("agentd.retrieval")) as store,
+    ):
+        search = KeywordSearch(store)
+        async with search._room.enter(ALICE):
+            waiting = asyncio.create_task(search.search("owls", BOB))
+            assert await search.search("owls", OWNER) == [] and not waiting.done()
+        assert await waiting == []
