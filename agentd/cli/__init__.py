@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from agentd import __version__
 from agentd.cli.advice import as_typed
+from agentd.cli.exhausted import limit_met
 from agentd.cli.say import discard, open_streams, put, warn
 from agentd.errors import AgentdError, UsageError
 
@@ -65,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         discard(sys.stdout)
         code = BROKEN_PIPE
+    except (MemoryError, ImportError, OSError, RuntimeError) as error:
+        if not (words := limit_met(error)):
+            raise
+        code = _complain(AgentdError(words))
     return code
 
 
