@@ -154,7 +154,9 @@ class Supervisor:
     async def _one_child(self) -> None:
         try:
             async with Process(beat=self._patience.beat, beats=self._patience.beats) as process:
+                began = asyncio.get_running_loop().time()
                 self.loaded = await self._load_in(process)
+                log.info("%s is ready after %.1f s", self._name, asyncio.get_running_loop().time() - began)
                 self._tell("ready", " ".join(filter(None, (*self.loaded.notes, self.loaded.switched_off))))
                 self._promise().set_result(process)
                 reason = await process.ended()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -79,6 +81,15 @@ async def test_nothing_is_started_before_it_is_wanted_and_then_once(house: House
     one, other = await asyncio.gather(house.supervisor.child(), house.supervisor.child())
     assert one is other
     assert [state for state, _ in house.states] == ["loading", "ready"]
+
+
+async def test_the_log_says_once_that_the_model_is_ready_and_after_how_long(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "agentd.models.llama.supervisor")
+    await house.supervisor.child()
+    [record] = caplog.records
+    assert re.fullmatch(r"tiny \D+ \d+\.\d s", record.getMessage())
 
 
 async def test_a_child_that_died_is_replaced_without_being_asked(house: House) -> None:
