@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +15,17 @@ from agentd.clock import SystemClock
 from agentd.config import Settings
 from agentd.config.sections import ModelSection
 from agentd.delivery import DeliveryStats
-from agentd.errors import ModelError
+from agentd.errors import ModelError, StateError
 from agentd.host.lock import StateLock
 from agentd.models.failover import NO_MODEL
 from agentd.models.library.shelf import Shelf
 from agentd.models.llama import checks, files, standing, verdict
 from agentd.models.llama.checks import Checks
 from agentd.pending import PendingDirectory
+from agentd.ports.clock import Clock
 from agentd.ports.models import EXTRACTIVE
 from agentd.ports.status import DaemonFigures, StatusReport
-from agentd.records import OWNER
+from agentd.records import OWNER, Principal
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.status.running import DaemonStatus, Told
 from agentd.status.stored import Stored
@@ -62,6 +64,17 @@ class _Delivery:
         )
 
 
+class _Unopened:
+    """Documents whose database cannot be opened, for example on a full disk; all other figures are given."""
+
+    def __init__(self, error: StateError) -> None:
+        self._error = error
+
+    async def counts(self, principal: Principal) -> tuple[int, int]:
+        """See `Counted`."""
+        raise self._error
+
+
 async def status_at_rest(settings: Settings, state_dir: Path) -> StatusReport:
     """The figures of `ports.status.Status`, with `daemon.pid` None. Nothing moves meanwhile.
 
@@ -77,6 +90,13 @@ async def status_at_rest(settings: Settings, state_dir: Path) -> StatusReport:
 
 def _of_daemon(figures: StatusReport, **changes: Any) -> StatusReport:
     return figures.model_copy(update={"daemon": figures.daemon.model_copy(update=changes)})
+
+
+def _refusing(figures: StatusReport) -> StatusReport:
+    """These figures, if no daemon could start, and nobody knows how many documents there are."""
+    assert figures.pending is not None
+    pending = figures.pending.model_copy(update={"accepts": False})
+    return figures.model_copy(update={"documents": None, "pending": pending})
 
 
 def _is_missing(path: Path) -> bool:
@@ -100,8 +120,9 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> Stat
                 allow_network_fs=settings.pending.allow_network_fs,
                 min_free_bytes=settings.pending.min_free_bytes,
             ) as pending,
-            Store(directory / "documents.db", load_migrations("agentd.retrieval")) as documents,
+            AsyncExitStack() as stack,
         ):
+            documents = await _documents(stack, directory, clock)
             await pending.tell_lost()
             now = clock.now()
             owed = await pending.undelivered()
@@ -110,11 +131,20 @@ async def _figures(settings: Settings, directory: Path, state_dir: Path) -> Stat
                 daemon=DaemonFigures(version=__version__, pid=None, in_process=False, state_dir=str(directory)),
                 stored=Stored(directory, pending),
                 told=Told(),
-                documents=DocumentIngest(documents, clock),
+                documents=documents,
                 model=await asyncio.to_thread(_model, settings.model, Shelf(state_dir)),
                 delivery=_Delivery(deferred=len(deferred)),
             )
-            return await status.snapshot(OWNER)
+            figures = await status.snapshot(OWNER)
+            return _refusing(figures) if isinstance(documents, _Unopened) else figures
+
+
+async def _documents(stack: AsyncExitStack, directory: Path, clock: Clock) -> DocumentIngest | _Unopened:
+    store = Store(directory / "documents.db", load_migrations("agentd.retrieval"))
+    try:
+        return DocumentIngest(await stack.enter_async_context(store), clock)
+    except StateError as error:
+        return _Unopened(error)
 
 
 def _model(options: ModelSection, shelf: Shelf) -> _Model:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from agentd.delivery import Delivering, DeliveryStats
 from agentd.errors import StateError
 from agentd.ids import time_of
-from agentd.ports.documents import DocumentView
+from agentd.ports.documents import Counted
 from agentd.ports.models import EXTRACTIVE, Paced, Standing
 from agentd.ports.status import (
     ChannelFigures,
@@ -58,7 +58,7 @@ class DaemonStatus:
         daemon: DaemonFigures,
         stored: Stored,
         told: Told,
-        documents: DocumentView,
+        documents: Counted,
         model: Standing,
         delivery: Delivering,
     ) -> None:

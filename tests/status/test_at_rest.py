@@ -94,6 +94,17 @@ async def test_a_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path
     assert status["problems"] == [] and os.listdir(tmp_path) == []
 
 
+async def test_documents_that_cannot_be_opened_are_told_beside_the_other_figures(tmp_path: Path) -> None:
+    async with PendingDirectory(tmp_path / "s") as pending:
+        await pending.accept(inbound())
+    (tmp_path / "s" / "documents.db").write_text("not a database" * 100)
+    figures = await status_at_rest(Settings(), tmp_path / "s")
+    assert figures.pending is not None
+    assert (figures.pending.unanswered, figures.pending.accepts) == (1, False)
+    assert figures.documents is None
+    assert "documents.db" in figures.problems[0]
+
+
 async def test_a_directory_in_use_is_left_to_who_uses_it(tmp_path: Path) -> None:
     with StateLock(tmp_path), pytest.raises(StateInUse):
         await status_at_rest(Settings(), tmp_path)
