@@ -55,6 +55,7 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
         "agentd.text.characters",
         "agentd.cli",
         "agentd.cli.advice",
+        "agentd.cli.exhausted",
         "agentd.cli.say",
         "agentd.errors",
         "agentd.text.plain",
