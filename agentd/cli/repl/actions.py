@@ -29,7 +29,7 @@ Ctrl-R searches what you typed before; Ctrl-X Ctrl-E opens an editor
 
 
 TITLE_WIDTH = 60
-LEAVING = ("exit", "quit")
+LEAVING = ("exit", "quit", "/exit")
 """A line that consists of one of these words leaves the chat."""
 
 
@@ -91,9 +91,11 @@ class Actions:
             return True
         if not line.strip():
             return True
+        if leaves(line):
+            return False
         try:
             invocation = commands.parse(line)
-            if leaves(line) or (invocation is not None and invocation.command.name == "quit"):
+            if invocation is not None and invocation.command.name == "quit":
                 return False
             if invocation is None:
                 self._post(commands.unescape(line), partial(self._settled, line))

@@ -78,7 +78,7 @@ async def test_help_names_the_commands_and_the_keys_without_asking_the_daemon(tm
         assert h.shown[1].startswith("note: /stop\n") and h.server.commands == []
 
 
-@pytest.mark.parametrize("line", ["/quit", "exit", "quit", " Exit "])
+@pytest.mark.parametrize("line", ["/quit", "exit", "quit", " Exit ", "/exit"])
 async def test_quit_ends_the_conversation(tmp_path: Path, line: str) -> None:
     async with house(tmp_path) as h:
         assert not await h.actions.perform(line)
