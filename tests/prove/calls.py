@@ -247,9 +247,10 @@ def run(*, kills: int, seed: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="agentd-calls-") as folder:
         rounds = Rounds(Path(folder), random.Random(seed))
         ends = {waits: _every(rounds, kills, waits=waits) for waits in (False, True)}
+        chance = random.Random(seed)
         while rounds.totals["kills"] < kills and not rounds.wrong:
-            waits = rounds.totals["kills"] % 2 == 0
-            rounds.round(random.Random(f"{seed} {rounds.totals['kills']}").randint(1, ends[waits]), waits=waits)
+            waits = chance.random() < 0.5
+            rounds.round(chance.randint(1, ends[waits]), waits=waits)
     shown = ("kills", "calls with side effects", "run twice", "told wrongly", "outcomes unknown", "turns answered")
     result.counts = {name: rounds.totals[name] for name in shown}
     result.violations = rounds.wrong
