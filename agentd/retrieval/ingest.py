@@ -112,7 +112,7 @@ class DocumentIngest:
         self._store = store
         self._clock = clock
         self._max_bytes = max_bytes
-        self._room = Room(AT_ONCE)
+        self._room = Room(AT_ONCE, 1)
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))

@@ -11,11 +11,13 @@ from agentd.records import Principal
 
 
 class Room:
-    """`enter` it for as long as something is done: `owner` things of the owner at a time, one of all others."""
+    """`enter` it for as long as something is done: `owner` things of the owner at a time, `others` of all others
+    together, and of these one of each principal.
+    """
 
-    def __init__(self, owner: int) -> None:
+    def __init__(self, owner: int, others: int) -> None:
         self._owner = asyncio.Semaphore(owner)
-        self._others = asyncio.Lock()
+        self._others = asyncio.Semaphore(others)
         self._each: WeakValueDictionary[Principal, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -25,7 +27,7 @@ class Room:
             async with self._owner:
                 yield
             return
-        # Only one thing of each principal waits with those of others, so that none of them waits for many of one.
+        # One principal never has all places of the others, and none of them waits for many things of one.
         its_own = self._each.setdefault(principal, asyncio.Lock())
         async with its_own, self._others:
             yield

@@ -21,8 +21,8 @@ from agentd.text.language import content_words, focus, is_cjk, language_of, stem
 from agentd.text.markup import table_head
 from agentd.text.stopwords import FRAME_WORDS
 
-AT_ONCE = 3
-"""How many searches of the owner run at the same time; of all others together, one does."""
+AT_ONCE, OTHERS_AT_ONCE = 3, 2
+"""How many searches of the owner, and of all others together, run at the same time."""
 DEPTH = 100
 """How many chunks are ranked."""
 WORDS = 500
@@ -50,7 +50,7 @@ class KeywordSearch:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._room = Room(AT_ONCE)
+        self._room = Room(AT_ONCE, OTHERS_AT_ONCE)
 
     async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
         """The passages that fit best, best first, numbered from 1; a higher `score` is a better fit.

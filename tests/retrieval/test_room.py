@@ -18,7 +18,7 @@ DEADLINE = 60.0
 
 
 async def test_others_do_not_take_the_room_of_the_owner_and_have_one_together() -> None:
-    room, inside = Room(2), asyncio.Event()
+    room, inside = Room(2, 1), asyncio.Event()
     began: list[str] = []
     free = {name: asyncio.Event() for name in ("a1", "a2", "a3", "b1")}
 
@@ -39,6 +39,15 @@ async def test_others_do_not_take_the_room_of_the_owner_and_have_one_together() 
         for event in free.values():
             event.set()
     assert began.index("b1") == 1
+
+
+async def test_one_principal_does_not_take_all_places_of_the_others() -> None:
+    room = Room(1, 2)
+    async with asyncio.timeout(DEADLINE), room.enter(ALICE):
+        second = asyncio.create_task(room.enter(ALICE).__aenter__())
+        async with room.enter(BOB):
+            assert not second.done()
+        second.cancel()
 
 
 async def test_an_upload_of_the_owner_is_read_while_those_of_others_wait(tmp_path: Path) -> None:
@@ -63,7 +72,8 @@ async def test_a_search_of_the_owner_is_answered_while_those_of_others_wait(tmp_
         Store(tmp_path / "documents.db", load_migrations("agentd.retrieval")) as store,
     ):
         search = KeywordSearch(store)
-        async with search._room.enter(ALICE):
+        carol = Principal(kind="user", id="1002")
+        async with search._room.enter(ALICE), search._room.enter(carol):
             waiting = asyncio.create_task(search.search("owls", BOB))
             assert await search.search("owls", OWNER) == [] and not waiting.done()
         assert await waiting == []
