@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
-from agentd.records import OWNER
 from agentd.turns.conversation import Conversations
 from agentd.turns.fair import ReadySessions
 from agentd.turns.left import LeftTurns
@@ -53,8 +53,8 @@ class Places:
     def next(self) -> tuple[str, str] | None:
         """The session and the turn that may have a place now."""
         while not (self.draining or self.alone) and len(self._running) < self._most:
-            others = sum(self._conversations.of(session).whose != OWNER for session in self._running)
-            if (session_id := self._ready.take(others)) is None:
+            running = Counter(self._conversations.of(session).whose for session in self._running)
+            if (session_id := self._ready.take(running)) is None:
                 return None
             if (turn_id := self._turn(session_id)) is not None:
                 return session_id, turn_id
