@@ -7,7 +7,7 @@ chunks     a text becomes pieces of about a hundred words along its headings (pu
 reading    the child process that reads and cuts files, with limits on time and memory
 apart      asks that child, and goes on with the next file if one of them ends it
 documents  the tables of documents.db: documents, chunks, full-text index
-room       how much is done at once, and for whom
+turnstile  how much is done at once, and for whom
 ingest     brings the documents under a path up to date (`ports.documents.DocumentView`)
 search     finds the passages for a question (`ports.Documents`)
 

@@ -26,7 +26,7 @@ from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
 from agentd.retrieval.documents import Document
 from agentd.retrieval.readers import MAX_BYTES, Unreadable, below, named, path_of, shown, source_of, uploaded
-from agentd.retrieval.room import Room
+from agentd.retrieval.turnstile import Turnstile
 from agentd.retrieval.walk import Found, vanished, walk
 from agentd.storage.store import Store
 
@@ -112,7 +112,7 @@ class DocumentIngest:
         self._store = store
         self._clock = clock
         self._max_bytes = max_bytes
-        self._room = Room(AT_ONCE, 1)
+        self._turnstile = Turnstile(AT_ONCE, 1)
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))
@@ -129,7 +129,7 @@ class DocumentIngest:
         given = _absolute(paths)
         tally = _Tally()
         yield tally.progress()
-        async with self._room.enter(principal), Reading(self._max_bytes) as reading:
+        async with self._turnstile.enter(principal), Reading(self._max_bytes) as reading:
             files = chain.from_iterable(map(walk, given))
             while not await asyncio.to_thread(_count_some, files, tally):
                 yield tally.progress()
@@ -150,7 +150,7 @@ class DocumentIngest:
         tally = _Tally(found=1, current=name)
         yield tally.progress()
         source, batch = uploaded(name), _Batch(files=1)
-        async with self._room.enter(principal), Reading(self._max_bytes) as reading:
+        async with self._turnstile.enter(principal), Reading(self._max_bytes) as reading:
             known = (await self._store.read(lambda db: documents.hashes(db, principal, [source]))).get(source, "")
             try:
                 batch.take(await reading.uploaded(name, data, known), known)
@@ -166,7 +166,7 @@ class DocumentIngest:
         One that cannot be cut keeps its chunks.
         """
         count, last = 0, 0
-        async with self._room.enter(OWNER), Reading(self._max_bytes) as reading:
+        async with self._turnstile.enter(OWNER), Reading(self._max_bytes) as reading:
             while (earlier := await self._store.read(partial(documents.next_earlier, after=last))) is not None:
                 last = earlier.id
                 try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agentd.evidence.synonyms import alternatives
 from agentd.records import Passage, Principal
 from agentd.retrieval.documents import scope, text_between
-from agentd.retrieval.room import Room
+from agentd.retrieval.turnstile import Turnstile
 from agentd.storage.store import Store
 from agentd.text.language import content_words, focus, is_cjk, language_of, stem
 from agentd.text.markup import table_head
@@ -50,14 +50,14 @@ class KeywordSearch:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._room = Room(AT_ONCE, OTHERS_AT_ONCE)
+        self._turnstile = Turnstile(AT_ONCE, OTHERS_AT_ONCE)
 
     async def search(self, question: str, principal: Principal, *, limit: int = 8) -> Sequence[Passage]:
         """The passages that fit best, best first, numbered from 1; a higher `score` is a better fit.
 
         If two neighbouring chunks of a section are found, they become one passage; the same text comes once.
         """
-        async with self._room.enter(principal):
+        async with self._turnstile.enter(principal):
             return await self._store.read(lambda db: _search(db, question, principal, limit))
 
 

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from agentd.records import Principal
 
 
-class Room:
+class Turnstile:
     """`enter` it for as long as something is done: `owner` things of the owner at a time, `others` of all others
     together, and of these one of each principal.
     """
@@ -22,7 +22,7 @@ class Room:
 
     @asynccontextmanager
     async def enter(self, principal: Principal) -> AsyncIterator[None]:
-        """Begins when there is room."""
+        """Begins when there is a place."""
         if principal.kind == "owner":
             async with self._owner:
                 yield
