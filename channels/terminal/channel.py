@@ -80,10 +80,12 @@ class TerminalChannel:
 
     def _server(self, group: int | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if not self._servers:  # it was accepted just before the end
+                writer.transport.abort()
+                return
             transport = SocketTransport(reader, writer)
             caller = self._principals.local(writer.get_extra_info("socket"), group=group)
-            # Without servers it was accepted just before the end.
-            if not self._servers or caller is None or not self._clients.let_in(transport, caller):
+            if caller is None or not self._clients.let_in(transport, caller):
                 writer.transport.abort()
                 return
             task = asyncio.create_task(self._clients.serve(transport, caller), name="client of the terminal channel")

@@ -216,9 +216,9 @@ class OpenAIModel:
             while True:
                 async with asyncio.timeout_at(patience.until):
                     lines = await anext(pieces, None)
-                for start in range(0, len(lines or ()), AT_ONCE):
-                    some = (lines or [])[start : start + AT_ONCE]
-                    yield (value for line in some for value in events.feed(line))
+                came = lines or []
+                for start in range(0, len(came), AT_ONCE):
+                    yield (value for line in came[start : start + AT_ONCE] for value in events.feed(line))
                     await asyncio.sleep(0)
                 if events.done:
                     with suppress(TimeoutError):
