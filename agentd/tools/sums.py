@@ -84,7 +84,8 @@ _APART = re.compile(r" (?!(?<=[\w.] )[\w.]|(?<=[*/] )[*/])")
 """A blank that can go: what stands beside it does not grow together."""
 _LIKE_DATE = re.compile(r"\d+(?:([-/.:])\d+)(?:\1\d+)+")
 """A date, a version, a telephone number: the same sign again and again, without blanks."""
-_RANGE = re.compile(r"\s*\d+\s*[-\u2013\u2212/]\s*\d+\s*")
+_RANGE = re.compile(r"(\d+)([-\u2013\u2212/])(\d+)")
+_LAST_DAY = 31
 _YEARS = re.compile(r"[12]\d{3}\s*[-\u2013\u2212/]\s*[12]\d{3}")
 _BY = re.compile(r"\dx|x\d|\d x \d", re.IGNORECASE)
 _SAYINGS = ("24/7", "9/11", "50/50", "80/20", "20/20")
@@ -118,7 +119,9 @@ def _is_no_sum(core: str, *, asked: bool) -> bool:
 
 
 def _is_range(core: str) -> bool:
-    return _RANGE.fullmatch(core) is not None
+    """Also a date or a ratio, unless one of its numbers is too great for a day, or is zero."""
+    found = _RANGE.fullmatch(core)
+    return found is not None and (found[2] != "/" or all(0 < int(n) <= _LAST_DAY for n in (found[1], found[3])))
 
 
 def _tokens(core: str, *, german: bool) -> list[str] | None:

@@ -21,6 +21,7 @@ QUESTIONS = {
     "What is 15% of 80?": "15% of 80 = 12",
     "what is 10 / 3": "10 / 3 ≈ 3.33333333333333",
     "10 / 0": "10 / 0: This divides by zero, which has no value.",
+    "10/0": "10/0: This divides by zero, which has no value.",
     "Berechne 1.000,5 + 2": "1.000,5 + 2 = 1002,5",
     "What is the square root of 144?": "square root of 144 = 12",
 }
