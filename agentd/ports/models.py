@@ -101,7 +101,7 @@ class Warmable(Protocol):
         """Read, while nothing else is to do, what every prompt begins with that has these messages and tools first.
 
         Waits until that is done, at most for the limit of a turn. Returns how many tokens are in the cache then, 0 if
-        it cannot.
+        it cannot, or is closed meanwhile.
         Raises like `ChatModel.stream`. To be called again when the model was loaded anew.
         """
         ...

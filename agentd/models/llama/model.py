@@ -172,6 +172,8 @@ class LlamaModel:
         except TimeoutError:
             raise TimedOut(f"{self.name} had no time to read ahead within {request.limits.turn:g} s.") from None
         except ChildDied as died:
+            if self._supervisor.closed:
+                return 0
             raise ModelError(f"{self.name} crashed while it read ahead: {died}.") from None
         finally:
             self._warming -= 1

@@ -65,7 +65,7 @@ class Supervisor:
         self._life: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[Process] | None = None
         self._refused: ModelError | None = None
-        self._closed = False
+        self.closed = False
         self.state: ModelState | None = None
         """None before the child was first wanted."""
         self.loaded: Loaded | None = None
@@ -83,7 +83,7 @@ class Supervisor:
 
     async def child(self) -> Process:
         """Wait for a child with the loaded model; `ModelError` if there will be none."""
-        if self._closed:
+        if self.closed:
             raise ModelError(f"{self._name} was closed.")
         if self._refused is not None and self._resting():
             raise ModelError(str(self._refused))
@@ -108,7 +108,7 @@ class Supervisor:
         self._note = asyncio.create_task(self._keep(), name=f"note that {self._name} answers")
 
     async def close(self) -> None:
-        self._closed = True
+        self.closed = True
         if self._note is not None:
             await asyncio.gather(self._note, return_exceptions=True)
         if self._life is not None:
@@ -221,7 +221,7 @@ class Supervisor:
         promise = self._promise()
         promise.set_exception(error)
         promise.exception()  # marked as seen, because perhaps nobody waits
-        if not self._closed:
+        if not self.closed:
             self._tell("failed", str(error))
 
     def _tell(self, state: ModelState, reason: str) -> None:

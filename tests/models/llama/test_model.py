@@ -385,6 +385,17 @@ async def test_what_cannot_be_read_ahead_is_told(make: Make) -> None:
         await model.warm(ask(limits=Limits(turn=0.3)))
 
 
+async def test_to_be_closed_while_it_reads_ahead_is_no_crash(make: Make) -> None:
+    model = await make(HELLO)
+    os.kill(await pid_of(model), signal.SIGSTOP)
+    reading = asyncio.create_task(model.warm(ask()))
+    async with asyncio.timeout(60):
+        while not model._busy():
+            await asyncio.sleep(0)
+        await model.close()
+        assert await reading == 0
+
+
 async def test_a_silence_in_mid_answer_is_named(make: Make) -> None:
     model = await make(ENDLESS, context=65536)
     pid = await pid_of(model)
