@@ -132,7 +132,7 @@ async def _ask(options: argparse.Namespace) -> int:
             for offers_left in reversed(range(MAX_OFFERS)):
                 try:
                     async with attached(options, name="agentd ask") as client:
-                        opened = await client.open(session)
+                        opened = await client.open(session, listed=False)
                         session = opened.session
                         return await _once(client, session, offer, output)
                 except (Disconnected, Stopping):

@@ -20,6 +20,8 @@ class SessionInfo:
     updated: datetime
     messages: int
     unread: int
+    listed: bool = True
+    """Whether lists and searches show it: a session that was opened for one question is left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -131,11 +131,16 @@ class Client:
     # --- requests ---
 
     async def open(
-        self, session: str | None = None, *, history: int = 0, after: protocol.Cursor | None = None
+        self,
+        session: str | None = None,
+        *,
+        history: int = 0,
+        after: protocol.Cursor | None = None,
+        listed: bool = True,
     ) -> protocol.SessionOpened:
-        """Follow a session: a new one (None), "last", one by id or by name."""
+        """Follow a session: a new one (None), "last", one by id or by name; `listed` is for a new one."""
         with protocol.explained():
-            request = protocol.Open(id=self._next_id(), session=session, history=history, after=after)
+            request = protocol.Open(id=self._next_id(), session=session, history=history, after=after, listed=listed)
         return await self._ask(request, protocol.SessionOpened)
 
     async def post(

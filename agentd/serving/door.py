@@ -120,8 +120,9 @@ class SessionDoor:
     async def stop(self, session_id: str, principal: Principal) -> bool:
         return await self._inbox.stop(session_id, self._gate.known(principal))
 
-    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
-        return await self._sessions.open(self._gate.known(principal), ref)
+    async def open(self, principal: Principal, ref: str | None, *, listed: bool = True) -> SessionInfo:
+        who = self._gate.known(principal)
+        return await self._sessions.open(who, ref, channel=self._gate.channel, listed=listed)
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
         return await self._sessions.list(self._gate.known(principal), limit=limit)

@@ -152,7 +152,7 @@ class Requests:
     # --- sessions ---
 
     async def _open(self, message: protocol.Open) -> AsyncIterator[protocol.ServerMessage]:
-        session = await self._door.sessions.open(self._who, message.session)
+        session = await self._door.sessions.open(self._who, message.session, listed=message.listed)
         history: tuple[protocol.HistoryMessage, ...] = ()
         if message.history:
             stored = await self._door.sessions.history(self._who, session.id, limit=message.history)

@@ -61,7 +61,7 @@ def page(db: sqlite3.Connection, session_id: str, after: int) -> tuple[int, Sequ
 
 
 def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
-    """Add a turn to the history of its session, if the session still exists."""
+    """Add a turn to the history of its session, if the session still exists; a second question makes it listed."""
     if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
         return
     insert = (
@@ -76,8 +76,9 @@ def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: Out
     notice = outbound.notice if outbound.answers else outbound.text
     last = db.execute(insert, (*answered, interrupted, notice)).lastrowid
     db.execute(
-        "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title) WHERE id = ?",
-        (last, now, _title(said[0].text) if said else "", outbound.session_id),
+        "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title),"
+        " unlisted = iif(newest > 0 OR ?, '', unlisted) WHERE id = ?",
+        (last, now, _title(said[0].text) if said else "", len(said) > 1, outbound.session_id),
     )
 
 

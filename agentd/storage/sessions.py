@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -57,25 +58,29 @@ class Sessions:
 
     # --- as their principal sees them ---
 
-    async def open(self, principal: Principal, ref: str | None) -> SessionInfo:
+    async def open(
+        self, principal: Principal, ref: str | None, *, channel: str = "", listed: bool = True
+    ) -> SessionInfo:
         """A new session (None), the latest one ("last"), one by id, or one by name, which is made if there is none.
 
         "last" and names mean the principal's own sessions, even for the owner, who reaches the others by id. "last" is
         the session that was asked last, whether it was answered or not; if there is none, a new one. Raises
-        `UsageError` if the name is not allowed.
+        `UsageError` if the name is not allowed. A new session without a name that is not `listed` is left out of lists
+        and searches until it is continued, and counts as "last" only for the channel that opened it.
         """
+        unlisted = "" if listed else channel
         if ref is None:
-            return await self._make(principal, "")
+            return await self._make(principal, "", unlisted)
         if ref == "last":
             unanswered = self._unanswered()
-            latest = await self._store.read(lambda db: _latest(db, principal, unanswered))
-            return latest or await self._make(principal, "")
+            latest = await self._store.read(lambda db: _latest(db, principal, channel, unanswered))
+            return latest or await self._make(principal, "", unlisted)
         if is_id(ref):
             return await self._store.read(lambda db: _visible(db, principal, ref))
         name = _checked_name(ref)
         return await self._store.read(lambda db: _named(db, principal, name)) or await self._make(principal, name)
 
-    async def _make(self, principal: Principal, name: str) -> SessionInfo:
+    async def _make(self, principal: Principal, name: str, unlisted: str = "") -> SessionInfo:
         """Make a session; if too many are unused, the oldest of those go, so that names cannot fill the disk."""
         session_id, now = self._ids.next(), as_stored(self._clock.now())
         used = {*self._followed(), *self._unanswered()}
@@ -85,9 +90,9 @@ class Sessions:
                 return known
             _forget_unused(db, principal, used)
             db.execute(
-                "INSERT INTO sessions (id, principal_kind, principal_id, name, created, updated)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (session_id, principal.kind, principal.id, name, now, now),
+                "INSERT INTO sessions (id, principal_kind, principal_id, name, created, updated, unlisted)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (session_id, principal.kind, principal.id, name, now, now, unlisted),
             )
             return _visible(db, principal, session_id)
 
@@ -98,9 +103,9 @@ class Sessions:
         return await self._store.read(lambda db: _whose(db, principal, session_id))
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
-        """Sessions that have messages, the one with the newest message first."""
+        """Listed sessions that have messages, the one with the newest message first."""
         where, mine = _scope(principal)
-        query = f"{_INFO} WHERE s.newest > 0 AND {where} ORDER BY s.newest DESC LIMIT ?"
+        query = f"{_INFO} WHERE s.newest > 0 AND s.unlisted = '' AND {where} ORDER BY s.newest DESC LIMIT ?"
         return await self._store.read(lambda db: [_info(row) for row in db.execute(query, (*mine, limit))])
 
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
@@ -113,7 +118,10 @@ class Sessions:
         return await self._store.read(read)
 
     async def rename(self, principal: Principal, session_id: str, name: str) -> SessionInfo:
-        """Give a session a name, or none (""). Raises `UsageError` if its principal already uses that name."""
+        """Give a session a name, or none (""). Raises `UsageError` if its principal already uses that name.
+
+        From then on the session is listed.
+        """
         checked = _checked_name(name) if name else ""
 
         def rename(db: sqlite3.Connection) -> SessionInfo:
@@ -121,7 +129,7 @@ class Sessions:
             holder = _named(db, session.principal, checked) if checked else None
             if holder is not None and holder.id != session_id:
                 raise UsageError(f'the name "{checked}" belongs to session {holder.id}; choose another one.')
-            db.execute("UPDATE sessions SET name = ? WHERE id = ?", (checked, session_id))
+            db.execute("UPDATE sessions SET name = ?, unlisted = '' WHERE id = ?", (checked, session_id))
             return _visible(db, principal, session_id)
 
         return await self._store.write(rename)
@@ -140,6 +148,24 @@ class Sessions:
             return session
 
         return await self._store.write(delete, erases=True)
+
+    async def expired(self, older_than: timedelta, *, after: str = NO_ID, limit: int = 100) -> Sequence[str]:
+        """Ids after `after`, in their order, of unlisted sessions that were not used for so long."""
+        before = as_stored(self._clock.now() - older_than)
+        query = f"SELECT s.id FROM sessions s WHERE {_EXPIRED} AND s.id > ? ORDER BY s.id LIMIT ?"
+        return await self._store.read(lambda db: [row[0] for row in db.execute(query, (before, after, limit))])
+
+    async def expire(self, session_ids: Collection[str], older_than: timedelta) -> Sequence[str]:
+        """Delete those of these sessions that are still unlisted and unused, as `delete` does; the deleted ones."""
+        before = as_stored(self._clock.now() - older_than)
+        query = f"DELETE FROM sessions AS s WHERE s.id = ? AND {_EXPIRED}"
+
+        def expire(db: sqlite3.Connection) -> Sequence[str]:
+            gone = [session_id for session_id in session_ids if db.execute(query, (session_id, before)).rowcount]
+            db.executemany(_ERASE, [(ERASED, session_id) for session_id in gone])
+            return gone
+
+        return await self._store.write(expire, erases=True)
 
     async def session(self, principal: Principal, session_id: str) -> SessionInfo:
         return await self._store.read(lambda db: _visible(db, principal, session_id))
@@ -163,7 +189,8 @@ class Sessions:
             raise UsageError("there is nothing to search for; give one or more words.")
 
         def search(db: sqlite3.Connection) -> Sequence[SessionHit]:
-            hits = searching.search(db, _scope(principal), words, limit)
+            where, mine = _scope(principal)
+            hits = searching.search(db, (f"s.unlisted = '' AND {where}", mine), words, limit)
             found = [
                 SessionHit(session=_visible(db, principal, hit.session_id), turn_id=hit.turn_id, excerpt=hit.excerpt)
                 for hit in hits
@@ -236,11 +263,12 @@ UPDATE turns SET outbound_json = iif(json_valid(outbound_json),
 WHERE session_id = ?
 """
 _INFO = """
-SELECT s.id, s.principal_kind, s.principal_id, s.name, s.title, s.created, s.updated,
+SELECT s.id, s.principal_kind, s.principal_id, s.name, s.title, s.created, s.updated, s.unlisted = '',
        (SELECT count(*) FROM messages m WHERE m.session_id = s.id),
        (SELECT count(*) FROM messages m WHERE m.session_id = s.id AND m.unread = 1)
 FROM sessions s"""
 
+_EXPIRED = "s.unlisted != '' AND s.updated < ?"
 _OWN = "s.principal_kind = ? AND s.principal_id = ?"
 
 
@@ -250,7 +278,7 @@ def _scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
 
 
 def _info(row: tuple[Any, ...]) -> SessionInfo:
-    session_id, kind, principal_id, name, title, created, updated, messages, unread = row
+    session_id, kind, principal_id, name, title, created, updated, listed, messages, unread = row
     return SessionInfo(
         id=session_id,
         principal=as_principal(kind, principal_id),
@@ -260,6 +288,7 @@ def _info(row: tuple[Any, ...]) -> SessionInfo:
         updated=as_time(updated),
         messages=messages,
         unread=unread,
+        listed=bool(listed),
     )
 
 
@@ -281,15 +310,17 @@ def _visible(db: sqlite3.Connection, principal: Principal, session_id: str) -> S
     return _info(row)
 
 
-def _latest(db: sqlite3.Connection, principal: Principal, unanswered: Mapping[str, str]) -> SessionInfo | None:
+def _latest(
+    db: sqlite3.Connection, principal: Principal, channel: str, unanswered: Mapping[str, str]
+) -> SessionInfo | None:
     """The session that was asked last; `unanswered` is session -> a question that is not in the history yet."""
-    mine = (principal.kind, principal.id)
-    row = db.execute(f"{_INFO} WHERE s.newest > 0 AND {_OWN} ORDER BY s.newest DESC LIMIT 1", mine).fetchone()
+    own, mine = f"{_OWN} AND s.unlisted IN ('', ?)", (principal.kind, principal.id, channel)
+    row = db.execute(f"{_INFO} WHERE s.newest > 0 AND {own} ORDER BY s.newest DESC LIMIT 1", mine).fetchone()
     newest = "SELECT m.turn_id FROM sessions s JOIN messages m ON m.id = s.newest WHERE s.id = ?"
     answered = NO_ID if row is None else db.execute(newest, (row[0],)).fetchone()[0]
     later = ((turn, session) for session, turn in unanswered.items() if turn > answered)
     for _, session in sorted(later, reverse=True):
-        if found := db.execute(f"{_INFO} WHERE s.id = ? AND {_OWN}", (session, *mine)).fetchone():
+        if found := db.execute(f"{_INFO} WHERE s.id = ? AND {own}", (session, *mine)).fetchone():
             return _info(found)
     return None if row is None else _info(row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -299,6 +300,9 @@ async def test_the_owner_reaches_every_session(sessions: Kept, method: ForOne) -
         ("SELECT turn_id FROM turns WHERE ended < ? LIMIT 1000", "turns_by_end"),
         ("SELECT max(outbound_id) FROM turns", "turns_by_outbound"),
         ("SELECT turn_id FROM turns WHERE dedupe_key = ?", "sqlite_autoindex_turns"),
+        ("SELECT id FROM sessions WHERE unlisted != '' AND updated < ? AND id > ? ORDER BY id LIMIT 100",
+         "sessions_unlisted"),
+        ("UPDATE turns SET outbound_json = '' WHERE session_id = ?", "turns_of_session"),
     ],
     ids=lambda value: value if " " not in value else "",
 )  # fmt: skip
@@ -375,3 +379,94 @@ async def test_searches_hold_two_readers_at_most_even_if_those_who_search_leave(
         store.gate.set()
         results = await asyncio.gather(*searches, return_exceptions=True)
         assert store.most == 2 and results.count([]) == 5
+
+
+# --- for one question ---
+
+
+async def once(
+    sessions: Kept, principal: Principal = OWNER, channel: str = "terminal", text: str = "What is it?"
+) -> str:
+    """A session that was opened for one question and has its answer; its id."""
+    session = await sessions.open(principal, None, channel=channel, listed=False)
+    await end(sessions, asked(session.id, text, principal=principal))
+    return session.id
+
+
+async def shown(sessions: Kept) -> set[str]:
+    """The sessions that the owner's list shows, which are those that a search finds."""
+    listed = {session.id for session in await sessions.list(OWNER)}
+    assert listed == {hit.session.id for hit in await sessions.search(OWNER, "what is it")}
+    return listed
+
+
+async def test_a_session_for_one_question_is_listed_and_found_only_when_it_is_continued(sessions: Kept) -> None:
+    single = await once(sessions)
+    assert await shown(sessions) == set()
+    assert not (await sessions.session(OWNER, single)).listed
+    await talk(sessions, OWNER, single)
+    assert await shown(sessions) == {single}
+    assert (await sessions.session(OWNER, single)).listed
+
+
+async def test_two_questions_with_one_answer_make_it_listed(sessions: Kept) -> None:
+    session = await sessions.open(OWNER, None, channel="terminal", listed=False)
+    questions = [asked(session.id), asked(session.id)]
+    await sessions.turns.finish(questions, answered(*questions))
+    assert await shown(sessions) == {session.id}
+
+
+async def test_a_name_makes_it_listed(sessions: Kept) -> None:
+    single = await once(sessions)
+    await sessions.rename(OWNER, single, "kept")
+    assert await shown(sessions) == {single}
+    assert await shown(sessions) == {await talk(sessions, OWNER, "kept")}
+
+
+async def test_last_is_a_session_for_one_question_only_over_the_channel_that_opened_it(
+    store: Store, clock: FakeClock
+) -> None:
+    unanswered: dict[str, str] = {}
+    sessions = Kept(store, clock, unanswered=lambda: unanswered)
+    listed = await talk(sessions, OWNER)
+    single = await once(sessions)
+    other = await once(sessions, channel="websocket")
+    assert (await sessions.open(OWNER, "last", channel="terminal")).id == single
+    assert (await sessions.open(OWNER, "last", channel="websocket", listed=False)).id == other
+    assert (await sessions.open(OWNER, "last", channel="telegram")).id == listed
+    waiting = await sessions.open(OWNER, None, channel="websocket", listed=False)
+    unanswered[waiting.id] = IDS.next()
+    assert (await sessions.open(OWNER, "last", channel="terminal")).id == single
+    assert (await sessions.open(OWNER, "last", channel="websocket")).id == waiting.id
+
+
+async def test_only_a_new_session_without_a_name_is_for_one_question(sessions: Kept) -> None:
+    named = await sessions.open(OWNER, "diary", channel="terminal", listed=False)
+    assert named.listed
+    listed = await talk(sessions, OWNER)
+    assert (await sessions.open(OWNER, listed, channel="terminal", listed=False)).listed
+    assert not (await sessions.open(ANN, "last", channel="terminal", listed=False)).listed
+
+
+async def test_what_nobody_continued_goes_in_time_and_is_still_known_to_be_answered(
+    sessions: Kept, clock: FakeClock
+) -> None:
+    old, week = [await once(sessions), await once(sessions, ANN, "websocket")], timedelta(days=7)
+    continued = await once(sessions)
+    listed = await talk(sessions, OWNER)
+    clock.advance(week.total_seconds() - 60)
+    young = await once(sessions)
+    assert await sessions.expired(week) == []
+    await talk(sessions, OWNER, continued)
+    clock.advance(120)
+    assert await sessions.expired(week) == sorted(old)
+    assert await sessions.expired(week, limit=1) == sorted(old)[:1]
+    assert await sessions.expired(week, after=sorted(old)[0]) == sorted(old)[1:]
+    turn = (await sessions.history(OWNER, old[0]))[-1].turn_id
+    assert set(await sessions.expire([*old, young, continued, listed, IDS.next()], week)) == set(old)
+    for gone in old:
+        with pytest.raises(NotFound):
+            await sessions.session(OWNER, gone)
+    ended = await sessions.turns.finished(turn)
+    assert ended is not None and ended.text == ERASED
+    assert await shown(sessions) == {continued, listed}

@@ -21,7 +21,8 @@ class Hello(Message):
 class Open(Message):
     """Choose a session and follow it: none = new, "last", an id, or a name (made when there is none).
 
-    A session whose `history` is asked for counts as read.
+    A session whose `history` is asked for counts as read. A new one without a name that is not `listed` is for one
+    question: lists and searches leave it out until it is continued or named, and in time it is deleted.
     """
 
     type: Literal["open"] = "open"
@@ -29,6 +30,7 @@ class Open(Message):
     session: Id | None = None
     after: Cursor | None = None
     history: int = Field(default=0, ge=0, le=1000)
+    listed: bool = True
 
 
 class Close(Message):
