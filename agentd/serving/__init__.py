@@ -2,6 +2,7 @@
 
 What a message passes on its way in:
 clients     the clients of one channel: each is served until it leaves
+visits      one request of somebody who does not stay, as a client in memory
 connection  one client: how long, how many and how bad its messages may be
 requests    what a client asks, and what it is told
 door        what one channel is given of the house; it looks who asks for what

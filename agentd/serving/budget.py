@@ -1,8 +1,9 @@
 """How much of the daemon each principal may hold at once, in one place for every channel.
 
 A connection takes a `Seat` and gives it back when it ends. If seats are short, one that is held without use gives way
-to who comes, always one of the same principal first, so that nobody is locked out by what is silent or half said. If
-none can give way, the one who comes is refused (`Busy`).
+to who comes, always one of the same principal first, so that nobody is locked out by what is silent or half said. The
+seat of a visit, which is one request, is kept until the visit is over. If none can give way, the one who comes is
+refused (`Busy`).
 """
 
 from __future__ import annotations
@@ -77,8 +78,10 @@ OTHER = Allowance(
 class Seat:
     """What one connection holds. `cut_off` ends the connection at once, and tells it why."""
 
-    def __init__(self, budgets: Budgets, principal: Principal, cut_off: Callable[[str], None]) -> None:
+    def __init__(self, budgets: Budgets, principal: Principal, cut_off: Callable[[str], None], *, kept: bool) -> None:
         self.principal = principal
+        self.kept = kept
+        """It does not give way."""
         self.greeted = False
         """A whole message has come."""
         self.arriving = 0
@@ -192,15 +195,28 @@ class Budgets:
             self.tell("a connection was refused", principal)
             raise Busy(f"you connected more than {most:,} times within a second; wait a second, then connect again.")
 
-    def admit(self, principal: Principal, cut_off: Callable[[str], None]) -> Seat:
-        """A seat for a connection; the least useful one of the same principal gives way if there are too many."""
+    def admit(self, principal: Principal, cut_off: Callable[[str], None], *, kept: bool = False) -> Seat:
+        """A seat for a connection; the least useful one of the same principal gives way if there are too many.
+
+        `Busy` if all of them are kept.
+        """
         if len(mine := self.of(principal)) >= self.allowance(principal).connections:
-            _least_useful(mine).give_way(f"{len(mine)} connections of yours are open, and a new one came")
+            self._least_useful(mine).give_way(f"{len(mine)} connections of yours are open, and a new one came")
         elif principal.kind != "owner" and sum(map(len, self._strangers())) >= self._others:
-            _least_useful(max(self._strangers(), key=len)).give_way("too many connections are open, and a new one came")
-        seat = Seat(self, principal, cut_off)
+            self._least_useful(max(self._strangers(), key=len)).give_way(
+                "too many connections are open, and a new one came"
+            )
+        seat = Seat(self, principal, cut_off, kept=kept)
         self._seats.setdefault(principal, []).append(seat)
         return seat
+
+    def _least_useful(self, seats: list[Seat]) -> Seat:
+        """Of those that may give way."""
+        able = [seat for seat in seats if not seat.kept]
+        if not able:
+            self.tell("a connection was refused", seats[0].principal)
+            raise Busy(f"{len(seats)} requests are already being answered; wait for one of them.")
+        return min(able, key=lambda seat: seat.usefulness)
 
     def _strangers(self) -> list[list[Seat]]:
         return [seats for principal, seats in self._seats.items() if principal.kind != "owner"]
@@ -304,7 +320,3 @@ class _Arrivals:
 
 def _nobody(reason: str) -> None:
     """The connection is gone, and is not kept in memory for its seat."""
-
-
-def _least_useful(seats: list[Seat]) -> Seat:
-    return min(seats, key=lambda seat: seat.usefulness)

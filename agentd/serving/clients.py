@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 from agentd.errors import Busy
@@ -18,6 +19,7 @@ from agentd.serving.connection import Connection, Transport, write_all
 from agentd.serving.door import Door
 from agentd.serving.outbox import Outbox
 from agentd.serving.requests import Requests
+from agentd.serving.visits import Visit, visiting
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +47,23 @@ class Clients:
             return False
         return True
 
+    @asynccontextmanager
+    async def visit(self, caller: Caller) -> AsyncIterator[Visit]:
+        """Serve one request of somebody who does not stay, until the end of the block; `Busy` if there is no room."""
+        async with visiting(self._door, self._audience, self._budgets, caller) as (visit, outbox):
+            self._outboxes.add(outbox)
+            try:
+                yield visit
+            finally:
+                self._outboxes.discard(outbox)
+
     async def serve(self, transport: Transport, caller: Caller) -> None:
         """Serve one client until it goes; the connection is ended then."""
-        seat = self._budgets.admit(caller.principal, lambda reason: transport.end(_busy(reason)))
+        try:
+            seat = self._budgets.admit(caller.principal, lambda reason: transport.end(_busy(reason)))
+        except Busy as error:
+            transport.end(_busy(str(error)))
+            return
         outbox = Outbox(transport.write)
         self._outboxes.add(outbox)
         try:

@@ -49,7 +49,7 @@ class Requests:
         """What is to be told at once, in order; a request that fails is told as a `Failure`."""
         request = getattr(message, "id", "")
         try:
-            async for reply in self._answers(message):
+            async for reply in self.answers(message):
                 yield reply
         except AgentdError as error:
             yield protocol.Failure(re=request, code=error.code, message=str(error))
@@ -60,7 +60,8 @@ class Requests:
             failure = "something went wrong inside agentd; its log has the details"
             yield protocol.Failure(re=request, code="internal", message=failure)
 
-    def _answers(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
+    def answers(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
+        """The same, but a request that fails raises."""
         match message:
             case protocol.Open():
                 return self._open(message)
