@@ -9,12 +9,14 @@ import base64
 import binascii
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.errors import AgentdError, NotFound, UsageError
 from agentd.ports.channels import Caller, Offer
 from agentd.ports.documents import IngestProgress
 from agentd.ports.sessions import SessionInfo
+from agentd.records import Citation
 from agentd.serving import exports, protocol, told
 from agentd.serving.audience import Audience, Follower
 from agentd.serving.door import Door
@@ -23,9 +25,13 @@ log = logging.getLogger(__name__)
 
 BESIDE = (protocol.Ingest, protocol.Command, protocol.Delivery, protocol.Search, protocol.Export)
 """Requests that may take long, so that a later one need not wait for them."""
+AROUND = 1000
+"""Characters of a document that are shown before and after a place."""
+_EVER = datetime.max.replace(tzinfo=UTC)
 Reported = (
     protocol.Get
     | protocol.Search
+    | protocol.Passage
     | protocol.Rename
     | protocol.Delete
     | protocol.Command
@@ -109,6 +115,8 @@ class Requests:
             case protocol.Search():
                 found = await self._door.sessions.search(self._who, message.text, limit=message.limit)
                 return protocol.SessionsFound(sessions=tuple(map(told.found, found)))
+            case protocol.Passage():
+                return await self._passage(message)
             case protocol.Rename():
                 return told.listed(await self._door.sessions.rename(self._who, message.session, message.name))
             case protocol.Delete():
@@ -219,6 +227,19 @@ class Requests:
         yield protocol.Exported(re=message.id, name=name, n=n, text="", finished=True)
 
     # --- documents ---
+
+    async def _passage(self, message: protocol.Passage) -> protocol.PassageShown:
+        begin = max(0, message.start - AROUND)
+        end = min(max(message.start, message.end), message.start + protocol.MAX_PASSAGE)
+        place = Citation(n=0, title="", source=message.source, start=begin, end=end + AROUND)
+        text = await self._door.documents.passage(place, self._who, message.since or _EVER)
+        if text is None:
+            raise NotFound("this document was changed or removed since, and its earlier text is not kept.")
+        return protocol.PassageShown(
+            before=text[: message.start - begin],
+            text=text[message.start - begin : end - begin],
+            after=text[end - begin :],
+        )
 
     async def _ingest(self, message: protocol.Ingest) -> AsyncIterator[protocol.ServerMessage]:
         paths = [Path(path) for path in message.paths]

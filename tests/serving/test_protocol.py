@@ -20,6 +20,7 @@ from agentd.events import (
     PromptReading,
     ToolCallDenied,
     ToolCallFailed,
+    ToolCallRequested,
     ToolCallSucceeded,
     TurnFinished,
     TurnHandedOver,
@@ -224,6 +225,22 @@ def test_live_events_become_messages_and_the_rest_does_not() -> None:
     assert isinstance(reading, protocol.Reading) and (reading.done, reading.total, reading.seconds) == (800, 2100, 40.0)
     assert protocol.live_message(inbound(kind="decision"), cursor) is None
     assert protocol.live_message(outbound(), cursor) is None
+
+
+def test_a_call_is_told_with_its_arguments_and_then_with_what_came_of_it() -> None:
+    of = {"id": IDS.next(), "time": TIME, "turn_id": "t", "session_id": SESSION, "call_id": "c"}
+    expected: list[tuple[Event, str, str, str]] = [
+        (ToolCallRequested(**of, tool="add", arguments={"é": 1}), "asked", '{"é": 1}', ""),
+        (ToolCallSucceeded(**of, result="42"), "succeeded", "", "42"),
+        (ToolCallSucceeded(**of, result="x" * 4001), "succeeded", "", "x" * 4000 + "…"),
+        (ToolCallFailed(**of, error="no"), "failed", "", "no"),
+        (ToolCallDenied(**of, by="owner", reason="later"), "denied", "", "later"),
+    ]
+    for event, outcome, arguments, result in expected:
+        message = protocol.live_message(event, None)
+        assert isinstance(message, protocol.State) and message.call is not None
+        assert (message.call.id, message.call.tool) == ("c", "add" if outcome == "asked" else "")
+        assert (message.call.outcome, message.call.arguments, message.call.result) == (outcome, arguments, result)
 
 
 def test_half_a_character_is_no_reason_not_to_write_a_message() -> None:

@@ -21,6 +21,7 @@ TOLD: dict[str, type[protocol.ToldData]] = {
     "r15": protocol.LetterList,
     "r16": protocol.Decided,
     "r17": protocol.HandingOver,
+    "r18": protocol.PassageShown,
 }
 """What the examples of `told` carry, by what they answer."""
 

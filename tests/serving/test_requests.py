@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.built_channels import in_memory
 from tests.house import running
 
 ANN = Principal(kind="user", id="54321")
+BEN = Principal(kind="user", id="54322")
 
 
 @asynccontextmanager
@@ -331,6 +333,25 @@ async def test_everybody_uploads_documents_of_their_own(tmp_path: Path) -> None:
         other = await opened(owner, "mine")
         state = await uploaded(owner, "note.md", b"Something else.")
         assert state.added == 1 and other
+
+
+async def test_a_cited_place_is_shown_with_what_stands_around_it(tmp_path: Path) -> None:
+    text = "# Birds\n\n" + "".join(f"Owl {n} is nice. " for n in range(200))
+    start = text.index("Owl 150")
+    place = {"source": "upload:birds.md", "start": start, "end": start + 16}
+    async with house(tmp_path) as channel, channel.client(ANN) as ann, channel.client(BEN) as ben:
+        await uploaded(ann, "birds.md", text.encode())
+        shown = await ann.told(protocol.Passage(id="p", **place), protocol.PassageShown)
+        assert shown.text == "Owl 150 is nice."
+        assert text[start - 1000 : start] == shown.before
+        assert text[start + 16 :].startswith(shown.after) and shown.after
+        first = await ann.told(protocol.Passage(id="p", **{**place, "start": 0, "end": 7}), protocol.PassageShown)
+        assert (first.before, first.text) == ("", "# Birds")
+        far = await ann.told(protocol.Passage(id="p", **{**place, "start": 10**9, "end": 0}), protocol.PassageShown)
+        assert (far.before, far.text, far.after) == ("", "", "")
+        assert await refused(ben, protocol.Passage(id="p", **place)) == "not_found"
+        earlier = datetime(2001, 1, 1, tzinfo=UTC)
+        assert await refused(ann, protocol.Passage(id="p", since=earlier, **place)) == "not_found"
 
 
 async def test_what_is_no_document_is_named_with_its_reason(tmp_path: Path) -> None:

@@ -27,7 +27,14 @@ MAX_UPLOAD_BYTES = 5 * 1024 * 1024
 MAX_PASSAGES = 100
 """Passages of the documents that one question may be answered from."""
 
+MAX_PASSAGE = 20_000
+"""Characters of a document that are shown at once."""
+MAX_CALL = 4000
+"""Characters of the arguments of a tool's call that are shown, and of its result."""
+
 Id = Annotated[str, Field(max_length=MAX_ID)]
+Place = Annotated[int, Field(ge=0, le=2**53)]
+"""Where something begins or ends in a document, in characters."""
 
 
 class Message(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from agentd.bus.feed import MAX_QUESTION
@@ -26,8 +27,8 @@ from agentd.events import (
 )
 from agentd.ports.models import answering
 from agentd.records import Citation
-from agentd.serving.protocol.base import Cursor
-from agentd.serving.protocol.replies import Answer, Chunk, Failure, Found, Question, Reading, ServerMessage, State
+from agentd.serving.protocol.base import MAX_CALL, Cursor
+from agentd.serving.protocol.replies import Answer, Call, Chunk, Failure, Found, Question, Reading, ServerMessage, State
 
 BEGINS_AGAIN = "the answer begins again"
 
@@ -78,7 +79,7 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
     if isinstance(event, InboundEvent):
         if event.kind != "message":
             return None
-        text = event.text if len(event.text) <= MAX_QUESTION else f"{event.text[:MAX_QUESTION]}…"
+        text = _cut(event.text, MAX_QUESTION)
         return Question(session=event.session_id, turn=event.turn_id, cursor=cursor, id=event.message_id, text=text)
     if isinstance(event, DocumentsRetrieved):
         citations = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
@@ -91,9 +92,9 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
             detail = f"{BEGINS_AGAIN}: {event.reason}" if event.reason else ""
             state = {"state": "running", "attempt": event.attempt, "detail": detail}
         case ToolCallRequested():
-            state = {"state": "tool", "detail": event.tool}
+            state = {"state": "tool", "detail": event.tool, "call": _asked(event)}
         case ToolCallSucceeded() | ToolCallFailed() | ToolCallDenied():
-            state = {"state": "running"}
+            state = {"state": "running", "call": _ended(event)}
         case TurnInterrupted():
             state = {"state": "stopping", "detail": event.reason}
         case TurnHandedOver():
@@ -104,6 +105,25 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
         case _:
             return None
     return State(session=event.session_id, turn=event.turn_id, cursor=cursor, **state)
+
+
+def _asked(event: ToolCallRequested) -> Call:
+    arguments = _cut(json.dumps(event.arguments, ensure_ascii=False), MAX_CALL)
+    return Call(id=event.call_id, tool=event.tool, arguments=arguments, outcome="asked")
+
+
+def _ended(event: ToolCallSucceeded | ToolCallFailed | ToolCallDenied) -> Call:
+    match event:
+        case ToolCallSucceeded():
+            return Call(id=event.call_id, outcome="succeeded", result=_cut(event.result, MAX_CALL))
+        case ToolCallFailed():
+            return Call(id=event.call_id, outcome="failed", result=_cut(event.error, MAX_CALL))
+        case ToolCallDenied():
+            return Call(id=event.call_id, outcome="denied", result=_cut(event.reason, MAX_CALL))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 _CITATION = set(Citation.model_fields)

@@ -49,14 +49,31 @@ class _Live(Message):
     cursor: Cursor | None = None
 
 
+class Call(Message):
+    """A call of a tool, told twice under one `id`: with its `arguments` as JSON, and with what came of it.
+
+    Long arguments and results are cut and end in "…".
+    """
+
+    id: str
+    tool: Name = ""
+    arguments: Text = ""
+    outcome: Literal["asked", "succeeded", "failed", "denied"]
+    result: Text = ""
+
+
 class State(_Live):
-    """The state of a turn. `position` counts from 1 while it is queued; a higher `attempt` voids earlier chunks."""
+    """The state of a turn. `position` counts from 1 while it is queued; a higher `attempt` voids earlier chunks.
+
+    A `call` is the one that begins (`tool`) or has ended (`running`).
+    """
 
     type: Literal["state"] = "state"
     state: Literal["queued", "running", "tool", "stopping", "done"]
     position: int = 0
     attempt: int = 0
     detail: Words = ""
+    call: Call | None = None
 
 
 class Question(_Live):

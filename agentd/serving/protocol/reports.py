@@ -29,6 +29,7 @@ __all__ = (
     "LetterList",
     "LetterShown",
     "ListedSession",
+    "PassageShown",
     "SessionFound",
     "SessionList",
     "SessionsFound",
@@ -84,6 +85,14 @@ class History(ToldData):
     """The newest messages of a session, the newest last."""
 
     messages: Annotated[tuple[HistoryMessage, ...], FailFast()]
+
+
+class PassageShown(ToldData):
+    """What a document says at a place, and shortly before and after it."""
+
+    before: Text
+    text: Text
+    after: Text
 
 
 class HandingOver(ToldData):

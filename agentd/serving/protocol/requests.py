@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import FailFast, Field
+from pydantic import AwareDatetime, FailFast, Field
 
-from agentd.serving.protocol.base import MAX_ID, MAX_IDS, MAX_PASSAGES, MAX_PATHS, VERSION, Cursor, Id, Message
+from agentd.records import Key
+from agentd.serving.protocol.base import MAX_ID, MAX_IDS, MAX_PASSAGES, MAX_PATHS, VERSION, Cursor, Id, Message, Place
 
 
 class Hello(Message):
@@ -88,6 +89,20 @@ class Search(Message):
     id: Id
     text: Id
     limit: int = Field(default=20, ge=1, le=200)
+
+
+class Passage(Message):
+    """The text at a place that an answer cites, with what stands around it; `Told` answers, with a `PassageShown`.
+
+    `since` is the time of the answer: a document that was read anew after it is `not_found`.
+    """
+
+    type: Literal["passage"] = "passage"
+    id: Id
+    source: Key
+    start: Place
+    end: Place
+    since: AwareDatetime | None = None
 
 
 class Rename(Message):
@@ -181,6 +196,7 @@ ClientMessage = (
     | Ack
     | Get
     | Search
+    | Passage
     | Rename
     | Delete
     | Export
