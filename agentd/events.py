@@ -12,7 +12,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, FailFast, Field, JsonValue, TypeAdapter, ValidationError
 
-from agentd.records import Address, Citation, Key, Name, Passage, Principal, Record, Sender, Text, TurnUsage, Words
+from agentd.records import (
+    Address,
+    CalledTool,
+    Citation,
+    Key,
+    Name,
+    Passage,
+    Principal,
+    Record,
+    Sender,
+    Terms,
+    Text,
+    TurnUsage,
+    Words,
+)
 from agentd.text.plain import plain_data, plain_line
 
 UNSTAMPED = datetime.min.replace(tzinfo=UTC)
@@ -55,9 +69,12 @@ class InboundEvent(_OfTurn):
     text: Text
     documents: int | None = None
     """At most so many passages of the documents are used: 0 means none, None what the settings say."""
+    terms: Terms | None = None
+    """What its caller brings along; None for somebody who only asks."""
 
 
-Outcome = Literal["answer", "interrupted", "error", "notice"]
+Outcome = Literal["answer", "calls", "interrupted", "error", "notice"]
+"""`calls`: the caller runs the tools that were called, and asks again with their results."""
 
 
 class OutboundEvent(_OfTurn):
@@ -81,6 +98,10 @@ class OutboundEvent(_OfTurn):
     error_code: str = ""
     usage: TurnUsage | None = None
     """None if no model was asked."""
+    calls: Annotated[tuple[CalledTool, ...], FailFast()] = ()
+    """Calls of tools of the caller's own, which were not run."""
+    cut_off: bool = False
+    """The answer reached its greatest length."""
 
 
 class TurnQueued(_OfTurn):
@@ -133,14 +154,6 @@ class GenerationChunk(_OfTurn):
     n: int
     text: Text
     reasoning: bool = False
-
-
-class CalledTool(Record):
-    """A call as the model wrote it; `arguments` is meant to be JSON."""
-
-    call_id: Key
-    tool: Name
-    arguments: Key
 
 
 class ToolsCalled(_OfTurn):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue
 
 from agentd.text.characters import whole
-from agentd.text.plain import plain, plain_error, plain_line
+from agentd.text.plain import plain, plain_data, plain_error, plain_line
+
+MOST_SAID, MOST_TOOLS, MOST_CALLS, MOST_STOPS = 1000, 128, 64, 16
+"""Messages, tools, calls of one message and stop texts that the terms of a turn may have."""
+MOST_TERMS = 2 * 1024 * 1024
+"""Bytes of the terms of a turn, as JSON."""
 
 Text = Annotated[str, AfterValidator(plain)]
 """What somebody wrote."""
@@ -101,3 +106,64 @@ class TurnUsage(Record):
     write_seconds: float = 0.0
     first_text_seconds: float = 0.0
     seconds: float = 0.0
+
+
+class CalledTool(Record):
+    """A call as the model wrote it; `arguments` is meant to be JSON."""
+
+    call_id: Key
+    tool: Name
+    arguments: Key
+
+
+class SaidMessage(Record):
+    """A message of a conversation as a caller tells it: nobody here heard it, so it is untrusted, whatever its role.
+
+    `calls` are those that an assistant message made, `call_id` is the one whose result a tool message has.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    text: Text = ""
+    calls: Annotated[tuple[CalledTool, ...], FailFast(), Field(max_length=MOST_CALLS)] = ()
+    call_id: Key = ""
+
+
+class CallersTool(Record):
+    """A tool that its caller runs, never agentd; `parameters` is a JSON schema."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: Text = ""
+    parameters: Annotated[dict[str, JsonValue], AfterValidator(plain_data)] = {}
+
+
+class SamplingTerms(Record):
+    """How the next token is chosen; None means what the settings say."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=2**31)
+    stop: Annotated[tuple[Annotated[Text, Field(min_length=1)], ...], FailFast(), Field(max_length=MOST_STOPS)] = ()
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+
+
+class Terms(Record):
+    """What the caller of a turn brings in place of what agentd has. Nothing of it raises a right.
+
+    `before` is the conversation before the question, in place of the session's history, or behind it if the turn
+    `continues` the session. `after` is what came after the question: the calls that an earlier turn handed back to the
+    caller, and their results.
+
+    With `tools`, those of agentd are not offered, and no documents are used; a call of one of them ends the turn and
+    is handed back to the caller. To have one tool called, give it alone, with `calling="required"`.
+
+    `plain` says that the model gets these messages and nothing else: no instructions, documents or tools of agentd, and
+    its answer stays as the model gave it.
+    """
+
+    before: Annotated[tuple[SaidMessage, ...], FailFast(), Field(max_length=MOST_SAID)] = ()
+    after: Annotated[tuple[SaidMessage, ...], FailFast(), Field(max_length=MOST_SAID)] = ()
+    tools: Annotated[tuple[CallersTool, ...], FailFast(), Field(max_length=MOST_TOOLS)] = ()
+    calling: Literal["auto", "none", "required"] = "auto"
+    sampling: SamplingTerms = SamplingTerms()
+    continues: bool = False
+    plain: bool = False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from agentd.events import Kind, OutboundEvent
-from agentd.records import Address, Principal, Sender
+from agentd.records import Address, Principal, Sender, Terms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +25,8 @@ class Offer:
     """The agent that it is for; "" for the one that answers in its session."""
     documents: int | None = None
     """At most so many passages of the documents are used: 0 means none, None what the settings say."""
+    terms: Terms | None = None
+    """What its caller brings along; None for somebody who only asks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from agentd.errors import Busy
 from agentd.events import Buried, Event, InboundEvent, OutboundEvent
+from agentd.ports.channels import Offer
 from agentd.records import Principal
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ OTHERS = 64
 """Connections of all principals but the owner together: the rest is kept for the owner."""
 REMEMBERED = 1000
 """Principals whose arrivals are counted, before those are forgotten who did not come for a second."""
+TOOL = 4096
+"""A tool that a caller brings counts as so many characters."""
 TELL_SECONDS = 60.0
 """What was refused or cut off is logged so often at most, with how often it happened."""
 
@@ -272,7 +275,7 @@ class Budgets:
         match event:
             case InboundEvent(kind="message"):
                 self._asked_by[event.turn_id] = event.principal
-                self._questions.setdefault(event.principal, {})[event.turn_id] = len(event.text)
+                self._questions.setdefault(event.principal, {})[event.turn_id] = size_of(event)
             case OutboundEvent():
                 for turn_id in event.answers:
                     self._answered(turn_id)
@@ -316,6 +319,16 @@ class _Arrivals:
             self._began, self._count = now, 0
         self._count += 1
         return self._count <= self._most
+
+
+def size_of(question: Offer | InboundEvent) -> int:
+    """The characters that a question and what its caller brings along have."""
+    terms = question.terms
+    if terms is None:
+        return len(question.text)
+    said = (*terms.before, *terms.after)
+    calls = sum(len(call.arguments) for each in said for call in each.calls)
+    return len(question.text) + sum(len(each.text) for each in said) + calls + len(terms.tools) * TOOL
 
 
 def _nobody(reason: str) -> None:

@@ -10,8 +10,8 @@ from agentd.host.holding import Holding
 from agentd.ports.bus import Bus
 from agentd.ports.channels import Offer, Receipt
 from agentd.ports.sessions import SessionView
-from agentd.records import Principal
-from agentd.serving.budget import Budgets
+from agentd.records import MOST_TERMS, Principal
+from agentd.serving.budget import Budgets, size_of
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.text.plain import plain
@@ -25,8 +25,9 @@ def dedupe_key(offer: Offer) -> str:
 
 def content_digest(offer: Offer) -> str:
     """Tells the same message from another one under the same id."""
-    plain_message = offer.kind == "message" and not offer.agent
-    return _digest(offer.text) if plain_message else _digest(offer.text, offer.kind, offer.agent)
+    terms = () if offer.terms is None else (offer.terms.model_dump_json(),)
+    plain_message = offer.kind == "message" and not offer.agent and not terms
+    return _digest(offer.text) if plain_message else _digest(offer.text, offer.kind, offer.agent, *terms)
 
 
 def _digest(*fields: str) -> str:
@@ -95,6 +96,11 @@ class DurableInbox:
                 f"the message has {size:,} bytes, the limit is {MAX_TEXT_BYTES:,}; "
                 "put long text into a file and read it with `agentd ingest FILE`."
             )
+        if offer.terms is not None and (size := len(offer.terms.model_dump_json())) > MOST_TERMS:
+            raise UsageError(
+                f"the conversation, the tools and what else comes with the message have {size:,} bytes, the limit is "
+                f"{MOST_TERMS:,}; leave out what is old."
+            )
 
     async def _accept(self, offer: Offer, key: str, content: str) -> Receipt:
         known = await self._receipts.of(key, content)
@@ -103,7 +109,7 @@ class DurableInbox:
         waiting = len(self._conversations.of(offer.session_id).waiting)
         if offer.kind == "message" and waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages already wait in this session; wait for an answer or stop the running one.")
-        self._budgets.check_question(offer.principal, len(offer.text))
+        self._budgets.check_question(offer.principal, size_of(offer))
         event = self._event(offer, key, content)
         await self._bus.publish(event)
         return Receipt(id=event.id, session_id=event.session_id, duplicate=False)
@@ -125,6 +131,7 @@ class DurableInbox:
             content_digest=content,
             text=offer.text,
             documents=offer.documents,
+            terms=offer.terms,
         )
         stamped = self._bus.stamped(event)
         return stamped.model_copy(update={"turn_id": stamped.id})

@@ -210,6 +210,7 @@ class Requests:
                 message_id=message.id,
                 text=message.text,
                 documents=message.documents,
+                terms=message.terms,
             )
         )
         yield protocol.Accepted(re=message.id, session=receipt.session_id, turn=receipt.id, duplicate=receipt.duplicate)

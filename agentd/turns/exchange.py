@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from agentd.errors import ModelError, PromptTooLong
-from agentd.events import CalledTool, DocumentsRetrieved, ToolsCalled
+from agentd.events import DocumentsRetrieved, ToolsCalled
 from agentd.evidence.replies import FLAWS, Flaw
 from agentd.evidence.smalltalk import is_small_talk
 from agentd.ports.generation import (
@@ -30,6 +30,7 @@ from agentd.ports.generation import (
     Usage,
 )
 from agentd.ports.models import Bounded, ChatModel, Citer, ToolUser, Writer
+from agentd.records import CalledTool
 from agentd.text.plain import plain
 from agentd.tools.calls import FAILED, CallAssembler, foreign
 from agentd.tools.registry import Tools, specs

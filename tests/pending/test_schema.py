@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agentd.events import DurableEvent
 from agentd.pending.file import VERSION
 
-SCHEMAS = {2: "c3a938e3cb9274617e25e47de3d6058e5303fa28aeeafd21044e0395e45e7ffd"}
+SCHEMAS = {2: "809b5aefe1fecec9ee2301a801d775cf7d7ecaa4a6248b287f3894c99b41b930"}
 """Version of the format -> digest of what its events look like."""
 
 

@@ -11,7 +11,6 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.errors import StateError
 from agentd.events import (
-    CalledTool,
     DocumentsRetrieved,
     Event,
     ToolCallApproved,
@@ -24,6 +23,7 @@ from agentd.events import (
 )
 from agentd.ports.generation import ToolCallPart
 from agentd.ports.tools import Tool, ToolContext, Waiting
+from agentd.records import CalledTool
 from agentd.testing.pending import MemoryPending
 from agentd.tools.arguments import Arguments
 from agentd.tools.sources import Sources

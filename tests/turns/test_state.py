@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from agentd.events import (
     Buried,
-    CalledTool,
     DocumentsRetrieved,
     Event,
     ToolCallApproved,
@@ -24,6 +23,7 @@ from agentd.events import (
     TurnStarted,
     TurnWaiting,
 )
+from agentd.records import CalledTool
 from agentd.turns.state import BEGUN, Call, Round, TurnState, rebuilt, reduce
 from tests.builders import IDS, SESSION, TIME, inbound, outbound, passage
 

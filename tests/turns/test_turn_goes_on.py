@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.events import (
-    CalledTool,
     DocumentsRetrieved,
     OutboundEvent,
     StepEvent,
@@ -15,6 +14,7 @@ from agentd.events import (
     ToolsCalled,
 )
 from agentd.ports.generation import ModelRequest
+from agentd.records import CalledTool
 from agentd.testing.model import ScriptedModel, calls, in_turn, results_of, says
 from agentd.turns.execution import ToolLimits
 from agentd.turns.state import rebuilt

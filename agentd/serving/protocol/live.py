@@ -48,6 +48,8 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False, cursor: Cursor
         model=event.model,
         error_code=event.error_code,
         usage=event.usage,
+        calls=event.calls,
+        cut_off=event.cut_off,
         repeat=repeat,
     )
 

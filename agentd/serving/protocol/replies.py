@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, FailFast
 
-from agentd.records import Citation, Name, Text, TurnUsage, Words
+from agentd.records import CalledTool, Citation, Name, Text, TurnUsage, Words
 from agentd.serving.protocol.base import VERSION, Cursor, Message
 from agentd.serving.protocol.reports import HistoryMessage, ToldData
 from agentd.text.plain import plain_data
@@ -121,12 +121,14 @@ class Answer(_Live):
     id: str
     answers: Annotated[tuple[str, ...], FailFast()]
     in_reply_to: str = ""
-    outcome: Literal["answer", "interrupted", "error", "notice"]
+    outcome: Literal["answer", "calls", "interrupted", "error", "notice"]
     text: Text
     citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     model: Name = ""
     error_code: str = ""
     usage: TurnUsage | None = None
+    calls: Annotated[tuple[CalledTool, ...], FailFast()] = ()
+    cut_off: bool = False
     repeat: bool = False
 
 

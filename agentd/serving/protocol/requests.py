@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, FailFast, Field
 
-from agentd.records import Key
+from agentd.records import Key, Terms
 from agentd.serving.protocol.base import MAX_ID, MAX_IDS, MAX_PASSAGES, MAX_PATHS, VERSION, Cursor, Id, Message, Place
 
 
@@ -55,6 +55,8 @@ class Post(Message):
     reply: Literal["session", "request"] = "session"
     documents: int | None = Field(default=None, ge=0, le=MAX_PASSAGES)
     """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
+    terms: Terms | None = None
+    """What its caller brings along: the conversation, tools of its own, how to sample."""
 
 
 class Stop(Message):
