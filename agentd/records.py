@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue
 
@@ -45,14 +45,22 @@ class Address(Record):
 class Principal(Record):
     """Whose a session or a document is. The owner sees all; everybody else sees their own.
 
-    A `user` is another one of this machine, by uid; the `id` of a `token` or a `chat` begins with its channel's name.
+    A `user` is another one of this machine, by uid; a `person` is known by a name, whichever way they come in; the `id`
+    of a `chat` begins with its channel's name.
     """
 
-    kind: Literal["owner", "user", "token", "chat"]
+    kind: Literal["owner", "user", "person", "chat"]
     id: str = ""
 
 
 OWNER = Principal(kind="owner")
+
+Scope = Literal["chat", "documents", "events", "admin"]
+"""What a way in is good for, at most; what its principal may do is asked besides. chat: sessions, and what is asked
+there. documents: upload, list, delete and share them. events: follow all that happens to one's principal. admin: what
+is the house's.
+"""
+SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 
 
 class Sender(Record):

@@ -12,7 +12,7 @@ from agentd.records import OWNER, Principal
 from agentd.rights import FOR_THE_OWNER, Action, local_principal, may, require
 
 ANN = Principal(kind="user", id="1001")
-OTHERS = (ANN, Principal(kind="token", id="web:ann"), Principal(kind="chat", id="phone:1001"))
+OTHERS = (ANN, Principal(kind="person", id="web:ann"), Principal(kind="chat", id="phone:1001"))
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 

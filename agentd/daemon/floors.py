@@ -50,7 +50,8 @@ from agentd.serving.budget import Budgets
 from agentd.serving.clients import Clients
 from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
 from agentd.serving.deletions import Deletions
-from agentd.serving.door import LOCAL, DocumentDoor, Door, Gate, HouseDoor, SessionDoor
+from agentd.serving.door import DocumentDoor, Door, HouseDoor, SessionDoor
+from agentd.serving.gate import LOCAL, Gate
 from agentd.serving.given import Given
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from agentd.events import Kind, OutboundEvent
-from agentd.records import Address, Principal, Sender, Terms
+from agentd.records import SCOPES, Address, Principal, Scope, Sender, Terms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +41,15 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who asks, as the core says it: `principal` decides what they may do, `sender` is what people are told."""
+    """Who asks, as the core says it: `principal` decides what they may do, `sender` is what people are told.
+
+    Outside of `scopes` they may do nothing. `token` is the id of the token or of the page's cookie that they came with.
+    """
 
     principal: Principal
     sender: Sender
+    scopes: frozenset[Scope] = SCOPES
+    token: str = ""
 
 
 class Stoppable(Protocol):

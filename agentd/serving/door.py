@@ -6,86 +6,30 @@ address of its own, and belongs to whose session it is. Each method does what it
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from agentd.bus.feed import LiveFeed
 from agentd.errors import UsageError
-from agentd.host.peers import Peer
-from agentd.ports.channels import Caller, Deliveries, Inbox, Offer, Receipt
+from agentd.ports.channels import Deliveries, Inbox, Offer, Receipt
 from agentd.ports.documents import IngestProgress
 from agentd.ports.feed import Followed
 from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.ports.status import Status, StatusReport
-from agentd.records import Address, Citation, Principal, Sender
+from agentd.records import Address, Citation, Principal
 from agentd.retrieval.ingest import DocumentIngest
-from agentd.rights import local_principal, require
+from agentd.rights import require
 from agentd.serving.budget import Budgets
 from agentd.serving.control import DaemonControl
 from agentd.serving.deletions import Deletions
+from agentd.serving.gate import Gate
 from agentd.serving.letters import Letters
 from agentd.storage.sessions import Sessions
 from agentd.turns.conversation import Conversations
-
-LOCAL = "terminal"
-"""The channel that serves the sockets of this machine, and so may speak for its users."""
-
-
-class Gate:
-    """Says whose a request of one channel is. No other principal is taken of the channel, at any part of its door.
-
-    `owners` are the uids that the owner has besides the daemon's own; `peer` tells who connected.
-    """
-
-    def __init__(self, channel: str, owners: Collection[int], peer: Callable[[socket.socket], Peer]) -> None:
-        self.channel = channel
-        self._owners = {0, os.geteuid(), *owners}
-        self._peer = peer
-
-    def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
-        """Who connected to a unix socket that is shared with `group`; None for somebody who may not come in.
-
-        `UsageError` for a channel that does not serve the sockets of this machine.
-        """
-        if self.channel != LOCAL:
-            raise UsageError(f"channel {self.channel} may not speak for users of this machine; {LOCAL} does that.")
-        peer = self._peer(connection)
-        principal = local_principal(peer.uid, peer.groups, self._owners, group)
-        sender = Sender(id=str(peer.uid), name=f"pid {peer.pid}")
-        return None if principal is None else Caller(principal=principal, sender=sender)
-
-    def token(self, name: str) -> Principal:
-        """Who shows a token that the channel knows by this name."""
-        return Principal(kind="token", id=f"{self.channel}:{name}")
-
-    def chat(self, chat: str) -> Principal:
-        """Who writes in this chat of the channel's platform."""
-        return Principal(kind="chat", id=f"{self.channel}:{chat}")
-
-    def known(self, principal: Principal) -> Principal:
-        """`UsageError` for a principal that was not given out here."""
-        if self.channel == LOCAL:
-            given = principal.kind in ("owner", "user")
-        else:
-            given = principal.kind in ("token", "chat") and principal.id.startswith(f"{self.channel}:")
-        if not given:
-            raise UsageError(
-                f"channel {self.channel} may not speak for {principal.kind} {principal.id}".rstrip()
-                + "; take the principal from `door.principals`."
-            )
-        return principal
-
-    def own(self, address: Address) -> Address:
-        """`UsageError` for an address of another channel."""
-        if address.channel != self.channel:
-            raise UsageError(f"channel {self.channel} may not use an address of channel {address.channel}.")
-        return address
 
 
 class SessionDoor:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from agentd.events import OutboundEvent
 from agentd.ports.channels import Confirmation, Inbox, PartDone, Report
 from agentd.serving.clients import Clients
-from agentd.serving.door import Gate
+from agentd.serving.gate import Gate
 from agentd.serving.given import Given
 from channels.terminal.lines import READ_BYTES
 from channels.terminal.socket import QUEUE, Bound, bind, shared_group

@@ -17,8 +17,8 @@ from agentd.storage.store import Store, load_migrations
 from tests.builders import TIME
 
 MOST_TIMES = 12
-ALICE = Principal(kind="token", id="alice")
-BOB = Principal(kind="token", id="bob")
+ALICE = Principal(kind="person", id="alice")
+BOB = Principal(kind="person", id="bob")
 
 
 @pytest.fixture

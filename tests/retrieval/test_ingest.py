@@ -29,7 +29,7 @@ from agentd.storage.store import Store, load_migrations
 from agentd.testing.clock import FakeClock
 from tests.builders import TIME
 
-ALICE = Principal(kind="token", id="alice")
+ALICE = Principal(kind="person", id="alice")
 DEADLINE = 60.0
 
 

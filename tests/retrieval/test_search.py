@@ -17,8 +17,8 @@ from agentd.retrieval.search import KeywordSearch
 from agentd.storage.store import Store, load_migrations
 from tests.builders import TIME
 
-ALICE = Principal(kind="token", id="alice")
-BOB = Principal(kind="token", id="bob")
+ALICE = Principal(kind="person", id="alice")
+BOB = Principal(kind="person", id="bob")
 
 PAGES = {
     "seals": "# Seals\n\n## Sleep\n\nSeals sleep on the ice, a few minutes at a time.\n\n## Food\n\nThey eat fish.",

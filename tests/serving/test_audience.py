@@ -23,12 +23,12 @@ from tests.house import next_answer, running, status_until
 async def page_and_terminal(
     folder: Path, model: ScriptedModel | None = None
 ) -> AsyncIterator[tuple[MemoryChannel, Client, str]]:
-    """A channel of pages, a client of the terminal, and a session of a page's token that both may see."""
+    """A channel of pages, a client of the terminal, and a session of somebody on a page that both may see."""
     pages = MemoryChannel("pages")
     async with running(folder / "s", model, in_memory(pages)) as house, house.client() as terminal:
         await pages.running.wait()
-        token = pages.given.door.principals.token("ann")
-        session = (await pages.given.door.sessions.open(token, "shared")).id
+        ann = pages.given.door.principals.chat("ann")
+        session = (await pages.given.door.sessions.open(ann, "shared")).id
         yield pages, terminal, session
 
 
@@ -38,7 +38,7 @@ async def opened(client: MemoryClient, session: str) -> None:
 
 async def test_what_is_asked_in_the_terminal_is_answered_on_the_page_and_the_other_way_round(tmp_path: Path) -> None:
     async with page_and_terminal(tmp_path) as (pages, terminal, session):
-        async with pages.client(pages.given.door.principals.token("ann")) as page:
+        async with pages.client(pages.given.door.principals.chat("ann")) as page:
             await opened(page, session)
             await terminal.open(session)
             await terminal.post(session, "from the terminal", message_id="t")
@@ -54,7 +54,7 @@ async def test_an_answer_that_nobody_heard_goes_to_who_opens_its_session_over_an
     model = ScriptedModel()
     model.gate.clear()
     async with page_and_terminal(tmp_path, model) as (pages, terminal, session):
-        async with pages.client(pages.given.door.principals.token("ann")) as page:
+        async with pages.client(pages.given.door.principals.chat("ann")) as page:
             await opened(page, session)
             await page.ask(protocol.Post(id="p", session=session, text="hello"), protocol.Accepted)
         model.gate.set()

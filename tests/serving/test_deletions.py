@@ -23,7 +23,7 @@ from agentd.serving.deletions import Deletions
 from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, TIME, inbound, outbound
 
-ANN = Principal(kind="token", id="ann")
+ANN = Principal(kind="person", id="ann")
 
 
 @dataclass

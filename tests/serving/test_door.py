@@ -157,7 +157,7 @@ FORGED = (
     OWNER,
     Principal(kind="owner", id="mallory:me"),
     Principal(kind="user", id=str(os.geteuid())),
-    Principal(kind="token", id="web:ann"),
+    Principal(kind="person", id="web:ann"),
     Principal(kind="chat", id="telegram:1"),
 )
 
@@ -191,24 +191,24 @@ async def test_a_channel_speaks_only_for_principals_that_it_was_given(tmp_path: 
             given.door.documents.ingest([tmp_path], who)
 
 
-async def test_a_token_of_a_channel_reaches_nothing_of_the_owner(tmp_path: Path) -> None:
+async def test_somebody_in_a_chat_reaches_nothing_of_the_owner(tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("The zebrakey is SK-OWNER.")
     async with mallory(tmp_path) as (given, channel, session):
-        token = given.door.principals.token("me")
-        own = await given.door.sessions.open(token, "diary")
-        assert own.id != session and await given.door.sessions.list(token) == []
+        chat = given.door.principals.chat("me")
+        own = await given.door.sessions.open(chat, "diary")
+        assert own.id != session and await given.door.sessions.list(chat) == []
         for attempt in (
-            lambda: say(channel, "What did I say?", principal=token, session_id=session),
-            lambda: given.door.sessions.follow(token, session),
-            lambda: given.door.sessions.history(token, session),
+            lambda: say(channel, "What did I say?", principal=chat, session_id=session),
+            lambda: given.door.sessions.follow(chat, session),
+            lambda: given.door.sessions.history(chat, session),
         ):
             with pytest.raises(NotFound):
                 await attempt()
         with pytest.raises(UsageError, match="only the owner"):
-            given.door.documents.ingest([note], token)
+            given.door.documents.ingest([note], chat)
         with pytest.raises(UsageError, match="the owner"):
-            await given.door.house.letters(token)
+            await given.door.house.letters(chat)
 
 
 async def test_a_channel_has_answers_sent_to_its_own_addresses_alone(tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ async def test_nothing_is_meant_by_no_ids_and_nobody_but_the_owner_may_ask(tmp_p
     async with desk(tmp_path / "s") as d:
         with pytest.raises(UsageError, match="ids"):
             await d.letters.drop(OWNER)
-        for principal in (Principal(kind="token", id="t"), Principal(kind="chat", id="c")):
+        for principal in (Principal(kind="person", id="t"), Principal(kind="chat", id="c")):
             with pytest.raises(UsageError, match="owner"):
                 await d.letters.letters(principal)
 

@@ -12,8 +12,8 @@ from agentd.storage.store import Store
 from agentd.storage.turns import TurnRecords
 from agentd.testing.clock import FakeClock
 
-ANN = Principal(kind="token", id="ann")
-BEN = Principal(kind="token", id="ben")
+ANN = Principal(kind="person", id="ann")
+BEN = Principal(kind="person", id="ben")
 IDS = IdSource()
 PLACE = Citation(n=1, title="Guide", source="/docs/guide.md", heading="Start", start=3, end=9)
 BAD_VALUES = ["x", "", b"\xff\xfe", 5, "2026-01-01T00:00:00"]
