@@ -112,6 +112,13 @@ class AgentSection(Section):
     mode: Literal["queue"] = _key(
         "queue", "what a busy session does with a new message: `queue` answers it when its turn comes"
     )
+    unlisted_days: Number = _key(
+        7.0,
+        "how long a conversation is kept that was opened for one question, as `agentd ask` does, if nobody continues"
+        " it; 0 keeps it until somebody deletes it",
+        unit="days",
+        le=36_500,
+    )
 
 
 class SamplingSection(Section):

@@ -165,8 +165,8 @@ def connect(disk: Disk) -> Hub:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Library:
     sessions: Sessions
+    deletions: Deletions
     ended: TurnRecords
-    search: KeywordSearch
     documents: DocumentIngest
     model: FailoverModel
     extractive: ExtractiveModel
@@ -186,12 +186,12 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
     else:
         model = assemble(settings.model, shelf, extractive, tell)
     stack.push_async_callback(model.close)
+    followed = hub.budgets.followed
+    sessions = Sessions(disk.agentd, disk.ids, CLOCK, unanswered=hub.conversations.newest, followed=followed)
     return Library(
-        sessions=Sessions(
-            disk.agentd, disk.ids, CLOCK, unanswered=hub.conversations.newest, followed=hub.budgets.followed
-        ),
+        sessions=sessions,
+        deletions=Deletions(sessions, disk.pending, hub.conversations, hub.bus, followed=followed),
         ended=TurnRecords(disk.agentd, CLOCK),
-        search=KeywordSearch(disk.documents),
         documents=documents,
         model=model,
         extractive=extractive,
@@ -224,10 +224,13 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
         clock=CLOCK,
         policy=delivery_policy(settings, leave_others=plan.in_process),
     )
-    days = settings.delivery.dead_retention_days
+    retained = {
+        "dead letters": (disk.pending, settings.delivery.dead_retention_days),
+        "unlisted sessions": (library.deletions, settings.agent.unlisted_days),
+    }
     background = {
         "marker of unread answers": named(UNREAD)(bus, library.sessions),
-        "housekeeping": named(HOUSEKEEPING)(library.ended, disk.pending, dead_retention_days=days),
+        "housekeeping": named(HOUSEKEEPING)(library.ended, retained),
         "recutting of documents": named(RECUT)(library.documents),
         "summaries": summaries,
         "trimming of memory": named(TRIMMING)(),
@@ -239,11 +242,12 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
 def turn_factory(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: ports.Summaries) -> TurnFactory:
     """What every turn uses."""
     settings = plan.settings
+    search = KeywordSearch(disk.documents)
     fallback = library.extractive.standing_in() if "extractive" in settings.model.order else None
     return TurnFactory(
         chronicle=Chronicle(hub.bus, disk.pending, disk.ids, CLOCK),
         preparation=Preparation(
-            library.search,
+            search,
             library.documents,
             library.sessions,
             limit=settings.retrieval.limit,
@@ -252,7 +256,7 @@ def turn_factory(plan: Plan, disk: Disk, hub: Hub, library: Library, summaries: 
         memory=Memory(history=library.sessions, summaries=summaries),
         answerers=Answerers(model=library.model, fallback=fallback),
         settings=turn_settings(settings),
-        tools=built_in(documents=library.search, clock=CLOCK),
+        tools=built_in(documents=search, clock=CLOCK),
     )
 
 
@@ -262,7 +266,6 @@ class Desk:
     status: DaemonStatus
     control: DaemonControl
     letters: Letters
-    deletions: Deletions
 
 
 def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers) -> Desk:
@@ -301,9 +304,8 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         holding=inbox.holding,
         channels=frozenset(plan.builders),
     )
-    deletions = Deletions(library.sessions, disk.pending, hub.conversations, hub.bus)
     control = DaemonControl(conversations, house)
-    return Desk(inbox=inbox, status=status, control=control, letters=letters, deletions=deletions)
+    return Desk(inbox=inbox, status=status, control=control, letters=letters)
 
 
 def open_doors(
@@ -321,7 +323,7 @@ def open_doors(
         gate = Gate(channel, owners, plan.entrance.peer)
         return Door(
             principals=gate,
-            sessions=SessionDoor(gate, library.sessions, desk.inbox, desk.deletions, hub.feed, hub.conversations),
+            sessions=SessionDoor(gate, library.sessions, desk.inbox, library.deletions, hub.feed, hub.conversations),
             documents=DocumentDoor(gate, library.documents, hub.budgets),
             house=HouseDoor(gate, desk.status, desk.control, desk.letters, deliveries, hand_over),
         )

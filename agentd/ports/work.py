@@ -170,7 +170,7 @@ class Work(Pending, Progress, WorkList, Protocol):
 
 class Purging(Protocol):
     async def purge(self, older_than: timedelta) -> int:
-        """Drop the dead letters that were given up longer ago than that; how many there were."""
+        """Drop what was given up, or last used, longer ago than that; how many there were."""
         ...
 
 

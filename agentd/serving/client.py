@@ -178,6 +178,12 @@ class Client:
             request = protocol.Get(id=self._next_id(), what="sessions", limit=limit)
         return await self._told(request, protocol.SessionList)
 
+    async def session(self, session: str) -> protocol.ListedSession:
+        """One session by its id, also if it is not listed."""
+        with protocol.explained():
+            request = protocol.Get(id=self._next_id(), what="sessions", session=session)
+        return (await self._told(request, protocol.SessionList)).sessions[0]
+
     async def history(self, session: str, *, limit: int = 50) -> protocol.History:
         """The newest messages of a session, the newest last."""
         with protocol.explained():

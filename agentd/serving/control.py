@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agentd.errors import ModelError, UsageError
+from agentd.ids import is_id
 from agentd.ports.channels import Stoppable
 from agentd.ports.clock import Clock
 from agentd.ports.documents import DocumentView
@@ -121,7 +122,10 @@ class ConversationCommands:
     async def _resume(self, request: _Request) -> CommandReply:
         if not request.argument:
             raise UsageError("/resume needs the name, the id or the number of a conversation; /sessions lists them.")
-        session = choose(await self._sessions.list(request.principal, limit=LISTED), request.argument)
+        if is_id(request.argument):  # lists leave out those that were for one question
+            session = await self._sessions.open(request.principal, request.argument)
+        else:
+            session = choose(await self._sessions.list(request.principal, limit=LISTED), request.argument)
         return CommandReply(text=f"continuing {label(session, TITLE_WIDTH)}", session=session.id)
 
     async def _by_name(self, request: _Request, name: str) -> SessionInfo | None:

@@ -1,16 +1,21 @@
-"""A conversation is deleted whole, and never while something is asked or answered in it."""
+"""A conversation is deleted whole, and never while something is asked or answered in it.
+
+Those that were for one question go in time; see `Deletions.purge`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from agentd.errors import Busy, NotFound, StateError
 from agentd.events import SessionDeleted
 from agentd.host.holding import Holding
+from agentd.ids import NO_ID
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
 from agentd.ports.sessions import SessionInfo
@@ -20,6 +25,8 @@ from agentd.turns.conversation import Conversations
 
 R = TypeVar("R")
 
+AT_ONCE = 100
+"""How many sessions are purged in one step."""
 UNANSWERED = "a question in this conversation has no answer yet; stop it or wait, and delete it then."
 
 
@@ -28,6 +35,10 @@ class Deletable(Protocol):
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo: ...
 
+    async def expired(self, older_than: timedelta, *, after: str, limit: int) -> Sequence[str]: ...
+
+    async def expire(self, session_ids: Collection[str], older_than: timedelta) -> Sequence[str]: ...
+
 
 class Deletions:
     """`delete` and `asked` exclude each other, and each completes even if its caller is cancelled.
@@ -35,8 +46,17 @@ class Deletions:
     Whoever follows a session hears that it is gone (`SessionDeleted`).
     """
 
-    def __init__(self, sessions: Deletable, pending: PendingDirectory, conversations: Conversations, bus: Bus) -> None:
+    def __init__(
+        self,
+        sessions: Deletable,
+        pending: PendingDirectory,
+        conversations: Conversations,
+        bus: Bus,
+        *,
+        followed: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._sessions = sessions
+        self._followed = followed
         self._pending = pending
         self._conversations = conversations
         self._bus = bus
@@ -84,6 +104,34 @@ class Deletions:
         gone = tuple(turn.outbound_id for turn in owed)
         self._bus.announce(SessionDeleted(session_id=session_id, undelivered=gone))
         return session
+
+    async def purge(self, older_than: timedelta) -> int:
+        """Delete the unlisted sessions that were last used longer ago than that; how many there were.
+
+        Those stay that somebody follows or asks, and those with an answer that is not delivered, or a dead letter.
+        """
+        last, purged = NO_ID, 0
+        while found := await self._sessions.expired(older_than, after=last, limit=AT_ONCE):
+            last = found[-1]
+            purged += await self._expire(found, older_than)
+        return purged
+
+    async def _expire(self, session_ids: Sequence[str], older_than: timedelta) -> int:
+        used = {*self._followed(), *self._asking, *self._deleting}
+        idle = {one for one in session_ids if one not in used and self._conversations.of(one).idle}
+        self._deleting |= idle
+        try:
+            gone = await self._sessions.expire(idle - await self._held(), older_than)
+        finally:
+            self._deleting -= idle
+        for session_id in gone:
+            self._bus.announce(SessionDeleted(session_id=session_id, undelivered=()))
+        return len(gone)
+
+    async def _held(self) -> set[str]:
+        """Sessions of which something is pending or dead."""
+        pending = [*await self._pending.unanswered(), *await self._pending.undelivered()]
+        return {turn.session_id for turn in pending} | {letter.session_id for letter in await self._pending.dead()}
 
     async def _owed(self, session_id: str) -> Sequence[PendingTurn]:
         """What of it is not delivered; `Busy` if there is a question, whoever is to answer it."""

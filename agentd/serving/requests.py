@@ -132,6 +132,9 @@ class Requests:
         match message.what:
             case "status":
                 return await self._door.house.snapshot(self._who)
+            case "sessions" if message.session:
+                session = await self._door.sessions.session(self._who, message.session)
+                return protocol.SessionList(sessions=(told.listed(session),))
             case "sessions":
                 sessions = await self._door.sessions.list(self._who, limit=message.limit)
                 return protocol.SessionList(sessions=tuple(map(told.listed, sessions)))

@@ -148,8 +148,15 @@ async def test_nobody_lists_or_resumes_the_conversations_of_somebody_else(tmp_pa
         session = await h.talked("Mine", "mine")
         assert "no conversation" in await h.say("/sessions", principal=GUEST)
         for reference in ("1", "mine", session):
-            with pytest.raises(NotFound, match="no conversation"):
+            with pytest.raises(NotFound, match="there is no "):
                 await h.say(f"/resume {reference}", principal=GUEST)
+
+
+async def test_what_was_for_one_question_is_resumed_by_its_id(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        session = (await h.sessions.open(OWNER, None, channel="terminal", listed=False)).id
+        assert "no conversation" in await h.say("/sessions")
+        assert (await h.control.run(f"/resume {session}", OWNER, "")).session == session
 
 
 async def test_a_conversation_that_is_not_there_is_suggested_and_never_made(tmp_path: Path) -> None:

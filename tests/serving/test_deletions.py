@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ from agentd.ports.sessions import SessionInfo
 from agentd.ports.work import DeadLetter
 from agentd.records import OWNER, Principal
 from agentd.serving.deletions import Deletions
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
+from agentd.storage.turns import TurnRecords
+from agentd.testing.clock import FakeClock
 from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, TIME, inbound, outbound
 
@@ -27,7 +32,7 @@ ANN = Principal(kind="person", id="ann")
 
 
 @dataclass
-class Store:
+class OneSession:
     """Sessions of one principal, whose deletion takes until `go` is set."""
 
     whose: Principal = OWNER
@@ -53,6 +58,12 @@ class Store:
         self.gone = True
         return session
 
+    async def expired(self, older_than: timedelta, *, after: str, limit: int) -> Sequence[str]:
+        return []
+
+    async def expire(self, session_ids: Collection[str], older_than: timedelta) -> Sequence[str]:
+        return []
+
 
 class Meanwhile(PendingDirectory):
     """Something happens just before the dead letters are looked through."""
@@ -72,7 +83,7 @@ class House:
         self.conversations = Conversations()
         reducers = (self.conversations.apply, self.told.append)
         bus = EventBus(pending, reducers, ids=IdSource(), clock=SystemClock())
-        self.store = Store()
+        self.store = OneSession()
         self.deletions = Deletions(self.store, pending, self.conversations, bus)
 
     async def owe(self, text: str, session_id: str = SESSION) -> str:
@@ -235,3 +246,103 @@ async def test_what_is_taken_back_out_of_the_dead_letters_meanwhile_keeps_the_se
         house.pending.happens = None
         await house.deletions.delete(OWNER, SESSION)
         assert house.store.gone and not files_with(tmp_path, b"xylophone")
+
+
+# --- those that were for one question ---
+
+
+class Expiring(Sessions):
+    """Sessions over a real database; `happens` just before the expired ones are deleted."""
+
+    happens: Callable[[], Awaitable[object]] | None = None
+
+    async def expire(self, session_ids: Collection[str], older_than: timedelta) -> Sequence[str]:
+        if self.happens is not None:
+            await self.happens()
+        return await super().expire(session_ids, older_than)
+
+
+WEEK = timedelta(days=7)
+
+
+@dataclass
+class OldHouse:
+    """Sessions that were opened for one question each more than a week ago."""
+
+    house: House
+    sessions: Expiring
+    turns: TurnRecords
+    deletions: Deletions
+    old: list[str]
+    followed: set[str] = field(default_factory=set)
+
+    async def left(self) -> list[str]:
+        """Those of the old ones that are still there."""
+        found = []
+        for session_id in self.old:
+            with suppress(NotFound):
+                found.append((await self.sessions.session(OWNER, session_id)).id)
+        return found
+
+
+@asynccontextmanager
+async def old_house(folder: Path, count: int) -> AsyncIterator[OldHouse]:
+    clock = FakeClock()
+    async with opened(folder) as house, Store(folder / "agentd.db", load_migrations("agentd.storage")) as store:
+        sessions, turns, old = Expiring(store, IdSource(), clock), TurnRecords(store, clock), []
+        for _ in range(count):
+            old.append((await sessions.open(ANN, None, channel="websocket", listed=False)).id)
+            asked = inbound(session_id=old[-1], principal=ANN)
+            await turns.finish([asked], outbound(asked))
+        clock.advance(WEEK.total_seconds() + 60)
+        bus = EventBus(house.pending, (house.told.append,), ids=IdSource(), clock=SystemClock())
+        followed: set[str] = set()
+        deletions = Deletions(sessions, house.pending, house.conversations, bus, followed=lambda: followed)
+        yield OldHouse(house, sessions, turns, deletions, old, followed)
+
+
+async def test_the_old_ones_that_nobody_uses_go_in_steps_and_whoever_asks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.serving.deletions.AT_ONCE", 2)
+    async with old_house(tmp_path, 5) as h:
+        assert await h.deletions.purge(WEEK) == 5
+        assert await h.left() == []
+        assert sorted(told.session_id for told in h.house.told if isinstance(told, SessionDeleted)) == sorted(h.old)
+        assert await h.deletions.purge(WEEK) == 0
+
+
+async def test_one_that_is_followed_asked_or_busy_or_has_something_pending_or_dead_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.serving.deletions.AT_ONCE", 2)
+    async with old_house(tmp_path, 6) as h:
+        followed, being_asked, busy, owed, dead, _ = h.old
+        h.followed.add(followed)
+        go = asyncio.Event()
+        asking = asyncio.create_task(h.deletions.asked(being_asked, go.wait))
+        await asyncio.sleep(0)
+        h.house.conversations.apply(inbound(session_id=busy))
+        await h.house.owe("a xylophone", owed)
+        await h.house.pending.accept(lost := inbound(session_id=dead))
+        await h.house.pending.bury(lost.id, "it was refused")
+        assert await h.deletions.purge(WEEK) == 1
+        assert await h.left() == [followed, being_asked, busy, owed, dead]
+        assert len(await h.house.pending.undelivered()) == 1 and len(await h.house.pending.dead()) == 1
+        go.set()
+        await asking
+
+
+async def test_while_it_goes_nothing_is_asked_in_it_and_what_was_continued_stays(tmp_path: Path) -> None:
+    async with old_house(tmp_path, 2) as h:
+        going, continued = h.old
+
+        async def happens() -> None:
+            with pytest.raises(NotFound):
+                await h.deletions.asked(going, nothing)
+            again = inbound(session_id=continued, principal=ANN)
+            await h.turns.finish([again], outbound(again))
+
+        h.sessions.happens = happens
+        assert await h.deletions.purge(WEEK) == 1
+        assert await h.left() == [continued]

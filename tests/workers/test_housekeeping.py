@@ -11,9 +11,12 @@ import pytest
 
 from agentd.clock import SystemClock
 from agentd.config import Settings
-from agentd.config.sections import DeliverySection
-from agentd.errors import StateError
+from agentd.config.sections import AgentSection, DeliverySection
+from agentd.errors import NotFound, StateError
+from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
+from agentd.records import OWNER
+from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TURNS_KEPT, TurnRecords
 from agentd.testing.clock import FakeClock
@@ -68,8 +71,8 @@ async def test_old_turns_and_old_dead_letters_go_and_young_ones_stay(tmp_path: P
             await pending.bury(asked.id, "no")
             letters.append(asked)
             clock.advance(TURNS_KEPT.total_seconds() - DAY)
-        sweeper = Housekeeping(turns, pending, dead_retention_days=10)
-        assert await sweeper.sweep() == (1, 1)
+        sweeper = Housekeeping(turns, {"dead letters": (pending, 10)})
+        assert await sweeper.sweep() == {"ended turns": 1, "dead letters": 1}
         assert [letter.id for letter in await pending.dead()] == [letters[1].id]
         assert await turns.finished(letters[0].id) is None
         assert await turns.finished(letters[1].id) is not None
@@ -77,7 +80,7 @@ async def test_old_turns_and_old_dead_letters_go_and_young_ones_stay(tmp_path: P
 
 async def test_without_a_retention_every_dead_letter_waits_for_a_person() -> None:
     letters = Letters()
-    assert await Housekeeping(Purges(), letters, dead_retention_days=0).sweep() == (1, 0)
+    assert await Housekeeping(Purges(), {"dead letters": (letters, 0)}).sweep() == {"ended turns": 1}
     assert letters.retentions == []
 
 
@@ -85,7 +88,7 @@ async def test_it_sweeps_after_the_start_and_again_and_again_whatever_the_disk_s
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     purges = Purges(StateError("the disk is full"), OSError("worse"))
-    keeper = Housekeeping(purges, Letters(), dead_retention_days=1, first=0, every=0)
+    keeper = Housekeeping(purges, {"dead letters": (Letters(), 1)}, first=0, every=0)
     with caplog.at_level(logging.WARNING):
         task = asyncio.create_task(keeper.run(), name="housekeeping")
         async with asyncio.timeout(60):
@@ -102,7 +105,15 @@ async def test_the_daemon_keeps_house_by_its_settings(tmp_path: Path, monkeypatc
         asked = inbound()
         await pending.accept(asked)
         await pending.bury(asked.id, "no")
+    clock = FakeClock(SystemClock().now() - timedelta(days=3))
+    async with Store(state / "agentd.db", load_migrations("agentd.storage")) as store:
+        single = await Sessions(store, IdSource(), clock).open(OWNER, None, channel="terminal", listed=False)
+        await TurnRecords(store, clock).finish([asked := inbound(session_id=single.id)], outbound(asked))
     monkeypatch.setattr("workers.housekeeping.FIRST_SECONDS", 0.0)
-    settings = Settings(delivery=DeliverySection(dead_retention_days=2))
+    settings = Settings(delivery=DeliverySection(dead_retention_days=2), agent=AgentSection(unlisted_days=2))
     async with running(state, settings=settings) as house, house.client() as client:
         await status_until(client, "pending", dead=0)
+        async with asyncio.timeout(60):
+            with pytest.raises(NotFound):
+                while await client.session(single.id):
+                    pass

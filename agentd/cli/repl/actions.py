@@ -15,6 +15,7 @@ from agentd.cli.repl.transcript import cleaned
 from agentd.cli.yes_no import AGAIN, yes_or_no
 from agentd.errors import AgentdError, NotFound, Unreachable, UsageError
 from agentd.host.paths import absolute
+from agentd.ids import is_id
 from agentd.serving import commands
 from agentd.serving.choosing import choose, label
 from agentd.serving.protocol import MAX_PASSAGES, MAX_TEXT_BYTES, IngestState, ListedSession
@@ -168,10 +169,13 @@ class Actions:
         self._display.note(plain(f"this conversation was written to {path}"))
 
     async def _ask_to_delete(self, argument: str) -> None:
-        sessions = await self._link.sessions()
-        if not argument and self._link.session not in {session.id for session in sessions}:
+        if argument and not is_id(argument):
+            doomed = choose(await self._link.sessions(), argument)
+        else:
+            doomed = await self._link.one(argument or self._link.session)
+        if not doomed.messages:
             raise NotFound("nothing was asked in this conversation yet, so there is nothing to delete.")
-        self._doomed = choose(sessions, argument or self._link.session)
+        self._doomed = doomed
         count = self._doomed.messages
         messages = "1 question" if count == 1 else f"{count} questions and answers"
         self._display.note(plain(f'delete "{label(self._doomed, TITLE_WIDTH)}" with {messages} for good? [y/N]'))

@@ -159,6 +159,10 @@ class Link:
         """All conversations, newest first."""
         return (await self.client.sessions(limit=LISTED)).sessions
 
+    async def one(self, session: str) -> protocol.ListedSession:
+        """One conversation by its id, also if lists leave it out."""
+        return await self.client.session(session)
+
     def ingest(self, paths: Sequence[Path]) -> AsyncIterator[protocol.IngestState]:
         return self.client.ingest(paths)
 

@@ -75,7 +75,10 @@ class Ack(Message):
 
 
 class Get(Message):
-    """A question about the daemon itself; `Told` answers, with a `StatusReport`, a `SessionList` or a `History`."""
+    """A question about the daemon itself; `Told` answers, with a `StatusReport`, a `SessionList` or a `History`.
+
+    With the id of a `session`, `sessions` has that one alone, also if lists leave it out.
+    """
 
     type: Literal["get"] = "get"
     id: Id

@@ -280,6 +280,23 @@ async def test_a_conversation_is_deleted_only_after_a_yes(tmp_path: Path) -> Non
         assert display.shown[-1].startswith("error: nothing was asked")
 
 
+async def test_a_conversation_for_one_question_is_not_listed_and_is_deleted_all_the_same(tmp_path: Path) -> None:
+    async with talk(tmp_path) as (actions, link, display):
+        single = (await link.client.open(None, listed=False)).session
+        await link.follow(single)
+        link.post("Are owls wise?")
+        async with asyncio.timeout(60):
+            while not (await link.one(single)).messages or not link.idle:
+                pass
+        assert [session.name for session in await link.sessions()] == ["diary"]
+        await actions.perform("/delete")
+        assert '"Are owls wise?" with 2 questions and answers' in display.shown[-1]
+        await actions.perform("yes")
+        assert link.session != single
+        await actions.perform(f"/delete {single}")
+        assert display.shown[-1].startswith("error: ")
+
+
 async def test_what_somebody_else_deletes_is_told_and_a_new_conversation_begins(tmp_path: Path) -> None:
     async with talk(tmp_path) as (_, link, display):
         session = link.session
