@@ -297,6 +297,8 @@ class ChannelStateChanged(Happened):
     channel: str
     state: Literal["starting", "connected", "degraded", "down"]
     reason: Words = ""
+    address: Name = ""
+    """Where it is found, for a channel that is reached at an address of this machine."""
 
 
 class ModelStateChanged(Happened):

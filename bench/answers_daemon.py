@@ -127,6 +127,7 @@ async def daemon(place: Path, model: Path | None, settings: Sequence[str]) -> As
     command = [sys.executable, "-m", "agentd", "run", "--config", os.devnull, "--state-dir", str(state)]
     chosen = ("--model", str(model)) if model else ("--set", 'model.order=["extractive"]')
     command += [*chosen, *(word for setting in settings for word in ("--set", setting))]
+    command += ["--set", "channels.websocket.enabled=false"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTD_")}
     with _log(place) as log:
         process = await asyncio.create_subprocess_exec(

@@ -53,6 +53,7 @@ async def start(state: Path) -> Start:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AGENTD_")}
     daemon = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agentd", "run", "--state-dir", str(state), "--log-level", "error"),
+        *("--set", "channels.websocket.enabled=false"),
         stdout=asyncio.subprocess.PIPE,
         env=environment,
     )

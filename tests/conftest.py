@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.daemons import WEBSOCKET
+
 pytest_plugins = ["tests.apart"]
+
+# Of every daemon that a test starts: two cannot share the gateway's port. Tests of the gateway set a port of their own.
+os.environ[WEBSOCKET] = "false"
 
 HERE = Path(__file__).parent
 LONG = ("whole", "hostile", "cli", "models", "fuzz", "prove", "bench", "channels", "workers")

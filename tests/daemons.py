@@ -15,6 +15,8 @@ from typing import Self
 from agentd.serving.client import Client
 
 DEADLINE = 60.0
+WEBSOCKET = "AGENTD_CHANNELS__WEBSOCKET__ENABLED"
+"""Switches the gateway off, whose port two daemons cannot share; tests of the gateway set a port of their own."""
 
 
 class DaemonProcess:
@@ -32,7 +34,7 @@ class DaemonProcess:
         self.log = state_dir.parent / f"{state_dir.name}.log"
         self._command = [sys.executable, "-m", program, "run", "--state-dir", str(state_dir), *arguments]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("AGENTD_")}
-        self._environment = {**inherited, **(environment or {})}
+        self._environment = {**inherited, WEBSOCKET: "false", **(environment or {})}
         self.process: asyncio.subprocess.Process
 
     async def __aenter__(self) -> Self:

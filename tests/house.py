@@ -35,6 +35,13 @@ def peer_by_name(connection: socket.socket) -> Peer:
     return Peer(pid=1, uid=int(found[1]), gid=int(found[1]), groups=frozenset({int(found[1]), os.getgid()}))
 
 
+def without_port(settings: Settings) -> Settings:
+    """With the gateway switched off, unless the settings say where it listens: two daemons cannot share its port."""
+    if "websocket" in settings.channels:
+        return settings
+    return settings.model_copy(update={"channels": {**settings.channels, "websocket": {"enabled": False}}})
+
+
 class RunningDaemon:
     def __init__(self, state_dir: Path, model: ChatModel) -> None:
         self.state_dir = state_dir
@@ -87,7 +94,7 @@ async def running(
     """A daemon that is ready; it is stopped in good order at the end. A `shared` one is open to its group."""
     house = RunningDaemon(state_dir, model or ScriptedModel())
     daemon = Daemon(
-        settings or Settings(),
+        without_port(settings or Settings()),
         state_dir,
         sockets=[(house.socket, 0o660 if shared else 0o600)],
         channels=channels,

@@ -10,7 +10,7 @@ from agentd.delivery.backoff import Backoff
 from agentd.events import ChannelStateChanged
 from agentd.host.secrets import masked
 from agentd.ports.bus import Bus
-from agentd.ports.channels import Channel, Inbox
+from agentd.ports.channels import Addressed, Channel, Inbox
 from agentd.ports.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class ChannelSupervisor:
         crashes = 0
         while True:
             started = self._clock.monotonic()
-            report = _Report(self._bus, channel.name)
+            report = _Report(self._bus, channel)
             report.tell("starting")
             try:
                 await channel.run(inbox, report)
@@ -52,7 +52,7 @@ class ChannelSupervisor:
 class _Report:
     """Implements `ports.Report`."""
 
-    def __init__(self, bus: Bus, channel: str) -> None:
+    def __init__(self, bus: Bus, channel: Channel) -> None:
         self._bus = bus
         self._channel = channel
 
@@ -63,4 +63,7 @@ class _Report:
         self.tell("degraded", reason)
 
     def tell(self, state: Literal["starting", "connected", "degraded", "down"], reason: str = "") -> None:
-        self._bus.announce(ChannelStateChanged(channel=self._channel, state=state, reason=reason))
+        name, address = self._channel.name, ""
+        if state in ("connected", "degraded") and isinstance(self._channel, Addressed):
+            address = self._channel.address
+        self._bus.announce(ChannelStateChanged(channel=name, state=state, reason=reason, address=address))

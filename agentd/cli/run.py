@@ -68,7 +68,7 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
 
     def ready() -> None:
         gc.freeze()  # a full collection stops the loop while it walks, and what the start made is no garbage
-        _tell(ready_line)
+        _tell(ready_line, *(f"channel {name} is at {address}" for name, address in daemon.addresses.items()))
         if sys.stdout is not None and sys.stdout.isatty():
             _tell("To talk to it, type `agentd chat` in another terminal. Ctrl-C here stops it.")
         notifier.ready(ready_line)

@@ -11,19 +11,29 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agentd.config.problems import config_error
 from agentd.config.settings import Settings
-from agentd.config.tables import BUILD, table_problems, unknown_channels
+from agentd.config.tables import BUILD, ENABLED, table_problems, unknown_channels
 from agentd.errors import ConfigError
 from agentd.host.imports import named
+
+_switch = TypeAdapter(bool)
 
 
 def channel_builders(settings: Settings, own: Mapping[str, str]) -> dict[str, str]:
     """What builds each channel: our `own`, and those whose table names what builds them."""
     named_there = {name: table.get(BUILD) for name, table in settings.channels.items()}
     return {**own, **{name: build for name, build in named_there.items() if isinstance(build, str)}}
+
+
+def is_enabled(settings: Settings, name: str) -> bool:
+    """Whether a channel runs: unless its table says that it does not."""
+    try:
+        return _switch.validate_python(settings.channels.get(name, {}).get(ENABLED, True))
+    except ValidationError:
+        raise ConfigError(f"channels.{name}.{ENABLED} must be true or false.") from None
 
 
 def channel_builder(name: str, builder: str) -> Callable[[Any], Any]:
@@ -61,12 +71,17 @@ def check_channels(settings: Settings, builders: Mapping[str, str], names: Colle
 def channel_problems(
     settings: Settings, builders: Mapping[str, str], names: Collection[str] | None = None
 ) -> list[str]:
-    """What is wrong in the channels' tables: unknown channels, and what the modules of these (None: of all) say."""
+    """What is wrong in the channels' tables: unknown channels, and what the modules of these (None: of all) say.
+
+    The table of a channel that does not run is not looked at: its module is not even imported.
+    """
     problems = unknown_channels(settings, builders)
     for name in settings.channels:
         if name not in builders or (names is not None and name not in names):
             continue
         try:
+            if not is_enabled(settings, name):
+                continue
             problems += table_problems(settings, name, channel_model(name, builders[name]))
         except ConfigError as error:
             problems.append(str(error))

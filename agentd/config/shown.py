@@ -11,7 +11,7 @@ from agentd.config.declared import Secrets
 from agentd.config.kept import Kept
 from agentd.config.layers import OPEN_SECTION, Key, dotted
 from agentd.config.settings import DEFAULT, Settings, known_keys, value_at
-from agentd.config.tables import BUILD
+from agentd.config.tables import BUILD, ENABLED
 from agentd.host.secrets import masked
 
 
@@ -47,7 +47,7 @@ def _flat(key: Key, value: JsonValue) -> Iterator[tuple[Key, JsonValue]]:
 
 
 def _of_channel(secrets: Secrets, key: Key, value: JsonValue) -> JsonValue:
-    return value if key[2:] == (BUILD,) else secrets.visible(key[2:], value)
+    return value if key[2:] in ((BUILD,), (ENABLED,)) else secrets.visible(key[2:], value)
 
 
 def _visible(value: object) -> JsonValue:

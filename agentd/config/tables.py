@@ -13,8 +13,8 @@ from agentd.config.problems import config_error, explained, origin_of, said_alou
 from agentd.config.settings import Settings
 from agentd.host.secrets import cleaned, note
 
-BUILD = "build"
-"""The key of a channel's table that is not the channel's own: what builds it."""
+BUILD, ENABLED = "build", "enabled"
+"""The keys of a channel's table that are not the channel's own: what builds it, and whether it runs at all."""
 
 
 def channel_table(settings: Settings, name: str, model: type[BaseModel] | None) -> dict[str, JsonValue]:
@@ -61,7 +61,7 @@ class _Opening:
 
     def table(self) -> dict[str, JsonValue]:
         given = self._settings.channels.get(self._name, {})
-        return {key: self._value((key,), value) for key, value in given.items() if key != BUILD}
+        return {key: self._value((key,), value) for key, value in given.items() if key not in (BUILD, ENABLED)}
 
     def _value(self, path: tuple[str, ...], value: JsonValue) -> JsonValue:
         match value:

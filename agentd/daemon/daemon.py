@@ -13,7 +13,7 @@ from pathlib import Path
 from agentd import __version__
 from agentd.bus.bus import EventBus
 from agentd.config import Settings, with_secrets
-from agentd.config.channels import channel_builders, check_channels
+from agentd.config.channels import channel_builders, check_channels, is_enabled
 from agentd.daemon.floors import (
     CHANNEL_SUPERVISOR,
     CHANNELS,
@@ -29,17 +29,18 @@ from agentd.daemon.floors import (
     open_doors,
     open_library,
 )
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, ConfigError
 from agentd.host.imports import named
 from agentd.host.lock import StateLock
 from agentd.host.peers import Peer, peer
 from agentd.host.tasks import end, until_stopped
 from agentd.host.threads import share
 from agentd.pending import PendingDirectory
-from agentd.ports.channels import Channel, Draining, Listening
+from agentd.ports.channels import Addressed, Channel, Draining, Listening
 from agentd.ports.models import ChatModel
 from agentd.serving.audience import Audience
 from agentd.serving.door import Door
+from agentd.serving.gate import LOCAL
 from agentd.status.running import DaemonStatus
 from agentd.storage.sessions import Sessions
 
@@ -51,7 +52,7 @@ CLOSING_SHARE = 0.2
 
 
 class Daemon:
-    """One daemon on one state directory. `channels` None runs all that the settings name, else only these.
+    """One daemon on one state directory. `channels` None runs all that the settings do not switch off, else only these.
 
     With `channels` given, what other channels have pending is left to a daemon that runs them. `model` answers
     instead of the one that the settings name, and `peer` tells who connects instead of the kernel.
@@ -69,15 +70,20 @@ class Daemon:
     ) -> None:
         builders = channel_builders(settings, CHANNELS)
         check_channels(settings, builders, channels)
+        runs = channels or [name for name in builders if is_enabled(settings, name)]
+        if LOCAL not in runs:
+            raise ConfigError(f"channels.{LOCAL}.enabled cannot be false: agentd's own commands use that channel.")
         self._plan = Plan(
             settings=with_secrets(settings),
             state_dir=state_dir,
-            builders={name: builders[name] for name in channels or builders},
+            builders={name: builders[name] for name in runs},
             entrance=Entrance(sockets=sockets, peer=peer),
             in_process=channels is not None,
             model=model,
         )
         self._health: Health | None = None
+        self.addresses: Mapping[str, str] = {}
+        """Where channels are found on this machine, by the channel's name; known when it is ready."""
 
     async def is_well(self) -> bool:
         """The event loop runs, the database answers and the disk takes what must be durable."""
@@ -107,6 +113,7 @@ class Daemon:
             doors = open_doors(plan, hub, library, desk, workers.delivery, self._hand_over(stop))
             channels = build_channels(plan, doors, hub.budgets, Audience(hub.feed.epoch, workers.delivery))
             listen(stack, channels)
+            self.addresses = {name: each.address for name, each in channels.items() if isinstance(each, Addressed)}
             tasks = start(workers, hub.bus, channels, doors)
             log.info("agentd %s runs on %s", __version__, plan.state_dir)
             ready()

@@ -75,7 +75,7 @@ from agentd.turns.settings import TurnSettings
 from agentd.turns.turn import Answerers
 from agentd.turns.window import Memory
 
-CHANNELS = {"terminal": "channels.terminal.channel:build"}
+CHANNELS = {"terminal": "channels.terminal.channel:build", "websocket": "channels.websocket.channel:build"}
 """Channel name -> what builds it. A third party's channel names its own as `build` under `[channels.NAME]`."""
 AGENT_WORKER = "workers.agent:AgentWorker"
 TURN_LEDGER = "workers.agent:Ledger"

@@ -128,6 +128,16 @@ class Listening(Protocol):
 
 
 @runtime_checkable
+class Addressed(Protocol):
+    """A channel that people and programs find at an address of this machine."""
+
+    @property
+    def address(self) -> str:
+        """What they open, from `Listening.listen` on."""
+        ...
+
+
+@runtime_checkable
 class Draining(Protocol):
     """A channel that can stop taking in before it stops sending."""
 

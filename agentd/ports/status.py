@@ -83,6 +83,7 @@ class ChannelFigures(ToldData):
     name: str
     state: str
     reason: str
+    address: str = ""
     delivery: DeliveryFigures
 
 
@@ -112,4 +113,8 @@ class Status(Protocol):
 
     async def snapshot(self, principal: Principal) -> StatusReport:
         """For others than the owner only who answers, from how many documents of theirs, and whether all is well."""
+        ...
+
+    async def refusals(self) -> list[str]:
+        """Why messages are refused or cannot be answered at the moment; empty if all is well."""
         ...

@@ -154,6 +154,10 @@ class HouseDoor:
     async def snapshot(self, principal: Principal) -> StatusReport:
         return await self._status.snapshot(self._gate.known(principal))
 
+    async def refusals(self) -> list[str]:
+        """Why no message is taken, or none can be answered; empty if all is well. For the channel, not for clients."""
+        return await self._status.refusals()
+
     async def run(self, text: str, principal: Principal, session_id: str) -> CommandReply:
         return await self._control.run(text, self._gate.known(principal), session_id)
 

@@ -117,7 +117,13 @@ class DaemonStatus:
                 dead_by_reason=dict(dead.most_common(REASONS)),
             ),
             channels=tuple(
-                ChannelFigures(name=name, state=state.state, reason=state.reason, delivery=_figures(stats, name))
+                ChannelFigures(
+                    name=name,
+                    state=state.state,
+                    reason=state.reason,
+                    address=state.address,
+                    delivery=_figures(stats, name),
+                )
                 for name, state in sorted(self._told.channels.latest.items())
             ),
             problems=(*refusals, *unread, *self._problems(stats, dead.total(), corrupt)),

@@ -127,7 +127,8 @@ def _pending(pending: PendingFigures) -> str:
 
 
 def _channel(channel: ChannelFigures) -> str:
-    told = [": ".join(filter(None, (channel.state, channel.reason)))]
+    state = f"{channel.state} at {channel.address}" if channel.address else channel.state
+    told = [": ".join(filter(None, (state, channel.reason)))]
     figures = channel.delivery
     owed = figures.waiting + figures.in_flight + figures.unconfirmed
     if owed:

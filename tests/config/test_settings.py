@@ -157,7 +157,7 @@ def _row(known: KnownKey) -> str:
 
 
 def test_the_documentation_lists_every_key_with_its_default_and_meaning() -> None:
-    rows = re.findall(r"^\| `.*", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `(?!channels\.).*", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == [_row(known) for known in known_keys()]
 
 

@@ -20,7 +20,7 @@ from agentd.records import Address
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
 from tests.builders import SESSION, inbound, outbound
-from tests.house import next_answer, running, status_until
+from tests.house import next_answer, running, status_until, without_port
 
 
 async def test_what_is_configured_reaches_the_parts() -> None:
@@ -38,7 +38,7 @@ async def test_a_state_directory_in_use_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_daemon_that_runs_is_well(tmp_path: Path) -> None:
-    daemon = Daemon(Settings(), tmp_path / "s", sockets=[(tmp_path / "s" / "agentd.sock", 0o600)])
+    daemon = Daemon(without_port(Settings()), tmp_path / "s", sockets=[(tmp_path / "s" / "agentd.sock", 0o600)])
     ready, stop = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(daemon.run(stop=stop, ready=ready.set), name="daemon")
     async with asyncio.timeout(60):

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.daemons import WEBSOCKET
 from tests.prove.feeder import Chat, Feeder
 from tests.prove.result import Result, say
 
@@ -79,6 +80,7 @@ class House:
         self._environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("AGENTD_")},
             "DYING_COUNT": str(folder / "inferences"),
+            WEBSOCKET: "false",
         }
 
     async def run(self, kills: int, result: Result) -> None:

@@ -76,6 +76,9 @@ class Parts:
     async def snapshot(self, principal: Principal) -> StatusReport:
         return STATUS if principal == OWNER else PUBLIC
 
+    async def refusals(self) -> list[str]:
+        return []
+
     async def use(self, path: Path | None) -> str:
         if path is None:
             self.used.append(None)

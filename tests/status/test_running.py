@@ -41,7 +41,9 @@ async def test_an_idle_daemon_is_well(tmp_path: Path) -> None:
         "corrupt": 0,
         "dead_by_reason": {},
     }
-    assert status["channels"] == [{"name": "terminal", "state": "connected", "reason": "", "delivery": NOTHING_OWED}]
+    assert status["channels"] == [
+        {"name": "terminal", "state": "connected", "reason": "", "address": "", "delivery": NOTHING_OWED}
+    ]
     assert status["problems"] == []
 
 

@@ -1,0 +1,17 @@
+"""WebSocket and HTTP: programs and people reach agentd over one port, in the daemon's own loop.
+
+settings        what `[channels.websocket]` may say
+channel         `WebSocketChannel`, which puts the rest together
+listening       the socket that is listened on, and who has its port if it is taken
+server          uvicorn inside the daemon: no signals of its own, nobody waits for ever
+wire            its connections, with the limits that it lacks
+gateway         what routes use of the house
+app             the FastAPI application
+guard           looks at every request before anything else does: Host, Origin, size
+authentication  who asks: by a token, or by the cookie of the page
+socket          `/ws`: the client protocol, a message in each frame
+transport       what carries one client of `/ws`; `agentd.serving` does the rest
+refusals        errors as HTTP says them
+asgi            the types of ASGI
+health          `/healthz`, `/readyz` and `/version`
+"""

@@ -1,0 +1,20 @@
+"""The FastAPI application of the gateway."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from agentd import __version__
+from channels.websocket import health, refusals, socket
+from channels.websocket.gateway import Gateway
+
+
+def make_app(gateway: Gateway) -> FastAPI:
+    """All routes, each with what it uses of `gateway`."""
+    # The pages with the documentation load scripts from other hosts.
+    app = FastAPI(title="agentd", version=__version__, docs_url=None, redoc_url=None)
+    app.state.gateway = gateway
+    refusals.explain(app)
+    app.include_router(health.router)
+    app.include_router(socket.router)
+    return app

@@ -1,0 +1,75 @@
+"""`WebSocketChannel`: WebSocket and HTTP on one port, and the answers to what was asked over them."""
+
+from __future__ import annotations
+
+import socket
+from typing import Literal
+
+from agentd.events import OutboundEvent
+from agentd.ports.channels import Confirmation, Inbox, PartDone, Report
+from agentd.serving.given import Given
+from channels.websocket import listening
+from channels.websocket.app import make_app
+from channels.websocket.gateway import Gateway
+from channels.websocket.guard import guarded
+from channels.websocket.server import Server
+from channels.websocket.settings import WebSocketSettings
+
+SETTINGS = WebSocketSettings
+
+
+def build(given: Given) -> WebSocketChannel:
+    """The channel as the daemon builds it."""
+    settings = WebSocketSettings.model_validate(given.settings)
+    return WebSocketChannel(Gateway(door=given.door, clients=given.clients(), settings=settings))
+
+
+class WebSocketChannel:
+    """Implements `ports.Channel`, `ports.Listening`, `ports.Addressed` and `ports.Draining`.
+
+    The addresses of its answers are sessions, like those of the terminal.
+    """
+
+    name = "websocket"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._listener: socket.socket | None = None
+
+    def listen(self) -> None:
+        """Bind the port, so that its errors are errors of the start; clients wait until `run`."""
+        self._listener = listening.listen(self._gateway.settings.host, self._gateway.settings.port)
+
+    @property
+    def address(self) -> str:
+        """What people open, and programs too."""
+        assert self._listener is not None, "listen first"
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def run(self, inbox: Inbox, report: Report) -> None:
+        """Serve clients until cancelled."""
+        if self._listener is None:
+            self.listen()
+        assert self._listener is not None
+        server = Server(guarded(make_app(self._gateway), self._gateway.settings))
+        report.connected()
+        try:
+            await server.serve_until_cancelled([self._listener], self._gateway.ending)
+        finally:
+            self.close()
+
+    async def stop_receiving(self) -> None:
+        """Nothing new is taken in; clients that are here are told and may still get their answers."""
+        self._gateway.stopping.set()
+        await self._gateway.clients.say_goodbye()
+
+    def close(self) -> None:
+        """Give the port up."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def send(self, event: OutboundEvent, progress: PartDone) -> Confirmation | Literal["taken", "history"]:
+        """Write the answer to everybody who follows its session; see `ports.Channel`."""
+        return await self._gateway.clients.send(event, progress)

@@ -1,0 +1,32 @@
+"""What the routes of the gateway use of the house."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fastapi.requests import HTTPConnection
+
+from agentd.serving.clients import Clients
+from agentd.serving.door import Door
+from channels.websocket.settings import WebSocketSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gateway:
+    """`stopping` is set when nothing new is taken in any more; what runs may end.
+
+    `ending` is set after that, when everything must end: a stream that nobody closes waits for it, too.
+    """
+
+    door: Door
+    clients: Clients
+    settings: WebSocketSettings
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def gateway_of(connection: HTTPConnection) -> Gateway:
+    """The gateway that serves this request; a dependency of routes."""
+    gateway: Gateway = connection.app.state.gateway
+    return gateway

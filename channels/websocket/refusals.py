@@ -1,0 +1,86 @@
+"""Errors as HTTP says them: one form for all routes, which is also that of OpenAI's API.
+
+`{"error": {"message": ..., "type": ..., "param": null, "code": ...}}`, where `code` is an error's stable code.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from agentd.errors import AgentdError
+
+log = logging.getLogger(__name__)
+
+STATUSES: Mapping[str, int] = {
+    "usage": 400,
+    "bad_message": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "timeout": 408,
+    "id_reused": 409,
+    "too_large": 413,
+    "busy": 429,
+    "not_accepted": 503,
+    "stopping": 503,
+    "state": 503,
+}
+"""By an error's code; any other one is 500."""
+CODES: Mapping[int, str] = {400: "usage", 404: "not_found", 405: "usage", 413: "too_large", 422: "usage"}
+"""The code of what no `AgentdError` stands behind."""
+RETRY_SECONDS = 1
+
+
+class Unauthorized(AgentdError):
+    """Nobody is known by what came with the request."""
+
+    code = "unauthorized"
+
+
+def refusal(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error's answer."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return JSONResponse(body, status, headers=dict(headers or {}))
+
+
+def refused(error: AgentdError) -> JSONResponse:
+    """An error of agentd as an answer."""
+    status = STATUSES.get(error.code, 500)
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status in (429, 503):
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    return refusal(status, error.code, str(error), headers)
+
+
+def explain(app: FastAPI) -> None:
+    """Have the application answer errors so."""
+
+    @app.exception_handler(AgentdError)
+    async def known(request: Request, error: AgentdError) -> JSONResponse:
+        return refused(error)
+
+    # The first two come from the router, as exceptions of the library below FastAPI.
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        code = CODES.get(error.status_code, "error")
+        return refusal(error.status_code, code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return refusal(422, "usage", f"{where}: {first['msg']}")
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return refusal(500, "internal", "something went wrong inside agentd; its log has the details.")

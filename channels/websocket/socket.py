@@ -1,0 +1,102 @@
+"""`/ws`: the client protocol, a message in each text frame; see `docs/protocol.md`.
+
+A client shows its token in the header `Authorization`, as the subprotocol `agentd.bearer.TOKEN` (in base64url), or in a
+first message `{"type": "auth", "token": ...}`; the page has its cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Response, WebSocket
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agentd.errors import AgentdError
+from agentd.ports.channels import Caller
+from channels.websocket.authentication import secret_of
+from channels.websocket.gateway import Gateway, gateway_of
+from channels.websocket.refusals import Unauthorized
+from channels.websocket.transport import UNSUPPORTED, Binary, SocketTransport
+
+SUBPROTOCOL = "agentd.v1"
+BEARER = "agentd.bearer."
+AUTH_SECONDS = 5.0
+"""How long a client may take to say who it is."""
+UNAUTHORIZED, TOO_LATE = 4401, 4408
+"""Close codes of our own, after the statuses of HTTP that mean the same."""
+UNKNOWN = "this token is not known here, or no longer; `agentd token create NAME` makes one."
+
+router = APIRouter()
+
+
+class Auth(BaseModel):
+    """The first message of a client that could not show its token before."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: Literal["auth"]
+    token: str
+
+
+class TooLate(AgentdError):
+    code = "timeout"
+
+
+@router.websocket("/ws")
+async def serve(websocket: WebSocket, gateway: Annotated[Gateway, Depends(gateway_of)]) -> None:
+    """Serve one client until it goes."""
+    offered: Sequence[str] = websocket.scope["subprotocols"]
+    secret = secret_of(websocket) or shown(offered)
+    caller = await gateway.door.principals.bearer(secret) if secret else None
+    if secret and caller is None and "origin" not in websocket.headers:
+        await websocket.send_denial_response(Response(UNKNOWN, 401, {"WWW-Authenticate": "Bearer"}))
+        return
+    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    transport = SocketTransport(websocket)
+    try:
+        if caller is None:
+            caller = await introduced(gateway, transport, secret)
+        if gateway.clients.let_in(transport, caller):
+            await gateway.clients.serve(transport, caller)
+    except Binary as error:
+        await transport.refuse(UNSUPPORTED, error)
+    except TooLate as error:
+        await transport.refuse(TOO_LATE, error)
+    except Unauthorized as error:
+        await transport.refuse(UNAUTHORIZED, error)
+    await transport.ended()
+
+
+def shown(subprotocols: Sequence[str]) -> str | None:
+    """The token among the subprotocols that a client offers; browsers cannot set headers."""
+    for offered in subprotocols:
+        if offered.startswith(BEARER):
+            encoded = offered.removeprefix(BEARER)
+            try:
+                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+            except (binascii.Error, ValueError):
+                return ""
+    return None
+
+
+async def introduced(gateway: Gateway, transport: SocketTransport, secret: str | None) -> Caller:
+    """Who the client is, as its first message says; `Unauthorized` for nobody, `TooLate` if none comes in time."""
+    if secret is not None:
+        raise Unauthorized(UNKNOWN)
+    try:
+        async with asyncio.timeout(AUTH_SECONDS):
+            line = await transport.receive()
+    except TimeoutError:
+        raise TooLate(f"no token came within {AUTH_SECONDS:g} s; send it first.") from None
+    try:
+        token = Auth.model_validate_json(line or b"").token
+    except ValidationError:
+        raise Unauthorized('the first message must be {"type": "auth", "token": TOKEN}.') from None
+    caller = await gateway.door.principals.bearer(token)
+    if caller is None:
+        raise Unauthorized(UNKNOWN)
+    return caller

@@ -1,0 +1,34 @@
+"""What who watches over the daemon is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agentd import __version__
+from agentd.serving import protocol
+from agentd.testing.model import ScriptedModel
+from tests.channels.websocket.web import web
+from tests.house import next_of
+
+
+async def test_everybody_may_ask_whether_it_lives_is_ready_and_which_version_it_is(tmp_path: Path) -> None:
+    async with web(tmp_path) as gateway, gateway.http() as http:
+        assert (await http.get("/healthz")).json() == {"status": "ok"}
+        assert (await http.get("/readyz")).json() == {"status": "ok"}
+        assert (await http.get("/version")).json() == {"version": __version__}
+
+
+async def test_it_is_not_ready_from_the_moment_on_at_which_it_stops(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with web(tmp_path, model) as gateway, gateway.http() as http:
+        async with gateway.house.client() as client:
+            session = (await client.open()).session
+            await client.post(session, "hello")
+            gateway.house.stop.set()
+            await next_of(client, protocol.Closing)
+            while (answer := await http.get("/readyz")).status_code == 200:
+                pass
+            assert (answer.status_code, answer.json()) == (503, {"status": "stopping"})
+            assert (await http.get("/healthz")).status_code == 200
+            model.gate.set()

@@ -1,0 +1,64 @@
+"""A daemon in the test's own process that serves its gateway on a real port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from pydantic import JsonValue
+
+from agentd.config import Settings
+from agentd.ports.models import ChatModel
+from tests.house import DEADLINE, RunningDaemon, running
+
+
+class Web:
+    """`address` is the gateway's, `house` the daemon."""
+
+    def __init__(self, house: RunningDaemon, address: str) -> None:
+        self.house = house
+        self.address = address
+
+    @property
+    def host(self) -> str:
+        """What stands in `Host`."""
+        return self.address.removeprefix("http://")
+
+    @asynccontextmanager
+    async def http(self, **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
+        async with httpx2.AsyncClient(
+            base_url=self.address, headers=headers, timeout=DEADLINE, trust_env=False
+        ) as http:
+            yield http
+
+    @asynccontextmanager
+    async def raw(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection without a client's manners."""
+        host, _, port = self.host.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def web(
+    folder: Path, model: ChatModel | None = None, settings: Mapping[str, JsonValue] | None = None, **more: Any
+) -> AsyncIterator[Web]:
+    """The daemon is ready, and its gateway has a port of its own; `settings` are more of the channel's."""
+    table = {"port": 0, **(settings or {})}
+    async with running(folder / "s", model, Settings(channels={"websocket": table}, **more)) as house:
+        yield Web(house, await _address(house))
+
+
+async def _address(house: RunningDaemon) -> str:
+    async with house.client() as client, asyncio.timeout(DEADLINE):
+        while True:
+            for channel in (await client.status()).channels:
+                if channel.name == "websocket" and channel.address:
+                    return channel.address
