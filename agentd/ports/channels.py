@@ -67,6 +67,14 @@ class Inbox(Stoppable, Protocol):
         ...
 
 
+class Remembering(Inbox, Protocol):
+    """An inbox that also knows what it accepted before."""
+
+    async def receipt(self, turn_id: str) -> Receipt:
+        """The receipt of a message that was accepted, by the id of its turn; `NotFound` if there is none (any more)."""
+        ...
+
+
 class PartDone(Protocol):
     """What a channel tells the delivery worker while it sends a long message."""
 

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from agentd.bus.feed import LiveFeed
 from agentd.errors import UsageError
-from agentd.ports.channels import Deliveries, Inbox, Offer, Receipt
+from agentd.ports.channels import Deliveries, Offer, Receipt, Remembering
 from agentd.ports.documents import IngestProgress
 from agentd.ports.feed import Followed
 from agentd.ports.house import CommandReply
@@ -39,7 +40,7 @@ class SessionDoor:
         self,
         gate: Gate,
         sessions: Sessions,
-        inbox: Inbox,
+        inbox: Remembering,
         deletions: Deletions,
         feed: LiveFeed,
         conversations: Conversations,
@@ -60,6 +61,18 @@ class SessionDoor:
             return await self._inbox.accept(replace(offer, principal=whose))
 
         return await self._deletions.asked(offer.session_id, ask)
+
+    async def receipt(self, turn_id: str, principal: Principal) -> Receipt:
+        """`NotFound` for the turn of somebody else's session, or of one that was deleted."""
+        who, found = self._gate.known(principal), await self._inbox.receipt(turn_id)
+        await self._sessions.whose(who, found.session_id)
+        return found
+
+    def state(self, receipt: Receipt) -> Literal["queued", "running", "ended"]:
+        """How the turn of a message is that was accepted."""
+        if receipt.answer is not None:
+            return "ended"
+        return "running" if self._conversations.of(receipt.session_id).running == receipt.id else "queued"
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         return await self._inbox.stop(session_id, self._gate.known(principal))

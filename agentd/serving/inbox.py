@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from agentd.errors import Busy, Stopping, UsageError
+from agentd.errors import Busy, NotFound, Stopping, UsageError
 from agentd.events import UNSTAMPED, InboundEvent, StopRequested
 from agentd.host.holding import Holding
 from agentd.ports.bus import Bus
@@ -19,8 +19,14 @@ from agentd.turns.conversation import Conversations
 
 
 def dedupe_key(offer: Offer) -> str:
-    """What makes two offers the same message: channel, account, session and the platform's id of it (32 hex digits)."""
-    return _digest(offer.address.channel, offer.address.account, offer.session_id, offer.message_id)
+    """What makes two offers the same message: channel, account, session and the platform's id of it (32 hex digits).
+
+    One that brings its whole conversation along counts by its principal: each offer of it comes in another session.
+    """
+    place = offer.session_id
+    if offer.terms is not None and not offer.terms.continues:
+        place = f"{offer.principal.kind} {offer.principal.id}"
+    return _digest(offer.address.channel, offer.address.account, place, offer.message_id)
 
 
 def content_digest(offer: Offer) -> str:
@@ -36,7 +42,7 @@ def _digest(*fields: str) -> str:
 
 
 class DurableInbox:
-    """Implements `ports.Inbox`: the bus makes durable what was not accepted before, as `receipts` tell."""
+    """Implements `ports.Remembering`: the bus makes durable what was not accepted before, as `receipts` tell."""
 
     def __init__(
         self,
@@ -72,6 +78,12 @@ class DurableInbox:
         self._check(offer)
         key, content = dedupe_key(offer), content_digest(offer)
         return await self.holding.run(key, lambda: self._accept(offer, key, content))
+
+    async def receipt(self, turn_id: str) -> Receipt:
+        """For whoever has found out that it is theirs: its session tells."""
+        if (found := await self._receipts.named(turn_id)) is None:
+            raise NotFound(f"there is no turn {turn_id:.60}, or its answer is not kept any more.")
+        return found
 
     async def stop(self, session_id: str, principal: Principal) -> bool:
         """Stop the running turn of a session of this principal; False when none runs."""

@@ -34,6 +34,14 @@ class Receipts:
         _same(content, finished.content_digest)
         return Receipt(id=finished.turn_id, session_id=finished.session_id, duplicate=True, answer=finished.outbound)
 
+    async def named(self, turn_id: str) -> Receipt | None:
+        """The receipt of a turn, with its answer once it has ended; None for one that nobody knows (any more)."""
+        if (turn := await self._pending.find(turn_id)) is not None and turn.id == turn_id and not turn.outbound_id:
+            return Receipt(id=turn_id, session_id=turn.session_id, duplicate=True)
+        if (outbound := await self._ended.finished(turn_id)) is None:
+            return None
+        return Receipt(id=turn_id, session_id=outbound.session_id, duplicate=True, answer=outbound)
+
 
 def _same(offered: str, stored: str) -> None:
     if offered != stored:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.ids import time_of
 from agentd.ports.channels import Caller, Offer
 from agentd.ports.documents import IngestProgress
 from agentd.ports.sessions import SessionInfo
@@ -73,6 +74,8 @@ class Requests:
                 return self._open(message)
             case protocol.Post():
                 return self._post(message)
+            case protocol.Fetch():
+                return self._fetch(message)
             case protocol.Export():
                 return self._export(message)
             case protocol.Ingest():
@@ -217,6 +220,19 @@ class Requests:
             )
         )
         yield protocol.Accepted(re=message.id, session=receipt.session_id, turn=receipt.id, duplicate=receipt.duplicate)
+        if receipt.answer is not None:
+            yield protocol.answer_message(receipt.answer, repeat=True)
+
+    async def _fetch(self, message: protocol.Fetch) -> AsyncIterator[protocol.ServerMessage]:
+        sessions = self._door.sessions
+        receipt = await sessions.receipt(message.turn, self._who)
+        yield protocol.Fetched(
+            re=message.id,
+            session=receipt.session_id,
+            turn=receipt.id,
+            state=sessions.state(receipt),
+            time=datetime.fromtimestamp(time_of(receipt.id), UTC),
+        )
         if receipt.answer is not None:
             yield protocol.answer_message(receipt.answer, repeat=True)
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from agentd.bus.bus import EventBus
-from agentd.errors import Busy, IdReused, NotAccepted, UsageError
+from agentd.errors import Busy, IdReused, NotAccepted, NotFound, UsageError
 from agentd.events import InboundEvent, Kind, StopRequested, TurnPlaced, TurnStarted
-from agentd.records import OWNER
+from agentd.records import OWNER, Principal, SaidMessage, Terms
 from agentd.serving.inbox import DurableInbox, dedupe_key
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
@@ -18,6 +18,8 @@ from agentd.turns.conversation import Conversations
 from tests.builders import SESSION, offer, outbound
 from tests.fakes import MemoryTurns
 from tests.unfinished import unfinished
+
+OTHER_SESSION = "00000000000000bb-00000000"
 
 
 class House:
@@ -188,3 +190,34 @@ async def test_the_turn_that_has_its_place_is_asked_to_stop_once() -> None:
     assert not await house.inbox.stop(SESSION, OWNER)
     stops.close()
     assert [stop.turn_id async for stop in stops if isinstance(stop, StopRequested)] == [receipt.id]
+
+
+async def test_a_message_that_brings_its_conversation_along_is_one_turn_in_whatever_session() -> None:
+    house = House()
+    terms = Terms(before=(SaidMessage(role="user", text="hello"),))
+    first = await house.inbox.accept(offer("how are you?", message_id="m", terms=terms))
+    again = await house.inbox.accept(offer("how are you?", message_id="m", terms=terms, session_id=OTHER_SESSION))
+    assert again.duplicate and (again.id, again.session_id) == (first.id, SESSION)
+    with pytest.raises(IdReused):
+        await house.inbox.accept(offer("how are you?", message_id="m", terms=Terms(), session_id=OTHER_SESSION))
+    theirs = Principal(kind="person", id="ann")
+    assert not (await house.inbox.accept(offer("x", message_id="m", terms=terms, principal=theirs))).duplicate
+    going_on = Terms(continues=True)
+    assert not (
+        await house.inbox.accept(offer("x", message_id="m", terms=going_on, session_id=OTHER_SESSION))
+    ).duplicate
+
+
+async def test_the_receipt_of_a_turn_is_found_by_its_id_with_its_answer_once_it_has_ended() -> None:
+    house = House()
+    receipt = await house.inbox.accept(offer("hello", message_id="m"))
+    found = await house.inbox.receipt(receipt.id)
+    assert (found.id, found.session_id, found.answer) == (receipt.id, SESSION, None)
+    question = await house.event(receipt.id)
+    answer = outbound(question)
+    await house.turns.finish([question], answer)
+    await house.bus.publish(answer)
+    assert (await house.inbox.receipt(receipt.id)).answer == answer
+    for nothing in (answer.id, "nothing"):
+        with pytest.raises(NotFound):
+            await house.inbox.receipt(nothing)

@@ -152,3 +152,25 @@ async def test_visitors_are_told_that_the_daemon_stops(tmp_path: Path) -> None:
         farewell = asyncio.create_task(channel.stop_receiving(), name="goodbye")
         assert isinstance(await visit.hear(), protocol.Closing)
         await farewell
+
+
+async def test_a_turn_is_found_by_its_id_by_whom_it_belongs_to(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    model.gate.clear()
+    async with house(tmp_path, model) as channel, channel.clients.visit(ANN) as visit:
+        session = await asked(visit)
+        opened = await visit.ask(protocol.Open(id="o", session=session), protocol.SessionOpened)
+        turn = opened.running or opened.waiting[0]
+        fetch = protocol.Fetch(id="f", turn=turn)
+        fetched = await visit.ask(fetch, protocol.Fetched)
+        assert (fetched.session, fetched.turn) == (session, turn)
+        assert fetched.state in ("queued", "running")
+        model.gate.set()
+        visit.taken(await answer(visit))
+        async with channel.clients.visit(ME) as owner:
+            assert (await owner.ask(fetch, protocol.Fetched)).state == "ended"
+            assert (await answer(owner)).text == "one two "
+        bob = Caller(principal=Principal(kind="user", id="54322"), sender=Sender(id="bob"))
+        async with channel.clients.visit(bob) as other:
+            with pytest.raises(NotFound):
+                await other.ask(fetch, protocol.Fetched)

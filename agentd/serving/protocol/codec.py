@@ -25,6 +25,7 @@ from agentd.serving.protocol.replies import (
     Closed,
     Closing,
     Failure,
+    Fetched,
     Reading,
     ServerMessage,
     State,
@@ -38,7 +39,7 @@ from agentd.text.structure import outside_of_strings, without_escapes
 
 T = TypeVar("T")
 
-_SMALL = Welcome | Accepted | Closed | State | Reading | Truncated | Stopped | Failure | Closing
+_SMALL = Welcome | Accepted | Fetched | Closed | State | Reading | Truncated | Stopped | Failure | Closing
 """Messages of the daemon that are never longer than `MAX_SMALL_BYTES`."""
 
 _client: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])

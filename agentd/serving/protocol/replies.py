@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, FailFast
@@ -41,6 +42,17 @@ class Accepted(Message):
     session: str
     turn: str
     duplicate: bool = False
+
+
+class Fetched(Message):
+    """A turn as it is now. It was asked at `time`."""
+
+    type: Literal["fetched"] = "fetched"
+    re: str
+    session: str
+    turn: str
+    state: Literal["queued", "running", "ended"]
+    time: datetime
 
 
 class _Live(Message):
@@ -216,6 +228,7 @@ ServerMessage = (
     Welcome
     | SessionOpened
     | Accepted
+    | Fetched
     | State
     | Question
     | Found

@@ -45,6 +45,7 @@ class Close(Message):
 class Post(Message):
     """Ask a session something. `id` is the message's own: offered again with the same text it is the same turn.
 
+    One that brings its whole conversation along (`terms`) is the same turn in whatever session it is offered again.
     `reply="request"` says that nobody will come back for the answer when this connection is gone.
     """
 
@@ -57,6 +58,14 @@ class Post(Message):
     """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
     terms: Terms | None = None
     """What its caller brings along: the conversation, tools of its own, how to sample."""
+
+
+class Fetch(Message):
+    """Ask for a turn by its id; `Fetched` answers, and then its answer comes, if it has ended."""
+
+    type: Literal["fetch"] = "fetch"
+    id: Id
+    turn: Id
 
 
 class Stop(Message):
@@ -197,6 +206,7 @@ ClientMessage = (
     | Open
     | Close
     | Post
+    | Fetch
     | Stop
     | Ack
     | Get
