@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, JsonValue, model_validator
 
 from agentd.text.characters import whole
 from agentd.text.plain import plain, plain_data, plain_error, plain_line
 
 MOST_SAID, MOST_TOOLS, MOST_CALLS, MOST_STOPS = 1000, 128, 64, 16
 """Messages, tools, calls of one message and stop texts that the terms of a turn may have."""
+LONGEST_STOP = 200
+"""Characters of a stop text."""
 MOST_TERMS = 2 * 1024 * 1024
 """Bytes of the terms of a turn, as JSON."""
 
@@ -144,13 +146,16 @@ class CallersTool(Record):
     parameters: Annotated[dict[str, JsonValue], AfterValidator(plain_data)] = {}
 
 
+Stop = Annotated[Text, Field(min_length=1, max_length=LONGEST_STOP)]
+
+
 class SamplingTerms(Record):
     """How the next token is chosen; None means what the settings say."""
 
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1, le=2**31)
-    stop: Annotated[tuple[Annotated[Text, Field(min_length=1)], ...], FailFast(), Field(max_length=MOST_STOPS)] = ()
+    stop: Annotated[tuple[Stop, ...], FailFast(), Field(max_length=MOST_STOPS)] = ()
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
 
 
@@ -165,7 +170,8 @@ class Terms(Record):
     is handed back to the caller. To have one tool called, give it alone, with `calling="required"`.
 
     `plain` says that the model gets these messages and nothing else: no instructions, documents or tools of agentd, and
-    its answer stays as the model gave it.
+    its answer stays as the model gave it. With an `answer_schema`, the answer is JSON that matches that JSON schema,
+    without documents.
     """
 
     before: Annotated[tuple[SaidMessage, ...], FailFast(), Field(max_length=MOST_SAID)] = ()
@@ -173,5 +179,19 @@ class Terms(Record):
     tools: Annotated[tuple[CallersTool, ...], FailFast(), Field(max_length=MOST_TOOLS)] = ()
     calling: Literal["auto", "none", "required"] = "auto"
     sampling: SamplingTerms = SamplingTerms()
+    answer_schema: Annotated[dict[str, JsonValue], AfterValidator(plain_data)] | None = None
     continues: bool = False
     plain: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Terms:
+        if self.calling == "required" and not self.tools:
+            raise ValueError("a call is required, but there are no tools; give one")
+        if self.answer_schema is not None and self.tools:
+            raise ValueError("an answer cannot be held to a schema while tools are offered; leave one of them out")
+        made: set[str] = set()
+        for said in (*self.before, *self.after):
+            if said.role == "tool" and said.call_id not in made:
+                raise ValueError("a tool message has the result of no earlier call; give the call_id of one")
+            made |= {call.call_id for call in said.calls}
+        return self

@@ -220,6 +220,26 @@ def looks_like_call(text: str, offered: Offered | None = None) -> bool:
     return False
 
 
+def whole_calls(text: str, offered: Offered) -> list[Call] | None:
+    """The calls that a whole answer consists of, all of `offered` tools; None if it is anything else."""
+    said = text.strip().rstrip(BEHIND)
+    found: list[Call] = []
+    closes, at = "", 0
+    while isinstance(begun := opening(said, at, offered), Opening):
+        closes = begun.closes or closes
+        end = Extent(begun.start).look(said)
+        calls = read_calls(said[begun.start : end], offered)
+        if not calls or any(call.name not in offered for call in calls):
+            return None
+        found += calls
+        at = len(said) if end is None else _first_beyond(said, end)
+        if at >= len(said) or (len(said) - at == len(closes) and said.endswith(closes)):
+            return found
+        if closes and said.startswith(closes, at):
+            at = _first_beyond(said, at + len(closes))
+    return None
+
+
 def _first_beyond(text: str, at: int) -> int:
     """The position of the next call, or of the first character that is something else."""
     while at < len(text) and text[at] in BEHIND:

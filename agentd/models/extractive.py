@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from agentd.errors import ModelError
 from agentd.evidence.candidates import Sentence, as_code
 from agentd.evidence.follow_ups import refers_back
 from agentd.evidence.passages import estimate_tokens
@@ -50,6 +51,10 @@ NOT_SEARCHED = (
 _IN_ITS_WORDS = "Ask with words from the text; explaining it or summing it up takes a language model."
 NOT_GIVEN = f"Neither the text given nor the documents say. {_IN_ITS_WORDS} {_WITHOUT}"
 TAKES_A_MODEL = f"That takes a language model. {_WITHOUT}"
+NO_LANGUAGE_MODEL = (
+    "This takes a language model, and none can answer now: without one, agentd answers only with sentences from "
+    "documents, and calls no tools. `agentd model list` shows models to choose from."
+)
 NOT_GIVEN_ALONE = f"The text given does not say. {_IN_ITS_WORDS} {_WITHOUT}"
 ABOUT = (
     "This is agentd without a language model: it cannot chat, but it answers questions with sentences from your "
@@ -90,6 +95,8 @@ class ExtractiveModel:
         """`Renumbered` and the answer word by word (a very long one in larger pieces), or a `Notice`; then `Usage` and
         `Finish`.
         """
+        if request.plain or request.handed_back or request.schema is not None:
+            raise ModelError(NO_LANGUAGE_MODEL)
         question, passages = question_of(request), passages_of(request)
         # Stemming a few pages takes tens of milliseconds.
         text, cited = await asyncio.to_thread(answer, question, passages, about=about(request))

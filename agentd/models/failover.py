@@ -246,8 +246,8 @@ async def _check_room(model: ChatModel, request: ModelRequest) -> None:
 
 
 def _for(model: ChatModel, request: ModelRequest) -> ModelRequest:
-    """The request without its tools if the model cannot call any."""
-    usable = isinstance(model, ToolUser) and model.tools
+    """The request without its tools if the model cannot call any; those of the caller stay."""
+    usable = request.handed_back or (isinstance(model, ToolUser) and model.tools)
     return request if usable or not request.tools else replace(request, tools=())
 
 

@@ -102,6 +102,12 @@ class ModelRequest:
     priority: Priority = "interactive"
     principal: Principal = OWNER
     """Who is answered; nothing of it is in the prompt."""
+    plain: bool = False
+    """These messages are all that is answered from: a model that only quotes documents cannot do that."""
+    handed_back: bool = False
+    """The tools are the caller's: they are offered whatever is known about the model, and calls end the turn."""
+    must_call: bool = False
+    """The answer must be a call."""
     searched: bool = True
     """Whether documents were searched for passages: a model that only quotes must not say that they hold nothing."""
 

@@ -42,7 +42,7 @@ class TurnRecords:
             if not asked and not _end(db, outbound.turn_id, None, outbound, document, now):
                 return
             said = [asked[turn] for turn in ended if asked[turn].kind == "message"]
-            if said or not asked:
+            if (said or not asked) and outbound.outcome != "calls":  # what comes of them is asked with the question
                 remember(db, said, outbound, now)
 
         await self._store.write(finish)

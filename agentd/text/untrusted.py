@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from typing import Any
 
 from agentd.text.plain import plain
 
@@ -40,6 +41,18 @@ def new_end_line() -> str:
 def neutral(text: str) -> str:
     """The text, cleaned, with every control tag broken by a blank and without characters that only a model sees."""
     return _MARK.sub(r"\g<0> ", _UNSEEN.sub(r"\1", plain(text)))
+
+
+def neutral_data(value: Any) -> Any:
+    """A JSON value with all its texts neutral, keys included."""
+    match value:
+        case str():
+            return neutral(value)
+        case dict():
+            return {neutral(key): neutral_data(member) for key, member in value.items()}
+        case list():
+            return [neutral_data(member) for member in value]
+    return value
 
 
 def fitting(end_line: str, text: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agentd.errors import ModelError, PromptTooLong
 from agentd.events import DocumentsRetrieved, ToolsCalled
+from agentd.evidence.call_forms import whole_calls
+from agentd.evidence.call_openings import Offered
 from agentd.evidence.replies import FLAWS, Flaw
 from agentd.evidence.smalltalk import is_small_talk
 from agentd.ports.generation import (
@@ -27,6 +29,7 @@ from agentd.ports.generation import (
     ToolCallDelta,
     ToolCallPart,
     ToolResultPart,
+    ToolSpec,
     Usage,
 )
 from agentd.ports.models import Bounded, ChatModel, Citer, ToolUser, Writer
@@ -41,6 +44,7 @@ from agentd.turns.ongoing import Ongoing
 from agentd.turns.preparation import Prepared
 from agentd.turns.settings import TurnSettings
 from agentd.turns.state import Round
+from agentd.turns.terms import NOTHING_TOLD, offered_by, sampled, terms_of, transcript
 from agentd.turns.window import NO_MEMORY, Memory, Window
 
 log = logging.getLogger(__name__)
@@ -57,17 +61,28 @@ class NoAnswer(Exception):
         super().__init__(FLAWS[flaw])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spoken:
+    """How an exchange ended; `calls` are those that are handed back to the caller."""
+
+    cut_off: bool
+    calls: tuple[CalledTool, ...] = ()
+
+
 class Exchange:
     """The exchange of one turn with the model that answers. `tools` are offered to a model that can call them.
 
-    What the model has called is in the turn's state, so that a turn that was left goes on where it was.
+    What the model has called is in the turn's state, so that a turn that was left goes on where it was. Tools that the
+    caller brings take the place of `tools` until they are `withheld`: a call of one ends the exchange.
     """
 
     def __init__(self, ongoing: Ongoing, *, memory: Memory, settings: TurnSettings, tools: Tools) -> None:
         self._ongoing = ongoing
         self._memory = memory
         self._settings = settings
+        self._terms = terms_of(ongoing.inbound)
         self.tools = tools
+        self.withheld = False
         self.execution = Execution(
             tools=tools,
             limits=settings.tools,
@@ -78,75 +93,134 @@ class Exchange:
         )
 
     async def run(
-        self, model: ChatModel, prepared: Prepared, *, plain: bool = False, citing: Citing | None = None
-    ) -> Finish:
+        self, model: ChatModel, prepared: Prepared, *, plainer: bool = False, citing: Citing | None = None
+    ) -> Spoken:
         """Returns how the last stream ended; `telling` has what was said. Raises `NoAnswer`, `ModelError`, and what
         tools raise.
 
-        A `plain` request has neither tools nor history, but it tells about the calls that changed something.
+        A `plainer` request has neither tools nor history, but it tells about the calls that changed something.
         """
         ongoing, state = self._ongoing, self._ongoing.journal.state
-        window, request = await self._open(model, prepared, plain=plain)
+        window, request = await self._open(model, prepared, plainer=plainer)
         ongoing.sources.withdraw(window.left_out)
-        earlier = [each for each in state.rounds if each.changed or not plain]
-        taken = [call.call_id for each in state.rounds for call in each.calls]
-        calls = CallAssembler(most=self._settings.tools.calls, taken=taken)
+        earlier = [each for each in state.rounds if each.changed or not plainer]
+        calls = CallAssembler(most=self._settings.tools.calls, taken=self._taken())
         for each in earlier:
             await ongoing.telling.say(each.said)
             await ongoing.telling.finish()
             request = await self._follow(window, each, prepared, citing)
         while True:
             finish, request = await self._ask(model, window, request, calls)
-            if not (called := calls.take()):
-                return finish
+            called = calls.take()
+            if request.handed_back:
+                return await self._handed_back(model, request, finish, called)
+            if not called:
+                return Spoken(cut_off=finish.reason == "length")
             self._check_offered(model, request, called)
             await ongoing.telling.finish()
             request = await self._follow(window, await self._called(called, prepared), prepared, citing)
 
     # --- the first request ---
 
-    async def _open(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> tuple[Window, ModelRequest]:
-        """Without tools if there is no room for them beside the question."""
-        inbound = self._ongoing.inbound
+    async def _open(self, model: ChatModel, prepared: Prepared, *, plainer: bool) -> tuple[Window, ModelRequest]:
+        """Without tools of agentd if there is no room for them beside the question."""
         context = await model.context(self._settings.limits) if isinstance(model, Bounded) else None
-        # Who is greeted needs no tool, and small models call one all the same.
-        useful = not plain and not is_small_talk(inbound.text)
-        offered = self.tools if useful and isinstance(model, ToolUser) and model.tools else {}
+        offered = self._offered(model, plainer=plainer)
         try:
-            return await self._open_with(model, context, prepared, offered, plain=plain)
+            return await self._open_with(model, context, prepared, offered, plainer=plainer)
         except PromptTooLong as error:
-            if not offered:
+            if not offered or self._terms.tools:
                 raise
-            log.warning("turn %s: %s Offering no tools.", inbound.turn_id, error)
-            return await self._open_with(model, context, prepared, {}, plain=plain)
+            log.warning("turn %s: %s Offering no tools.", self._ongoing.inbound.turn_id, error)
+            return await self._open_with(model, context, prepared, (), plainer=plainer)
+
+    def _offered(self, model: ChatModel, *, plainer: bool) -> tuple[ToolSpec, ...]:
+        terms = self._terms
+        if terms.tools:
+            return () if self.withheld else offered_by(terms)
+        # Who is greeted needs no tool, and small models call one all the same.
+        useful = not (plainer or terms.plain or terms.answer_schema) and not is_small_talk(self._ongoing.inbound.text)
+        return specs(self.tools) if useful and isinstance(model, ToolUser) and model.tools else ()
 
     async def _open_with(
-        self, model: ChatModel, context: int | None, prepared: Prepared, offered: Tools, *, plain: bool
+        self,
+        model: ChatModel,
+        context: int | None,
+        prepared: Prepared,
+        offered: tuple[ToolSpec, ...],
+        *,
+        plainer: bool,
     ) -> tuple[Window, ModelRequest]:
-        inbound, settings = self._ongoing.inbound, self._settings
-        sampling = settings.sampling
+        inbound, settings, terms = self._ongoing.inbound, self._settings, self._terms
+        sampling = sampled(settings.sampling, terms.sampling)
         if prepared.passages and sampling.temperature is None:
             sampling = replace(sampling, temperature=DOCUMENT_TEMPERATURE)
         request = ModelRequest(
             messages=(),
             session_id=inbound.session_id,
             turn_id=inbound.turn_id,
-            tools=specs(offered),
+            tools=offered,
+            schema=terms.answer_schema,
+            plain=terms.plain,
+            handed_back=bool(terms.tools),
+            must_call=bool(offered) and terms.calling == "required",
             sampling=sampling,
             limits=settings.limits,
             principal=inbound.principal,
             searched=prepared.searched,
         )
-        memory = NO_MEMORY if plain else self._memory
+        memory = self._memory if terms.continues and not plainer else NO_MEMORY
         window = Window(model, memory, request, budget=settings.prompt_tokens, context=context)
         draft = prompt.Draft(
-            question=prepared.question if plain else inbound.text,
+            question=prepared.question if plainer else inbound.text,
             passages=prepared.passages,
-            instructions="" if plain else settings.instructions,
+            given=NOTHING_TOLD if plainer else transcript(terms),
+            plain=terms.plain,
+            instructions="" if plainer else settings.instructions,
             tools=bool(offered),
-            cites=not plain and isinstance(model, Citer) and model.cites,
+            cites=not plainer and isinstance(model, Citer) and model.cites,
         )
         return window, await window.open(draft)
+
+    # --- calls for the caller ---
+
+    async def _handed_back(
+        self, model: ChatModel, request: ModelRequest, finish: Finish, called: Sequence[ToolCallPart]
+    ) -> Spoken:
+        """Calls of tools that are not among those that were offered are left out; `NoAnswer` if there are no others."""
+        offered = {tool.name: tuple(tool.parameters.get("properties") or ()) for tool in request.tools}
+        made = called or await self._written(offered)
+        if foreign(made, offered):
+            raise NoAnswer("call")
+        calls = tuple(
+            CalledTool(call_id=call.call_id, tool=call.tool, arguments=call.arguments)
+            for call in made
+            if call.tool in offered
+        )
+        if request.must_call and not calls:
+            raise ModelError(f"{model.name} called no tool, although a call was required; ask again in other words.")
+        return Spoken(cut_off=finish.reason == "length", calls=calls)
+
+    async def _written(self, offered: Offered) -> list[ToolCallPart]:
+        """Calls that a model wrote as its text, which is void then."""
+        telling = self._ongoing.telling
+        found = whole_calls(telling.raw, offered) if offered else None
+        if not found:
+            return []
+        if telling.text:
+            await self._ongoing.start_again("this was a call of a tool", everything=False)
+        else:
+            await telling.restart()
+        assembler = CallAssembler(most=self._settings.tools.calls, taken=self._taken())
+        for n, call in enumerate(found):
+            assembler.add(ToolCallDelta(index=n, call_id="", name=call.name, arguments=call.arguments))
+        return list(assembler.take())
+
+    def _taken(self) -> list[str]:
+        """The ids of the calls of this conversation."""
+        told = [call.call_id for said in (*self._terms.before, *self._terms.after) for call in said.calls]
+        made = [call.call_id for each in self._ongoing.journal.state.rounds for call in each.calls]
+        return [*told, *made]
 
     # --- a round of calls ---
 

@@ -19,6 +19,7 @@ from agentd.ports.models import ChatModel, Citer, Pace, Paced, Writer
 from agentd.ports.sessions import History, StoredMessage
 from agentd.records import Passage
 from agentd.turns.prompt import turns_of
+from agentd.turns.terms import heard
 
 SHARE = 0.6
 """Documents may take this share of the time to the first text; the rest is for the question, the search and bad
@@ -94,7 +95,7 @@ class Preparation:
 
         if limit == 0:
             return asked, ()
-        said = await self._referred(inbound.session_id) if refers_back(asked) else ()
+        said = await self._referred(inbound) if refers_back(asked) else ()
         if not said:
             return asked, await search(asked)
         before = [each.text[:REFERRED] for each in said if each.role == "user"]
@@ -103,9 +104,9 @@ class Preparation:
         readings = [await search(text) for text in (asked, question, "\n".join((question, *answers)))]
         return question, fused(readings, READINGS)[:limit]
 
-    async def _referred(self, session_id: str) -> Sequence[StoredMessage]:
+    async def _referred(self, inbound: InboundEvent) -> Sequence[StoredMessage]:
         """The last turn whose question has a topic: "thanks" and "why?" have none."""
-        turns = turns_of(await self._history.context(session_id, limit=LOOKED_BACK))
+        turns = turns_of(await heard(self._history, inbound, limit=LOOKED_BACK))
         asked = ((turn, [line.text for line in turn if line.role == "user"]) for turn in reversed(turns))
         return next((turn for turn, texts in asked if not all(map(lacks_topic, texts))), ())
 
@@ -116,7 +117,7 @@ class Preparation:
 
     async def _said(self, inbound: InboundEvent, asked: str) -> bool:
         """Whether the conversation itself may hold the answer."""
-        said = await self._history.context(inbound.session_id, limit=LOOKED_BACK)
+        said = await heard(self._history, inbound, limit=LOOKED_BACK)
         passages = [_as_passage(n, message) for n, message in enumerate(said, start=1)]
         return bool(said) and (await asyncio.to_thread(judge, asked, passages)).answerable
 

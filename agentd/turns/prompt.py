@@ -13,11 +13,21 @@ from dataclasses import dataclass, field, replace
 
 from agentd.evidence.passages import render_passage
 from agentd.evidence.pasted import divided
-from agentd.ports.generation import Message, ModelRequest, PassagePart, Role, TextPart, ToolCallPart, ToolResultPart
+from agentd.ports.generation import (
+    Message,
+    ModelRequest,
+    Part,
+    PassagePart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from agentd.ports.sessions import StoredMessage
 from agentd.records import Passage
 from agentd.text.untrusted import fitting, new_end_line
 from agentd.turns.citations import without_sources
+from agentd.turns.terms import NOTHING_TOLD, Transcript
 
 SYSTEM = """\
 You are agentd, an assistant that runs on the user's own machine. Answer in the language of the question, briefly and \
@@ -59,6 +69,9 @@ class Draft:
 
     `mark` is the line that ends what others wrote.
 
+    `given` is the conversation that a caller tells, behind the history. A `plain` prompt has it, the question, and
+    nothing of agentd.
+
     `instructions` are the user's own, `cites` says that the model is told to cite. A model that is not told to cite
     sees no numbers, neither those of passages nor those in its earlier answers.
     """
@@ -66,6 +79,8 @@ class Draft:
     question: str
     passages: Sequence[Passage] = ()
     history: Sequence[StoredMessage] = ()
+    given: Transcript = NOTHING_TOLD
+    plain: bool = False
     summary: str = ""
     instructions: str = ""
     tools: bool = False
@@ -73,13 +88,24 @@ class Draft:
     mark: str = field(default_factory=new_end_line, compare=False)
 
     def messages(self) -> tuple[Message, ...]:
+        told = [message for turn in self.given.turns for message in turn]
+        if self.plain:
+            system = (Message(role="system", parts=_system_texts(self.given)),) if self.given.system else ()
+            asked = Message(role="user", parts=(TextPart(text=self.question),))
+            return (*system, *self._history(), *told, asked, *self.given.after)
         newest = (*self._passages(), *self._question())
+        first = system_message(instructions=self.instructions, tools=self.tools)
         return (
-            system_message(instructions=self.instructions, tools=self.tools),
+            replace(first, parts=(*first.parts, *_system_texts(self.given, begin="\n\n"))),
             *_summary_message(self.summary),
-            *(_message(said, marks=self.cites) for said in self.history),
+            *self._history(),
+            *(told if self.cites else map(_unmarked, told)),
             Message(role="user", parts=newest),
+            *self.given.after,
         )
+
+    def _history(self) -> Iterator[Message]:
+        return (_message(said, marks=self.cites) for said in self.history)
 
     def _passages(self) -> list[TextPart | PassagePart]:
         if not self.passages:
@@ -157,6 +183,27 @@ async def fit_passages(draft: Draft, count: Count, *, budget: int) -> Draft:
     return replace(draft, passages=draft.passages[:low])
 
 
+async def fit_given(draft: Draft, count: Count, *, budget: int) -> Draft:
+    """The draft, without the first turns of the conversation that a caller tells if it does not fit with all of them.
+
+    It is cut to the low-water mark, so that the next request of the same conversation begins alike.
+    """
+    turns = draft.given.turns
+    if not turns or draft.plain or await count(draft) <= budget:
+        return draft
+
+    def cut(at: int) -> Draft:
+        return replace(draft, given=replace(draft.given, turns=turns[at:]))
+
+    bare = await count(cut(len(turns)))
+    target = bare + max(0, budget - bare) * LOW_WATER
+    low, high = 1, len(turns)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if await count(cut(middle)) <= target else (middle + 1, high)
+    return cut(high)
+
+
 def _within(turns: Sequence[Sequence[StoredMessage]], start: int, most: int) -> int:
     """The turn to begin with so that at most so many messages are used; the same two marks apply."""
     sizes = [len(turn) for turn in turns]
@@ -192,10 +239,31 @@ def _summary_message(summary: str) -> tuple[Message, ...]:
     return (Message(role="user", parts=(TextPart(text=BEFORE_SUMMARY, trust="trusted"), TextPart(text=summary))),)
 
 
+def _system_texts(given: Transcript, *, begin: str = "") -> tuple[TextPart, ...]:
+    """A caller's system messages as one, which is what the templates of models take."""
+    apart = (begin, *["\n\n"] * len(given.system))
+    return tuple(
+        part
+        for before, text in zip(apart, given.system, strict=False)
+        for part in (*([TextPart(text=before, trust="trusted")] if before else []), TextPart(text=text))
+    )
+
+
 def _message(said: StoredMessage, *, marks: bool) -> Message:
     role: Role = said.role
-    text = said.text if marks or role == "user" else without_sources(said.text)
-    return Message(role=role, parts=(TextPart(text=text),))
+    message = Message(role=role, parts=(TextPart(text=said.text),))
+    return message if marks else _unmarked(message)
+
+
+def _unmarked(message: Message) -> Message:
+    """A message without the marks and quotes that agentd added, if it is an answer."""
+    if message.role != "assistant":
+        return message
+    return replace(message, parts=tuple(_without_sources(part) for part in message.parts))
+
+
+def _without_sources(part: Part) -> Part:
+    return replace(part, text=without_sources(part.text)) if isinstance(part, TextPart) else part
 
 
 def texts_of(request: ModelRequest) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 
+from agentd.evidence.call_openings import Offered, opening
 from agentd.evidence.marking import Marker
 from agentd.evidence.replies import Circles
 from agentd.text.plain import PlainStream
@@ -13,6 +14,8 @@ Show = Callable[[int, str, bool], Awaitable[None]]
 
 HELD = 400
 """At most so many characters are held back while they may turn out not to be meant for people."""
+LONGEST_CALL = 8192
+"""The same for what may be a call of a tool that a caller brings."""
 LONGEST = 1024 * 1024
 """The most characters of an answer, and of its reasoning: clients read no longer message, and people would not
 either."""
@@ -46,6 +49,11 @@ class Telling:
         """Of the answer and of the reasoning: what a model writes is cleaned before it is shown or kept."""
         self.notice = ""
         """What agentd says below that, or in its place."""
+        self.verbatim = False
+        """Everything that the model says counts, even in circles."""
+        self.callers: Offered | None = None
+        """The tools that a caller brings: only what may be a call of one of them is held back; None if there are
+        none."""
 
     @property
     def text(self) -> str:
@@ -82,7 +90,7 @@ class Telling:
 
     async def _take(self, text: str) -> bool:
         self._raw.append(text)
-        circles = self._circles.feed(text)
+        circles = not self.verbatim and self._circles.feed(text)
         self._held += text
         if not self._waits():
             await self._tell(self._held)
@@ -177,7 +185,11 @@ class Telling:
 
     def _waits(self) -> bool:
         """The beginning of what may turn out not to be an answer is held back until that is known."""
-        if self._told or len(self._held) > HELD:
+        if self._told or len(self._held) > (HELD if self.callers is None else LONGEST_CALL):
+            return False
+        if self.callers is not None:
+            return opening(self._held, 0, self.callers) != "no"
+        if self.verbatim:
             return False
         start = self._held.lstrip()
         return any(start.startswith(suspect) or suspect.startswith(start) for suspect in _SUSPECTS)

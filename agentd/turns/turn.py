@@ -15,17 +15,19 @@ from agentd.events import DocumentsRetrieved, OutboundEvent, Outcome, TurnWaitin
 from agentd.evidence.replies import Flaw, flaw
 from agentd.ports.generation import HandedOver
 from agentd.ports.models import ChatModel, Citer, Writer
+from agentd.records import Terms
 from agentd.text.characters import whole
 from agentd.tools.plain_questions import call_for, plain_answer
 from agentd.turns import prompt
 from agentd.turns.citations import check_citations
 from agentd.turns.citing import Citing
-from agentd.turns.exchange import Exchange, NoAnswer
+from agentd.turns.exchange import Exchange, NoAnswer, Spoken
 from agentd.turns.execution import Left
 from agentd.turns.ongoing import Ongoing
 from agentd.turns.preparation import Preparation, Prepared
 from agentd.turns.settings import TurnSettings
 from agentd.turns.telling import below
+from agentd.turns.terms import offered_by, terms_of
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ NOT_IN_DOCUMENTS = (
 UNENCODABLE = "The sources of the answer contain characters that cannot be stored; ask in other words."
 REPEATED = "(The model began to repeat itself and was stopped.)"
 CUT_OFF = "(The answer reached its length limit.)"
+WHOLE = Spoken(cut_off=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +68,7 @@ class Turn:
         self._preparation = preparation
         self._answerers = answerers
         self._settings = settings
+        self._terms = terms_of(ongoing.inbound)
         ongoing.news.model = answerers.model.name
 
     async def run(self) -> OutboundEvent | TurnWaiting:
@@ -112,21 +116,25 @@ class Turn:
 
     async def _answer(self) -> OutboundEvent:
         model = self._answerers.model
+        writes = isinstance(model, Writer) and model.writes
+        terms = self._terms
+        if terms.plain or terms.tools or terms.answer_schema is not None or (terms.after and writes):
+            return await self._as_told(model, terms)
         if (worked_out := await self._work_out()) is not None:
             return worked_out
         prepared = await self._prepare(model)
         if prepared.refused:
             await self._ongoing.telling.notify(NOT_IN_DOCUMENTS)
             return self._outbound("answer", "", NOT_IN_DOCUMENTS)
-        if not (isinstance(model, Writer) and model.writes):
+        if not writes:
             return await self._quoted(model, prepared)
         try:
-            return await self._written(model, prepared, plain=False)
+            return await self._written(model, prepared, plainer=False)
         except NoAnswer as first:
             reason = f"{model.name} gave no answer: {first}; asking in plainer words"
             await self._ongoing.start_again(reason, everything=True)
         try:
-            return await self._written(model, prepared, plain=True)
+            return await self._written(model, prepared, plainer=True)
         except NoAnswer as second:
             return await self._fall_back(model, str(second))
 
@@ -155,34 +163,59 @@ class Turn:
 
     # --- one answer ---
 
+    async def _as_told(self, model: ChatModel, terms: Terms) -> OutboundEvent:
+        """The answer to what the caller brings, without documents; or calls that the caller is to run."""
+        telling, offered = self._ongoing.telling, offered_by(terms)
+        telling.verbatim = terms.plain or terms.answer_schema is not None
+        telling.callers = {tool.name: tuple(tool.parameters.get("properties") or ()) for tool in offered} or None
+        prepared = Prepared(question=self._ongoing.inbound.text, searched=False)
+        try:
+            spoken = await self._exchange.run(model, prepared)
+        except NoAnswer as none:
+            if terms.calling == "required":
+                raise ModelError(f"{model.name} called none of the tools; ask again in other words.") from None
+            await self._ongoing.start_again(f"{model.name} gave no answer: {none}; offering no tools", everything=True)
+            self._exchange.withheld = True
+            spoken = await self._exchange.run(model, prepared)
+        note = self._repeated() or self._cut_off(spoken)
+        await telling.finish()
+        return self._outbound("calls" if spoken.calls else "answer", telling.text, note, spoken=spoken)
+
+    def _repeated(self) -> str:
+        """What is said of an answer that was cut because it went round in circles."""
+        if not self._ongoing.telling.in_circles:
+            return ""
+        self._ongoing.telling.cut_circle()
+        return REPEATED
+
+    def _cut_off(self, spoken: Spoken) -> str:
+        """What is said of an answer that reached its greatest length; who brings terms is told by the event."""
+        return CUT_OFF if spoken.cut_off and self._ongoing.inbound.terms is None else ""
+
     async def _quoted(self, model: ChatModel, prepared: Prepared) -> OutboundEvent:
         """The answer of a model that only quotes, and so knows what it cites."""
         telling = self._ongoing.telling
-        finish = await self._exchange.run(model, prepared)
+        spoken = await self._exchange.run(model, prepared)
         await telling.finish()
         if not below(telling.text, telling.notice).strip():
             raise ModelError(f"{model.name} gave an empty answer; ask again or choose another model.")
-        note = CUT_OFF if finish.reason == "length" else ""
-        return self._outbound("answer", telling.text, below(telling.notice, note))
+        return self._outbound("answer", telling.text, below(telling.notice, self._cut_off(spoken)), spoken=spoken)
 
-    async def _written(self, model: ChatModel, prepared: Prepared, *, plain: bool) -> OutboundEvent:
+    async def _written(self, model: ChatModel, prepared: Prepared, *, plainer: bool) -> OutboundEvent:
         """The answer that a model writes, with its sources; `NoAnswer` if it is not an answer."""
         telling = self._ongoing.telling
         citing = None if isinstance(model, Citer) and model.cites else Citing(self._ongoing, prepared.question)
         if citing is not None:
             await citing.begin()
-        finish = await self._exchange.run(model, prepared, plain=plain, citing=citing)
-        note = CUT_OFF if finish.reason == "length" else ""
-        if telling.in_circles:
-            telling.cut_circle()
-            note = REPEATED
+        spoken = await self._exchange.run(model, prepared, plainer=plainer, citing=citing)
+        note = self._repeated() or self._cut_off(spoken)
         await telling.finish()
         if not telling.notice:
             if found := await asyncio.to_thread(self._flaw, prepared):
                 raise NoAnswer("circles" if note == REPEATED else found)
             if citing is not None and telling.marks:
                 await citing.finish()
-        return self._outbound("answer", telling.text, below(telling.notice, note))
+        return self._outbound("answer", telling.text, below(telling.notice, note), spoken=spoken)
 
     def _flaw(self, prepared: Prepared) -> Flaw | None:
         told = (prompt.SYSTEM, prompt.AFTER_PASSAGES, prompt.CITING, self._settings.instructions)
@@ -201,7 +234,15 @@ class Turn:
         self._ongoing.telling.unmark()
         return await self._quoted(fallback, await self._prepare(fallback))
 
-    def _outbound(self, outcome: Outcome, said: str, notice: str = "", *, error_code: str = "") -> OutboundEvent:
+    def _outbound(
+        self,
+        outcome: Outcome,
+        said: str,
+        notice: str = "",
+        *,
+        error_code: str = "",
+        spoken: Spoken = WHOLE,
+    ) -> OutboundEvent:
         inbound, news = self._ongoing.inbound, self._ongoing.news
         checked, citations = check_citations(said, self._ongoing.sources.passages)
         return OutboundEvent(
@@ -217,4 +258,6 @@ class Turn:
             model=news.model,
             error_code=error_code,
             usage=news.account.total(),
+            calls=spoken.calls,
+            cut_off=spoken.cut_off,
         )

@@ -15,7 +15,7 @@ from agentd.ports.models import ChatModel
 from agentd.ports.sessions import History, StoredMessage, Summaries
 from agentd.text.plain import shortened
 from agentd.text.untrusted import fenced
-from agentd.turns.prompt import Cuts, Draft, fit_history, fit_passages, texts_of
+from agentd.turns.prompt import Cuts, Draft, fit_given, fit_history, fit_passages, texts_of
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,8 @@ class Window:
         first = self._memory.cuts.of(session_id, model)
         whole = replace(self._whole, passages=self._draft.passages)
         budget = self._room.prompt
-        self._draft = await fit_history(whole, self._count, budget=budget, most=HISTORY_MESSAGES, first=first)
+        fitting = await fit_history(whole, self._count, budget=budget, most=HISTORY_MESSAGES, first=first)
+        self._draft = await fit_given(fitting, self._count, budget=budget)
         kept = self._draft.history
         if len(kept) == len(whole.history):
             return
@@ -201,7 +202,8 @@ def _surely_fits(request: ModelRequest, tokens: int) -> bool:
     """Whether it fits for certain: each token stands for at least one byte, and the template gets as many of its
     own."""
     told = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts_of(request))
-    return 2 * (told + len(json.dumps([tool.parameters for tool in request.tools]))) < tokens
+    tools = json.dumps([(tool.name, tool.description, tool.parameters) for tool in request.tools])
+    return 2 * (told + len(tools)) < tokens
 
 
 def _told(results: Sequence[ToolResultPart], characters: int, mark: str) -> tuple[Message, ...]:

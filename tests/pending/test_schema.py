@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agentd.events import DurableEvent
 from agentd.pending.file import VERSION
 
-SCHEMAS = {2: "809b5aefe1fecec9ee2301a801d775cf7d7ecaa4a6248b287f3894c99b41b930"}
+SCHEMAS = {2: "4a14c28d58bb383b91ee626ebbdeedb325323e66973c8f65fc8d41a69197a130"}
 """Version of the format -> digest of what its events look like."""
 
 

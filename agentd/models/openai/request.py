@@ -38,6 +38,8 @@ def completion_body(request: ModelRequest, *, model: str, dialect: Dialect, slot
     }
     if request.tools:
         body["tools"] = tool_specs(request)
+        if request.must_call:
+            body["tool_choice"] = "required"
     if request.schema is not None:
         schema = {"name": "answer", "strict": True, "schema": request.schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -10,7 +10,7 @@ VERSION = 1
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_SMALL_BYTES = 256 * 1024
 """Only a question may be longer than this, and of the daemon's messages those that carry texts or lists."""
-MAX_STRINGS, MAX_STRUCTURE_BYTES = 64, 4096
+MAX_STRINGS, MAX_STRUCTURE_BYTES = 32_768, 128 * 1024
 """What a longer message of a client may have: strings, and bytes outside of them."""
 MAX_LISTED_BYTES = 2 * 1024 * 1024
 """What a message of the daemon may have outside of strings."""

@@ -98,7 +98,7 @@ def _decoded(adapter: TypeAdapter[T], line: bytes) -> T:
 
 
 def _is_mostly_text(line: bytes) -> bool:
-    """Whether a few strings make up nearly all of it; found out without reading it as JSON."""
+    """Whether it has no more structure than a short one may have; found out without reading it as JSON."""
     pieces = without_escapes(line).split(b'"', 2 * MAX_STRINGS + 1)
     return len(pieces) <= 2 * MAX_STRINGS + 1 and sum(map(len, pieces[::2])) <= MAX_STRUCTURE_BYTES
 
