@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agentd.events import DurableEvent
 from agentd.pending.file import VERSION
 
-SCHEMAS = {2: "4a14c28d58bb383b91ee626ebbdeedb325323e66973c8f65fc8d41a69197a130"}
+SCHEMAS = {2: "251d54b9600457f575ee355c18d222b77aa21343a993f384593798fa7019a5fe"}
 """Version of the format -> digest of what its events look like."""
 
 
