@@ -305,6 +305,62 @@ class DeliverySection(Section):
         return self
 
 
+_HELD = {
+    "connections": ("how many connections may be open", "connections"),
+    "newcomers": ("how many connections may be made within a second", "connections"),
+    "requests": ("how many requests are worked on at once beside questions, such as searches", "requests"),
+    "arriving": ("how much of messages may be on its way in", "bytes"),
+    "followed": ("how many sessions may be followed, over all connections", "sessions"),
+    "questions": ("how many questions may wait for an answer", "questions"),
+    "question_bytes": ("how much text these questions may have", "bytes"),
+    "documents": ("how many documents may be uploaded", "documents"),
+    "document_bytes": ("how much text these documents may have", "bytes"),
+}
+
+
+def _held(name: str, default: int) -> Any:
+    meaning, unit = _HELD[name]
+    return _key(default, meaning, unit=unit)
+
+
+class OwnerBudget(Section):
+    """What the owner may hold at a time; the fields of `agentd.serving.budget.Allowance`, as below."""
+
+    connections: Count = _held("connections", 192)
+    newcomers: Count = _held("newcomers", 10_000)
+    requests: Count = _held("requests", 64)
+    arriving: Count = _held("arriving", 32 * MIB)
+    followed: Count = _held("followed", 2048)
+    questions: Count = _held("questions", 10_000)
+    question_bytes: Count = _held("question_bytes", 1024 * MIB)
+    documents: Count = _held("documents", 1_000_000)
+    document_bytes: Count = _held("document_bytes", 64 * 1024 * MIB)
+
+
+class OtherBudget(Section):
+    """What each of the others may hold at a time."""
+
+    connections: Count = _held("connections", 16)
+    newcomers: Count = _held("newcomers", 100)
+    requests: Count = _held("requests", 8)
+    arriving: Count = _held("arriving", 16 * MIB)
+    followed: Count = _held("followed", 128)
+    questions: Count = _held("questions", 200)
+    question_bytes: Count = _held("question_bytes", 32 * MIB)
+    documents: Count = _held("documents", 1000)
+    document_bytes: Count = _held("document_bytes", 64 * MIB)
+
+
+class BudgetsSection(Section):
+    """How much of the daemon each principal may hold at once."""
+
+    others_together: Count = _key(
+        64, "how many connections all principals but the owner may have together", unit="connections"
+    )
+    owner: OwnerBudget = OwnerBudget()
+    other: OtherBudget = OtherBudget()
+
+
 class PendingSection(Section):
     """The directory of unfinished work."""
 

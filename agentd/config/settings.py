@@ -33,6 +33,7 @@ from agentd.config.layers import (
 from agentd.config.problems import config_error, explained, origin_of, read_by_others, said_aloud
 from agentd.config.sections import (
     AgentSection,
+    BudgetsSection,
     DaemonSection,
     DeliverySection,
     ModelSection,
@@ -59,6 +60,7 @@ class Settings(BaseModel):
     retrieval: RetrievalSection = RetrievalSection()
     delivery: DeliverySection = DeliverySection()
     pending: PendingSection = PendingSection()
+    budgets: BudgetsSection = BudgetsSection()
     channels: dict[str, dict[str, JsonValue]] = Field({}, description="settings of each channel, by its name")
 
     _origins: dict[Key, str] = PrivateAttr(default_factory=dict)

@@ -105,7 +105,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.enter_context(StateLock(plan.state_dir))
             disk = await open_disk(stack, plan)
-            hub = connect(disk)
+            hub = connect(plan, disk)
             library = open_library(stack, plan, disk, hub)
             workers = employ(plan, disk, hub, library)
             desk = furnish(plan, disk, hub, library, workers)

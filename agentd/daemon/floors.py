@@ -46,7 +46,7 @@ from agentd.ports.status import DaemonFigures
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.serving.audience import Audience
-from agentd.serving.budget import Budgets
+from agentd.serving.budget import Allowance, Budgets
 from agentd.serving.clients import Clients
 from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
 from agentd.serving.deletions import Deletions
@@ -154,9 +154,9 @@ class Hub:
     channels: ChannelStates
 
 
-def connect(disk: Disk) -> Hub:
+def connect(plan: Plan, disk: Disk) -> Hub:
     """The bus, and what is told first."""
-    first = Conversations(), LiveFeed(), UsageTotals(), Budgets(), ChannelStates()
+    first = Conversations(), LiveFeed(), UsageTotals(), budgets_of(plan.settings), ChannelStates()
     bus = EventBus(disk.pending, [part.apply for part in first], ids=disk.ids, clock=CLOCK)
     conversations, feed, usage, budgets, channels = first
     return Hub(bus=bus, conversations=conversations, feed=feed, usage=usage, budgets=budgets, channels=channels)
@@ -354,6 +354,13 @@ def turn_settings(settings: Settings) -> TurnSettings:
         limits=Limits(**settings.model.limits.model_dump()),
         instructions=settings.model.instructions.strip(),
     )
+
+
+def budgets_of(settings: Settings) -> Budgets:
+    """What each principal may hold, as the settings say it."""
+    said = settings.budgets
+    owner, other = (Allowance(**each.model_dump()) for each in (said.owner, said.other))
+    return Budgets(owner, other, said.others_together)
 
 
 def delivery_policy(settings: Settings, *, leave_others: bool = False) -> Policy:

@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 from agentd.config import known_keys, load, origins
 from agentd.config.sections import (
     AgentSection,
+    BudgetsSection,
     DaemonSection,
     DeliverySection,
     LimitsSection,
@@ -26,12 +27,17 @@ from agentd.models.library.shelf import Shelf
 from agentd.models.llama.settings import EngineSettings
 from agentd.models.openai.server import Endpoint
 from agentd.ports.generation import Limits, Sampling
+from agentd.serving.budget import OTHER, OTHERS, OWNER, Allowance
 
 
 def test_the_defaults_are_those_of_the_records_that_are_made_of_them() -> None:
     assert Sampling(**SamplingSection().model_dump()) == Sampling()
     assert Limits(**LimitsSection().model_dump()) == Limits()
     assert Policy(**DeliverySection().model_dump(exclude={"dead_retention_days"})) == Policy()
+    budgets = BudgetsSection()
+    assert Allowance(**budgets.owner.model_dump()) == OWNER
+    assert Allowance(**budgets.other.model_dump()) == OTHER
+    assert budgets.others_together == OTHERS
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from agentd.config import Settings
 from agentd.errors import ConfigError, Stopping, UsageError
 from agentd.ports.generation import TextDelta
 from agentd.serving import protocol
-from agentd.serving.budget import OWNER, Budgets
 from agentd.serving.client import Client, Disconnected
 from agentd.testing.model import ScriptedModel
 from channels.terminal.channel import ACCEPTED_AT_ONCE
@@ -163,11 +161,13 @@ async def test_a_second_request_to_stop_waits_for_nothing(tmp_path: Path) -> Non
     assert len(list((tmp_path / "s" / "pending").glob("*.event"))) == 1
 
 
-async def test_silent_connections_give_way_to_who_comes_and_are_told_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agentd.daemon.floors.Budgets", lambda: Budgets(replace(OWNER, connections=2)))
-    async with running(tmp_path / "s") as house, house.raw() as (reader, _), house.client() as one:
+def allowing(**owner: int) -> Settings:
+    return Settings.model_validate({"budgets": {"owner": owner}})
+
+
+async def test_silent_connections_give_way_to_who_comes_and_are_told_why(tmp_path: Path) -> None:
+    settings = allowing(connections=2)
+    async with running(tmp_path / "s", settings=settings) as house, house.raw() as (reader, _), house.client() as one:
         await one.open()
         async with house.client() as two:
             await two.open()
@@ -177,13 +177,14 @@ async def test_silent_connections_give_way_to_who_comes_and_are_told_why(
             await one.open()
 
 
-async def test_who_connects_again_and_again_is_refused_and_told_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agentd.daemon.floors.Budgets", lambda: Budgets(replace(OWNER, newcomers=0)))
-    async with running(tmp_path / "s") as house, house.raw() as (reader, _), asyncio.timeout(DEADLINE):
-        told = json.loads(await reader.read())
-    assert (told["type"], told["code"]) == ("error", "busy")
+async def test_who_connects_again_and_again_is_refused_and_told_why(tmp_path: Path) -> None:
+    async with running(tmp_path / "s", settings=allowing(newcomers=1)) as house, asyncio.timeout(DEADLINE):
+        while True:
+            async with house.raw() as (reader, _):
+                told = json.loads(await reader.readline())
+                if told["type"] == "error":
+                    break
+    assert told["code"] == "busy"
 
 
 async def test_a_key_that_the_channel_does_not_know_is_a_configuration_error(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from agentd.ports.models import ChatModel, Pace, Paced, ToolUser, Warmable
 from agentd.testing.gguf import CHATML, chain, write_random_model, write_table_model
 from tests.families import HERMES
 from tests.model_house import tried
+from tests.pending_files import until
 
 HELLO = chain("\n", "Hello", " world", "!")
 ENDLESS = {"\n": "la", "la": "la"}
@@ -389,9 +390,8 @@ async def test_to_be_closed_while_it_reads_ahead_is_no_crash(make: Make) -> None
     model = await make(HELLO)
     os.kill(await pid_of(model), signal.SIGSTOP)
     reading = asyncio.create_task(model.warm(ask()))
+    await until(model._busy)
     async with asyncio.timeout(60):
-        while not model._busy():
-            await asyncio.sleep(0)
         await model.close()
         assert await reading == 0
 
