@@ -32,6 +32,20 @@ class IngestProgress:
     finished: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentInfo:
+    """A document as a list shows it; `bytes` is the size of the file, and `id` is never that of another document."""
+
+    id: int
+    principal: Principal
+    source: str
+    title: str
+    bytes: int
+    chunks: int
+    modified: datetime
+    added: datetime
+
+
 class Counted(Protocol):
     async def counts(self, principal: Principal) -> tuple[int, int]:
         """How many documents and chunks there are."""

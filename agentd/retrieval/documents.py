@@ -11,14 +11,18 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from agentd.ports.documents import DocumentInfo
 from agentd.records import Citation, Principal
 from agentd.retrieval.chunks import Chunk
 from agentd.storage.values import as_time
 from agentd.text.language import searchable
 
+T = TypeVar("T")
+
 _NO_HASH = "none"
+_OWN = "principal_kind = ? AND principal_id = ?"
 PARAMETERS = 500
 """How many values one statement looks up."""
 TERMS, TERMS_EACH = 64, 2.5
@@ -197,6 +201,42 @@ def counts(db: sqlite3.Connection, principal: Principal) -> tuple[int, int]:
     return documents, chunks
 
 
+def newest(db: sqlite3.Connection, principal: Principal, before: int, limit: int) -> list[DocumentInfo]:
+    """What the principal may see of the documents, the one that was read last first; only ids below `before`."""
+    condition, parameters = scope(principal)
+    rows = db.execute(
+        "SELECT id, principal_kind, principal_id, source, title, bytes, modified, added,"
+        " (SELECT count(*) FROM chunks WHERE document_id = documents.id)"
+        f" FROM documents WHERE {condition} AND id < ? ORDER BY id DESC LIMIT ?",
+        (*parameters, before, limit),
+    )
+    return [
+        DocumentInfo(
+            id=number,
+            principal=Principal(kind=kind, id=name),
+            source=source,
+            title=title,
+            bytes=size,
+            chunks=chunks,
+            modified=as_time(modified),
+            added=as_time(added),
+        )
+        for number, kind, name, source, title, size, modified, added, chunks in rows
+    ]
+
+
+def remove_by_id(db: sqlite3.Connection, principal: Principal, ids: Sequence[int]) -> list[int]:
+    """Delete these of the principal's own documents, of the owner also those of others; returns which there were."""
+    whose, parameters = ("1", ()) if principal.kind == "owner" else (_OWN, (principal.kind, principal.id))
+    removed: list[int] = []
+    for some in _slices(ids):
+        rows = db.execute(
+            f"DELETE FROM documents WHERE {whose} AND id IN ({_values(some)}) RETURNING id", (*parameters, *some)
+        )
+        removed += (number for (number,) in rows)
+    return removed
+
+
 def held(db: sqlite3.Connection, principal: Principal, besides: str) -> tuple[int, int]:
     """How many documents a principal has, and their bytes, without the document of this source."""
     documents, size = db.execute(
@@ -228,10 +268,10 @@ def passage(db: sqlite3.Connection, principal: Principal, citation: Citation, si
     return text_between(db, row[0], citation.start, citation.end)
 
 
-def _slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def _slices(values: Sequence[T]) -> Iterator[Sequence[T]]:
     for n in range(0, len(values), PARAMETERS):
         yield values[n : n + PARAMETERS]
 
 
-def _values(values: Iterable[str]) -> str:
+def _values(values: Iterable[object]) -> str:
     return ", ".join("?" for _ in values)

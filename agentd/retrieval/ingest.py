@@ -20,7 +20,7 @@ from pathlib import Path
 
 from agentd.errors import UsageError
 from agentd.ports.clock import Clock
-from agentd.ports.documents import IngestProgress
+from agentd.ports.documents import DocumentInfo, IngestProgress
 from agentd.records import OWNER, Citation, Principal
 from agentd.retrieval import documents
 from agentd.retrieval.apart import Reading
@@ -116,6 +116,14 @@ class DocumentIngest:
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._store.read(lambda db: documents.counts(db, principal))
+
+    async def newest(self, principal: Principal, *, before: int, limit: int) -> Sequence[DocumentInfo]:
+        """The documents that the principal may see with ids below `before`, the one that was read last first."""
+        return await self._store.read(lambda db: documents.newest(db, principal, before, limit))
+
+    async def remove(self, principal: Principal, ids: Sequence[int]) -> Sequence[int]:
+        """Delete these of the principal's own documents, of the owner all; which there were. Files stay where they are."""
+        return await self._store.write(lambda db: documents.remove_by_id(db, principal, ids))
 
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
         return await self._store.read(lambda db: documents.passage(db, principal, citation, since))

@@ -15,7 +15,7 @@ from typing import Literal
 from agentd.bus.feed import LiveFeed
 from agentd.errors import UsageError
 from agentd.ports.channels import Deliveries, Offer, Receipt, Remembering
-from agentd.ports.documents import IngestProgress
+from agentd.ports.documents import DocumentInfo, IngestProgress
 from agentd.ports.feed import Followed
 from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
@@ -117,7 +117,7 @@ class SessionDoor:
 
 
 class DocumentDoor:
-    """Documents: counted, looked up and read in."""
+    """Documents: counted, listed, looked up, read in and removed."""
 
     def __init__(self, gate: Gate, documents: DocumentIngest, budgets: Budgets) -> None:
         self._gate = gate
@@ -126,6 +126,12 @@ class DocumentDoor:
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
         return await self._documents.counts(self._gate.known(principal))
+
+    async def newest(self, principal: Principal, *, before: int, limit: int) -> Sequence[DocumentInfo]:
+        return await self._documents.newest(self._gate.known(principal), before=before, limit=limit)
+
+    async def remove(self, principal: Principal, ids: Sequence[int]) -> Sequence[int]:
+        return await self._documents.remove(self._gate.known(principal), ids)
 
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
         return await self._documents.passage(citation, self._gate.known(principal), since)

@@ -33,6 +33,8 @@ Reported = (
     protocol.Get
     | protocol.Search
     | protocol.Passage
+    | protocol.ListDocuments
+    | protocol.RemoveDocuments
     | protocol.Rename
     | protocol.Delete
     | protocol.Command
@@ -120,6 +122,12 @@ class Requests:
                 return protocol.SessionsFound(sessions=tuple(map(told.found, found)))
             case protocol.Passage():
                 return await self._passage(message)
+            case protocol.ListDocuments():
+                known = await self._door.documents.newest(self._who, before=message.before, limit=message.limit)
+                return protocol.DocumentList(documents=tuple(map(told.document, known)))
+            case protocol.RemoveDocuments():
+                removed = await self._door.documents.remove(self._who, message.documents)
+                return protocol.DocumentsRemoved(removed=tuple(removed))
             case protocol.Rename():
                 return told.listed(await self._door.sessions.rename(self._who, message.session, message.name))
             case protocol.Delete():

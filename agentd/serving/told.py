@@ -1,9 +1,10 @@
-"""Sessions and what was said in them, as clients get them."""
+"""Sessions, what was said in them, and documents, as clients get them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from agentd.ports.documents import DocumentInfo
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
 from agentd.serving import protocol
 
@@ -37,4 +38,17 @@ def message(stored: StoredMessage) -> protocol.HistoryMessage:
         citations=stored.citations,
         interrupted=stored.interrupted,
         unread=stored.unread,
+    )
+
+
+def document(info: DocumentInfo) -> protocol.ListedDocument:
+    return protocol.ListedDocument(
+        id=info.id,
+        principal=info.principal,
+        source=info.source,
+        title=info.title,
+        bytes=info.bytes,
+        chunks=info.chunks,
+        modified=info.modified,
+        added=info.added,
     )

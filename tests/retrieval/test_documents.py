@@ -216,3 +216,33 @@ async def test_a_document_takes_a_bounded_multiple_of_its_size(tmp_path: Path, n
     async with Store(path, load_migrations("agentd.retrieval")) as store:
         await put(store, document(text=text, title=split(text, markdown=True).title or "T"))
     assert path.stat().st_size < MOST_TIMES * len(text.encode())
+
+
+async def listed(
+    store: Store, principal: Principal, before: int = 2**53, limit: int = 10
+) -> list[tuple[str, str, int]]:
+    found = await store.read(lambda db: documents.newest(db, principal, before, limit))
+    return [(info.principal.id, info.source, info.chunks) for info in found]
+
+
+async def test_documents_are_listed_page_by_page_and_each_principal_sees_their_own(store: Store) -> None:
+    await put(store, document("/a.md"), document("/b.md", "# One\n\nA.\n\n# Two\n\nB."))
+    await put(store, document("/c.md"), principal=ALICE)
+    assert await listed(store, OWNER) == [("alice", "/c.md", 1), ("", "/b.md", 2), ("", "/a.md", 1)]
+    assert await listed(store, OWNER, before=3, limit=1) == [("", "/b.md", 2)]
+    assert await listed(store, ALICE) == [("alice", "/c.md", 1)]
+    assert await listed(store, BOB) == []
+
+
+async def test_what_is_removed_is_found_no_more_and_nobody_removes_what_is_another_s(store: Store) -> None:
+    await put(store, document("/a.md", "Owls sleep."), document("/b.md", "Bats sleep."))
+    await put(store, document("/c.md", "Dogs sleep."), principal=ALICE)
+
+    async def removed(principal: Principal, *ids: int) -> list[int]:
+        return await store.write(lambda db: documents.remove_by_id(db, principal, ids))
+
+    assert await removed(ALICE, 1, 2, 3, 9) == [3]
+    assert sorted(await found(store, "sleep")) == ["Bats sleep.", "Owls sleep."]
+    await put(store, document("/c.md", "Dogs sleep."), principal=ALICE)
+    assert await removed(OWNER, 1, 4, *range(10, 2000)) == [1, 4]
+    assert await found(store, "sleep") == ["Bats sleep."]

@@ -179,6 +179,8 @@ async def test_a_channel_speaks_only_for_principals_that_it_was_given(tmp_path: 
             lambda: anext(given.door.documents.upload("a.md", b"", who)),
             lambda: given.door.sessions.follow(who, session),
             lambda: given.door.documents.counts(who),
+            lambda: given.door.documents.newest(who, before=9, limit=9),
+            lambda: given.door.documents.remove(who, [1]),
             lambda: given.door.documents.passage(place, who, TIME),
             lambda: given.door.house.snapshot(who),
             lambda: given.door.house.run("/status", who, session),

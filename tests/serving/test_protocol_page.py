@@ -22,6 +22,8 @@ TOLD: dict[str, type[protocol.ToldData]] = {
     "r16": protocol.Decided,
     "r17": protocol.HandingOver,
     "r18": protocol.PassageShown,
+    "r19": protocol.DocumentList,
+    "r20": protocol.DocumentsRemoved,
 }
 """What the examples of `told` carry, by what they answer."""
 

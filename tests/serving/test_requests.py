@@ -335,6 +335,34 @@ async def test_everybody_uploads_documents_of_their_own(tmp_path: Path) -> None:
         assert state.added == 1 and other
 
 
+async def test_documents_are_listed_and_removed_by_those_whose_they_are(tmp_path: Path) -> None:
+    async with (
+        house(tmp_path) as channel,
+        channel.client(ANN) as ann,
+        channel.client(BEN) as ben,
+        channel.client(OWNER) as owner,
+    ):
+        await uploaded(ann, "note.md", b"# Zebra\n\nThe zebrakey is SK-ANN.\n")
+
+        async def listed(client: MemoryClient) -> list[tuple[str, str]]:
+            report = await client.told(protocol.ListDocuments(id="l"), protocol.DocumentList)
+            return [(known.source, known.principal.id) for known in report.documents]
+
+        async def removed(client: MemoryClient, *ids: int) -> tuple[int, ...]:
+            remove = protocol.RemoveDocuments(id="r", documents=ids)
+            return (await client.told(remove, protocol.DocumentsRemoved)).removed
+
+        assert await listed(ann) == [("upload:note.md", ANN.id)] == await listed(owner)
+        assert await listed(ben) == []
+        assert await removed(ben, 1) == ()
+        assert await removed(ann, 1, 2) == (1,)
+        assert await listed(owner) == []
+        session = await opened(ann)
+        await answered(ann, session, "What is the zebrakey?")
+        history = await ann.told(protocol.Get(id="h", what="history", session=session), protocol.History)
+        assert [message.citations for message in history.messages] == [(), ()]
+
+
 async def test_a_cited_place_is_shown_with_what_stands_around_it(tmp_path: Path) -> None:
     text = "# Birds\n\n" + "".join(f"Owl {n} is nice. " for n in range(200))
     start = text.index("Owl 150")

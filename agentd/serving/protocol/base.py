@@ -33,7 +33,10 @@ MAX_CALL = 4000
 """Characters of the arguments of a tool's call that are shown, and of its result."""
 
 Id = Annotated[str, Field(max_length=MAX_ID)]
-Place = Annotated[int, Field(ge=0, le=2**53)]
+MOST = 2**53
+"""The greatest number that every client can tell from the next one."""
+Number = Annotated[int, Field(ge=0, le=MOST)]
+Place = Number
 """Where something begins or ends in a document, in characters."""
 
 

@@ -5,6 +5,8 @@ get sessions      SessionList           delivery show           LetterShown
 get history       History               delivery retry, drop    Decided
 command           CommandReply          hand_over               HandingOver
 search            SessionsFound         rename, delete          ListedSession
+passage           PassageShown          list_documents          DocumentList
+                                        remove_documents        DocumentsRemoved
 """
 
 from __future__ import annotations
@@ -17,17 +19,20 @@ from pydantic import FailFast
 from agentd.ports.house import CommandReply, ToldData
 from agentd.ports.letters import Decided, Letter, LetterList, LetterShown
 from agentd.ports.status import Moment, StatusReport
-from agentd.records import Citation, Text
+from agentd.records import Citation, Key, Name, Principal, Text
 
 __all__ = (
     "CommandReply",
     "Decided",
+    "DocumentList",
+    "DocumentsRemoved",
     "HandingOver",
     "History",
     "HistoryMessage",
     "Letter",
     "LetterList",
     "LetterShown",
+    "ListedDocument",
     "ListedSession",
     "PassageShown",
     "SessionFound",
@@ -93,6 +98,31 @@ class PassageShown(ToldData):
     before: Text
     text: Text
     after: Text
+
+
+class ListedDocument(ToldData):
+    """A document as a list shows it: `source` is a path, or `upload:` and a name; `principal` is whose it is."""
+
+    id: int
+    principal: Principal
+    source: Key
+    title: Name
+    bytes: int
+    chunks: int
+    modified: Moment
+    added: Moment
+
+
+class DocumentList(ToldData):
+    """The one that was read last first."""
+
+    documents: Annotated[tuple[ListedDocument, ...], FailFast()]
+
+
+class DocumentsRemoved(ToldData):
+    """Those that there were."""
+
+    removed: Annotated[tuple[int, ...], FailFast()]
 
 
 class HandingOver(ToldData):

@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, FailFast, Field
 
 from agentd.records import Key, Terms
-from agentd.serving.protocol.base import MAX_ID, MAX_IDS, MAX_PASSAGES, MAX_PATHS, VERSION, Cursor, Id, Message, Place
+from agentd.serving.protocol.base import (
+    MAX_ID,
+    MAX_IDS,
+    MAX_PASSAGES,
+    MAX_PATHS,
+    MOST,
+    VERSION,
+    Cursor,
+    Id,
+    Message,
+    Number,
+    Place,
+)
 
 
 class Hello(Message):
@@ -157,6 +169,29 @@ class Upload(Message):
     data: str
 
 
+class ListDocuments(Message):
+    """The documents that one may see, the one that was read last first; `Told` answers, with a `DocumentList`.
+
+    Those behind a page come with the smallest id of the page as `before`.
+    """
+
+    type: Literal["list_documents"] = "list_documents"
+    id: Id
+    before: Number = MOST
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+class RemoveDocuments(Message):
+    """Delete documents of one's own, the owner also those of others; `Told` answers, with `DocumentsRemoved`.
+
+    They are found no more. Files stay where they are, and are read again by a later ingest of their folder.
+    """
+
+    type: Literal["remove_documents"] = "remove_documents"
+    id: Id
+    documents: Annotated[tuple[Number, ...], FailFast(), Field(max_length=MAX_IDS)]
+
+
 class Ingest(Message):
     """Read documents from absolute paths on the daemon's machine; `IngestState` tells the progress."""
 
@@ -215,6 +250,8 @@ ClientMessage = (
     | Rename
     | Delete
     | Export
+    | ListDocuments
+    | RemoveDocuments
     | Ingest
     | Upload
     | Command
