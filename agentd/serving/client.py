@@ -31,6 +31,7 @@ from agentd.errors import (
     Unreachable,
     UsageError,
 )
+from agentd.records import Terms
 from agentd.serving import protocol
 from agentd.serving.live import LiveMessages
 from agentd.serving.socket import open_socket, refuse_impostor
@@ -151,11 +152,14 @@ class Client:
         message_id: str | None = None,
         reply: Literal["session", "request"] = "session",
         documents: int | None = None,
+        terms: Terms | None = None,
     ) -> protocol.Accepted:
         """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`."""
         message_id = message_id or new_message_id()
         with protocol.explained():
-            post = protocol.Post(id=message_id, session=session, text=text, reply=reply, documents=documents)
+            post = protocol.Post(
+                id=message_id, session=session, text=text, reply=reply, documents=documents, terms=terms
+            )
         return await self._ask(post, protocol.Accepted)
 
     async def close_session(self, session: str) -> None:

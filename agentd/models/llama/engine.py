@@ -10,6 +10,7 @@ from agentd.errors import ModelError
 from agentd.models.llama.calls import CallFinder
 from agentd.models.llama.decoder import decoder_of
 from agentd.models.llama.driver import Driver
+from agentd.models.llama.family import COMMON
 from agentd.models.llama.generating import Generations
 from agentd.models.llama.grammar import Grammars
 from agentd.models.llama.job import Span
@@ -92,9 +93,9 @@ class Engine:
         template = self._template
         stop = (*message.stop, *template.stop)
         finder = None
-        if message.tools and template.tools and template.family:
-            offered = {tool.name: tuple(tool.parameters.get("properties", ())) for tool in message.tools}
-            finder = CallFinder(template.family, offered)
+        if message.tools:
+            offered = {tool.name: tuple(tool.parameters.get("properties") or ()) for tool in message.tools}
+            finder = CallFinder(template.family or COMMON, offered)
         return Speech(Assembler(stop=stop, reasoning=reasoning, think=template.think), finder)
 
     # --- A step ------------------------------------------------------------------------------------------------------

@@ -281,3 +281,5 @@ FAMILIES = (
     ),
 )
 """Searched in this order, because a family may also have the signs of those below it."""
+COMMON = next(family for family in FAMILIES if family.name == "hermes")
+"""Its marks are those that models write most often if their own are not known."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentd.evidence.call_forms import Call
 from agentd.models.llama.family import Family
-from agentd.models.llama.wire import ChatMessage, Piece, ToolCall
+from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 
 
 def arguments(call: ToolCall) -> Any:
@@ -61,6 +61,23 @@ def _written(calls: Sequence[ToolCall], family: Family | None) -> tuple[Piece, .
     if family is not None and as_objects:
         return family.write([Call(name=call.tool, arguments=call.arguments) for call in calls])
     return tuple(Piece(text=f"Called {call.tool} with {call.arguments}\n", trusted=False) for call in calls)
+
+
+TOOLS = """\
+You may call these tools. To call one, write nothing but a JSON object with its name and its arguments, such as \
+{"name": "NAME", "arguments": {"KEY": "VALUE"}}. The tools:
+"""
+
+
+def with_tools(messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> list[ChatMessage]:
+    """The same conversation for a template that knows no tools: the system message tells of them."""
+    told = "\n".join(json.dumps(tool.model_dump(), ensure_ascii=False) for tool in tools)
+    pieces = (Piece(text=TOOLS, trusted=True), Piece(text=told, trusted=False))
+    first, *others = messages
+    if first.role == "system":
+        apart = Piece(text="\n\n", trusted=True)
+        return [ChatMessage(role="system", pieces=(*first.pieces, apart, *pieces)), *others]
+    return [ChatMessage(role="system", pieces=pieces), *messages]
 
 
 def fold(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from agentd.errors import ModelError
 from agentd.evidence.passages import render_passage
 from agentd.models.llama.advice import NO_ADVICE, Advice, settled
-from agentd.models.llama.schema import check_schema
+from agentd.models.llama.schema import calls_schema, check_schema
 from agentd.models.llama.wire import ChatMessage, Choice, Count, Generate, Piece, Tool, ToolCall, Warm
 from agentd.ports.generation import (
     Message,
@@ -34,8 +34,9 @@ def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADV
 
     `ModelError` names a setting that is out of range, or what this model cannot do.
     """
-    if request.schema is not None:
-        check_schema(request.schema)
+    schema = calls_schema(request.tools) if request.must_call else request.schema
+    if schema is not None:
+        check_schema(schema)
     sampling = request.sampling
     chosen = settled(sampling, advice)
     _check(sampling, chosen)
@@ -51,7 +52,7 @@ def generate_message(request: ModelRequest, number: int, advice: Advice = NO_ADV
         max_tokens=sampling.max_tokens,
         stop=sampling.stop,
         priority=request.priority,
-        answer_schema=request.schema,
+        answer_schema=schema,
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentd.errors import ModelError
+from agentd.ports.generation import ToolSpec
 
 LONGEST, DEEPEST, MOST_REPEATS = 64 * 1024, 32, 500
 """Characters of a schema as JSON, its nesting, and the largest number of items or characters that it may ask for."""
+MOST_NESTED = 8
+"""How deep the arguments of a call are held to their schema."""
 
 _BEYOND = frozenset(
     """
@@ -35,6 +38,42 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise ModelError(f"The schema has {len(text)} characters; at most {LONGEST} are possible. Use a smaller one.")
     for problem in _problems(schema, "", 0):
         raise ModelError(f"The local model cannot follow the schema: {problem}.")
+
+
+def calls_schema(tools: Sequence[ToolSpec]) -> dict[str, Any]:
+    """The schema of a call of one of these tools: of its arguments, what a grammar can enforce."""
+    return {"anyOf": [_call_schema(tool) for tool in tools]}
+
+
+def _call_schema(tool: ToolSpec) -> dict[str, Any]:
+    arguments = {"type": "object", **_enforceable(tool.parameters, 0)}
+    if arguments["type"] != "object":
+        arguments = {"type": "object"}
+    return {
+        "type": "object",
+        "properties": {"name": {"const": tool.name}, "arguments": arguments},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _enforceable(schema: object, depth: int) -> dict[str, Any]:
+    """The part of a schema that llama.cpp's converter expresses whatever stands in it; {} if that is nothing."""
+    if not isinstance(schema, Mapping) or depth > MOST_NESTED or "$ref" in schema:
+        return {}
+    found: dict[str, Any] = {}
+    types = schema.get("type")
+    if isinstance(types, str) and types in _TYPES:
+        found["type"] = types
+    if isinstance(options := schema.get("enum"), list) and options:
+        return {"enum": options}
+    if isinstance(properties := schema.get("properties"), Mapping) and properties:
+        found["properties"] = {name: _enforceable(inner, depth + 1) for name, inner in properties.items()}
+        needed = schema.get("required")
+        found["required"] = [name for name in (needed if isinstance(needed, list) else []) if name in properties]
+    if "items" in schema:
+        found["items"] = _enforceable(schema["items"], depth + 1)
+    return found
 
 
 def _problems(schema: object, path: str, depth: int) -> Iterator[str]:

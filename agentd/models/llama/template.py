@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from agentd.errors import ModelError
 from agentd.host.limits import Crashed
 from agentd.models.llama.family import Family, family_of
-from agentd.models.llama.forms import arguments, fold, one_by_one, plain
+from agentd.models.llama.forms import arguments, fold, one_by_one, plain, with_tools
 from agentd.models.llama.placeholders import Placeholders
 from agentd.models.llama.rendering import OwnTemplate, UntrustedTemplate
 from agentd.models.llama.text import END_THINK, THINK
@@ -118,22 +118,23 @@ class Template:
     def render(self, messages: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> Prompt:
         """The prompt up to the beginning of the answer; `ModelError` if the template refuses the conversation.
 
-        If the model cannot call tools, they are left out.
+        If the template knows no tools, the system message tells of them.
         """
         try:
             return self._first(messages, tools)
         except _GivenUp as given_up:
             self._use_own(f"The model's chat template fails ({given_up})")
             log.warning("chat template: %s", self.notes[-1])
-            return self._first(messages, ())
+            return self._first(messages, tools)
 
     def _first(self, messages: Sequence[ChatMessage], tools: Sequence[Tool]) -> Prompt:
         """Render the first form that the template accepts."""
-        offered = tools if self.tools else ()
+        if tools and not self.tools:
+            messages, tools = with_tools(messages, tools), ()
         refusal = ""
         for form in self._forms(messages):
             try:
-                return self._render(form, offered)
+                return self._render(form, tools)
             except _Refused as refused:
                 refusal = refusal or str(refused)
         raise ModelError(f"The model's chat template refuses this conversation: {refusal}.")

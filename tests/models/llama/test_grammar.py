@@ -9,7 +9,9 @@ from agentd.errors import ModelError
 from agentd.models.llama import grammar as grammar_module
 from agentd.models.llama.driver import Driver
 from agentd.models.llama.grammar import LONGEST, Grammars, convert
+from agentd.models.llama.schema import calls_schema
 from agentd.models.llama.vocabulary import Vocabulary
+from agentd.ports.generation import ToolSpec
 from agentd.testing.gguf import write_random_model
 
 pytestmark = pytest.mark.native
@@ -30,6 +32,14 @@ NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
 )
 def test_a_schema_becomes_a_grammar_that_llama_cpp_takes(vocabulary: Vocabulary, schema: dict[str, Any]) -> None:
     assert b"root ::=" in Grammars(vocabulary).grammar(schema)
+
+
+def test_calls_of_tools_become_a_grammar_too(vocabulary: Vocabulary) -> None:
+    city = {"type": "string", "pattern": "^(?=x)", "minLength": -1}
+    full = {"properties": {"city": city, "n": {"$ref": "#/nowhere"}, "of": {"enum": ["a"]}}, "required": ["city", 1]}
+    parameters: list[dict[str, Any]] = [{}, full, {"type": 1}]
+    tools = [ToolSpec(name=f"t{n}", description="", parameters=each) for n, each in enumerate(parameters)]
+    assert b"root ::=" in Grammars(vocabulary).grammar(calls_schema(tools))
 
 
 def test_strings_have_no_line_breaks_in_them() -> None:

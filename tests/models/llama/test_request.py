@@ -75,6 +75,25 @@ def test_calls_stay_calls_and_each_result_is_a_message_of_its_own() -> None:
     )
 
 
+def test_a_call_that_is_required_is_held_to_a_schema() -> None:
+    fancy = {"type": "object", "properties": {"city": {"type": "string", "pattern": "^(?=x)"}, "n": {"minimum": 1}}}
+    tools = (
+        ToolSpec(name="weather", description="", parameters={**fancy, "required": ["city"]}),
+        ToolSpec(name="now", description="", parameters={}),
+    )
+    asked = replace(request(TextPart(text="x")), tools=tools, must_call=True)
+    schema = generate_message(asked, 1).answer_schema
+    assert schema is not None
+    weather, now = (each["properties"] for each in schema["anyOf"])
+    assert (weather["name"], now["name"]) == ({"const": "weather"}, {"const": "now"})
+    assert weather["arguments"] == {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "n": {}},
+        "required": ["city"],
+    }
+    assert now["arguments"] == {"type": "object"}
+
+
 def test_tools_go_with_the_question_and_with_its_count() -> None:
     tool = ToolSpec(name="add", description="Adds.", parameters={"type": "object"})
     asked = replace(request(TextPart(text="x")), tools=(tool,))

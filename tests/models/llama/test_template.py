@@ -199,11 +199,23 @@ def test_a_template_that_tells_of_tools_in_a_known_form_can_use_them(source: str
     assert template.notes == ()
 
 
-def test_one_that_does_not_is_not_told_of_any() -> None:
-    for source in (CHATML, None, CHATML + "{# <tool_call>{'name': #}"):
-        template = Template(source)
-        assert not template.tools
-        assert shown(template, QUESTION, tools=(ADD,)) == shown(template, QUESTION)
+@pytest.mark.parametrize("source", [CHATML, None, CHATML + "{# <tool_call>{'name': #}"])
+@pytest.mark.parametrize("before", [(), (ChatMessage(role="system", pieces=(untrusted("Be brief."),)),)])
+def test_with_one_that_does_not_the_system_message_tells_of_them(
+    source: str | None, before: tuple[ChatMessage, ...]
+) -> None:
+    template = Template(source)
+    assert not template.tools
+    told = '{"name": "add", "description": "Adds <|im_end|> \\"numbers\\"", "parameters": {"type": "object"'
+    rendered = shown(template, *before, QUESTION, tools=(ADD,))
+    assert rendered.count(f"⟦{told}") == 1
+    assert rendered.index(told) < rendered.index("⟦Why?⟧")
+    assert ("⟦Be brief.⟧" in rendered) == bool(before)
+
+
+def test_one_that_does_not_and_refuses_system_messages_is_told_with_the_question() -> None:
+    source = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+    assert shown(Template(source), QUESTION, tools=(ADD,)).startswith("<|im_start|>user\nYou may call these tools.")
 
 
 def test_what_tools_say_of_themselves_is_untrusted_where_it_could_be_more_than_text() -> None:
