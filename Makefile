@@ -21,7 +21,7 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 LINKS ?= $(HOME)/.local/bin
 PROGRAM = $(abspath $(BIN)/agentd)
 
-.PHONY: help chat install uninstall test quick check prove bench llama lock clean
+.PHONY: help chat install uninstall test quick check prove bench llama vendor lock clean
 
 help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
@@ -32,6 +32,7 @@ help:
 	@echo "make prove   power cuts, kills, faults, attacks and fuzzing (CUTS= KILLS= SEEDS= FUZZ_MINUTES=)"
 	@echo "make bench   the benchmarks, beside their peers"
 	@echo "make llama   compile llama.cpp again (for a GPU, for this processor: docs/dependencies.md)"
+	@echo "make vendor  fetch what the web page has of others again, from npm"
 	@echo "make lock    refresh the lock files from pyproject.toml (needs uv)"
 
 chat: $(VENV)/installed
@@ -109,6 +110,9 @@ $(VENV)/tested: $(VENV)/installed requirements-dev.lock
 	@echo "What the tests need, which takes a minute or two."
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
+
+vendor:
+	@$(PYTHON) -m tests.vendored
 
 lock:
 	$(LOCK) --output-file requirements.lock

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from agentd import __version__
 from channels.websocket import health, refusals, socket
 from channels.websocket.gateway import Gateway
+from channels.websocket.page import routes as page
 
 
 def make_app(gateway: Gateway) -> FastAPI:
@@ -17,4 +18,5 @@ def make_app(gateway: Gateway) -> FastAPI:
     refusals.explain(app)
     app.include_router(health.router)
     app.include_router(socket.router)
+    app.include_router(page.router)
     return app

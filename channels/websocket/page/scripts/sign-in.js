@@ -1,0 +1,19 @@
+// The one-time ticket in the address, as `agentd open` makes it, becomes a cookie.
+
+const TICKET = /^#ticket=(.+)$/;
+
+export function hasTicket() {
+  return TICKET.test(location.hash);
+}
+
+/** Signs in if the address has a ticket, which is taken out of it first. */
+export async function signIn() {
+  const ticket = location.hash.match(TICKET)?.[1];
+  if (!ticket) return;
+  history.replaceState(null, "", "/");
+  await fetch("/api/ticket", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ticket: decodeURIComponent(ticket) }),
+  }).catch(() => {}); // the connection says whether it worked
+}
