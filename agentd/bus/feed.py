@@ -75,6 +75,7 @@ class LiveFeed:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._forgotten = 0
         """The greatest number in any session that was forgotten."""
+        self._watchers: list[Reader[Numbered]] = []
 
     def apply(self, event: Event) -> None:
         session_id: str | None = getattr(event, "session_id", None)
@@ -85,9 +86,13 @@ class LiveFeed:
         if isinstance(event, InboundEvent):
             # One more character than clients get, so that they can be told that there is more.
             question = event.model_copy(update={"text": event.text[: MAX_QUESTION + 1]})
-            session.ask(Numbered(n=self._n, event=question), question)
+            numbered = Numbered(n=self._n, event=question)
+            session.ask(numbered, question)
         else:
-            session.add(Numbered(n=self._n, event=event))
+            numbered = Numbered(n=self._n, event=event)
+            session.add(numbered)
+        for watcher in self._watchers:
+            watcher.put(numbered)
         if isinstance(event, SessionDeleted):
             self._forget(session_id, session)
 
@@ -128,6 +133,12 @@ class LiveFeed:
         for numbered in replay:
             reader.put(numbered)
         session.readers.append(reader)
+        return reader
+
+    def watch(self) -> Reader[Numbered]:
+        """Events of all sessions as they happen."""
+        reader: Reader[Numbered] = Reader(REPLAY_EVENTS, _merge, self._watchers.remove)
+        self._watchers.append(reader)
         return reader
 
     def _replay(self, session: _Session, after: tuple[str, int] | None) -> tuple[int, list[Numbered]]:

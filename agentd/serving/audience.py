@@ -14,12 +14,14 @@ from agentd.errors import Wait
 from agentd.events import OutboundEvent, SessionDeleted
 from agentd.ports.bus import Gap, Subscription
 from agentd.ports.channels import Deliveries, PartDone
-from agentd.ports.feed import Numbered
+from agentd.ports.feed import Followed, Numbered, Watched
 from agentd.records import Address
 from agentd.serving import frames, protocol
 from agentd.serving.budget import Seat
 from agentd.serving.outbox import Outbox
 
+ALL = "*"
+"""What a client follows that watches all sessions."""
 ACCOUNT = "local"
 """Of every address that means the followers of a session."""
 
@@ -36,28 +38,37 @@ class Follower:
         self.acks = False
         self._audience = audience
         self._tasks = tasks
-        self._feeds: dict[str, Subscription[Numbered]] = {}
+        self._feeds: dict[str, Followed] = {}
+        self._watched: Subscription[Numbered] | None = None
 
     def follows(self, session_id: str) -> bool:
         return session_id in self._feeds
 
-    def follow(self, session_id: str, feed: Subscription[Numbered]) -> None:
+    def follow(self, session_id: str, followed: Followed) -> None:
         """From here on answers of the session come; its other events wait for `forward`."""
         if (earlier := self._feeds.pop(session_id, None)) is not None:
-            earlier.close()
-        self._feeds[session_id] = feed
+            earlier.events.close()
+        self._feeds[session_id] = followed
 
     def forward(self, session_id: str) -> None:
         """Tell what happens in the session, until it is followed no more."""
-        feed = self._feeds.get(session_id)
-        if feed is not None:
-            self._tasks.create_task(self._forward(session_id, feed), name=f"feed of {session_id}")
+        followed = self._feeds.get(session_id)
+        if followed is not None:
+            self._tasks.create_task(self._forward(session_id, followed), name=f"feed of {session_id}")
             self._audience.arrived(session_id)
+
+    def watch(self, watched: Watched) -> None:
+        """From here on tell what happens in all of these sessions but those that are followed."""
+        self.seat.follow(ALL)
+        if self._watched is not None:
+            self._watched.close()
+        self._watched = watched.events
+        self._tasks.create_task(self._tell_all(watched), name="feed of all sessions")
 
     def unfollow(self, session_id: str) -> None:
         """Harmless if it is not followed."""
-        if (feed := self._feeds.pop(session_id, None)) is not None:
-            feed.close()
+        if (followed := self._feeds.pop(session_id, None)) is not None:
+            followed.events.close()
             self.seat.unfollow(session_id)
             self._audience.lost(self, session_id)
 
@@ -65,26 +76,61 @@ class Follower:
         """The client is gone."""
         for session_id in list(self._feeds):
             self.unfollow(session_id)
+        if self._watched is not None:
+            self._watched.close()
         self._audience.left(self)
 
     def acknowledge(self, outbound_ids: Iterable[str]) -> None:
         self._audience.acknowledged(self, outbound_ids)
 
-    async def _forward(self, session_id: str, feed: Subscription[Numbered]) -> None:
-        async for item in feed:
+    async def _forward(self, session_id: str, followed: Followed) -> None:
+        told = protocol.conversation_message(session_id, followed.state)
+        async for item in followed.events:
             if isinstance(item, Gap):
                 await self.outbox.put(protocol.Truncated(session=session_id))
                 continue
-            cursor = protocol.Cursor(epoch=self._audience.epoch, n=item.n)
-            if (message := self._message(item, cursor)) is not None:
+            if (message := self._message(item, self._cursor(item))) is not None:
                 await self.outbox.put(message)
+            now = protocol.conversation_message(session_id, followed.now())
+            if now != told:
+                told = now
+                await self.outbox.put(now)
             if isinstance(item.event, SessionDeleted):
                 self.unfollow(session_id)
+
+    async def _tell_all(self, watched: Watched) -> None:
+        told: dict[str, protocol.ConversationState] = {}
+        async for item in watched.events:
+            if isinstance(item, Gap):
+                told.clear()
+                await self.outbox.put(protocol.Truncated(session=""))
+                continue
+            session_id: str = getattr(item.event, "session_id", "")
+            if session_id in self._feeds or (state := await watched.state(item.event)) is None:
+                continue
+            if (message := _watched_message(item, self._cursor(item))) is not None:
+                await self.outbox.put(message)
+            now = protocol.conversation_message(session_id, state)
+            if now != told.get(session_id):
+                await self.outbox.put(now)
+            told[session_id] = now
+            if state.idle:
+                del told[session_id]
+
+    def _cursor(self, item: Numbered) -> protocol.Cursor:
+        return protocol.Cursor(epoch=self._audience.epoch, n=item.n)
 
     def _message(self, item: Numbered, cursor: protocol.Cursor) -> protocol.ServerMessage | None:
         if isinstance(item.event, OutboundEvent) and not self._audience.delivers(item.event.address.channel):
             return protocol.answer_message(item.event, cursor=cursor)
         return protocol.live_message(item.event, cursor)
+
+
+def _watched_message(item: Numbered, cursor: protocol.Cursor) -> protocol.ServerMessage | None:
+    """Answers too: who only watches gets none by delivery."""
+    if isinstance(item.event, OutboundEvent):
+        return protocol.answer_message(item.event, cursor=cursor)
+    return protocol.live_message(item.event, cursor)
 
 
 class Acknowledgement:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from agentd.bus.feed import LiveFeed
-from agentd.errors import UsageError
+from agentd.errors import NotFound, UsageError
+from agentd.events import Event, InboundEvent
 from agentd.ports.channels import Deliveries, Offer, Receipt, Remembering
+from agentd.ports.conversation import Conversation
 from agentd.ports.documents import DocumentInfo, IngestProgress
-from agentd.ports.feed import Followed
+from agentd.ports.feed import Followed, Watched
 from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
@@ -31,6 +34,9 @@ from agentd.serving.gate import Gate
 from agentd.serving.letters import Letters
 from agentd.storage.sessions import Sessions
 from agentd.turns.conversation import Conversations
+
+REMEMBERED = 10_000
+"""Sessions of which somebody who watches all of theirs remembers whose they are."""
 
 
 class SessionDoor:
@@ -113,7 +119,34 @@ class SessionDoor:
             state=self._conversations.of(session_id),
             questions=self._feed.questions(session_id),
             events=self._feed.follow(session_id, after),
+            now=partial(self._conversations.of, session_id),
         )
+
+    def watch(self, principal: Principal, *, everybody: bool = False) -> Watched:
+        """What happens from now on in all sessions of this principal, or, for the owner alone, of `everybody`."""
+        who = self._gate.known(principal)
+        if everybody:
+            require(who, "administer")
+        theirs: dict[str, bool] = {}
+
+        async def state(event: Event) -> Conversation | None:
+            session_id: str = getattr(event, "session_id", "")
+            seen = everybody or await self._is_of(who, session_id, event, theirs)
+            return self._conversations.of(session_id) if seen else None
+
+        return Watched(events=self._feed.watch(), state=state)
+
+    async def _is_of(self, who: Principal, session_id: str, event: Event, known: dict[str, bool]) -> bool:
+        """Whether a session belongs to somebody; it never changes, so it is remembered in `known`."""
+        if session_id not in known:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            try:
+                asked = event.principal if isinstance(event, InboundEvent) else None
+                known[session_id] = (asked or await self._sessions.whose(who, session_id)) == who
+            except NotFound:
+                known[session_id] = False
+        return known[session_id]
 
 
 class DocumentDoor:

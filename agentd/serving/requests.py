@@ -94,6 +94,10 @@ class Requests:
                 self._hello(message)
             case protocol.Ack():
                 self._follower.acknowledge(message.ids)
+            case protocol.Watch():
+                watched = self._door.sessions.watch(self._who, everybody=message.everybody)
+                self._follower.watch(watched)
+                yield protocol.Watching(re=message.id)
             case protocol.Close():
                 self._follower.unfollow(message.session)
                 yield protocol.Closed(re=message.id, session=message.session)
@@ -184,7 +188,7 @@ class Requests:
         self._follower.seat.follow(session.id)
         after = (message.after.epoch, message.after.n) if message.after else None
         followed = await self._door.sessions.follow(self._who, session.id, after)
-        self._follower.follow(session.id, followed.events)
+        self._follower.follow(session.id, followed)
         state = followed.state
         yield protocol.SessionOpened(
             re=message.id,

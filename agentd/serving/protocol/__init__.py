@@ -39,7 +39,7 @@ from agentd.serving.protocol.codec import (
     is_mostly_structure,
     longest,
 )
-from agentd.serving.protocol.live import BEGINS_AGAIN, answer_message, live_message
+from agentd.serving.protocol.live import BEGINS_AGAIN, answer_message, conversation_message, live_message
 from agentd.serving.protocol.replies import (
     Accepted,
     Answer,
@@ -47,6 +47,7 @@ from agentd.serving.protocol.replies import (
     Chunk,
     Closed,
     Closing,
+    ConversationState,
     Exported,
     Failure,
     Fetched,
@@ -60,6 +61,7 @@ from agentd.serving.protocol.replies import (
     Stopped,
     Told,
     Truncated,
+    Watching,
     Welcome,
     told,
 )
@@ -105,6 +107,7 @@ from agentd.serving.protocol.requests import (
     Search,
     Stop,
     Upload,
+    Watch,
 )
 
 __all__ = (
@@ -130,6 +133,7 @@ __all__ = (
     "Closing",
     "Command",
     "CommandReply",
+    "ConversationState",
     "Cursor",
     "Decided",
     "Delete",
@@ -181,8 +185,11 @@ __all__ = (
     "Truncated",
     "UnknownType",
     "Upload",
+    "Watch",
+    "Watching",
     "Welcome",
     "answer_message",
+    "conversation_message",
     "decode_client",
     "decode_server",
     "encode",

@@ -24,6 +24,7 @@ from agentd.serving.protocol.replies import (
     Accepted,
     Closed,
     Closing,
+    ConversationState,
     Failure,
     Fetched,
     Reading,
@@ -31,6 +32,7 @@ from agentd.serving.protocol.replies import (
     State,
     Stopped,
     Truncated,
+    Watching,
     Welcome,
 )
 from agentd.serving.protocol.requests import ClientMessage, Post, Upload
@@ -39,7 +41,20 @@ from agentd.text.structure import outside_of_strings, without_escapes
 
 T = TypeVar("T")
 
-_SMALL = Welcome | Accepted | Fetched | Closed | State | Reading | Truncated | Stopped | Failure | Closing
+_SMALL = (
+    Welcome
+    | Accepted
+    | Fetched
+    | Closed
+    | ConversationState
+    | Watching
+    | State
+    | Reading
+    | Truncated
+    | Stopped
+    | Failure
+    | Closing
+)
 """Messages of the daemon that are never longer than `MAX_SMALL_BYTES`."""
 
 _client: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field(discriminator="type")])

@@ -25,10 +25,22 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
+from agentd.ports.conversation import Conversation
 from agentd.ports.models import answering
 from agentd.records import Citation
 from agentd.serving.protocol.base import MAX_CALL, Cursor
-from agentd.serving.protocol.replies import Answer, Call, Chunk, Failure, Found, Question, Reading, ServerMessage, State
+from agentd.serving.protocol.replies import (
+    Answer,
+    Call,
+    Chunk,
+    ConversationState,
+    Failure,
+    Found,
+    Question,
+    Reading,
+    ServerMessage,
+    State,
+)
 
 BEGINS_AGAIN = "the answer begins again"
 
@@ -52,6 +64,11 @@ def answer_message(event: OutboundEvent, *, repeat: bool = False, cursor: Cursor
         cut_off=event.cut_off,
         repeat=repeat,
     )
+
+
+def conversation_message(session_id: str, state: Conversation) -> ConversationState:
+    """The state of a session as clients get it."""
+    return ConversationState(session=session_id, running=state.running, stopping=state.stopping, waiting=state.waiting)
 
 
 def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:

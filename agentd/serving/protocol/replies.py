@@ -151,6 +151,26 @@ class Truncated(Message):
     session: str
 
 
+class Watching(Message):
+    """What happens in all sessions that were asked for is told from here on."""
+
+    type: Literal["watching"] = "watching"
+    re: str
+
+
+class ConversationState(Message):
+    """What a session does now: the turn that runs, if it was asked to stop, and the turns that wait, in their order.
+
+    It comes after every change, with what changed it before it.
+    """
+
+    type: Literal["conversation"] = "conversation"
+    session: str
+    running: str = ""
+    stopping: bool = False
+    waiting: Annotated[tuple[str, ...], FailFast()] = ()
+
+
 class Closed(Message):
     """The session is followed no more."""
 
@@ -236,6 +256,8 @@ ServerMessage = (
     | Chunk
     | Answer
     | Truncated
+    | ConversationState
+    | Watching
     | Closed
     | Exported
     | Stopped

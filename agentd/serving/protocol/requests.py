@@ -46,6 +46,17 @@ class Open(Message):
     listed: bool = True
 
 
+class Watch(Message):
+    """Follow all sessions of one's own, also those to come; `Watching` answers. The owner may follow `everybody`'s.
+
+    Of the sessions that this client has opened, nothing comes twice.
+    """
+
+    type: Literal["watch"] = "watch"
+    id: Id
+    everybody: bool = False
+
+
 class Close(Message):
     """Follow a session no more; `Closed` answers. What it still owes this client waits for the next one."""
 
@@ -239,6 +250,7 @@ class HandOver(Message):
 ClientMessage = (
     Hello
     | Open
+    | Watch
     | Close
     | Post
     | Fetch
