@@ -24,6 +24,7 @@ COMMANDS = {
     "ingest": ("agentd.cli.ingest", "read documents to answer from"),
     "model": ("agentd.cli.model", "get, choose and measure language models"),
     "run": ("agentd.cli.run", "run the daemon in the foreground"),
+    "sessions": ("agentd.cli.sessions", "list, show, search, rename, delete and export conversations"),
     "status": ("agentd.cli.status", "is all well, and if not, what to do"),
     "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),
     "config": ("agentd.cli.config", "check the settings; show them and where they come from"),

@@ -16,9 +16,9 @@ from agentd.cli.advice import HOW_TO_TYPE, NAME, program
 from agentd.cli.attach import attached
 from agentd.cli.common import load_settings, model_option, session_option
 from agentd.cli.ingest import show_progress, summary
-from agentd.cli.lines import Lines, read_lines, standard_lines
-from agentd.cli.say import put, say, warn
-from agentd.cli.yes_no import AGAIN, yes_or_no
+from agentd.cli.lines import Lines, standard_lines
+from agentd.cli.say import say, warn
+from agentd.cli.yes_no import asked
 from agentd.serving.client import Client
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ async def offer_documents(client: Client, declined: Path) -> None:
         return
     say("There are no documents yet. You can try agentd without a language model, on its own documentation.")
     say(f"The documentation is in {pages[0].parent}")
-    reply = await _yes("Index it, so that you have something to ask about? [Y/n] ")
+    reply = await asked("Index it, so that you have something to ask about? [Y/n] ", default=True)
     if reply:
         say(summary(await show_progress(client.ingest(pages))))
         say(f"Now ask, for example: {FIRST_QUESTION}")
@@ -113,22 +113,3 @@ def _remember(declined: Path) -> None:
         os.close(os.open(declined, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         warn(f"agentd: cannot write {declined}: {error.strerror}")
-
-
-async def _yes(question: str) -> bool | None:
-    """What the person says, with yes for an empty line; None at the end of input."""
-    for words in (question, f"{AGAIN} "):
-        if (line := await _read_line(words)) is None:
-            return None
-        if (reply := yes_or_no(line, default=True)) is not None:
-            return reply
-    return False
-
-
-async def _read_line(prompt: str) -> str | None:
-    """One line from the person; None at the end of the input."""
-    put(sys.stdout, prompt, flush=True)
-    async for line in read_lines(sys.stdin.fileno()):
-        return line
-    say("")
-    return None

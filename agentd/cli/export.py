@@ -19,8 +19,11 @@ def form_of(path: str) -> Literal["markdown", "json"]:
     return "json" if path.lower().endswith(".json") else "markdown"
 
 
-async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
-    """Write the export to `path`, to its own name in the folder `path`, or in the current one; returns where it is."""
+async def write_export(pieces: AsyncIterator[Exported], path: str, *, another: str) -> Path:
+    """Write the export to `path`, to its own name in the folder `path`, or in the current one; returns where it is.
+
+    `another` says what to do to write to another file.
+    """
     target: Path | None = None
     file: TextIO | None = None
     done = False
@@ -28,7 +31,7 @@ async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
         async for piece in pieces:
             if file is None:
                 target = await asyncio.to_thread(_target, path, piece.name)
-                file = await asyncio.to_thread(_make, target)
+                file = await asyncio.to_thread(_make, target, another)
             await asyncio.to_thread(file.write, whole(piece.text))
         done = True
     except FileNotFoundError:
@@ -36,7 +39,7 @@ async def write_export(pieces: AsyncIterator[Exported], path: str) -> Path:
             f"there is no folder {target.parent if target else path}; make it, or name another file."
         ) from None
     except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror}; /export FILE names another file.") from None
+        raise UsageError(f"{target} cannot be written: {error.strerror}; {another}.") from None
     finally:
         if file is not None and target is not None:
             await asyncio.to_thread(_close, file, target, done)
@@ -49,11 +52,11 @@ def _target(path: str, name: str) -> Path:
     return given / Path(name).name if not path or given.is_dir() else given
 
 
-def _make(path: Path) -> TextIO:
+def _make(path: Path, another: str) -> TextIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise UsageError(f"{path} exists already; /export FILE names another file.") from None
+        raise UsageError(f"{path} exists already; {another}.") from None
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="")
 
 

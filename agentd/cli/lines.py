@@ -111,6 +111,8 @@ class Lines:
         if self._prompt and (who := await self.link.who_answers()):
             self._display.note(who)
         await self.link.follow(session)
+        if self._prompt and (waiting := await self.link.unread()):
+            self._display.note(waiting)
         await self._display.flush()
         interrupts: asyncio.Queue[None] = asyncio.Queue(4)
         loop = asyncio.get_running_loop()

@@ -187,7 +187,14 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
         model = assemble(settings.model, shelf, extractive, tell)
     stack.push_async_callback(model.close)
     followed = hub.budgets.followed
-    sessions = Sessions(disk.agentd, disk.ids, CLOCK, unanswered=hub.conversations.newest, followed=followed)
+    sessions = Sessions(
+        disk.agentd,
+        disk.ids,
+        CLOCK,
+        unanswered=hub.conversations.newest,
+        followed=followed,
+        undelivered=disk.pending.undelivered,
+    )
     return Library(
         sessions=sessions,
         deletions=Deletions(sessions, disk.pending, hub.conversations, hub.bus, followed=followed),

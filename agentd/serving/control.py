@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from agentd.errors import ModelError, UsageError
@@ -18,7 +17,7 @@ from agentd.ports.sessions import SessionInfo, SessionView
 from agentd.ports.status import Status
 from agentd.records import Principal
 from agentd.rights import may
-from agentd.serving.choosing import choose, label
+from agentd.serving.choosing import TITLE_WIDTH, choose, label, row, table
 from agentd.serving.commands import NO_MODEL, Invocation, Whom, help_text, parse
 from agentd.serving.recall import COLUMNS, Recall
 from agentd.status.text import model_words, status_lines
@@ -26,7 +25,6 @@ from agentd.storage.marks import Marks, Verdict
 
 LISTED = 50
 """How many conversations /sessions shows, and /resume knows by number."""
-TITLE_WIDTH = 40
 _NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
 
 
@@ -116,8 +114,8 @@ class ConversationCommands:
         if not sessions:
             return CommandReply(text="there is no conversation yet; ask something.")
         now = self._clock.now()
-        rows = [_row(n, session, request.session_id, now) for n, session in enumerate(sessions, start=1)]
-        return CommandReply(text=_table(rows))
+        rows = [row(n, session, now, current=request.session_id) for n, session in enumerate(sessions, start=1)]
+        return CommandReply(text="\n".join(table(rows)))
 
     async def _resume(self, request: _Request) -> CommandReply:
         if not request.argument:
@@ -209,22 +207,3 @@ class HouseCommands:
         if not documents:
             return CommandReply(text=f"there are no documents yet; {reads} some.")
         return CommandReply(text=f"{documents:,} documents ({passages:,} passages); {reads} more.")
-
-
-def _row(n: int, session: SessionInfo, current: str, now: datetime) -> tuple[str, ...]:
-    count = f"{session.messages} messages" + (f", {session.unread} unread" if session.unread else "")
-    mark = "*" if session.id == current else " "
-    return f"{mark}{n:>2}", label(session, TITLE_WIDTH), count, _ago((now - session.updated).total_seconds())
-
-
-def _ago(seconds: float) -> str:
-    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {name} ago"
-    return "just now"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Literal
 
 from agentd.ports.sessions import SessionInfo, StoredMessage
-from agentd.serving import told
+from agentd.serving import protocol, told
 
 Format = Literal["markdown", "json"]
 SUFFIXES: dict[Format, str] = {"markdown": ".md", "json": ".json"}
@@ -22,6 +22,17 @@ def file_name(session: SessionInfo, form: Format) -> str:
     """A name that any file system takes, after the conversation's own."""
     words = _OTHER.sub("-", session.name or session.title)[:NAME_LENGTH].strip("-")
     return f"{words or session.id}{SUFFIXES[form]}"
+
+
+async def exported(
+    session: SessionInfo, pages: AsyncIterator[Sequence[StoredMessage]], form: Format, *, re: str
+) -> AsyncIterator[protocol.Exported]:
+    """The file as the replies to a request `re`; the last one has `finished`."""
+    name, n = file_name(session, form), 0
+    async for text in pieces(session, pages, form):
+        yield (piece := protocol.Exported(re=re, name=name, n=n, text=text))
+        n += len(piece.text)
+    yield protocol.Exported(re=re, name=name, n=n, text="", finished=True)
 
 
 async def pieces(
@@ -53,7 +64,7 @@ def _section(message: StoredMessage) -> Iterator[str]:
 
 
 async def _json(session: SessionInfo, pages: AsyncIterator[Sequence[StoredMessage]]) -> AsyncIterator[str]:
-    yield f'{{"session":{told.listed(session).model_dump_json()},"messages":['
+    yield f'{{"session":{told.listed(session, session.principal).model_dump_json()},"messages":['
     separator = ""
     async for page in pages:
         for message in page:

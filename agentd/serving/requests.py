@@ -123,7 +123,7 @@ class Requests:
                 return await self._get(message)
             case protocol.Search():
                 found = await self._door.sessions.search(self._who, message.text, limit=message.limit)
-                return protocol.SessionsFound(sessions=tuple(map(told.found, found)))
+                return protocol.SessionsFound(sessions=tuple(told.found(hit, self._who) for hit in found))
             case protocol.Passage():
                 return await self._passage(message)
             case protocol.ListDocuments():
@@ -133,9 +133,10 @@ class Requests:
                 removed = await self._door.documents.remove(self._who, message.documents)
                 return protocol.DocumentsRemoved(removed=tuple(removed))
             case protocol.Rename():
-                return told.listed(await self._door.sessions.rename(self._who, message.session, message.name))
+                renamed = await self._door.sessions.rename(self._who, message.session, message.name)
+                return told.listed(renamed, self._who)
             case protocol.Delete():
-                return told.listed(await self._door.sessions.delete(self._who, message.session))
+                return told.listed(await self._door.sessions.delete(self._who, message.session), self._who)
             case protocol.Command():
                 return await self._door.house.run(message.text, self._who, message.session)
             case protocol.Delivery():
@@ -149,10 +150,10 @@ class Requests:
                 return await self._door.house.snapshot(self._who)
             case "sessions" if message.session:
                 session = await self._door.sessions.session(self._who, message.session)
-                return protocol.SessionList(sessions=(told.listed(session),))
+                return protocol.SessionList(sessions=(told.listed(session, self._who),))
             case "sessions":
                 sessions = await self._door.sessions.list(self._who, limit=message.limit)
-                return protocol.SessionList(sessions=tuple(map(told.listed, sessions)))
+                return protocol.SessionList(sessions=tuple(told.listed(session, self._who) for session in sessions))
             case "history":
                 stored = await self._door.sessions.history(self._who, message.session, limit=message.limit)
                 return protocol.History(messages=tuple(map(told.message, stored)))
@@ -250,13 +251,9 @@ class Requests:
 
     async def _export(self, message: protocol.Export) -> AsyncIterator[protocol.ServerMessage]:
         session = await self._door.sessions.session(self._who, message.session)
-        name = exports.file_name(session, message.format)
         pages = self._door.sessions.pages(self._who, session.id)
-        n = 0
-        async for text in exports.pieces(session, pages, message.format):
-            yield (piece := protocol.Exported(re=message.id, name=name, n=n, text=text))
-            n += len(piece.text)
-        yield protocol.Exported(re=message.id, name=name, n=n, text="", finished=True)
+        async for piece in exports.exported(session, pages, message.format, re=message.id):
+            yield piece
 
     # --- documents ---
 

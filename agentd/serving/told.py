@@ -6,19 +6,22 @@ from typing import Any
 
 from agentd.ports.documents import DocumentInfo
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.records import Principal
 from agentd.serving import protocol
 
 
-def listed(session: SessionInfo) -> protocol.ListedSession:
-    return protocol.ListedSession(**_members(session))
+def listed(session: SessionInfo, reader: Principal) -> protocol.ListedSession:
+    return protocol.ListedSession(**_members(session, reader))
 
 
-def found(hit: SessionHit) -> protocol.SessionFound:
-    return protocol.SessionFound(**_members(hit.session), turn=hit.turn_id, excerpt=hit.excerpt)
+def found(hit: SessionHit, reader: Principal) -> protocol.SessionFound:
+    return protocol.SessionFound(**_members(hit.session, reader), turn=hit.turn_id, excerpt=hit.excerpt)
 
 
-def _members(session: SessionInfo) -> dict[str, Any]:
+def _members(session: SessionInfo, reader: Principal) -> dict[str, Any]:
+    whose = session.principal
     return {
+        "whose": "" if whose == reader else f"{whose.kind} {whose.id}".strip(),
         "id": session.id,
         "name": session.name,
         "title": session.title,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from agentd.host.holding import Holding
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
 from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.ports.work import PendingTurn
 from agentd.records import Principal
 from agentd.storage import history, searching
 from agentd.storage.history import without_notice
@@ -47,6 +50,7 @@ class Sessions:
         *,
         unanswered: Callable[[], Mapping[str, str]] = dict,
         followed: Callable[[], Collection[str]] = tuple,
+        undelivered: Callable[[], Awaitable[Collection[PendingTurn]]] | None = None,
     ) -> None:
         self._store = store
         self._ids = ids
@@ -54,6 +58,7 @@ class Sessions:
         self._unanswered = unanswered
         """Session -> its newest question without an answer; a question makes a session used, even before its answer."""
         self._followed = followed
+        self._undelivered = undelivered
         self._searches = Holding()
 
     # --- as their principal sees them ---
@@ -103,10 +108,24 @@ class Sessions:
         return await self._store.read(lambda db: _whose(db, principal, session_id))
 
     async def list(self, principal: Principal, *, limit: int = 50) -> Sequence[SessionInfo]:
-        """Listed sessions that have messages, the one with the newest message first."""
+        """Listed sessions that have messages, the one with the newest message first.
+
+        Answers count as unread that wait for somebody to open the session, too.
+        """
         where, mine = _scope(principal)
         query = f"{_INFO} WHERE s.newest > 0 AND s.unlisted = '' AND {where} ORDER BY s.newest DESC LIMIT ?"
-        return await self._store.read(lambda db: [_info(row) for row in db.execute(query, (*mine, limit))])
+        found = await self._store.read(lambda db: [_info(row) for row in db.execute(query, (*mine, limit))])
+        waiting = await self._waiting()
+        return [_with(session, waiting[session.id]) for session in found]
+
+    async def _waiting(self) -> Counter[str]:
+        """How many answers of each session that nobody follows wait to be delivered."""
+        if self._undelivered is None:
+            return Counter()
+        counts = Counter(turn.session_id for turn in await self._undelivered())
+        for session_id in self._followed():
+            counts.pop(session_id, None)
+        return counts
 
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
         """The newest `limit` messages in their order, the newest last."""
@@ -168,7 +187,8 @@ class Sessions:
         return await self._store.write(expire, erases=True)
 
     async def session(self, principal: Principal, session_id: str) -> SessionInfo:
-        return await self._store.read(lambda db: _visible(db, principal, session_id))
+        found = await self._store.read(lambda db: _visible(db, principal, session_id))
+        return _with(found, (await self._waiting())[session_id])
 
     async def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
         """All messages, the oldest first, a page of them at a time."""
@@ -199,7 +219,9 @@ class Sessions:
 
         # Else a few that search hold all readers, and with them whoever asks something.
         whose = "the owner's search" if principal.kind == "owner" else "a search of the others"
-        return await self._searches.run(whose, lambda: self._store.read(search))
+        found = await self._searches.run(whose, lambda: self._store.read(search))
+        waiting = await self._waiting()
+        return [replace(hit, session=_with(hit.session, waiting[hit.session.id])) for hit in found]
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Mark all messages of the session as read."""
@@ -290,6 +312,10 @@ def _info(row: tuple[Any, ...]) -> SessionInfo:
         unread=unread,
         listed=bool(listed),
     )
+
+
+def _with(session: SessionInfo, waiting: int) -> SessionInfo:
+    return replace(session, unread=session.unread + waiting) if waiting else session
 
 
 def _whose(db: sqlite3.Connection, principal: Principal, session_id: str) -> Principal:

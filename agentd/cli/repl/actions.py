@@ -165,7 +165,8 @@ class Actions:
         self._display.remembered(tuple(cleaned(message) for message in messages))
 
     async def _export(self, argument: str) -> None:
-        path = await write_export(self._link.export(form_of(name := _one_path(argument))), name)
+        pieces = self._link.export(form_of(name := _one_path(argument)))
+        path = await write_export(pieces, name, another="/export FILE names another file")
         self._display.note(plain(f"this conversation was written to {path}"))
 
     async def _ask_to_delete(self, argument: str) -> None:

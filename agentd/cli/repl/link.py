@@ -16,6 +16,7 @@ from agentd.cli.repl.transcript import Transcript
 from agentd.delivery.backoff import Backoff
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.serving import protocol
+from agentd.serving.choosing import TITLE_WIDTH, label
 from agentd.serving.client import Client, Disconnected, new_message_id
 from agentd.status.text import answers_line, daemon_line
 from agentd.text.plain import plain
@@ -26,6 +27,8 @@ Settled = Callable[[bool], None]
 
 LISTED = 1000
 """How many conversations are known by name here; the numbers of /sessions are among them."""
+LOOKED_AT = 200
+"""In how many of the newest conversations an unread answer is looked for."""
 RECENT = 6
 """How many messages of the history are shown when a session is opened."""
 MISSED = 50
@@ -154,6 +157,18 @@ class Link:
         """Whose daemon it is, which model answers, and from how many documents; "" if the daemon does not say."""
         status = await self.client.status()
         return plain(f"{daemon_line(status)}\n{answers_line(status)}") if status.model.name else ""
+
+    async def unread(self) -> str:
+        """Which other conversation has an answer that nobody has seen, and how to open it; "" if there is none."""
+        newest = (await self.client.sessions(limit=LOOKED_AT)).sessions
+        waiting = [one for one in newest if one.unread and not one.whose and one.id != self.session]
+        if not waiting:
+            return ""
+        first, more = waiting[0], len(waiting) - 1
+        others = f"; {more} more in /sessions" if more else ""
+        called = first.name or first.id
+        title = label(first, TITLE_WIDTH)
+        return plain(f'an answer waits unread in "{title}": /resume {called} opens it{others}')
 
     async def sessions(self) -> Sequence[protocol.ListedSession]:
         """All conversations, newest first."""

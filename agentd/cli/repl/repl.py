@@ -46,6 +46,8 @@ class Repl:
         unanswered = "a conversation without an answer yet" if opened.running or opened.waiting else ""
         name = opened.name or opened.title or unanswered or "a new conversation"
         self._pages.note(f"{plain(name)} · /help lists the commands, Ctrl-D leaves")
+        if waiting := await self.link.unread():
+            self._pages.note(waiting)
         await self._pages.flush()
         tasks: list[asyncio.Task[int | None]] = [
             asyncio.create_task(self._screen.run(), name="prompt"),

@@ -44,11 +44,12 @@ __all__ = (
 
 
 class ListedSession(ToldData):
-    """A session as a list shows it; `messages` and `unread` count."""
+    """A session as a list shows it; `messages` and `unread` count, and `whose` is empty for the reader's own."""
 
     id: str
     name: str = ""
     title: str = ""
+    whose: str = ""
     created: Moment
     updated: Moment
     messages: int

@@ -82,6 +82,22 @@ async def _unread(client: Client, count: int) -> None:
             pass
 
 
+async def test_an_answer_that_waits_for_somebody_to_open_its_session_is_unread(tmp_path: Path) -> None:
+    async with running(tmp_path / "s") as house, house.client() as other:
+        async with house.client() as client:
+            session = (await client.open()).session
+            await client.post(session, "hello")
+            await next_answer(client)
+            assert (await other.session(session)).unread == 0, "somebody follows it"
+        await _unread(other, 1)
+        assert (await other.session(session)).unread == 1
+        (hit,) = (await other.search("hello")).sessions
+        assert hit.unread == 1
+        await other.open(session)
+        await other.ack((await next_answer(other)).id)
+        await _unread(other, 0)
+
+
 async def test_the_answer_of_a_request_whose_connection_is_gone_is_history_and_unread(tmp_path: Path) -> None:
     async with running(tmp_path / "s") as house:
         async with house.client() as client:

@@ -1,0 +1,68 @@
+"""The conversations of a state directory that no daemon uses, for its owner: the same as a client of a daemon has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agentd.bus.bus import EventBus
+from agentd.clock import SystemClock
+from agentd.host.lock import StateLock
+from agentd.ids import IdSource
+from agentd.pending import PendingDirectory
+from agentd.records import OWNER
+from agentd.serving import exports, protocol, told
+from agentd.serving.deletions import Deletions
+from agentd.storage.sessions import Sessions
+from agentd.storage.store import Store, load_migrations
+from agentd.turns.conversation import Conversations
+
+
+class OwnersSessions:
+    """Conversations for somebody who may open the state directory, and so is its owner; see `Client`."""
+
+    def __init__(self, sessions: Sessions, deletions: Deletions) -> None:
+        self._sessions = sessions
+        self._deletions = deletions
+
+    async def sessions(self, *, limit: int = 50) -> protocol.SessionList:
+        found = await self._sessions.list(OWNER, limit=limit)
+        return protocol.SessionList(sessions=tuple(told.listed(session, OWNER) for session in found))
+
+    async def session(self, session: str) -> protocol.ListedSession:
+        return told.listed(await self._sessions.session(OWNER, session), OWNER)
+
+    async def search(self, text: str, *, limit: int = 20) -> protocol.SessionsFound:
+        hits = await self._sessions.search(OWNER, text, limit=limit)
+        return protocol.SessionsFound(sessions=tuple(told.found(hit, OWNER) for hit in hits))
+
+    async def history(self, session: str, *, limit: int = 50) -> protocol.History:
+        stored = await self._sessions.history(OWNER, session, limit=limit)
+        return protocol.History(messages=tuple(map(told.message, stored)))
+
+    async def rename(self, session: str, name: str) -> protocol.ListedSession:
+        return told.listed(await self._sessions.rename(OWNER, session, name), OWNER)
+
+    async def delete(self, session: str) -> protocol.ListedSession:
+        return told.listed(await self._deletions.delete(OWNER, session), OWNER)
+
+    async def export(self, session: str, form: exports.Format = "markdown") -> AsyncIterator[protocol.Exported]:
+        found, pages = await self._sessions.session(OWNER, session), self._sessions.pages(OWNER, session)
+        async for piece in exports.exported(found, pages, form, re=""):
+            yield piece
+
+
+@asynccontextmanager
+async def sessions_at_rest(state_dir: Path, *, allow_network_fs: bool = False) -> AsyncIterator[OwnersSessions]:
+    """Raises `StateInUse` if a daemon runs, `StateError` and `NewerVersion` as a start of the daemon does."""
+    clock = SystemClock()
+    with StateLock(state_dir):
+        async with (
+            PendingDirectory(state_dir, clock=clock, allow_network_fs=allow_network_fs) as pending,
+            Store(state_dir / "agentd.db", load_migrations("agentd.storage")) as store,
+        ):
+            await pending.tell_lost()
+            sessions = Sessions(store, IdSource(), clock, undelivered=pending.undelivered)
+            nobody = EventBus(pending)
+            yield OwnersSessions(sessions, Deletions(sessions, pending, Conversations(), nobody))
