@@ -71,6 +71,10 @@ class InboundEvent(_OfTurn):
     """At most so many passages of the documents are used: 0 means none, None what the settings say."""
     terms: Terms | None = None
     """What its caller brings along; None for somebody who only asks."""
+    replaces: Key = ""
+    """The turn whose place in the session it takes: that one, and all that followed it, stays as another branch."""
+    regenerates: bool = False
+    """Whether it asks the question of that turn once more as it was, for another answer; else it is an edit of it."""
 
 
 Outcome = Literal["answer", "calls", "interrupted", "error", "notice"]
@@ -292,6 +296,14 @@ class SessionDeleted(Happened):
     undelivered: Annotated[tuple[str, ...], FailFast()] = ()
 
 
+class BranchSelected(Happened):
+    """A session shows another branch now, which ends with this turn ("" if it is empty)."""
+
+    type: Literal["branch_selected"] = "branch_selected"
+    session_id: str
+    turn_id: str
+
+
 class ChannelStateChanged(Happened):
     type: Literal["channel_state_changed"] = "channel_state_changed"
     channel: str
@@ -362,7 +374,15 @@ StepEvent = (
 )
 """What the log of a turn keeps, so that a restart can go on with it."""
 
-Event = TurnEvent | SessionDeleted | ChannelStateChanged | ModelStateChanged | ReindexRequested | IndexSwapped
+Event = (
+    TurnEvent
+    | SessionDeleted
+    | BranchSelected
+    | ChannelStateChanged
+    | ModelStateChanged
+    | ReindexRequested
+    | IndexSwapped
+)
 
 _codec: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from agentd.bus.bus import EventBus
 from agentd.errors import NotFound
 from agentd.events import InboundEvent, OutboundEvent
-from agentd.ports.sessions import History, SessionInfo, StoredMessage
+from agentd.ports.sessions import Branch, History, SessionInfo, StoredMessage
 from agentd.ports.turns import FinishedTurn
 from agentd.records import Passage, Principal
 from agentd.storage.history import without_notice
@@ -52,6 +52,18 @@ class MemoryTurns:
                     outbound=outbound,
                 )
         return None
+
+    async def branches(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[Branch]:
+        return ()
+
+    async def question(self, principal: Principal, session_id: str, turn_id: str) -> str:
+        known = self.ended.get(turn_id)
+        if known is None or known[0].session_id != session_id:
+            raise NotFound("there is no such question.")
+        return known[0].text
+
+    async def make_way(self, inbound: InboundEvent) -> None:
+        """What is shown is all that there is here."""
 
     async def reopen(self, inbound: InboundEvent) -> None:
         self.ended.pop(inbound.turn_id, None)

@@ -100,7 +100,8 @@ class BackgroundSummaries:
             return
         request = await self._request(model, session_id, earlier.text, said)
         text = await self._written(model, request)
-        await self._kept.keep(session_id, Summary(text=text, through=said[-1].turn_id), model.name)
+        summary = Summary(text=text, through=said[-1].turn_id)
+        await self._kept.keep(session_id, summary, model.name, after=earlier.through)
 
     async def _request(
         self, model: ChatModel, session_id: str, earlier: str, said: Sequence[StoredMessage]

@@ -47,9 +47,9 @@ from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
 from agentd.serving.audience import Audience
 from agentd.serving.budget import Allowance, Budgets
+from agentd.serving.changes import Changes
 from agentd.serving.clients import Clients
 from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
-from agentd.serving.deletions import Deletions
 from agentd.serving.door import DocumentDoor, Door, HouseDoor, SessionDoor
 from agentd.serving.gate import LOCAL, Gate
 from agentd.serving.given import Given
@@ -165,7 +165,7 @@ def connect(plan: Plan, disk: Disk) -> Hub:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Library:
     sessions: Sessions
-    deletions: Deletions
+    changes: Changes
     ended: TurnRecords
     documents: DocumentIngest
     model: FailoverModel
@@ -197,7 +197,7 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
     )
     return Library(
         sessions=sessions,
-        deletions=Deletions(sessions, disk.pending, hub.conversations, hub.bus, followed=followed),
+        changes=Changes(sessions, disk.pending, hub.conversations, hub.bus, followed=followed),
         ended=TurnRecords(disk.agentd, CLOCK),
         documents=documents,
         model=model,
@@ -233,7 +233,7 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
     )
     retained = {
         "dead letters": (disk.pending, settings.delivery.dead_retention_days),
-        "unlisted sessions": (library.deletions, settings.agent.unlisted_days),
+        "unlisted sessions": (library.changes, settings.agent.unlisted_days),
     }
     background = {
         "marker of unread answers": named(UNREAD)(bus, library.sessions),
@@ -297,6 +297,7 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
     )
     conversations = ConversationCommands(
         sessions=library.sessions,
+        changes=library.changes,
         recall=Recall(library.sessions, library.ended, library.documents),
         marks=Marks(disk.agentd, CLOCK),
         inbox=inbox,
@@ -330,7 +331,7 @@ def open_doors(
         gate = Gate(channel, owners, plan.entrance.peer)
         return Door(
             principals=gate,
-            sessions=SessionDoor(gate, library.sessions, desk.inbox, library.deletions, hub.feed, hub.conversations),
+            sessions=SessionDoor(gate, library.sessions, desk.inbox, library.changes, hub.feed, hub.conversations),
             documents=DocumentDoor(gate, library.documents, hub.budgets),
             house=HouseDoor(gate, desk.status, desk.control, desk.letters, deliveries, hand_over),
         )

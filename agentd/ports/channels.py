@@ -27,6 +27,8 @@ class Offer:
     """At most so many passages of the documents are used: 0 means none, None what the settings say."""
     terms: Terms | None = None
     """What its caller brings along; None for somebody who only asks."""
+    replaces: str = ""
+    """The turn whose place it takes: with another `text` as an edit of its question, without one to ask it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,9 +19,11 @@ class ToldData(BaseModel):
 class CommandReply(ToldData):
     """What a command says; `session`, if any, is the one that the channel should go on with.
 
-    `ask`, if any, is a message that the channel should now offer as if the person had sent it.
+    `ask`, if any, is a message that the channel should now offer as if the person had sent it, in the place of the turn
+    that it `replaces`.
     """
 
     text: str = ""
     session: str = ""
     ask: str = ""
+    replaces: str = ""

@@ -36,6 +36,21 @@ class StoredMessage:
     citations: tuple[Citation, ...] = ()
     interrupted: bool = False
     unread: bool = False
+    parent: str = ""
+    """The turn that its turn follows; "" for a first one."""
+    branches: tuple[str, ...] = ()
+    """The turns that follow the same one, the oldest first, with its own among them; empty if there is no other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Branch:
+    """One way through a session: `turn_id` is its last turn, `question` and `answer` are shortened texts of that."""
+
+    turn_id: str
+    question: str
+    answer: str
+    time: datetime
+    shown: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +60,8 @@ class SessionHit:
     session: SessionInfo
     turn_id: str
     excerpt: str
+    aside: bool = False
+    """Whether that message is on another branch than the one that is shown."""
 
 
 class SessionView(Protocol):
@@ -58,8 +75,25 @@ class SessionView(Protocol):
 
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]: ...
 
+    async def branches(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[Branch]:
+        """The ways through the session, the one that was gone on with last first."""
+        ...
+
+    async def question(self, principal: Principal, session_id: str, turn_id: str) -> str:
+        """What was asked with this turn, on whatever branch; `NotFound` if there is no such question."""
+        ...
+
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Somebody has seen the session up to its newest message."""
+        ...
+
+
+class Selecting(Protocol):
+    async def select(self, principal: Principal, session_id: str, turn_id: str, *, before: bool = False) -> str:
+        """Show the branch of this turn, up to where it was gone on with last, or only what comes `before` this turn.
+
+        The turn with which that ends; "" if nothing comes before it. `NotFound` if there is no such turn.
+        """
         ...
 
 

@@ -28,6 +28,12 @@ class EndedTurns(Protocol):
         """
         ...
 
+    async def make_way(self, inbound: InboundEvent) -> None:
+        """Show only what comes before the turn that this one replaces. Twice is the same as once, and so is none if
+        there is no such turn any more.
+        """
+        ...
+
     async def finished(self, turn_id: str) -> OutboundEvent | None:
         """What `finish` recorded for this turn, byte for byte once it is encoded; None while it has not ended.
 

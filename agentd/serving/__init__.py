@@ -22,7 +22,7 @@ choosing    which conversation is meant by a name, an id or a number
 recall      the last messages of a conversation, and what is behind its last answer
 told        sessions and their messages, as clients get them
 exports     a whole conversation as one file
-deletions   deletes a conversation, never while something is asked or answered in it
+changes     deletes a conversation or selects a branch, never while something is asked or answered in it
 letters     what is pending and what is dead, and what its owner decides about it
 
 For channels and clients:

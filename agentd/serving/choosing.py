@@ -62,10 +62,16 @@ def row(n: int, session: Listed, now: datetime, *, current: str = "") -> tuple[s
     """One of the list, with its number; the `current` one has a mark, and so has one whose answers nobody has seen."""
     count = f"{session.messages} messages" + (f", {session.unread} unread" if session.unread else "")
     mark = "*" if session.id == current else " "
-    return f"{mark}{n:>2}", label(session, TITLE_WIDTH), count, _ago((now - session.updated).total_seconds())
+    return f"{mark}{n:>2}", label(session, TITLE_WIDTH), count, ago((now - session.updated).total_seconds())
 
 
-def _ago(seconds: float) -> str:
+def brief(text: str, width: int) -> str:
+    """The beginning of a text, in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def ago(seconds: float) -> str:
     for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {name} ago"

@@ -53,6 +53,7 @@ _Request = (
     | protocol.Search
     | protocol.Rename
     | protocol.Delete
+    | protocol.Select
     | protocol.Export
     | protocol.Ingest
     | protocol.Upload
@@ -153,12 +154,22 @@ class Client:
         reply: Literal["session", "request"] = "session",
         documents: int | None = None,
         terms: Terms | None = None,
+        replaces: str = "",
     ) -> protocol.Accepted:
-        """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`."""
+        """Durable when it returns. To be safe over a lost connection, post again with the same `message_id`.
+
+        What `replaces` a turn takes its place: an edit of its question, or without a text the same for another answer.
+        """
         message_id = message_id or new_message_id()
         with protocol.explained():
             post = protocol.Post(
-                id=message_id, session=session, text=text, reply=reply, documents=documents, terms=terms
+                id=message_id,
+                session=session,
+                text=text,
+                reply=reply,
+                documents=documents,
+                terms=terms,
+                replaces=replaces,
             )
         return await self._ask(post, protocol.Accepted)
 
@@ -211,6 +222,18 @@ class Client:
         with protocol.explained():
             request = protocol.Delete(id=self._next_id(), session=session)
         return await self._told(request, protocol.ListedSession)
+
+    async def branches(self, session: str, *, limit: int = 50) -> protocol.BranchList:
+        """The branches of a session, the one that was gone on with last first."""
+        with protocol.explained():
+            request = protocol.Get(id=self._next_id(), what="branches", session=session, limit=limit)
+        return await self._told(request, protocol.BranchList)
+
+    async def select(self, session: str, turn: str, *, before: bool = False) -> str:
+        """Show the branch of a turn, or only what comes `before` it; the turn with which that ends."""
+        with protocol.explained():
+            request = protocol.Select(id=self._next_id(), session=session, turn=turn, before=before)
+        return (await self._told(request, protocol.Selected)).turn
 
     async def export(
         self, session: str, form: Literal["markdown", "json"] = "markdown"

@@ -56,7 +56,16 @@ COMMANDS = (
         summary="show the last N questions of this conversation with their answers",
     ),
     Command(name="sources", summary="show the sources of the last answer, with the text that was cited"),
-    Command(name="retry", summary="ask the last question again; the earlier answer stays in the history"),
+    Command(name="retry", summary="answer the last question once more; the earlier answer stays as another branch"),
+    Command(
+        name="edit",
+        arguments="QUESTION",
+        summary="ask this in the place of the last question, which stays as another branch",
+    ),
+    Command(name="undo", summary="go back to before the last question, which stays as another branch"),
+    Command(
+        name="branches", arguments="[NUMBER]", summary="list the branches of this conversation, or go on in another one"
+    ),
     Command(
         name="usage",
         arguments="[on|off]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from agentd.ports.clock import Clock
 from agentd.ports.documents import DocumentView
 from agentd.ports.house import CommandReply
 from agentd.ports.models import ModelChoice
-from agentd.ports.sessions import SessionInfo, SessionView
+from agentd.ports.sessions import Branch, Selecting, SessionInfo, SessionView
 from agentd.ports.status import Status
 from agentd.records import Principal
 from agentd.rights import may
-from agentd.serving.choosing import TITLE_WIDTH, choose, label, row, table
+from agentd.serving.choosing import TITLE_WIDTH, ago, brief, choose, label, row, table
 from agentd.serving.commands import NO_MODEL, Invocation, Whom, help_text, parse
 from agentd.serving.recall import COLUMNS, Recall
 from agentd.status.text import model_words, status_lines
@@ -25,6 +25,8 @@ from agentd.storage.marks import Marks, Verdict
 
 LISTED = 50
 """How many conversations /sessions shows, and /resume knows by number."""
+BRIEF = 60
+"""Characters of a question that say which one it is."""
 _NAMES = "/model takes a path; `agentd model use NAME` takes a name of `agentd model list`."
 
 
@@ -83,9 +85,11 @@ class ConversationCommands:
         recall: Recall,
         marks: Marks,
         inbox: Stoppable,
+        changes: Selecting,
         clock: Clock,
     ) -> None:
         self._sessions = sessions
+        self._changes = changes
         self._recall = recall
         self._marks = marks
         self._inbox = inbox
@@ -98,6 +102,9 @@ class ConversationCommands:
             "history": self._history,
             "sources": self._sources,
             "retry": self._retry,
+            "edit": self._edit,
+            "undo": self._undo,
+            "branches": self._branches,
             "usage": self._usage,
             "good": lambda request: self._mark(request, "good"),
             "bad": lambda request: self._mark(request, "bad"),
@@ -146,7 +153,47 @@ class ConversationCommands:
         return CommandReply(text=await self._recall.usage(request.principal, request.session_id))
 
     async def _retry(self, request: _Request) -> CommandReply:
-        return CommandReply(text="", ask=await self._recall.last_question(request.principal, request.session_id))
+        last = await self._recall.last_question(request.principal, request.session_id)
+        return CommandReply(ask=last.text, replaces=last.turn_id)
+
+    async def _edit(self, request: _Request) -> CommandReply:
+        if not request.argument:
+            raise UsageError("/edit needs what to ask in the place of your last question, as in /edit Who wrote it?")
+        last = await self._recall.last_question(request.principal, request.session_id)
+        return CommandReply(ask=request.argument, replaces=last.turn_id)
+
+    async def _undo(self, request: _Request) -> CommandReply:
+        last = await self._recall.last_question(request.principal, request.session_id)
+        await self._changes.select(request.principal, request.session_id, last.turn_id, before=True)
+        told = brief(last.text, BRIEF)
+        return CommandReply(text=f'your last question is taken back: "{told}"; /branches leads to it again')
+
+    async def _branches(self, request: _Request) -> CommandReply:
+        ways = await self._sessions.branches(request.principal, request.session_id, limit=LISTED)
+        if request.argument:
+            return await self._go_to(request, ways)
+        if len(ways) < 2:
+            return CommandReply(text="this conversation has one branch; /edit, /retry and /undo begin others.")
+        now = self._clock.now()
+        rows = [
+            (
+                f"{'*' if way.shown else ' '}{n:>2}",
+                brief(way.question, TITLE_WIDTH),
+                brief(way.answer, TITLE_WIDTH),
+                ago((now - way.time).total_seconds()),
+            )
+            for n, way in enumerate(ways, start=1)
+        ]
+        return CommandReply(text="\n".join(table(rows)))
+
+    async def _go_to(self, request: _Request, ways: Sequence[Branch]) -> CommandReply:
+        number = int(request.argument) if request.argument.isdecimal() and len(request.argument) < 4 else 0
+        if not 1 <= number <= len(ways):
+            raise UsageError("/branches takes the number of a branch; without one it lists them.")
+        way = ways[number - 1]
+        if not way.shown:
+            await self._changes.select(request.principal, request.session_id, way.turn_id)
+        return CommandReply(text=f'on the branch that ends with "{brief(way.question, BRIEF)}"')
 
     async def _mark(self, request: _Request, verdict: Verdict) -> CommandReply:
         answer = await self._recall.last_answer(request.principal, request.session_id)

@@ -22,14 +22,14 @@ from agentd.ports.documents import DocumentInfo, IngestProgress
 from agentd.ports.feed import Followed, Watched
 from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
-from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.ports.sessions import Branch, SessionHit, SessionInfo, StoredMessage
 from agentd.ports.status import Status, StatusReport
 from agentd.records import Address, Citation, Principal
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.rights import require
 from agentd.serving.budget import Budgets
+from agentd.serving.changes import Changes
 from agentd.serving.control import DaemonControl
-from agentd.serving.deletions import Deletions
 from agentd.serving.gate import Gate
 from agentd.serving.letters import Letters
 from agentd.storage.sessions import Sessions
@@ -47,14 +47,14 @@ class SessionDoor:
         gate: Gate,
         sessions: Sessions,
         inbox: Remembering,
-        deletions: Deletions,
+        changes: Changes,
         feed: LiveFeed,
         conversations: Conversations,
     ) -> None:
         self._gate = gate
         self._sessions = sessions
         self._inbox = inbox
-        self._deletions = deletions
+        self._changes = changes
         self._feed = feed
         self._conversations = conversations
 
@@ -66,7 +66,7 @@ class SessionDoor:
             whose = await self._sessions.whose(who, offer.session_id)
             return await self._inbox.accept(replace(offer, principal=whose))
 
-        return await self._deletions.asked(offer.session_id, ask)
+        return await self._changes.asked(offer.session_id, ask)
 
     async def receipt(self, turn_id: str, principal: Principal) -> Receipt:
         """`NotFound` for the turn of somebody else's session, or of one that was deleted."""
@@ -109,7 +109,13 @@ class SessionDoor:
         return await self._sessions.rename(self._gate.known(principal), session_id, name)
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
-        return await self._deletions.delete(self._gate.known(principal), session_id)
+        return await self._changes.delete(self._gate.known(principal), session_id)
+
+    async def branches(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[Branch]:
+        return await self._sessions.branches(self._gate.known(principal), session_id, limit=limit)
+
+    async def select(self, principal: Principal, session_id: str, turn_id: str, *, before: bool = False) -> str:
+        return await self._changes.select(self._gate.known(principal), session_id, turn_id, before=before)
 
     async def follow(self, principal: Principal, session_id: str, after: tuple[str, int] | None = None) -> Followed:
         """Its state, and its events after `(epoch, n)`, or from now on; a Gap if they are no longer all there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from agentd.errors import Busy, NotFound, Stopping, UsageError
 from agentd.events import UNSTAMPED, InboundEvent, StopRequested
@@ -12,6 +13,7 @@ from agentd.ports.channels import Offer, Receipt
 from agentd.ports.sessions import SessionView
 from agentd.records import MOST_TERMS, Principal
 from agentd.serving.budget import Budgets, size_of
+from agentd.serving.changes import UNANSWERED
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.text.plain import plain
@@ -32,6 +34,8 @@ def dedupe_key(offer: Offer) -> str:
 def content_digest(offer: Offer) -> str:
     """Tells the same message from another one under the same id."""
     terms = () if offer.terms is None else (offer.terms.model_dump_json(),)
+    if offer.replaces:
+        return _digest(offer.text, offer.kind, offer.agent, offer.replaces, *terms)
     plain_message = offer.kind == "message" and not offer.agent and not terms
     return _digest(offer.text) if plain_message else _digest(offer.text, offer.kind, offer.agent, *terms)
 
@@ -71,9 +75,10 @@ class DurableInbox:
     async def accept(self, offer: Offer) -> Receipt:
         """Durable when it returns. The same message offered twice, even at the same time, is one turn.
 
-        Raises `UsageError` for an empty or too long message and for what nobody here can carry out, `Busy` for a full
-        queue, `IdReused` for a known id with other content, `NotAccepted` if the disk did not take it. An accept that
-        has begun completes even if its caller is cancelled.
+        Raises `UsageError` for an empty or too long message and for what nobody here can carry out, `NotFound` if what
+        it replaces is not there, `Busy` for a full queue and for what replaces a turn while another one has no answer,
+        `IdReused` for a known id with other content, `NotAccepted` if the disk did not take it. An accept that has
+        begun completes even if its caller is cancelled.
         """
         self._check(offer)
         key, content = dedupe_key(offer), content_digest(offer)
@@ -100,7 +105,7 @@ class DurableInbox:
             raise Stopping(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
         if offer.kind != "message":
             raise UsageError(f"this version of agentd cannot carry out a {offer.kind}; offer a message.")
-        if not plain(offer.text).strip():
+        if not plain(offer.text).strip() and (offer.text or not offer.replaces):
             raise UsageError("the message is empty; say something.")
         size = len(offer.text.encode("utf-8", "surrogatepass"))
         if size > MAX_TEXT_BYTES:
@@ -121,12 +126,21 @@ class DurableInbox:
         waiting = len(self._conversations.of(offer.session_id).waiting)
         if offer.kind == "message" and waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages already wait in this session; wait for an answer or stop the running one.")
-        self._budgets.check_question(offer.principal, size_of(offer))
-        event = self._event(offer, key, content)
+        regenerates, text = await self._again(offer) if offer.replaces else (False, offer.text)
+        asked = replace(offer, text=text)
+        self._budgets.check_question(offer.principal, size_of(asked))
+        event = self._event(asked, key, content, regenerates=regenerates)
         await self._bus.publish(event)
         return Receipt(id=event.id, session_id=event.session_id, duplicate=False)
 
-    def _event(self, offer: Offer, key: str, content: str) -> InboundEvent:
+    async def _again(self, offer: Offer) -> tuple[bool, str]:
+        """Whether an earlier question is asked once more as it was, and what is asked in its place."""
+        question = await self._sessions.question(offer.principal, offer.session_id, offer.replaces)
+        if not self._conversations.of(offer.session_id).idle:
+            raise Busy(UNANSWERED.format("ask in another way"))
+        return plain(offer.text) in ("", question), offer.text or question
+
+    def _event(self, offer: Offer, key: str, content: str, *, regenerates: bool) -> InboundEvent:
         """What begins a turn, with an id that is also the turn's."""
         event = InboundEvent(
             id="",
@@ -144,6 +158,8 @@ class DurableInbox:
             text=offer.text,
             documents=offer.documents,
             terms=offer.terms,
+            replaces=offer.replaces,
+            regenerates=regenerates,
         )
         stamped = self._bus.stamped(event)
         return stamped.model_copy(update={"turn_id": stamped.id})

@@ -40,8 +40,8 @@ class Recall:
             raise NotFound("nothing was asked in this conversation yet; ask something first.")
         return "\n\n".join(_in_short(message) for message in stored)
 
-    async def last_question(self, principal: Principal, session_id: str) -> str:
-        return (await self._last(principal, session_id, "user", "there is no question in this conversation yet.")).text
+    async def last_question(self, principal: Principal, session_id: str) -> StoredMessage:
+        return await self._last(principal, session_id, "user", "there is no question in this conversation yet.")
 
     async def last_answer(self, principal: Principal, session_id: str) -> StoredMessage:
         return await self._last(principal, session_id, "assistant", "there is no answer in this conversation yet.")

@@ -37,6 +37,7 @@ Reported = (
     | protocol.RemoveDocuments
     | protocol.Rename
     | protocol.Delete
+    | protocol.Select
     | protocol.Command
     | protocol.Delivery
     | protocol.HandOver
@@ -137,6 +138,9 @@ class Requests:
                 return told.listed(renamed, self._who)
             case protocol.Delete():
                 return told.listed(await self._door.sessions.delete(self._who, message.session), self._who)
+            case protocol.Select():
+                end = await self._door.sessions.select(self._who, message.session, message.turn, before=message.before)
+                return protocol.Selected(turn=end)
             case protocol.Command():
                 return await self._door.house.run(message.text, self._who, message.session)
             case protocol.Delivery():
@@ -157,6 +161,9 @@ class Requests:
             case "history":
                 stored = await self._door.sessions.history(self._who, message.session, limit=message.limit)
                 return protocol.History(messages=tuple(map(told.message, stored)))
+            case "branches":
+                ways = await self._door.sessions.branches(self._who, message.session, limit=message.limit)
+                return protocol.BranchList(branches=tuple(map(told.branch, ways)))
 
     async def _decide(self, message: protocol.Delivery) -> protocol.ToldData:
         ids = message.ids
@@ -230,6 +237,7 @@ class Requests:
                 text=message.text,
                 documents=message.documents,
                 terms=message.terms,
+                replaces=message.replaces,
             )
         )
         yield protocol.Accepted(re=message.id, session=receipt.session_id, turn=receipt.id, duplicate=receipt.duplicate)

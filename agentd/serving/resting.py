@@ -13,7 +13,7 @@ from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.records import OWNER
 from agentd.serving import exports, protocol, told
-from agentd.serving.deletions import Deletions
+from agentd.serving.changes import Changes
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.turns.conversation import Conversations
@@ -22,9 +22,9 @@ from agentd.turns.conversation import Conversations
 class OwnersSessions:
     """Conversations for somebody who may open the state directory, and so is its owner; see `Client`."""
 
-    def __init__(self, sessions: Sessions, deletions: Deletions) -> None:
+    def __init__(self, sessions: Sessions, changes: Changes) -> None:
         self._sessions = sessions
-        self._deletions = deletions
+        self._changes = changes
 
     async def sessions(self, *, limit: int = 50) -> protocol.SessionList:
         found = await self._sessions.list(OWNER, limit=limit)
@@ -45,7 +45,7 @@ class OwnersSessions:
         return told.listed(await self._sessions.rename(OWNER, session, name), OWNER)
 
     async def delete(self, session: str) -> protocol.ListedSession:
-        return told.listed(await self._deletions.delete(OWNER, session), OWNER)
+        return told.listed(await self._changes.delete(OWNER, session), OWNER)
 
     async def export(self, session: str, form: exports.Format = "markdown") -> AsyncIterator[protocol.Exported]:
         found, pages = await self._sessions.session(OWNER, session), self._sessions.pages(OWNER, session)
@@ -65,4 +65,4 @@ async def sessions_at_rest(state_dir: Path, *, allow_network_fs: bool = False) -
             await pending.tell_lost()
             sessions = Sessions(store, IdSource(), clock, undelivered=pending.undelivered)
             nobody = EventBus(pending)
-            yield OwnersSessions(sessions, Deletions(sessions, pending, Conversations(), nobody))
+            yield OwnersSessions(sessions, Changes(sessions, pending, Conversations(), nobody))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.ports.documents import DocumentInfo
-from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.ports.sessions import Branch, SessionHit, SessionInfo, StoredMessage
 from agentd.records import Principal
 from agentd.serving import protocol
 
@@ -15,7 +15,8 @@ def listed(session: SessionInfo, reader: Principal) -> protocol.ListedSession:
 
 
 def found(hit: SessionHit, reader: Principal) -> protocol.SessionFound:
-    return protocol.SessionFound(**_members(hit.session, reader), turn=hit.turn_id, excerpt=hit.excerpt)
+    members = _members(hit.session, reader)
+    return protocol.SessionFound(**members, turn=hit.turn_id, excerpt=hit.excerpt, aside=hit.aside)
 
 
 def _members(session: SessionInfo, reader: Principal) -> dict[str, Any]:
@@ -41,6 +42,14 @@ def message(stored: StoredMessage) -> protocol.HistoryMessage:
         citations=stored.citations,
         interrupted=stored.interrupted,
         unread=stored.unread,
+        parent=stored.parent,
+        branches=stored.branches,
+    )
+
+
+def branch(way: Branch) -> protocol.ListedBranch:
+    return protocol.ListedBranch(
+        turn=way.turn_id, question=way.question, answer=way.answer, time=way.time, shown=way.shown
     )
 
 

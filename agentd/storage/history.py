@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports.sessions import StoredMessage
 from agentd.records import Citation
+from agentd.storage import branches
 from agentd.storage.values import as_stored, as_text, as_time
 
 log = logging.getLogger(__name__)
@@ -30,24 +31,24 @@ _citations: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...]
 
 
 def newest(db: sqlite3.Connection, session_id: str, limit: int) -> Sequence[StoredMessage]:
-    """The newest `limit` messages in their order."""
+    """The newest `limit` messages of the branch that is shown, in their order."""
     rows = db.execute(
-        "SELECT turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
-        " WHERE session_id = ? ORDER BY id DESC LIMIT ?",
+        "SELECT turn_id, role, text, time, citations, interrupted, unread, notice, parent FROM messages"
+        " WHERE session_id = ? AND aside = 0 ORDER BY id DESC LIMIT ?",
         (session_id, limit),
     )
     room, messages = ALL_TOGETHER, []
     for row in rows:
         messages.append(_message(row, max(min(room, LONGEST), SHORTENED)))
         room -= len(messages[-1].text)
-    return messages[::-1]
+    return _with_branches(db, session_id, messages[::-1])
 
 
 def page(db: sqlite3.Connection, session_id: str, after: int) -> tuple[int, Sequence[StoredMessage]]:
-    """The messages after the row `after`, about `PAGE` characters of them, and the last of their rows."""
+    """Messages that are shown after the row `after`, about `PAGE` characters of them, and the last of their rows."""
     rows = db.execute(
-        "SELECT id, turn_id, role, text, time, citations, interrupted, unread, notice FROM messages"
-        " WHERE session_id = ? AND id > ? ORDER BY id",
+        "SELECT id, turn_id, role, text, time, citations, interrupted, unread, notice, parent FROM messages"
+        " WHERE session_id = ? AND aside = 0 AND id > ? ORDER BY id",
         (session_id, after),
     )
     room, messages = PAGE, []
@@ -57,33 +58,46 @@ def page(db: sqlite3.Connection, session_id: str, after: int) -> tuple[int, Sequ
         room -= len(messages[-1].text)
         if room <= 0:
             break
-    return after, messages
+    return after, _with_branches(db, session_id, messages)
+
+
+def question(db: sqlite3.Connection, session_id: str, turn_id: str) -> str | None:
+    """What was asked with a turn; None if nothing was."""
+    query = "SELECT text FROM messages WHERE turn_id = ? AND session_id = ? AND role = 'user' ORDER BY id LIMIT 1"
+    row = db.execute(query, (turn_id, session_id)).fetchone()
+    return None if row is None else as_text(row[0])
 
 
 def remember(db: sqlite3.Connection, said: Sequence[InboundEvent], outbound: OutboundEvent, now: str) -> None:
-    """Add a turn to the history of its session, if the session still exists; a second question makes it listed."""
+    """Add a turn to the history of its session, if the session still exists; a second question makes it listed.
+
+    It goes on with the branch that is shown, or begins one in the place of the turn that it replaces.
+    """
     if db.execute("SELECT 1 FROM sessions WHERE id = ?", (outbound.session_id,)).fetchone() is None:
         return
     insert = (
-        "INSERT INTO messages (session_id, turn_id, role, text, citations, time, interrupted, notice)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO messages (session_id, turn_id, parent, role, text, citations, time, interrupted, notice)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
-    for inbound in said:
-        asked = (outbound.session_id, inbound.turn_id, "user", inbound.text, "[]", as_stored(inbound.time), False, "")
-        db.execute(insert, asked)
+    session_id, turns = outbound.session_id, [asked.turn_id for asked in said if asked.turn_id != outbound.turn_id]
+    replaces = next((asked.replaces for asked in said if asked.replaces), "")
+    parents = branches.attach(db, session_id, [*turns, outbound.turn_id], replaces)
+    for asked in said:
+        about = (session_id, asked.turn_id, parents[asked.turn_id])
+        db.execute(insert, (*about, "user", asked.text, "[]", as_stored(asked.time), False, ""))
     citations, interrupted = _citations.dump_json(outbound.citations).decode(), outbound.outcome == "interrupted"
-    answered = (outbound.session_id, outbound.turn_id, "assistant", outbound.text, citations, as_stored(outbound.time))
+    answered = (session_id, outbound.turn_id, parents[outbound.turn_id], "assistant", outbound.text, citations)
     notice = outbound.notice if outbound.answers else outbound.text
-    last = db.execute(insert, (*answered, interrupted, notice)).lastrowid
+    last = db.execute(insert, (*answered, as_stored(outbound.time), interrupted, notice)).lastrowid
     db.execute(
         "UPDATE sessions SET newest = ?, updated = ?, title = iif(title = '', ?, title),"
         " unlisted = iif(newest > 0 OR ?, '', unlisted) WHERE id = ?",
-        (last, now, _title(said[0].text) if said else "", len(said) > 1, outbound.session_id),
+        (last, now, _title(said[0].text) if said else "", len(said) > 1, session_id),
     )
 
 
 def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
-    turn_id, role, stored, time, citations, interrupted, unread, notice = row
+    turn_id, role, stored, time, citations, interrupted, unread, notice, parent = row
     text = as_text(stored)
     if len(text) > room:
         text = f"{text[:room]}… (cut here: it has {len(text):,} characters)"
@@ -96,7 +110,18 @@ def _message(row: tuple[Any, ...], room: int) -> StoredMessage:
         interrupted=bool(interrupted),
         unread=bool(unread),
         notice=as_text(notice),
+        parent=as_text(parent),
     )
+
+
+def _with_branches(
+    db: sqlite3.Connection, session_id: str, messages: Sequence[StoredMessage]
+) -> Sequence[StoredMessage]:
+    beside = branches.beside(db, session_id, {message.parent for message in messages})
+    return [
+        replace(message, branches=beside[message.parent]) if message.parent in beside else message
+        for message in messages
+    ]
 
 
 def without_notice(message: StoredMessage) -> StoredMessage:

@@ -26,6 +26,8 @@ class Hit:
     session_id: str
     turn_id: str
     excerpt: str
+    aside: bool = False
+    """Whether the message is on another branch than the one that is shown."""
 
 
 def search(db: sqlite3.Connection, scope: tuple[str, tuple[str, ...]], words: Sequence[str], limit: int) -> list[Hit]:
@@ -41,20 +43,21 @@ def search(db: sqlite3.Connection, scope: tuple[str, tuple[str, ...]], words: Se
     db.create_function("holds", 1, holds)
     where, mine = scope
     said = db.execute(
-        "SELECT m.session_id, m.turn_id, m.text FROM messages m JOIN sessions s ON s.id = m.session_id"
+        "SELECT m.session_id, m.turn_id, m.text, m.aside FROM messages m JOIN sessions s ON s.id = m.session_id"
         f" WHERE {where} AND holds(m.text) ORDER BY m.id DESC",
         mine,
     )
     called = db.execute(
-        f"SELECT s.id, '', trim(s.name || ' ' || s.title) FROM sessions s WHERE s.newest > 0 AND {where}"
+        f"SELECT s.id, '', trim(s.name || ' ' || s.title), 0 FROM sessions s WHERE s.newest > 0 AND {where}"
         " AND holds(s.name || ' ' || s.title) ORDER BY s.newest DESC LIMIT ?",
         (*mine, limit),
     )
     found: dict[str, Hit] = {}
     for rows in (said, called):
-        for session_id, turn_id, text in rows:
+        for session_id, turn_id, text, aside in rows:
             if session_id not in found:
-                found[session_id] = Hit(session_id=session_id, turn_id=turn_id, excerpt=_excerpt(text, words[0]))
+                excerpt = _excerpt(text, words[0])
+                found[session_id] = Hit(session_id=session_id, turn_id=turn_id, excerpt=excerpt, aside=bool(aside))
             if len(found) >= limit:
                 break
     return list(found.values())

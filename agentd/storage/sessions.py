@@ -15,10 +15,10 @@ from agentd.errors import Busy, NotFound, UsageError
 from agentd.host.holding import Holding
 from agentd.ids import NO_ID, IdSource, is_id
 from agentd.ports.clock import Clock
-from agentd.ports.sessions import SessionHit, SessionInfo, StoredMessage
+from agentd.ports.sessions import Branch, SessionHit, SessionInfo, StoredMessage
 from agentd.ports.work import PendingTurn
 from agentd.records import Principal
-from agentd.storage import history, searching
+from agentd.storage import branches, history, searching, tree
 from agentd.storage.history import without_notice
 from agentd.storage.store import Store
 from agentd.storage.values import as_principal, as_stored, as_text, as_time
@@ -32,6 +32,7 @@ UNUSED = 1000
 """How many sessions of one principal may be open without having been used."""
 ERASED = "This conversation was deleted."
 """The answer of each of its turns from then on."""
+NO_TURN = "there is no question {} in this conversation; its history has their ids."
 NO_SESSION = "there is no session {}; /sessions in `agentd chat` lists them."
 
 
@@ -128,7 +129,7 @@ class Sessions:
         return counts
 
     async def history(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[StoredMessage]:
-        """The newest `limit` messages in their order, the newest last."""
+        """The newest `limit` messages of the branch that is shown, the newest last."""
 
         def read(db: sqlite3.Connection) -> Sequence[StoredMessage]:
             _whose(db, principal, session_id)
@@ -191,7 +192,7 @@ class Sessions:
         return _with(found, (await self._waiting())[session_id])
 
     async def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
-        """All messages, the oldest first, a page of them at a time."""
+        """All messages of the branch that is shown, the oldest first, a page of them at a time."""
         after = 0
         while True:
             after, page = await self._store.read(partial(_page, principal, session_id, after))
@@ -212,7 +213,12 @@ class Sessions:
             where, mine = _scope(principal)
             hits = searching.search(db, (f"s.unlisted = '' AND {where}", mine), words, limit)
             found = [
-                SessionHit(session=_visible(db, principal, hit.session_id), turn_id=hit.turn_id, excerpt=hit.excerpt)
+                SessionHit(
+                    session=_visible(db, principal, hit.session_id),
+                    turn_id=hit.turn_id,
+                    excerpt=hit.excerpt,
+                    aside=hit.aside,
+                )
                 for hit in hits
             ]
             return sorted(found, key=lambda hit: hit.session.updated, reverse=True)
@@ -231,6 +237,42 @@ class Sessions:
             db.execute("UPDATE messages SET unread = 0 WHERE session_id = ? AND unread = 1", (session_id,))
 
         await self._store.write(mark)
+
+    # --- branches ---
+
+    async def branches(self, principal: Principal, session_id: str, *, limit: int = 50) -> Sequence[Branch]:
+        """See `ports.SessionView`."""
+
+        def read(db: sqlite3.Connection) -> Sequence[Branch]:
+            _whose(db, principal, session_id)
+            return branches.listed(db, session_id, limit)
+
+        return await self._store.read(read)
+
+    async def question(self, principal: Principal, session_id: str, turn_id: str) -> str:
+        """See `ports.SessionView`."""
+
+        def read(db: sqlite3.Connection) -> str:
+            _whose(db, principal, session_id)
+            if (text := history.question(db, session_id, turn_id)) is None:
+                raise NotFound(NO_TURN.format(turn_id))
+            return text
+
+        return await self._store.read(read)
+
+    async def select(self, principal: Principal, session_id: str, turn_id: str, *, before: bool = False) -> str:
+        """See `ports.Selecting`; nobody may ask anything meanwhile."""
+
+        def select(db: sqlite3.Connection) -> str:
+            _whose(db, principal, session_id)
+            parents = branches.parents(db, session_id)
+            if turn_id not in parents:
+                raise NotFound(NO_TURN.format(turn_id))
+            end = parents[turn_id] if before else tree.newest_end(parents, turn_id)
+            branches.show(db, session_id, end)
+            return end
+
+        return await self._store.write(select)
 
     # --- as turns and deliveries see them ---
 

@@ -15,6 +15,7 @@ from agentd.ids import following
 from agentd.ports.clock import Clock
 from agentd.ports.turns import FinishedTurn
 from agentd.records import Address, Principal
+from agentd.storage import branches
 from agentd.storage.history import remember
 from agentd.storage.store import Store
 from agentd.storage.values import as_stored, as_text
@@ -46,6 +47,14 @@ class TurnRecords:
                 remember(db, said, outbound, now)
 
         await self._store.write(finish)
+
+    async def make_way(self, inbound: InboundEvent) -> None:
+        def make_way(db: sqlite3.Connection) -> None:
+            before = branches.parent_of(db, inbound.session_id, inbound.replaces)
+            if before is not None:
+                branches.show(db, inbound.session_id, before)
+
+        await self._store.write(make_way)
 
     async def finished(self, turn_id: str) -> OutboundEvent | None:
         def find(db: sqlite3.Connection) -> OutboundEvent | None:

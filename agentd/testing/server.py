@@ -352,6 +352,8 @@ class ScriptedServer:
             case "history":
                 lines = self.sessions[message.session].history[-message.limit :]
                 return {"messages": [line.model_dump(mode="json") for line in lines]}
+            case "branches":
+                return {"branches": []}
 
 
 def _listed(session: ServedSession) -> protocol.ListedSession:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agentd.events import DurableEvent
 from agentd.pending.file import VERSION
 
-SCHEMAS = {2: "251d54b9600457f575ee355c18d222b77aa21343a993f384593798fa7019a5fe"}
+SCHEMAS = {2: "f6c6f3ca9834874f4aace40c624d6ee3b789e5cf1bbb8817182c686046f07927"}
 """Version of the format -> digest of what its events look like."""
 
 

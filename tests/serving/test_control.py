@@ -103,6 +103,7 @@ class House:
             recall=Recall(self.sessions, self.turns, parts),
             marks=self.marks,
             inbox=parts,
+            changes=self.sessions,
             clock=self.clock,
         )
         house = HouseCommands(documents=parts, status=parts, models=parts if models else None)

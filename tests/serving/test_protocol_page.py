@@ -24,6 +24,8 @@ TOLD: dict[str, type[protocol.ToldData]] = {
     "r18": protocol.PassageShown,
     "r19": protocol.DocumentList,
     "r20": protocol.DocumentsRemoved,
+    "r21": protocol.BranchList,
+    "r22": protocol.Selected,
 }
 """What the examples of `told` carry, by what they answer."""
 

@@ -123,7 +123,7 @@ async def test_the_last_question_and_what_its_answer_took_are_found(tmp_path: Pa
         assert "not known" in await h.recall.usage(OWNER, session)
         took = TurnUsage(prompt_tokens=90, completion_tokens=4)
         await h.talk(session, "Why not?", "For no reason.", usage=took, model="small")
-        assert await h.recall.last_question(OWNER, session) == "Why not?"
+        assert (await h.recall.last_question(OWNER, session)).text == "Why not?"
         assert await h.recall.usage(OWNER, session) == "small: 90 tokens read, 4 written"
         await h.talk(session, "How?", "So.", usage=took, model=EXTRACTIVE)
         assert await h.recall.usage(OWNER, session) == "90 tokens read, 4 written"

@@ -86,6 +86,11 @@ class Ledger:
     async def start(self, turn_id: str, *, alone: bool) -> PendingTurn:
         return await self._insist(turn_id, lambda: self._pending.started(turn_id, alone=alone))
 
+    async def make_way(self, inbound: InboundEvent) -> None:
+        """What comes before the turn that it replaces is what its prompt holds."""
+        if inbound.replaces:
+            await self._insist(inbound.turn_id, lambda: self._ended.make_way(inbound))
+
     async def decide(self, decision: Decision) -> None:
         """Writes nothing if the turn has ended meanwhile, because it was stopped."""
         turn_id = decision.turn_id

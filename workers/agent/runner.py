@@ -54,6 +54,7 @@ class TurnRunner:
         if inbound is None or await self._ended(inbound, running):
             return None
         started = await self._ledger.start(turn_id, alone=running.alone)
+        await self._ledger.make_way(inbound)
         await self._bus.publish(TurnStarted(turn_id=turn_id, session_id=session_id, attempt=started.starts))
         turn = self._turns.begin(inbound, started.starts, await self._ledger.state(started))
         try:

@@ -113,13 +113,13 @@ class Actions:
         await self._display.flush()
         return True
 
-    def _post(self, text: str, settled: Settled) -> None:
+    def _post(self, text: str, settled: Settled = lambda taken: None, *, replaces: str = "") -> None:
         text = plain(text)
         if len(text.encode()) > MAX_TEXT_BYTES:
             raise UsageError(
                 f"a message has at most {MAX_TEXT_BYTES:,} bytes; put long text into a file and /docs add it."
             )
-        self._link.post(text, settled)
+        self._link.post(text, settled, replaces=replaces)
 
     async def _command(self, invocation: commands.Invocation) -> None:
         name, argument = invocation.command.name, invocation.argument
@@ -130,8 +130,8 @@ class Actions:
             await self._show_history(argument)
         elif name == "usage" and argument:
             self._show_usage(argument)
-        elif name == "retry" and not self._link.idle:
-            raise UsageError("an answer is still being written; /stop ends it, then /retry asks again.")
+        elif name in ("retry", "edit", "undo") and not self._link.idle:
+            raise UsageError(f"an answer is still being written; /stop ends it, and then type /{name} again.")
         elif name == "docs" and (argument in ("all", "none") or argument.isdecimal()):
             self._limit_documents(argument)
         elif name == "docs" and argument:
@@ -156,7 +156,7 @@ class Actions:
         if reply.session and reply.session != self._link.session:
             await self._link.follow(reply.session)
         if reply.ask:
-            self._link.post(reply.ask)
+            self._post(reply.ask, replaces=reply.replaces)
 
     async def _show_history(self, argument: str) -> None:
         messages = await self._link.history(2 * commands.question_count(argument))

@@ -45,6 +45,7 @@ class _Typed:
     text: str
     settled: Settled
     documents: int | None
+    replaces: str
     id: str = field(default_factory=new_message_id)
 
 
@@ -105,11 +106,14 @@ class Link:
         """Set whether each answer is followed by what it took."""
         self._transcript.shows_usage = shown
 
-    def post(self, text: str, settled: Settled = lambda taken: None) -> None:
-        """Offer a message to the session until it is accepted, over as many connections as necessary."""
+    def post(self, text: str, settled: Settled = lambda taken: None, *, replaces: str = "") -> None:
+        """Offer a message to the session until it is accepted, over as many connections as necessary.
+
+        What `replaces` a turn takes its place.
+        """
         if len(self._offered) >= MAX_OFFERED:
             raise Busy(f"{MAX_OFFERED} messages are waiting to be accepted, so this one was not sent; try again later.")
-        typed = _Typed(session=self.session, text=text, settled=settled, documents=self.documents)
+        typed = _Typed(session=self.session, text=text, settled=settled, documents=self.documents, replaces=replaces)
         self._offered.append(typed)
         self._transcript.typed(typed.id, text)
         self._typed.set()
@@ -212,6 +216,9 @@ class Link:
             await self._catch_up(client)
         elif isinstance(message, protocol.Failure) and here:
             await self._deleted(message)
+        elif isinstance(message, protocol.BranchShown) and here:
+            self._cursor = message.cursor or self._cursor
+            self._transcript.branched((await client.history(self.session, limit=RECENT)).messages)
         elif isinstance(message, protocol.Closing):
             self._display.note(f"{plain(message.reason)}; unfinished work goes on when it is back.")
         elif here:
@@ -244,7 +251,9 @@ class Link:
 
     async def _offer_one(self, client: Client, typed: _Typed) -> None:
         try:
-            accepted = await client.post(typed.session, typed.text, message_id=typed.id, documents=typed.documents)
+            accepted = await client.post(
+                typed.session, typed.text, message_id=typed.id, documents=typed.documents, replaces=typed.replaces
+            )
             typed.settled(True)
             if typed.session == self.session:
                 self._transcript.accepted(accepted)

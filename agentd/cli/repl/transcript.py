@@ -13,6 +13,8 @@ from agentd.status.usage import reading_line, usage_line
 from agentd.text.plain import plain
 
 WORKING, STOPPING = "working…", "stopping…"
+HERE, EMPTY = "the conversation goes on from here:", "the conversation is at its beginning again"
+REPLACED = "somebody asks in the place of an earlier question:"
 REMEMBERED = 1000
 """How many ids of answers and turns are kept to recognise repeats."""
 
@@ -32,6 +34,7 @@ class _Asked:
 
     text: str
     here: bool
+    replaces: bool = False
 
 
 @dataclass(slots=True)
@@ -165,6 +168,13 @@ class Transcript:
             self._end_of(message)
         self._advance()
 
+    def branched(self, history: tuple[protocol.HistoryMessage, ...]) -> None:
+        """The session shows another branch from now on: show its last messages."""
+        self._display.note(HERE if history else EMPTY)
+        for message in history:
+            self._end_of(message)
+        self._remember(history)
+
     def _is_shown(self, message: protocol.HistoryMessage) -> bool:
         if message.role == "user":
             return message.turn in self._answered or message.turn in self._noticed
@@ -224,7 +234,7 @@ class Transcript:
         if question.id in self._typed or turn_id in self._ours or turn_id in self._told or turn_id in self._answered:
             return
         self._told.add(turn_id)
-        self._questions[turn_id] = _Asked(plain(question.text), here=False)
+        self._questions[turn_id] = _Asked(plain(question.text), here=False, replaces=bool(question.replaces))
         self._advance()
 
     def _reading(self, reading: protocol.Reading) -> None:
@@ -307,6 +317,8 @@ class Transcript:
 
     def _show_question(self, turn_id: str) -> None:
         if (question := self._questions.pop(turn_id, None)) is not None:
+            if question.replaces:
+                self._display.note(REPLACED)
             self._display.asked(question.text, here=question.here)
 
     def _answer(self, answer: protocol.Answer) -> None:

@@ -22,6 +22,7 @@ from agentd.serving.protocol.base import (
 )
 from agentd.serving.protocol.replies import (
     Accepted,
+    BranchShown,
     Closed,
     Closing,
     ConversationState,
@@ -44,6 +45,7 @@ T = TypeVar("T")
 _SMALL = (
     Welcome
     | Accepted
+    | BranchShown
     | Fetched
     | Closed
     | ConversationState

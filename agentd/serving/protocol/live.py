@@ -8,6 +8,7 @@ from typing import Any
 from agentd.bus.feed import MAX_QUESTION
 from agentd.errors import NotFound
 from agentd.events import (
+    BranchSelected,
     DocumentsRetrieved,
     Event,
     GenerationChunk,
@@ -31,6 +32,7 @@ from agentd.records import Citation
 from agentd.serving.protocol.base import MAX_CALL, Cursor
 from agentd.serving.protocol.replies import (
     Answer,
+    BranchShown,
     Call,
     Chunk,
     ConversationState,
@@ -75,6 +77,8 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
     """A live event as clients get it, None for what does not concern them; answers come by delivery."""
     if isinstance(event, SessionDeleted):
         return Failure(session=event.session_id, code=NotFound.code, message="this conversation was deleted.")
+    if isinstance(event, BranchSelected):
+        return BranchShown(session=event.session_id, turn=event.turn_id, cursor=cursor)
     if isinstance(event, GenerationChunk):
         return Chunk(
             session=event.session_id,
@@ -99,7 +103,14 @@ def live_message(event: Event, cursor: Cursor | None) -> ServerMessage | None:
         if event.kind != "message":
             return None
         text = _cut(event.text, MAX_QUESTION)
-        return Question(session=event.session_id, turn=event.turn_id, cursor=cursor, id=event.message_id, text=text)
+        return Question(
+            session=event.session_id,
+            turn=event.turn_id,
+            cursor=cursor,
+            id=event.message_id,
+            text=text,
+            replaces=event.replaces,
+        )
     if isinstance(event, DocumentsRetrieved):
         citations = tuple(Citation(**passage.model_dump(include=_CITATION)) for passage in event.passages)
         return Found(session=event.session_id, turn=event.turn_id, cursor=cursor, citations=citations)

@@ -97,6 +97,14 @@ class Question(_Live):
     type: Literal["question"] = "question"
     id: str
     text: Text
+    replaces: str = ""
+    """The turn whose place it takes: that one, and all that followed it, is shown no more."""
+
+
+class BranchShown(_Live):
+    """The session shows another branch now, which ends with `turn` ("" if it is empty): ask for its history anew."""
+
+    type: Literal["branch"] = "branch"
 
 
 class Found(_Live):
@@ -251,6 +259,7 @@ ServerMessage = (
     | Fetched
     | State
     | Question
+    | BranchShown
     | Found
     | Reading
     | Chunk

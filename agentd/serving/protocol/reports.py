@@ -3,6 +3,7 @@
 get status        StatusReport          delivery list           LetterList
 get sessions      SessionList           delivery show           LetterShown
 get history       History               delivery retry, drop    Decided
+get branches      BranchList            select                  Selected
 command           CommandReply          hand_over               HandingOver
 search            SessionsFound         rename, delete          ListedSession
 passage           PassageShown          list_documents          DocumentList
@@ -22,6 +23,7 @@ from agentd.ports.status import Moment, StatusReport
 from agentd.records import Citation, Key, Name, Principal, Text
 
 __all__ = (
+    "BranchList",
     "CommandReply",
     "Decided",
     "DocumentList",
@@ -32,9 +34,11 @@ __all__ = (
     "Letter",
     "LetterList",
     "LetterShown",
+    "ListedBranch",
     "ListedDocument",
     "ListedSession",
     "PassageShown",
+    "Selected",
     "SessionFound",
     "SessionList",
     "SessionsFound",
@@ -67,6 +71,8 @@ class SessionFound(ListedSession):
 
     turn: str = ""
     excerpt: Text = ""
+    aside: bool = False
+    """Whether that message is on another branch than the one that is shown; `select` shows it."""
 
 
 class SessionsFound(ToldData):
@@ -85,10 +91,14 @@ class HistoryMessage(ToldData):
     citations: Annotated[tuple[Citation, ...], FailFast()] = ()
     interrupted: bool = False
     unread: bool = False
+    parent: str = ""
+    """The turn that its turn follows; "" for a first one."""
+    branches: Annotated[tuple[str, ...], FailFast()] = ()
+    """The turns that follow the same one, its own among them, the oldest first; empty if there is no other."""
 
 
 class History(ToldData):
-    """The newest messages of a session, the newest last."""
+    """The newest messages of the branch that a session shows, the newest last."""
 
     messages: Annotated[tuple[HistoryMessage, ...], FailFast()]
 
@@ -124,6 +134,31 @@ class DocumentsRemoved(ToldData):
     """Those that there were."""
 
     removed: Annotated[tuple[int, ...], FailFast()]
+
+
+class ListedBranch(ToldData):
+    """A way through a session: `turn` is its last one, `question` and `answer` are the beginnings of what was said."""
+
+    turn: str
+    question: Text
+    answer: Text
+    time: datetime
+    shown: bool
+
+
+class BranchList(ToldData):
+    """The branches of a session, the one that was gone on with last first.
+
+    The first one may be only the beginning of others, if the conversation was taken back to there.
+    """
+
+    branches: Annotated[tuple[ListedBranch, ...], FailFast()]
+
+
+class Selected(ToldData):
+    """The last turn of the branch that is shown now; "" if that is empty."""
+
+    turn: str
 
 
 class HandingOver(ToldData):

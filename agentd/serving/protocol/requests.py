@@ -69,13 +69,15 @@ class Post(Message):
     """Ask a session something. `id` is the message's own: offered again with the same text it is the same turn.
 
     One that brings its whole conversation along (`terms`) is the same turn in whatever session it is offered again.
-    `reply="request"` says that nobody will come back for the answer when this connection is gone.
+    `reply="request"` says that nobody will come back for the answer when this connection is gone. What `replaces` a
+    turn takes its place: with a `text` as an edit of its question, without one it asks the same for another answer.
     """
 
     type: Literal["message"] = "message"
     id: str = Field(min_length=1, max_length=MAX_ID)
     session: Id
-    text: str
+    text: str = ""
+    replaces: Id = ""
     reply: Literal["session", "request"] = "session"
     documents: int | None = Field(default=None, ge=0, le=MAX_PASSAGES)
     """Passages of the documents to answer from at most: 0 for none, null for what the daemon's settings say."""
@@ -107,14 +109,14 @@ class Ack(Message):
 
 
 class Get(Message):
-    """A question about the daemon itself; `Told` answers, with a `StatusReport`, a `SessionList` or a `History`.
+    """A question about what there is; `Told` answers: a `StatusReport`, `SessionList`, `History` or `BranchList`.
 
     With the id of a `session`, `sessions` has that one alone, also if lists leave it out.
     """
 
     type: Literal["get"] = "get"
     id: Id
-    what: Literal["status", "sessions", "history"]
+    what: Literal["status", "sessions", "history", "branches"]
     session: Id = ""
     limit: int = Field(default=50, ge=1, le=1000)
 
@@ -157,6 +159,19 @@ class Delete(Message):
     type: Literal["delete"] = "delete"
     id: Id
     session: Id
+
+
+class Select(Message):
+    """Show the branch of this turn, up to where it was gone on with last, or only what comes `before` this turn.
+
+    `Told` answers, with what is `Selected`; everybody who follows the session gets a `BranchShown`.
+    """
+
+    type: Literal["select"] = "select"
+    id: Id
+    session: Id
+    turn: Id
+    before: bool = False
 
 
 class Export(Message):
@@ -261,6 +276,7 @@ ClientMessage = (
     | Passage
     | Rename
     | Delete
+    | Select
     | Export
     | ListDocuments
     | RemoveDocuments

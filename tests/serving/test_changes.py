@@ -20,7 +20,7 @@ from agentd.pending import PendingDirectory
 from agentd.ports.sessions import SessionInfo
 from agentd.ports.work import DeadLetter
 from agentd.records import OWNER, Principal
-from agentd.serving.deletions import Deletions
+from agentd.serving.changes import Changes
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.turns import TurnRecords
@@ -48,6 +48,12 @@ class OneSession:
         return SessionInfo(
             id=session_id, principal=self.whose, name="", title="", created=TIME, updated=TIME, messages=2, unread=0
         )
+
+    async def select(self, principal: Principal, session_id: str, turn_id: str, *, before: bool = False) -> str:
+        await self.session(principal, session_id)
+        self.begun.set()
+        await self.go.wait()
+        return f"before {turn_id}" if before else turn_id
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo:
         session = await self.session(principal, session_id)
@@ -84,7 +90,7 @@ class House:
         reducers = (self.conversations.apply, self.told.append)
         bus = EventBus(pending, reducers, ids=IdSource(), clock=SystemClock())
         self.store = OneSession()
-        self.deletions = Deletions(self.store, pending, self.conversations, bus)
+        self.changes = Changes(self.store, pending, self.conversations, bus)
 
     async def owe(self, text: str, session_id: str = SESSION) -> str:
         """An answer that nobody has taken; its id."""
@@ -112,24 +118,24 @@ async def test_while_something_is_asked_or_waits_for_its_answer_the_session_stay
     async with opened(tmp_path) as house:
         house.store.go.set()
         asked = asyncio.Event()
-        asking = [asyncio.create_task(house.deletions.asked(SESSION, asked.wait)) for _ in range(2)]
+        asking = [asyncio.create_task(house.changes.asked(SESSION, asked.wait)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         asked.set()
         await asyncio.gather(*asking)
         house.conversations.apply(inbound())
         with pytest.raises(Busy):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         assert not house.store.begun.is_set() and not house.told
 
 
 async def test_while_it_is_deleted_nothing_is_asked_and_then_it_is_told(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        deleting = asyncio.create_task(house.deletions.delete(OWNER, SESSION))
+        deleting = asyncio.create_task(house.changes.delete(OWNER, SESSION))
         await house.store.begun.wait()
         with pytest.raises(NotFound):
-            await house.deletions.asked(SESSION, nothing)
+            await house.changes.asked(SESSION, nothing)
         house.store.go.set()
         assert (await deleting).messages == 2
         (event,) = house.told
@@ -146,7 +152,7 @@ async def test_what_is_undelivered_or_dead_of_it_goes_with_it(tmp_path: Path) ->
         await house.pending.bury(dead.id, "it crashed")
         kept = await house.owe("a trombone", other)
         assert files_with(tmp_path, b"xylophone")
-        await house.deletions.delete(OWNER, SESSION)
+        await house.changes.delete(OWNER, SESSION)
         assert not files_with(tmp_path, b"xylophone") and files_with(tmp_path, b"trombone")
         assert [turn.outbound_id for turn in await house.pending.undelivered()] == [kept]
         assert [event.undelivered for event in house.told if isinstance(event, SessionDeleted)] == [(owed,)]
@@ -158,10 +164,10 @@ async def test_an_answer_for_which_somebody_else_waits_keeps_the_session(tmp_pat
         house.store.whose = ANN
         owed = await house.owe("a xylophone")
         with pytest.raises(Busy):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         assert not house.store.begun.is_set()
         assert [turn.outbound_id for turn in await house.pending.undelivered()] == [owed]
-        await house.deletions.delete(ANN, SESSION)
+        await house.changes.delete(ANN, SESSION)
         assert not await house.pending.undelivered()
 
 
@@ -169,44 +175,44 @@ async def test_a_question_whose_asker_is_gone_keeps_the_session_until_it_is_acce
     async with opened(tmp_path) as house:
         house.store.go.set()
         asked = asyncio.Event()
-        asking = asyncio.create_task(house.deletions.asked(SESSION, asked.wait))
+        asking = asyncio.create_task(house.changes.asked(SESSION, asked.wait))
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
         with pytest.raises(Busy):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         asked.set()
         async with asyncio.timeout(60):
             while not house.store.gone:
                 with suppress(Busy):
-                    await house.deletions.delete(OWNER, SESSION)
+                    await house.changes.delete(OWNER, SESSION)
 
 
 async def test_a_deletion_whose_asker_is_gone_is_told_all_the_same(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
-        deleting = asyncio.create_task(house.deletions.delete(OWNER, SESSION))
+        deleting = asyncio.create_task(house.changes.delete(OWNER, SESSION))
         await house.store.begun.wait()
         deleting.cancel()
         await asyncio.wait([deleting])
         house.store.go.set()
         with pytest.raises(NotFound):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         assert isinstance(house.told[0], SessionDeleted) and house.store.gone
 
 
 async def test_while_two_delete_it_and_one_of_them_fails_nothing_is_asked(tmp_path: Path) -> None:
     async with opened(tmp_path) as house:
         house.store.faults.append(StateError("the disk is full"))
-        first, second = (asyncio.create_task(house.deletions.delete(OWNER, SESSION)) for _ in range(2))
+        first, second = (asyncio.create_task(house.changes.delete(OWNER, SESSION)) for _ in range(2))
         with pytest.raises(StateError):
             await first
         await house.store.begun.wait()
         with pytest.raises(NotFound):
-            await house.deletions.asked(SESSION, nothing)
+            await house.changes.asked(SESSION, nothing)
         house.store.go.set()
         await second
         with pytest.raises(NotFound):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
 
 
 async def test_somebody_elses_session_cannot_be_deleted_nor_held_up_and_is_as_unknown_as_one_that_is_not_there(
@@ -214,14 +220,14 @@ async def test_somebody_elses_session_cannot_be_deleted_nor_held_up_and_is_as_un
 ) -> None:
     async with opened(tmp_path) as house:
         house.store.go.set()
-        deleting = asyncio.create_task(house.deletions.delete(ANN, SESSION))
+        deleting = asyncio.create_task(house.changes.delete(ANN, SESSION))
         await asyncio.sleep(0)
-        await house.deletions.asked(SESSION, nothing)
+        await house.changes.asked(SESSION, nothing)
         with pytest.raises(NotFound):
             await deleting
         house.conversations.apply(inbound())
         with pytest.raises(NotFound):
-            await house.deletions.delete(ANN, SESSION)
+            await house.changes.delete(ANN, SESSION)
 
 
 async def test_a_question_that_another_process_is_to_answer_keeps_the_session(tmp_path: Path) -> None:
@@ -230,7 +236,7 @@ async def test_a_question_that_another_process_is_to_answer_keeps_the_session(tm
         house.store.go.set()
         await house.pending.accept(asked := inbound("a xylophone?"))
         with pytest.raises(Busy):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         assert not house.store.gone and await house.pending.find(asked.id) is not None
 
 
@@ -242,9 +248,9 @@ async def test_what_is_taken_back_out_of_the_dead_letters_meanwhile_keeps_the_se
         await house.pending.bury(turn.id, "it was refused")
         house.pending.happens = lambda: house.pending.retry(owed)
         with pytest.raises(Busy):
-            await house.deletions.delete(OWNER, SESSION)
+            await house.changes.delete(OWNER, SESSION)
         house.pending.happens = None
-        await house.deletions.delete(OWNER, SESSION)
+        await house.changes.delete(OWNER, SESSION)
         assert house.store.gone and not files_with(tmp_path, b"xylophone")
 
 
@@ -272,7 +278,7 @@ class OldHouse:
     house: House
     sessions: Expiring
     turns: TurnRecords
-    deletions: Deletions
+    changes: Changes
     old: list[str]
     followed: set[str] = field(default_factory=set)
 
@@ -297,36 +303,36 @@ async def old_house(folder: Path, count: int) -> AsyncIterator[OldHouse]:
         clock.advance(WEEK.total_seconds() + 60)
         bus = EventBus(house.pending, (house.told.append,), ids=IdSource(), clock=SystemClock())
         followed: set[str] = set()
-        deletions = Deletions(sessions, house.pending, house.conversations, bus, followed=lambda: followed)
-        yield OldHouse(house, sessions, turns, deletions, old, followed)
+        changes = Changes(sessions, house.pending, house.conversations, bus, followed=lambda: followed)
+        yield OldHouse(house, sessions, turns, changes, old, followed)
 
 
 async def test_the_old_ones_that_nobody_uses_go_in_steps_and_whoever_asks_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentd.serving.deletions.AT_ONCE", 2)
+    monkeypatch.setattr("agentd.serving.changes.AT_ONCE", 2)
     async with old_house(tmp_path, 5) as h:
-        assert await h.deletions.purge(WEEK) == 5
+        assert await h.changes.purge(WEEK) == 5
         assert await h.left() == []
         assert sorted(told.session_id for told in h.house.told if isinstance(told, SessionDeleted)) == sorted(h.old)
-        assert await h.deletions.purge(WEEK) == 0
+        assert await h.changes.purge(WEEK) == 0
 
 
 async def test_one_that_is_followed_asked_or_busy_or_has_something_pending_or_dead_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentd.serving.deletions.AT_ONCE", 2)
+    monkeypatch.setattr("agentd.serving.changes.AT_ONCE", 2)
     async with old_house(tmp_path, 6) as h:
         followed, being_asked, busy, owed, dead, _ = h.old
         h.followed.add(followed)
         go = asyncio.Event()
-        asking = asyncio.create_task(h.deletions.asked(being_asked, go.wait))
+        asking = asyncio.create_task(h.changes.asked(being_asked, go.wait))
         await asyncio.sleep(0)
         h.house.conversations.apply(inbound(session_id=busy))
         await h.house.owe("a xylophone", owed)
         await h.house.pending.accept(lost := inbound(session_id=dead))
         await h.house.pending.bury(lost.id, "it was refused")
-        assert await h.deletions.purge(WEEK) == 1
+        assert await h.changes.purge(WEEK) == 1
         assert await h.left() == [followed, being_asked, busy, owed, dead]
         assert len(await h.house.pending.undelivered()) == 1 and len(await h.house.pending.dead()) == 1
         go.set()
@@ -339,10 +345,10 @@ async def test_while_it_goes_nothing_is_asked_in_it_and_what_was_continued_stays
 
         async def happens() -> None:
             with pytest.raises(NotFound):
-                await h.deletions.asked(going, nothing)
+                await h.changes.asked(going, nothing)
             again = inbound(session_id=continued, principal=ANN)
             await h.turns.finish([again], outbound(again))
 
         h.sessions.happens = happens
-        assert await h.deletions.purge(WEEK) == 1
+        assert await h.changes.purge(WEEK) == 1
         assert await h.left() == [continued]

@@ -1,6 +1,7 @@
-"""A conversation is deleted whole, and never while something is asked or answered in it.
+"""What is done to a whole conversation, never while something is asked or answered in it: it is deleted, or shows
+another branch.
 
-Those that were for one question go in time; see `Deletions.purge`.
+Those that were for one question go in time; see `Changes.purge`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from agentd.errors import Busy, NotFound, StateError
-from agentd.events import SessionDeleted
+from agentd.events import BranchSelected, SessionDeleted
 from agentd.host.holding import Holding
 from agentd.ids import NO_ID
 from agentd.pending import PendingDirectory
 from agentd.ports.bus import Bus
-from agentd.ports.sessions import SessionInfo
+from agentd.ports.sessions import Selecting, SessionInfo
 from agentd.ports.work import PendingTurn
 from agentd.records import Principal
 from agentd.turns.conversation import Conversations
@@ -27,10 +28,11 @@ R = TypeVar("R")
 
 AT_ONCE = 100
 """How many sessions are purged in one step."""
-UNANSWERED = "a question in this conversation has no answer yet; stop it or wait, and delete it then."
+UNANSWERED = "a question in this conversation has no answer yet; stop it or wait, and {} then."
+DELETE, SELECT = "delete it", "go to another branch"
 
 
-class Deletable(Protocol):
+class Changeable(Selecting, Protocol):
     async def session(self, principal: Principal, session_id: str) -> SessionInfo: ...
 
     async def delete(self, principal: Principal, session_id: str) -> SessionInfo: ...
@@ -40,15 +42,15 @@ class Deletable(Protocol):
     async def expire(self, session_ids: Collection[str], older_than: timedelta) -> Sequence[str]: ...
 
 
-class Deletions:
-    """`delete` and `asked` exclude each other, and each completes even if its caller is cancelled.
+class Changes:
+    """`delete` and `select` exclude `asked` and each other, and each completes even if its caller is cancelled.
 
-    Whoever follows a session hears that it is gone (`SessionDeleted`).
+    Whoever follows a session hears that it is gone (`SessionDeleted`), or what it shows now (`BranchSelected`).
     """
 
     def __init__(
         self,
-        sessions: Deletable,
+        sessions: Changeable,
         pending: PendingDirectory,
         conversations: Conversations,
         bus: Bus,
@@ -61,11 +63,14 @@ class Deletions:
         self._conversations = conversations
         self._bus = bus
         self._asking: dict[str, set[asyncio.Task[Any]]] = {}
-        self._deletes = Holding()
+        self._changes = Holding()
         self._deleting: set[str] = set()
+        self._selecting: dict[str, asyncio.Event] = {}
 
     async def asked(self, session_id: str, ask: Callable[[], Coroutine[Any, Any, R]]) -> R:
-        """Run `ask`, and meanwhile the session stays; `NotFound` if it is just being deleted."""
+        """Run `ask`, and meanwhile the session stays as it is; `NotFound` if it is just being deleted."""
+        while (selected := self._selecting.get(session_id)) is not None:
+            await selected.wait()
         if session_id in self._deleting:
             raise NotFound("this conversation is being deleted; begin a new one.")
         asking = asyncio.create_task(ask(), name=f"question in {session_id}")
@@ -84,19 +89,39 @@ class Deletions:
 
         `NotFound`; `Busy` while a question in it has no answer yet, or while somebody else waits for an answer.
         """
-        return await self._deletes.run(session_id, lambda: self._delete(principal, session_id))
+        return await self._changes.run(session_id, lambda: self._delete(principal, session_id))
+
+    async def select(self, principal: Principal, session_id: str, turn_id: str, *, before: bool = False) -> str:
+        """See `ports.Selecting`; `Busy` while a question in it has no answer yet."""
+        return await self._changes.run(session_id, lambda: self._select(principal, session_id, turn_id, before))
+
+    async def _select(self, principal: Principal, session_id: str, turn_id: str, before: bool) -> str:
+        await self._sessions.session(principal, session_id)
+        self._check_quiet(session_id, SELECT)
+        selected = self._selecting[session_id] = asyncio.Event()
+        try:
+            await self._owed(session_id, SELECT)
+            end = await self._sessions.select(principal, session_id, turn_id, before=before)
+            self._bus.announce(BranchSelected(session_id=session_id, turn_id=end))
+        finally:
+            del self._selecting[session_id]
+            selected.set()
+        return end
+
+    def _check_quiet(self, session_id: str, what: str) -> None:
+        if session_id in self._asking or not self._conversations.of(session_id).idle:
+            raise Busy(UNANSWERED.format(what))
 
     async def _delete(self, principal: Principal, session_id: str) -> SessionInfo:
         session = await self._sessions.session(principal, session_id)
-        if session_id in self._asking or not self._conversations.of(session_id).idle:
-            raise Busy(UNANSWERED)
+        self._check_quiet(session_id, DELETE)
         self._deleting.add(session_id)
         try:
-            owed = await self._owed(session_id)
+            owed = await self._owed(session_id, DELETE)
             if owed and session.principal != principal:
                 raise Busy("somebody else waits for an answer in this conversation; delete it when it is delivered.")
             await self._forget(session_id, owed)
-            if await self._owed(session_id):
+            if await self._owed(session_id, DELETE):
                 raise Busy("something of this conversation became pending again; delete it once more.")
             session = await self._sessions.delete(principal, session_id)
         finally:
@@ -133,10 +158,10 @@ class Deletions:
         pending = [*await self._pending.unanswered(), *await self._pending.undelivered()]
         return {turn.session_id for turn in pending} | {letter.session_id for letter in await self._pending.dead()}
 
-    async def _owed(self, session_id: str) -> Sequence[PendingTurn]:
+    async def _owed(self, session_id: str, what: str) -> Sequence[PendingTurn]:
         """What of it is not delivered; `Busy` if there is a question, whoever is to answer it."""
         if any(turn.session_id == session_id for turn in await self._pending.unanswered()):
-            raise Busy(UNANSWERED)
+            raise Busy(UNANSWERED.format(what))
         return [turn for turn in await self._pending.undelivered() if turn.session_id == session_id]
 
     async def _forget(self, session_id: str, owed: Sequence[PendingTurn]) -> None:
