@@ -90,17 +90,12 @@ def support(reply: str, passages: Sequence[Passage], question: str) -> Support |
 
 
 def likely(passages: Sequence[Passage], question: str) -> tuple[int, list[str]]:
-    """The number of the best passage for the question and its sentences, the most likely first.
+    """The number of the best passage for the question, and its sentences that answer best, in reading order.
 
     Zero and no sentences if nothing answers it.
     """
-    heard = _heard(question, tuple(passages))
-    if heard.likeliest is None:
-        return 0, []
     groups = best(question, passages)
-    around = [_quotable(sentence) for group in groups[:1] for sentence in group]
-    first = _quotable(heard.likeliest)
-    return heard.likeliest.passage, [first, *(text for text in around if text != first)]
+    return (groups[0][0].passage, [_quotable(sentence) for sentence in groups[0]]) if groups else (0, [])
 
 
 def _statements(reply: str) -> Iterator[str]:

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 
 from agentd.events import DocumentsRetrieved
 from agentd.evidence.attribution import arrange, likely, rests_on, support
+from agentd.records import Passage
 from agentd.turns.citations import quoted, without_marks
 from agentd.turns.ongoing import Ongoing
 
 
 class Citing:
-    """Marks the answer to `question` while it is told, and quotes what it rests on afterwards."""
+    """Marks the answer to `question` while it is told, and quotes what it rests on afterwards.
 
-    def __init__(self, ongoing: Ongoing, question: str) -> None:
+    `whole` are the passages that were found, before they were cut to what the model reads in time.
+    """
+
+    def __init__(self, ongoing: Ongoing, question: str, whole: Sequence[Passage]) -> None:
         self._telling = ongoing.telling
         self._sources = ongoing.sources
         self._news = ongoing.news
         self._question = question
+        self._whole = whole
 
     async def begin(self) -> None:
         """From here on agentd marks the sources."""
@@ -32,17 +37,25 @@ class Citing:
     async def finish(self) -> None:
         """Number the passages by their use, and quote what the answer rests on.
 
-        That is the sentence on which it rests, and what the extractive model would say if the likeliest of its
-        sentences is another: small models answer from the wrong sentence, and refuse, too often.
+        That is the sentence on which it rests, and what the extractive model would say from its best passage: small
+        models answer from the wrong sentence, and refuse, too often.
         """
         telling, passages = self._telling, self._sources.passages
         if found := await asyncio.to_thread(support, telling.raw, passages, self._question):
             await self._quote(found.passage, [found.text])
-        passage, sentences = await asyncio.to_thread(likely, passages, self._question)
-        if sentences and not self._says(sentences[0]):
-            await self._quote(passage, sentences)
+        searched = self._searched()
+        n, sentences = await asyncio.to_thread(likely, searched, self._question)
+        if not all(map(self._says, sentences)):
+            (passage,) = self._sources.add([searched[n - 1]])
+            await self._quote(passage.n, sentences)
         cited = self._sources.renumber(telling.used)
         await self._news.publish(DocumentsRetrieved(**self._news.turn, passages=cited))
+
+    def _searched(self) -> list[Passage]:
+        """All that was found, by tools as well, each whole if that is known; counted from 1."""
+        known = {passage.chunk_id for passage in self._whole}
+        others = [passage for passage in self._sources.passages if passage.chunk_id not in known]
+        return [passage.model_copy(update={"n": n}) for n, passage in enumerate((*self._whole, *others), start=1)]
 
     async def _quote(self, passage: int, sentences: Sequence[str]) -> None:
         """Quotes those sentences that the answer does not say already."""

@@ -42,12 +42,14 @@ READINGS = (0.5, 1.0, 0.7)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """`question` is what was asked, with what it refers to. `refused` says that neither the documents nor anything else
-    holds the answer, so that it is better not to ask the model. `searched` says whether documents were searched.
+    """`question` is what was asked, with what it refers to. `whole` are the passages as they were found, and `passages`
+    what of them the model reads in time. `refused` says that neither the documents nor anything else holds the answer,
+    so that it is better not to ask the model. `searched` says whether documents were searched.
     """
 
     question: str
     passages: tuple[Passage, ...] = ()
+    whole: tuple[Passage, ...] = ()
     refused: bool = False
     searched: bool = True
 
@@ -83,7 +85,8 @@ class Preparation:
         judgement = await asyncio.to_thread(judge, question, found)
         decides = isinstance(model, Citer) and model.cites
         if judgement.answerable or decides or question != asked:
-            return Prepared(question=question, passages=tuple(await self._cut(question, found, model)))
+            cut = await self._cut(question, found, model)
+            return Prepared(question=question, passages=tuple(cut), whole=tuple(found))
         refused = asks_for_facts(asked) and not await self._said(inbound, asked)
         return Prepared(question=question, refused=refused and await self._has_documents(inbound))
 

@@ -204,7 +204,8 @@ class Turn:
     async def _written(self, model: ChatModel, prepared: Prepared, *, plainer: bool) -> OutboundEvent:
         """The answer that a model writes, with its sources; `NoAnswer` if it is not an answer."""
         telling = self._ongoing.telling
-        citing = None if isinstance(model, Citer) and model.cites else Citing(self._ongoing, prepared.question)
+        cites = isinstance(model, Citer) and model.cites
+        citing = None if cites else Citing(self._ongoing, prepared.question, prepared.whole)
         if citing is not None:
             await citing.begin()
         spoken = await self._exchange.run(model, prepared, plainer=plainer, citing=citing)

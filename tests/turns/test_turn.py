@@ -42,6 +42,7 @@ from agentd.ports.generation import (
     ToolCallPart,
     Usage,
 )
+from agentd.ports.models import Pace
 from agentd.testing.model import ScriptedModel, calls, failing, in_turn, question_of, results_of, says
 from agentd.testing.pending import MemoryPending
 from agentd.tools.registry import built_in
@@ -688,3 +689,20 @@ async def test_a_model_that_refuses_what_the_documents_hold_is_followed_by_their
     house = House(writer(says("The passages do not mention that.")), ListedDocuments(RENT))
     answer = await house.run(inbound(ASKED))
     assert answer.text == f"The passages do not mention that.\n\n> {RENT.text} [1]"
+
+
+async def test_what_answers_nearly_as_well_is_quoted_also_if_the_model_had_no_time_to_read_it() -> None:
+    filler = " ".join(
+        f"The valley has a mill with {n} wheels, which nobody has counted again since." for n in range(20)
+    )
+    lines = (
+        "Jared Allen led the Panthers in sacks in 2014.",
+        filler,
+        "Kawann Short led the Panthers in sacks in 2015.",
+    )
+    long = passage(1, " ".join(lines), heading="")
+    model = writer(says("Jared Allen."), pace=Pace(read=1.0, write=1.0))
+    house = House(model, ListedDocuments(long))
+    answer = await house.run(inbound("Who led the Panthers in sacks?"))
+    assert filler not in str(model.requests[0])
+    assert lines[0] in answer.text and lines[2] in answer.text
