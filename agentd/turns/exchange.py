@@ -44,7 +44,7 @@ from agentd.turns.ongoing import Ongoing
 from agentd.turns.preparation import Prepared
 from agentd.turns.settings import TurnSettings
 from agentd.turns.state import Round
-from agentd.turns.terms import NOTHING_TOLD, offered_by, sampled, terms_of, transcript
+from agentd.turns.terms import NOTHING_TOLD, answered, offered_by, sampled, terms_of, transcript
 from agentd.turns.window import NO_MEMORY, Memory, Window
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Exchange:
         """Calls of tools that are not among those that were offered are left out; `NoAnswer` if there are no others."""
         offered = {tool.name: tuple(tool.parameters.get("properties") or ()) for tool in request.tools}
         made = called or await self._written(offered)
-        if foreign(made, offered):
+        if foreign(made, offered) or (not request.must_call and answered(made, self._terms)):
             raise NoAnswer("call")
         calls = tuple(
             CalledTool(call_id=call.call_id, tool=call.tool, arguments=call.arguments)

@@ -5,6 +5,7 @@ All of it is untrusted: no text of it can hold a model's control tags, whatever 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -95,6 +96,25 @@ def offered_by(terms: Terms) -> tuple[ToolSpec, ...]:
         ToolSpec(name=tool.name, description=neutral(tool.description), parameters=neutral_data(tool.parameters))
         for tool in terms.tools
     )
+
+
+def answered(calls: Sequence[ToolCallPart], terms: Terms) -> bool:
+    """Whether a model only repeats calls whose results it has just read, as small models do without end.
+
+    The bare model may: some tools are called until something has changed.
+    """
+    said = next((said for said in reversed(terms.after) if said.calls), None)
+    if terms.plain or said is None:
+        return False
+    made = [(call.tool, _read(call.arguments)) for call in said.calls]
+    return bool(calls) and all((call.tool, _read(call.arguments)) in made for call in calls)
+
+
+def _read(arguments: str) -> object:
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def sampled(settings: Sampling, terms: SamplingTerms) -> Sampling:

@@ -168,18 +168,23 @@ class Turn:
         telling, offered = self._ongoing.telling, offered_by(terms)
         telling.verbatim = terms.plain or terms.answer_schema is not None
         telling.callers = {tool.name: tuple(tool.parameters.get("properties") or ()) for tool in offered} or None
-        prepared = Prepared(question=self._ongoing.inbound.text, searched=False)
-        try:
-            spoken = await self._exchange.run(model, prepared)
-        except NoAnswer as none:
-            if terms.calling == "required":
-                raise ModelError(f"{model.name} called none of the tools; ask again in other words.") from None
-            await self._ongoing.start_again(f"{model.name} gave no answer: {none}; offering no tools", everything=True)
-            self._exchange.withheld = True
-            spoken = await self._exchange.run(model, prepared)
+        spoken = await self._with_or_without_tools(model, required=terms.calling == "required")
         note = self._repeated() or self._cut_off(spoken)
         await telling.finish()
         return self._outbound("calls" if spoken.calls else "answer", telling.text, note, spoken=spoken)
+
+    async def _with_or_without_tools(self, model: ChatModel, *, required: bool) -> Spoken:
+        """Without them after a call that cannot be handed back, unless a call is `required`."""
+        prepared = Prepared(question=self._ongoing.inbound.text, searched=False)
+        while True:
+            try:
+                return await self._exchange.run(model, prepared)
+            except NoAnswer as none:
+                reason = f"{model.name} gave no answer: {none}"
+            if required or self._exchange.withheld:
+                raise ModelError(f"{reason}. Ask in other words or choose another model.")
+            await self._ongoing.start_again(f"{reason}; offering no tools", everything=True)
+            self._exchange.withheld = True
 
     def _repeated(self) -> str:
         """What is said of an answer that was cut because it went round in circles."""

@@ -208,7 +208,7 @@ async def test_the_next_turn_brings_the_result() -> None:
 
 
 async def test_the_id_of_a_new_call_is_new_in_the_conversation() -> None:
-    model = ScriptedModel(lambda request: calls(("get_weather", ARGUMENTS)), writes=True)
+    model = ScriptedModel(lambda request: calls(("get_weather", '{"city": "Bergen"}')), writes=True)
     taken = (told("assistant", calls=(CALL.model_copy(update={"call_id": "c0"}),)), told("tool", "rain", call_id="c0"))
     answer = await House(model).run(offering(after=taken))
     assert answer.calls[0].call_id not in ("", "c0")
@@ -246,6 +246,26 @@ async def test_after_a_call_of_something_else_the_model_is_asked_without_tools()
     assert (answer.outcome, answer.text) == ("answer", "I cannot.")
     assert [len(request.tools) for request in model.requests] == [1, 0]
     assert [e.attempt for e in house.events if isinstance(e, TurnStarted)] == [2]
+
+
+async def test_a_call_that_was_just_answered_is_not_made_again_without_end() -> None:
+    same = '{"city":"Oslo"}'
+    model = ScriptedModel(in_turn(calls(("get_weather", same)), says("It rains.")), writes=True)
+    answer = await House(model).run(offering(after=ROUND))
+    assert (answer.outcome, answer.text) == ("answer", "It rains.")
+    assert [len(request.tools) for request in model.requests] == [1, 0]
+
+
+@pytest.mark.parametrize("terms", [{"plain": True}, {"calling": "required"}])
+async def test_it_is_made_again_if_the_caller_wants_the_bare_model_or_a_call(terms: dict[str, Any]) -> None:
+    model = ScriptedModel(lambda request: calls(("get_weather", ARGUMENTS)), writes=True)
+    assert (await House(model).run(offering(after=ROUND, **terms))).outcome == "calls"
+
+
+async def test_a_model_that_calls_what_it_is_not_offered_whatever_happens_gives_no_answer() -> None:
+    model = ScriptedModel(lambda request: calls(("send_mail", "{}")), writes=True)
+    answer = await House(model).run(offering())
+    assert (answer.outcome, answer.error_code, len(model.requests)) == ("error", "model", 2)
 
 
 async def test_calls_of_other_tools_are_left_out() -> None:
