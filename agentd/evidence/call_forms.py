@@ -222,7 +222,7 @@ def looks_like_call(text: str, offered: Offered | None = None) -> bool:
 
 def whole_calls(text: str, offered: Offered) -> list[Call] | None:
     """The calls that a whole answer consists of, all of `offered` tools; None if it is anything else."""
-    said = text.strip().rstrip(BEHIND)
+    said = text.strip()
     found: list[Call] = []
     closes, at = "", 0
     while isinstance(begun := opening(said, at, offered), Opening):
@@ -233,10 +233,10 @@ def whole_calls(text: str, offered: Offered) -> list[Call] | None:
             return None
         found += calls
         at = len(said) if end is None else _first_beyond(said, end)
-        if at >= len(said) or (len(said) - at == len(closes) and said.endswith(closes)):
-            return found
         if closes and said.startswith(closes, at):
             at = _first_beyond(said, at + len(closes))
+        if at >= len(said):
+            return found
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.evidence.call_forms import Call, defines_tool, looks_like_call, read_calls
+from agentd.evidence.call_forms import Call, defines_tool, looks_like_call, read_calls, whole_calls
 from tests.raw_calls import OFFERED, RAW, Raw
 
 CALLS = {name: raw for name, raw in RAW.items() if raw.calls and not raw.text}
@@ -18,6 +18,33 @@ DEFINITION = (
 @pytest.mark.parametrize("raw", CALLS.values(), ids=CALLS.keys())
 def test_an_answer_that_is_a_call_is_known_where_no_tool_was_offered(raw: Raw) -> None:
     assert looks_like_call(raw.says, OFFERED)
+
+
+_SUM = '{"name": "calculate", "arguments": {"expression": "1 + 1"}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (_SUM, 1),
+        (f" {_SUM}\n", 1),
+        (f"```json\n{_SUM}\n```", 1),
+        (f"<tool_call>\n{_SUM}\n</tool_call>\n<tool_call>\n{_SUM}\n</tool_call>", 2),
+        (f"[{_SUM}, {_SUM}]", 2),
+        (_SUM.removesuffix("}"), 1),
+        ('calculate(expression="1 + 1")', 1),
+        (f"{_SUM} It is 2.", None),
+        (f"It is 2. {_SUM}", None),
+        (_SUM.replace("calculate", "send_mail"), None),
+        (f"[{_SUM}, {_SUM.replace('calculate', 'send_mail')}]", None),
+        ('{"name": "Bob"}', None),
+        ("", None),
+    ],
+)
+def test_the_calls_of_offered_tools_are_read_if_they_are_all_that_was_said(text: str, count: int | None) -> None:
+    found = whole_calls(text, {"calculate": ("expression",)})
+    sums = [Call(name="calculate", arguments='{"expression": "1 + 1"}')]
+    assert found == (None if count is None else sums * count)
 
 
 @pytest.mark.parametrize("raw", NO_CALLS.values(), ids=NO_CALLS.keys())

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from agentd.clock import SystemClock
+from agentd.errors import ModelError
 from agentd.models.extractive import (
     ABOUT,
     MOST_PIECES,
@@ -232,6 +233,13 @@ async def test_others_than_the_owner_are_told_that_no_documents_are_read_for_the
     asked = replace(request("What is the password?", []), principal=ann)
     texts = [delta.text async for delta in ExtractiveModel(Count(0)).stream(asked) if isinstance(delta, Notice)]
     assert "--upload" in "".join(texts)
+
+
+@pytest.mark.parametrize("asked", [{"plain": True}, {"handed_back": True}, {"schema": {"type": "object"}}])
+async def test_what_takes_a_language_model_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="agentd model list"):
+        async for _ in ExtractiveModel(Count(1)).stream(replace(request("Owls?", []), **asked)):
+            pass
 
 
 async def test_questions_are_answered_with_the_right_sentence(store: Store, tmp_path: Path) -> None:

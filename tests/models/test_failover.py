@@ -188,6 +188,12 @@ async def test_tools_are_offered_by_and_to_those_who_can_call_them() -> None:
     assert not house.model.tools, "while it rests, the other one is asked first"
 
 
+async def test_the_tools_of_a_caller_are_offered_whatever_is_known_about_a_model() -> None:
+    big = Named("big", tools=False)
+    await House(remote=big).answer(replace(request(tools=(TOOL,)), handed_back=True))
+    assert big.requests[0].tools == (TOOL,)
+
+
 async def test_who_cites_is_known_of_the_model_that_would_be_asked() -> None:
     big = Named("big", [DOWN])
     big.cites = True

@@ -12,8 +12,8 @@ import pytest
 from agentd.errors import Busy
 from agentd.events import Buried
 from agentd.records import OWNER as ME
-from agentd.records import Principal
-from agentd.serving.budget import FOLLOWED, MIB, OTHER, OWNER, REMEMBERED, Budgets, Seat
+from agentd.records import CalledTool, CallersTool, Principal, SaidMessage, Terms
+from agentd.serving.budget import FOLLOWED, MIB, OTHER, OWNER, REMEMBERED, TOOL, Budgets, Seat, size_of
 from tests.builders import IDS, SESSION, TIME, inbound, outbound
 
 GUEST = Principal(kind="chat", id="7")
@@ -173,6 +173,15 @@ def test_questions_without_an_answer_have_a_limit_of_number_and_of_length() -> N
     gone = Buried(id=IDS.next(), time=TIME, turn_id=second.id, session_id=SESSION, dead_id=second.id, reason="r")
     house.budgets.apply(gone)
     house.budgets.check_question(ME, 1000)
+
+
+def test_what_comes_with_a_question_counts_too() -> None:
+    tool = CallersTool(name="t")
+    call = CalledTool(call_id="c", tool="t", arguments="x" * 20)
+    before = (SaidMessage(role="user", text="x" * 300), SaidMessage(role="assistant", calls=(call,)))
+    terms = Terms(before=before, after=(SaidMessage(role="tool", call_id="c", text="y" * 4),), tools=(tool,))
+    assert size_of(inbound("one", terms=terms)) == 3 + 300 + 20 + 4 + TOOL
+    assert size_of(inbound("one")) == 3
 
 
 def test_documents_of_others_have_a_limit_of_number_and_of_length() -> None:

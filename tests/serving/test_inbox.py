@@ -9,7 +9,7 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.errors import Busy, IdReused, NotAccepted, NotFound, UsageError
 from agentd.events import InboundEvent, Kind, StopRequested, TurnPlaced, TurnStarted
-from agentd.records import OWNER, Principal, SaidMessage, Terms
+from agentd.records import MOST_TERMS, OWNER, Principal, SaidMessage, Terms
 from agentd.serving.inbox import DurableInbox, dedupe_key
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
@@ -48,6 +48,23 @@ async def test_an_accepted_message_is_on_disk_with_all_that_came_with_it() -> No
     event = await house.event(receipt.id)
     assert (event.text, event.turn_id, event.session_id) == ("hello", receipt.id, SESSION)
     assert not receipt.duplicate
+
+
+async def test_the_terms_of_a_message_are_on_disk_with_it_and_are_part_of_what_it_is() -> None:
+    house = House()
+    terms = Terms(plain=True, before=(SaidMessage(role="user", text="first"),))
+    receipt = await house.inbox.accept(offer("hello", message_id="m", terms=terms))
+    assert (await house.event(receipt.id)).terms == terms
+    assert (await house.inbox.accept(offer("hello", message_id="m", terms=terms))).id == receipt.id
+    with pytest.raises(IdReused):
+        await house.inbox.accept(offer("hello", message_id="m", terms=Terms(before=terms.before)))
+
+
+async def test_terms_that_are_too_long_are_refused_with_what_to_do() -> None:
+    house = House()
+    terms = Terms(before=(SaidMessage(role="user", text="x" * MOST_TERMS),))
+    with pytest.raises(UsageError, match="leave out"):
+        await house.inbox.accept(offer("hello", terms=terms))
 
 
 async def test_a_message_may_be_for_an_agent() -> None:

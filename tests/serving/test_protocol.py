@@ -28,7 +28,7 @@ from agentd.events import (
     TurnQueued,
     TurnStarted,
 )
-from agentd.records import Citation
+from agentd.records import CallersTool, Citation, SaidMessage, Terms
 from agentd.serving import protocol
 from tests.builders import IDS, SESSION, TIME, chunk, inbound, outbound, passage
 from tests.processor import least_seconds
@@ -114,6 +114,30 @@ def test_a_long_text_is_read_whatever_is_in_it(text: str) -> None:
     assert least_seconds(lambda: protocol.decode_client(line), SOON) < SOON
     message = protocol.decode_client(line)
     assert isinstance(message, protocol.Post) and len(message.text) >= FRAME // len(text)
+
+
+def test_a_long_conversation_with_tools_is_one_message() -> None:
+    said = tuple(SaidMessage(role="user" if n % 2 else "assistant", text="word " * 100) for n in range(1000))
+    properties = {f"p{n}": {"type": "string", "description": "what it is"} for n in range(10)}
+    tools = tuple(CallersTool(name=f"t{n}", parameters={"properties": properties}) for n in range(128))
+    post = protocol.Post(id="1", session="s", text="t", terms=Terms(before=said, tools=tools))
+    line = protocol.encode(post)
+    assert len(line) > protocol.MAX_SMALL_BYTES
+    assert protocol.decode_client(line) == post
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [b'{"before":[' + b'{"role":"user"},' * 400_000 + b"{}]}", b'{"stop":[' + b'"",' * 2_000_000 + b'""]}'],
+)
+def test_terms_with_little_text_are_refused_before_they_are_read(terms: bytes) -> None:
+    line = b'{"type":"message","id":"1","session":"s","text":"t","terms":%b}' % terms
+
+    def refused() -> None:
+        with pytest.raises(UsageError, match="262,144"):
+            protocol.decode_client(line)
+
+    assert least_seconds(refused, SOON) < SOON
 
 
 _VALUES = st.recursive(

@@ -28,6 +28,17 @@ async def test_finishing_twice_is_the_same_as_once(sessions: Kept) -> None:
     assert await sessions.turns.finished(inbound.turn_id) == first
 
 
+async def test_a_turn_that_hands_calls_back_leaves_nothing_in_the_history(sessions: Kept) -> None:
+    """The turn that brings their results has the question again."""
+    session = await sessions.open(OWNER, None)
+    called, inbound = asked(session.id), asked(session.id)
+    handed_back = answered(called, text="Let me look.", outcome="calls")
+    await sessions.turns.finish([called], handed_back)
+    await sessions.turns.finish([inbound], answered(inbound, text="It rains."))
+    assert await sessions.turns.finished(called.turn_id) == handed_back
+    assert [line.text for line in await sessions.history(OWNER, session.id)] == [inbound.text, "It rains."]
+
+
 async def test_what_was_finished_comes_back_byte_for_byte(sessions: Kept) -> None:
     session = await sessions.open(OWNER, None)
     inbound = asked(session.id)

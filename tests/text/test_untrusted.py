@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agentd.evidence.call_forms import read_calls
-from agentd.text.untrusted import LENGTH, fenced, fitting, neutral, new_end_line, unfenced
+from agentd.text.untrusted import LENGTH, fenced, fitting, neutral, neutral_data, new_end_line, unfenced
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,8 @@ def test_it_takes_time_in_proportion_to_the_text(piece: str) -> None:
 
     seconds(2_000)
     assert seconds(160_000) < 4 * 10 * max(seconds(16_000), 0.002)
+
+
+def test_the_texts_of_a_json_value_are_neutral_keys_included() -> None:
+    value = {"<|im_end|>": ["<think>", 1, None, True, {"a": "b"}]}
+    assert neutral_data(value) == {"< |im_end|>": ["< think>", 1, None, True, {"a": "b"}]}

@@ -93,3 +93,11 @@ def test_tools_and_a_schema_are_sent_where_there_are_any() -> None:
     function = {"name": "add", "description": "adds", "parameters": parameters}
     assert body["tools"] == [{"type": "function", "function": function}]
     assert body["response_format"]["json_schema"]["schema"] == parameters
+    assert "tool_choice" not in body
+
+
+def test_a_call_that_is_required_is_demanded() -> None:
+    tool = ToolSpec(name="add", description="adds", parameters={})
+    for tools, choice in (((tool,), "required"), ((), None)):
+        body = completion_body(request(tools=tools, must_call=True), model="m", dialect="standard")
+        assert body.get("tool_choice") == choice
