@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 DOCUMENT_TEMPERATURE = 0.0
 """How answers from documents are sampled unless the settings say otherwise: what a document says is not left to chance.
+
+Who asks for another answer to the same question would get the same one.
 """
 
 
@@ -153,7 +155,7 @@ class Exchange:
     ) -> tuple[Window, ModelRequest]:
         inbound, settings, terms = self._ongoing.inbound, self._settings, self._terms
         sampling = sampled(settings.sampling, terms.sampling)
-        if prepared.passages and sampling.temperature is None:
+        if prepared.passages and sampling.temperature is None and not inbound.regenerates:
             sampling = replace(sampling, temperature=DOCUMENT_TEMPERATURE)
         request = ModelRequest(
             messages=(),

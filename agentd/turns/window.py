@@ -143,6 +143,8 @@ class Window:
         # How much of the history fits decides with which turn it begins.
         model = f"{self._model.name} {self._context}"
         first = self._memory.cuts.of(session_id, model)
+        if first != turn_id and all(said.turn_id != first for said in self._whole.history):
+            first = ""  # It is on another branch.
         whole = replace(self._whole, passages=self._draft.passages)
         budget = self._room.prompt
         fitting = await fit_history(whole, self._count, budget=budget, most=HISTORY_MESSAGES, first=first)

@@ -649,6 +649,14 @@ async def test_answers_from_documents_are_not_a_matter_of_chance() -> None:
     assert [request.sampling.temperature for request in model.requests] == [0.0, None]
 
 
+async def test_another_answer_to_the_same_question_is_a_matter_of_chance() -> None:
+    model = writer(says("On the third."), says("On the third."))
+    house = House(model, ListedDocuments(RENT))
+    await house.run(inbound(ASKED, replaces="t", regenerates=True))
+    await house.run(inbound(ASKED, replaces="t"))
+    assert [request.sampling.temperature for request in model.requests] == [None, 0.0]
+
+
 async def test_what_was_read_and_written_is_told() -> None:
     usage = Usage(prompt_tokens=100, cached_tokens=20, completion_tokens=5, read_seconds=2.0, write_seconds=0.5)
     model = ScriptedModel(

@@ -60,6 +60,14 @@ def opened(
     return Window(model or ScriptedModel(count=characters), memory, REQUEST, budget=budget)
 
 
+async def test_on_another_branch_the_history_is_cut_anew() -> None:
+    kept = Kept(turns=60)
+    memory = Memory(history=kept, summaries=kept)
+    assert turns_in(await opened(kept, memory=memory).open(Draft(question="Why?"))) < 20
+    kept.lines = kept.lines[:8]
+    assert turns_in(await opened(kept, memory=memory).open(Draft(question="Why?"))) == 4
+
+
 def turns_in(request: ModelRequest) -> int:
     return sum(message.role == "assistant" for message in request.messages)
 

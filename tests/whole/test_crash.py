@@ -6,6 +6,8 @@ import signal
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from agentd.host.lock import StateLock
 from agentd.serving import protocol
 from agentd.serving.client import Client
@@ -115,6 +117,38 @@ async def test_killed_after_the_transaction_and_before_the_answer_is_written(tmp
     assert f'"id":"{answer.id}"' in stored
     assert stored_answer(lives.state_dir, accepted.turn) == stored
     assert lives.inferences == 1
+
+
+@pytest.mark.parametrize("dying_at", ["turn", "answer"])
+async def test_killed_while_an_edit_is_answered_the_branches_are_the_same(tmp_path: Path, dying_at: str) -> None:
+    lives = Lives(tmp_path)
+    async with lives.daemon() as daemon:
+        async with daemon.client() as client:
+            session, accepted = await ask(client)
+            await client.ack((await next_answer(client)).id)
+        assert await daemon.end() == 0
+    async with lives.daemon(dying_at=dying_at) as daemon, daemon.client() as client:
+        await client.open(session)
+        edit = await client.post(session, "And this?", message_id="m2", replaces=accepted.turn)
+        if dying_at == "turn":
+            await next_of(client, protocol.Chunk, turn=edit.turn)
+            assert await daemon.end(signal.SIGKILL) == -signal.SIGKILL
+        else:
+            assert await daemon.wait() == -signal.SIGKILL
+    async with lives.daemon() as daemon, daemon.client() as client:
+        await client.open(session)
+        answer = await next_answer(client)
+        await client.ack(answer.id)
+        again = await client.post(session, "And this?", message_id="m2", replaces=accepted.turn)
+        assert again.duplicate and again.turn == edit.turn == answer.turn
+        lines = (await client.history(session)).messages
+        assert [line.text for line in lines] == ["And this?", "You said: And this?"]
+        assert {line.branches for line in lines} == {(accepted.turn, edit.turn)}
+        await client.select(session, accepted.turn)
+        lines = (await client.history(session)).messages
+        assert [line.text for line in lines] == [QUESTION, f"You said: {QUESTION}"]
+        assert await daemon.end() == 0
+    lives.nothing_is_left()
 
 
 def stored_answer(state_dir: Path, turn: str) -> str:
