@@ -14,7 +14,7 @@ import pytest
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
 from agentd.errors import Busy, NotFound, StateError
-from agentd.events import Event, SessionDeleted
+from agentd.events import BranchSelected, Event, SessionDeleted
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.ports.sessions import SessionInfo
@@ -352,3 +352,48 @@ async def test_while_it_goes_nothing_is_asked_in_it_and_what_was_continued_stays
         h.sessions.happens = happens
         assert await h.changes.purge(WEEK) == 1
         assert await h.left() == [continued]
+
+
+# --- another branch ---
+
+
+async def test_what_is_asked_while_another_branch_is_selected_comes_after_that(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        selecting = asyncio.create_task(house.changes.select(OWNER, SESSION, "t1", before=True))
+        await house.store.begun.wait()
+        told: list[int] = []
+
+        async def ask() -> None:
+            told.append(len(house.told))
+
+        asking = asyncio.create_task(house.changes.asked(SESSION, ask))
+        deleting = asyncio.create_task(house.changes.delete(OWNER, SESSION))
+        await asyncio.sleep(0)
+        assert told == []
+        house.store.go.set()
+        assert await selecting == "before t1"
+        await asking
+        (selected, *_) = house.told
+        assert isinstance(selected, BranchSelected) and selected.turn_id == "before t1" and told == [1]
+        with suppress(Busy):  # It may have come before the question was asked or after it.
+            await deleting
+
+
+async def test_no_branch_is_selected_while_a_question_has_no_answer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as house:
+        house.store.go.set()
+        asked = asyncio.Event()
+        asking = asyncio.create_task(house.changes.asked(SESSION, asked.wait))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await house.changes.select(OWNER, SESSION, "t1")
+        asked.set()
+        await asking
+        question = inbound()
+        await house.pending.accept(question)  # over a channel that does not run here
+        with pytest.raises(Busy):
+            await house.changes.select(OWNER, SESSION, "t1")
+        await house.pending.answer(outbound(question))
+        assert await house.changes.select(OWNER, SESSION, "t1") == "t1"
+        with pytest.raises(NotFound):
+            await house.changes.select(ANN, SESSION, "t1")

@@ -226,7 +226,12 @@ async def test_retry_hands_the_last_question_back_to_be_asked_again(tmp_path: Pa
     async with house(tmp_path) as h:
         session = await h.talked("Why?")
         reply = await h.control.run("/retry", OWNER, session)
-        assert (reply.text, reply.session, reply.ask) == ("", "", "Why?")
+        (question, _) = await h.sessions.history(OWNER, session)
+        assert (reply.text, reply.session, reply.ask, reply.replaces) == ("", "", "Why?", question.turn_id)
+        edit = await h.control.run("/edit  Why not?", OWNER, session)
+        assert (edit.ask, edit.replaces) == ("Why not?", question.turn_id)
+        with pytest.raises(UsageError):
+            await h.say("/edit", session)
         with pytest.raises(NotFound):
             await h.say("/retry", session, GUEST)
 
@@ -276,3 +281,29 @@ async def test_what_is_for_the_owner_or_a_terminal_is_refused_to_others(tmp_path
         with pytest.raises(UsageError, match="with a slash"):
             await h.say("hello")
         assert "/model" in await h.say("/help") and "/model" not in await h.say("/help", principal=GUEST)
+
+
+async def test_a_question_is_taken_back_and_its_branch_gone_back_to(tmp_path: Path) -> None:
+    async with house(tmp_path) as h:
+        session = await h.talked("Why?", "talk")
+        assert "\n" not in await h.say("/branches", session)
+        await h.talked("How?", "talk")
+        assert "How?" in await h.say("/undo", session)
+
+        async def questions() -> list[str]:
+            return [line.text for line in await h.sessions.history(OWNER, session) if line.role == "user"]
+
+        assert await questions() == ["Why?"]
+        await h.talked("When?", "talk")
+        first, second = (await h.say("/branches", session)).splitlines()
+        assert first.split()[:3] == ["*", "1", "When?"] and second.split()[:2] == ["2", "How?"]
+        assert "How?" in await h.say("/branches 2", session)
+        assert await questions() == ["Why?", "How?"]
+        for wrong in ("0", "3", "first", "9" * 5000):
+            with pytest.raises(UsageError):
+                await h.say(f"/branches {wrong}", session)
+        for _ in range(2):
+            await h.say("/undo", session)
+        assert await questions() == []
+        with pytest.raises(NotFound):
+            await h.say("/undo", session)

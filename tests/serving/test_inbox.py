@@ -238,3 +238,44 @@ async def test_the_receipt_of_a_turn_is_found_by_its_id_with_its_answer_once_it_
     for nothing in (answer.id, "nothing"):
         with pytest.raises(NotFound):
             await house.inbox.receipt(nothing)
+
+
+# --- in the place of an earlier question ---
+
+
+async def answered(house: House, text: str) -> str:
+    """The turn of a question that has its answer."""
+    turn = (await house.inbox.accept(offer(text))).id
+    event = await house.event(turn)
+    await house.turns.finish([event], outbound(event))
+    await house.bus.publish(outbound(event, answers=(turn,)))
+    await house.pending.ack(turn)
+    return turn
+
+
+@pytest.mark.parametrize(("text", "regenerates"), [("", True), ("hello", True), ("hello again", False)])
+async def test_a_question_is_edited_or_asked_for_another_answer(text: str, regenerates: bool) -> None:
+    house = House()
+    first = await answered(house, "hello")
+    again = offer(text, message_id="m", replaces=first)
+    receipt = await house.inbox.accept(again)
+    event = await house.event(receipt.id)
+    assert (event.text, event.replaces, event.regenerates) == (text or "hello", first, regenerates)
+    repeated = await house.inbox.accept(again)  # While it waits for its answer, which would refuse any other.
+    assert repeated.duplicate and repeated.id == receipt.id
+    for other in (offer(text or "hello", message_id="m"), offer("other", message_id="m", replaces=first)):
+        with pytest.raises(IdReused):
+            await house.inbox.accept(other)
+
+
+async def test_what_replaces_a_question_waits_for_no_other_and_needs_one_that_there_is() -> None:
+    house = House()
+    first = await answered(house, "hello")
+    for replaces, text in (("gone", "hello again"), ("gone", "")):
+        with pytest.raises(NotFound):
+            await house.inbox.accept(offer(text, replaces=replaces))
+    with pytest.raises(UsageError):
+        await house.inbox.accept(offer(" ", replaces=first))
+    await house.inbox.accept(offer("and then?"))
+    with pytest.raises(Busy):
+        await house.inbox.accept(offer("hello again", replaces=first))

@@ -18,6 +18,7 @@ from agentd.serving import connection, protocol
 from agentd.serving.budget import FOLLOWED
 from agentd.testing.clients import MemoryChannel, MemoryClient
 from agentd.testing.model import ScriptedModel
+from agentd.turns.prompt import texts_of
 from tests.built_channels import in_memory
 from tests.house import running
 
@@ -59,6 +60,9 @@ def diary_requests(session: str) -> list[protocol.ClientMessage]:
         protocol.Export(id="7", session=session),
         protocol.Export(id="8", session=session, format="json"),
         protocol.Command(id="9", session=session, text="/history"),
+        protocol.Get(id="10", what="branches", session=session),
+        protocol.Select(id="11", session=session, turn="t"),
+        protocol.Post(id="12", session=session, replaces="t"),
     ]
 
 
@@ -391,3 +395,54 @@ async def test_what_is_no_document_is_named_with_its_reason(tmp_path: Path) -> N
         assert await refused(ann, protocol.Upload(id="u", name="a.md", data="*")) == "usage"
         long = base64.b64encode(bytes(protocol.MAX_UPLOAD_BYTES + 1)).decode()
         assert await refused(ann, protocol.Upload(id="u", name="a.md", data=long)) == "usage"
+
+
+async def shown(client: MemoryClient, session: str) -> list[protocol.HistoryMessage]:
+    return list((await client.told(protocol.Get(id="h", what="history", session=session), protocol.History)).messages)
+
+
+async def test_a_question_is_edited_and_asked_again_and_every_client_hears_of_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as channel, channel.client(OWNER) as client, channel.client(OWNER) as other:
+        session = await opened(client)
+        first = await answered(client, session, "one", "m1")
+        await opened(other, session)
+        await client.ask(protocol.Post(id="m2", session=session, text="two", replaces=first.turn), protocol.Accepted)
+        edit = await client.hear(protocol.Answer, in_reply_to="m2")
+        heard = await other.hear(protocol.Question, id="m2")
+        assert (heard.replaces, heard.text) == (first.turn, "two")
+        await client.ask(protocol.Post(id="m3", session=session, replaces=edit.turn), protocol.Accepted)
+        again = await client.hear(protocol.Answer, in_reply_to="m3")
+        lines = await shown(client, session)
+        assert [(line.turn, line.text) for line in lines] == [(again.turn, "two"), (again.turn, again.text)]
+        assert {line.branches for line in lines} == {(first.turn, edit.turn, again.turn)}
+        end = await client.told(protocol.Select(id="s", session=session, turn=first.turn), protocol.Selected)
+        assert end.turn == first.turn
+        assert (await other.hear(protocol.BranchShown)).turn == first.turn
+        assert [line.text for line in await shown(other, session)] == ["one", first.text]
+        ways = await client.told(protocol.Get(id="b", what="branches", session=session), protocol.BranchList)
+        assert [(way.turn, way.question, way.shown) for way in ways.branches] == [
+            (again.turn, "two", False),
+            (edit.turn, "two", False),
+            (first.turn, "one", True),
+        ]
+        before = protocol.Select(id="s", session=session, turn=first.turn, before=True)
+        assert (await client.told(before, protocol.Selected)).turn == ""
+        assert await shown(client, session) == []
+
+
+async def test_a_prompt_holds_what_is_shown_and_nothing_of_another_branch(tmp_path: Path) -> None:
+    model = ScriptedModel()
+    async with house(tmp_path, model) as channel, channel.client(OWNER) as client:
+        session = await opened(client)
+        turns = [(await answered(client, session, text, text)).turn for text in ("one", "two", "three")]
+        for text, replaces in (("four", turns[1]), ("five", turns[0])):
+            await client.ask(protocol.Post(id=text, session=session, text=text, replaces=replaces), protocol.Accepted)
+            await client.hear(protocol.Answer, in_reply_to=text)
+        told = [[words for words in texts_of(request)] for request in model.requests]
+        assert [[word for word in ("one", "two", "three") if any(word in text for text in each)] for each in told] == [
+            ["one"],
+            ["one", "two"],
+            ["one", "two", "three"],
+            ["one"],
+            [],
+        ]

@@ -107,10 +107,13 @@ async def test_the_history_is_shown_whole_as_when_a_conversation_is_opened(tmp_p
 
 async def test_retry_posts_what_the_daemon_says_but_not_beside_a_running_answer(tmp_path: Path) -> None:
     async with house(tmp_path) as h:
-        h.server.replies["/retry"] = protocol.CommandReply(ask="Why?")
+        h.server.replies["/retry"] = protocol.CommandReply(ask="Why?", replaces="t1")
         await h.actions.perform("/retry")
         await h.actions.perform("/retry")
-        asked, error = h.shown
+        for line in ("/edit How?", "/undo"):
+            await h.actions.perform(line)
+        asked, error, *others = h.shown
+        assert len(others) == 2 and "/edit" in others[0] and "/undo" in others[1]
         assert asked == "asked: Why?" and error.startswith("error: ") and "/stop" in error and "/retry" in error
 
 

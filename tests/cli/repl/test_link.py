@@ -12,9 +12,10 @@ import pytest
 
 from agentd.cli.repl import link as link_module
 from agentd.cli.repl.link import Link
-from agentd.cli.repl.transcript import Transcript
+from agentd.cli.repl.transcript import HERE, Transcript
 from agentd.delivery.backoff import Backoff
 from agentd.errors import Busy, ConfigError, Unreachable
+from agentd.serving import protocol
 from agentd.serving.client import Client
 from agentd.testing.model import ScriptedModel
 from agentd.testing.server import ScriptedServer
@@ -192,3 +193,15 @@ async def test_what_a_stopping_daemon_does_not_take_is_offered_to_the_next(tmp_p
         task.cancel()
         await asyncio.wait([task])
         await link.close()
+
+
+async def test_a_question_takes_the_place_of_another_and_another_branch_is_shown(tmp_path: Path) -> None:
+    async with ScriptedServer(tmp_path / "s") as server, following(server, tmp_path / "s") as (link, display, _):
+        link.post("Hello again?", replaces="t1")
+        turn = await server.next_turn()
+        assert (turn.post.text, turn.post.replaces) == ("Hello again?", "t1")
+        await turn.answer("Hello.")
+        await display.shows("answer: Hello.")
+        await server.send(link.session, protocol.BranchShown(session=link.session, turn="t1"))
+        await display.shows(f"note: {HERE}")
+        await display.until(lambda: display.shown[-1] == "remembered assistant: Hello.")

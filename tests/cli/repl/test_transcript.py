@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agentd.cli.repl.transcript import Transcript
+from agentd.cli.repl.transcript import EMPTY, HERE, REPLACED, Transcript
 from agentd.records import Citation, TurnUsage
 from agentd.serving import protocol
 from tests.builders import TIME
@@ -374,3 +374,22 @@ def test_everything_from_others_is_stripped_of_escape_sequences() -> None:
     assert transcript.status == "using red…"
     transcript.happened(answer("t1", evil, citations=(citation,)))
     assert shown == ["remembered user: red", "remembered assistant: red", "answer: red"]
+
+
+def test_a_question_that_takes_the_place_of_another_is_shown_as_such() -> None:
+    transcript, shown = begun()
+    transcript.happened(protocol.Question(session=S, turn="t2", id="x", text="How?", replaces="t1"))
+    transcript.happened(state("t2", "running", attempt=1))
+    transcript.happened(answer("t2", "So."))
+    assert shown == [f"note: {REPLACED}", "asked elsewhere: How?", "answer: So."]
+
+
+def test_another_branch_is_shown_with_its_last_messages_and_none_of_them_comes_again() -> None:
+    transcript, shown = begun()
+    lines = (told("t1", "user", "Why?"), told("t1", "assistant", "Because."))
+    transcript.branched(lines)
+    remembered = ["remembered user: Why?", "remembered assistant: Because."]
+    assert shown == [f"note: {HERE}", *remembered]
+    transcript.reopened(opened(*lines))
+    transcript.branched(())
+    assert shown == [f"note: {HERE}", *remembered, f"note: {EMPTY}"]
