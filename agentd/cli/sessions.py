@@ -222,7 +222,10 @@ def listed(sessions: Sequence[ListedSession]) -> list[str]:
 
 def found(hits: Sequence[SessionFound]) -> list[str]:
     """Each conversation with the place that has the words."""
-    lines = [f"{hit.id}  {label(hit, NAME_WIDTH)}\n    {hit.excerpt}" for hit in hits]
+    lines = [
+        f"{hit.id}  {label(hit, NAME_WIDTH)}\n    {hit.excerpt}{' (on another branch)' if hit.aside else ''}"
+        for hit in hits
+    ]
     return lines or ["no conversation has these words"]
 
 

@@ -328,7 +328,7 @@ WHERE session_id = ?
 """
 _INFO = """
 SELECT s.id, s.principal_kind, s.principal_id, s.name, s.title, s.created, s.updated, s.unlisted = '',
-       (SELECT count(*) FROM messages m WHERE m.session_id = s.id),
+       (SELECT count(*) FROM messages m WHERE m.session_id = s.id AND m.aside = 0),
        (SELECT count(*) FROM messages m WHERE m.session_id = s.id AND m.unread = 1)
 FROM sessions s"""
 

@@ -153,11 +153,13 @@ async def test_a_turn_that_ends_once_more_follows_what_is_shown_then(talk: Talk)
     assert [line.text for line in await talk.sessions.history(OWNER, talk.id)] == lines
 
 
-async def test_other_branches_are_counted_and_found_by_a_search_that_says_so_and_are_in_no_export(talk: Talk) -> None:
+async def test_what_is_not_shown_is_found_by_a_search_that_says_so_and_is_neither_counted_nor_exported(
+    talk: Talk,
+) -> None:
     await talk.ask("a", "bats")
     await talk.replace("bats", "owls")
     session = await talk.sessions.session(OWNER, talk.id)
-    assert (session.title, session.messages) == ("a", 6)
+    assert (session.title, session.messages) == ("a", 4)
     found = {word: (await talk.sessions.search(OWNER, word))[0] for word in ("bats", "owls")}
     assert [(found[word].turn_id, found[word].aside) for word in found] == [
         (talk.turns["bats"], True),

@@ -174,7 +174,7 @@ class Actions:
             doomed = choose(await self._link.sessions(), argument)
         else:
             doomed = await self._link.one(argument or self._link.session)
-        if not doomed.messages:
+        if not (doomed.messages or doomed.title):
             raise NotFound("nothing was asked in this conversation yet, so there is nothing to delete.")
         self._doomed = doomed
         count = self._doomed.messages
