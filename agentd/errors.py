@@ -139,6 +139,26 @@ class Busy(NotAccepted):
     code = "busy"
 
 
+class TooOften(Busy):
+    """Asked too often in a short time; in so many `seconds` there is room for it."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Forbidden(AgentdError):
+    """The token, or the page, that somebody came with is not good for this."""
+
+    code = "forbidden"
+
+
+class Unauthorized(AgentdError):
+    """What somebody came with does not let them in, or no longer."""
+
+    code = "unauthorized"
+
+
 class NotFound(AgentdError):
     """There is no such session, document or event, or it belongs to somebody else."""
 

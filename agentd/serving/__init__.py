@@ -13,6 +13,7 @@ What goes out to clients:
 audience    who follows which session; an answer goes to all of them
 outbox      what one client is to get: a bounded queue that one writer empties
 frames      splits or cuts what is longer than a client reads
+rates       how often each token may ask, and how much may be asked in each session
 budget      how much of the daemon each principal may hold at once
 
 What may be asked of a daemon:

@@ -18,6 +18,7 @@ from agentd.serving.budget import Budgets, Seat
 from agentd.serving.connection import Connection, Transport, write_all
 from agentd.serving.door import Door
 from agentd.serving.outbox import Outbox
+from agentd.serving.rates import Rates
 from agentd.serving.requests import Requests
 from agentd.serving.visits import Visit, visiting
 
@@ -36,6 +37,8 @@ class Clients:
         self._budgets = budgets
         self._server = f"agentd {version}"
         self._outboxes: set[Outbox] = set()
+        self.rates = Rates()
+        """How often they may ask; a channel whose clients come from far away sets it."""
         audience.serve(door.channel)
 
     def let_in(self, transport: Transport, caller: Caller) -> bool:
@@ -50,7 +53,7 @@ class Clients:
     @asynccontextmanager
     async def visit(self, caller: Caller) -> AsyncIterator[Visit]:
         """Serve one request of somebody who does not stay, until the end of the block; `Busy` if there is no room."""
-        async with visiting(self._door, self._audience, self._budgets, caller) as (visit, outbox):
+        async with visiting(self._door, self._audience, self._budgets, caller, self.rates) as (visit, outbox):
             self._outboxes.add(outbox)
             try:
                 yield visit
@@ -85,7 +88,7 @@ class Clients:
         follower = self._audience.join(outbox, seat, tasks)
         try:
             await outbox.put(protocol.Welcome(server=self._server, epoch=self._audience.epoch, pid=os.getpid()))
-            requests = Requests(self._door, self._audience, caller, follower)
+            requests = Requests(self._door, self._audience, caller, follower, self.rates)
             await Connection(transport, outbox, seat, requests).serve(tasks)
         finally:
             follower.leave()

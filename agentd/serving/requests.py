@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agentd.errors import AgentdError, NotFound, UsageError
+from agentd.errors import AgentdError, NotFound, TooOften, UsageError
 from agentd.ids import time_of
 from agentd.ports.channels import Caller, Offer
 from agentd.ports.documents import IngestProgress
@@ -21,6 +21,7 @@ from agentd.records import Citation
 from agentd.serving import exports, protocol, told
 from agentd.serving.audience import Audience, Follower
 from agentd.serving.door import Door
+from agentd.serving.rates import Rates
 
 log = logging.getLogger(__name__)
 
@@ -46,23 +47,32 @@ Reported = (
 
 
 class Requests:
-    """The requests of one client; `follower` gets what happens in the sessions that it opens."""
+    """The requests of one client; `follower` gets what happens in the sessions that it opens.
 
-    def __init__(self, door: Door, audience: Audience, caller: Caller, follower: Follower) -> None:
+    With `rates`, what is asked too often is refused.
+    """
+
+    def __init__(
+        self, door: Door, audience: Audience, caller: Caller, follower: Follower, rates: Rates | None = None
+    ) -> None:
         self._door = door
         self._audience = audience
         self._caller = caller
         self._who = caller.principal
         self._follower = follower
+        self._rates = rates or Rates()
 
     async def replies(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
         """What is to be told at once, in order; a request that fails is told as a `Failure`."""
         request = getattr(message, "id", "")
         try:
+            if not isinstance(message, protocol.Hello | protocol.Ack):
+                self._rates.check_request(self._caller)
             async for reply in self.answers(message):
                 yield reply
         except AgentdError as error:
-            yield protocol.Failure(re=request, code=error.code, message=str(error))
+            wait = error.seconds if isinstance(error, TooOften) else None
+            yield protocol.Failure(re=request, code=error.code, message=str(error), retry_after=wait)
         except ConnectionError:
             raise
         except Exception:
@@ -226,6 +236,7 @@ class Requests:
     async def _post(self, message: protocol.Post) -> AsyncIterator[protocol.ServerMessage]:
         if not self._follower.follows(message.session):
             raise NotFound("open a session before posting to it.")
+        self._rates.check_question(message.session)
         request = message.id if message.reply == "request" else ""
         receipt = await self._door.sessions.accept(
             Offer(

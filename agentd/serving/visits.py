@@ -29,6 +29,7 @@ from agentd.serving.budget import Budgets
 from agentd.serving.connection import write_all
 from agentd.serving.door import Door
 from agentd.serving.outbox import Outbox
+from agentd.serving.rates import Rates
 from agentd.serving.requests import BESIDE, Requests
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class Visit:
 
 @asynccontextmanager
 async def visiting(
-    door: Door, audience: Audience, budgets: Budgets, caller: Caller
+    door: Door, audience: Audience, budgets: Budgets, caller: Caller, rates: Rates | None = None
 ) -> AsyncIterator[tuple[Visit, Outbox]]:
     """See `Clients.visit`; what is put into the outbox is heard, too."""
     budgets.greet(caller.principal)
@@ -160,7 +161,7 @@ async def visiting(
         await ready.wait()
         follower = audience.join(outbox, seat, tasks)
         try:
-            yield Visit(Requests(door, audience, caller, follower), follower, slot), outbox
+            yield Visit(Requests(door, audience, caller, follower, rates), follower, slot), outbox
         finally:
             follower.leave()
     finally:

@@ -8,13 +8,15 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
+from agentd.errors import Unauthorized
 from agentd.ports.channels import Caller
+from channels.websocket.asgi import Scope
 from channels.websocket.gateway import Gateway, gateway_of
-from channels.websocket.refusals import Unauthorized
 
 COOKIE = "agentd"
-"""The name of the page's cookie."""
-WANTED = "send a token as `Authorization: Bearer TOKEN`; `agentd token create NAME` makes one."
+SAFE = ("GET", "HEAD")
+"""Methods that change nothing."""
+WANTED = "send a token that is good here as `Authorization: Bearer TOKEN`; `agentd token create NAME` makes one."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,20 +26,48 @@ class Visitor:
     caller: Caller
 
 
+def cookie_name(connection: HTTPConnection) -> str:
+    """Of the page's cookie: browsers do not tell the ports of a host apart."""
+    server = connection.scope.get("server") or ("", None)
+    return f"{COOKIE}-{server[1]}"
+
+
 def secret_of(connection: HTTPConnection) -> str | None:
-    """What a request shows to be let in, None if it shows nothing."""
+    """What a request shows to be let in, None if it shows nothing.
+
+    A cookie, which a browser sends by itself, counts only if the browser says that the page has asked.
+    """
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and token.strip():
         return token.strip()
-    return connection.cookies.get(COOKIE)
+    return connection.cookies.get(cookie_name(connection)) if _page_asks(connection) else None
+
+
+def _page_asks(connection: HTTPConnection) -> bool:
+    """Whose page it is, the guard has looked at already."""
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return "origin" in connection.headers or connection.scope.get("method") in SAFE
+
+
+async def identified(gateway: Gateway, connection: HTTPConnection) -> Caller | None:
+    """Who asks, None for somebody who is not known."""
+    secret = secret_of(connection)
+    return await gateway.door.principals.bearer(secret) if secret else None
+
+
+async def known(gateway: Gateway, scope: Scope) -> bool:
+    """Whether whoever sent a request is let in."""
+    return await identified(gateway, HTTPConnection(scope)) is not None
 
 
 async def visitor(connection: HTTPConnection, gateway: Annotated[Gateway, Depends(gateway_of)]) -> Visitor:
-    """Who asks; a dependency of routes. `Unauthorized` for somebody who is not known."""
-    secret = secret_of(connection)
-    caller = await gateway.door.principals.bearer(secret) if secret else None
+    """Who asks; a dependency of routes. `Unauthorized` for nobody who is known, `TooOften` if they ask too often."""
+    caller = await identified(gateway, connection)
     if caller is None:
-        raise Unauthorized(WANTED if secret is None else f"this token is not known here, or no longer; {WANTED}")
+        raise Unauthorized(WANTED)
+    gateway.clients.rates.check_request(caller)
     return Visitor(caller=caller)
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from functools import partial
 from typing import Literal
 
 from agentd.events import OutboundEvent
 from agentd.ports.channels import Confirmation, Inbox, PartDone, Report
 from agentd.serving.given import Given
+from agentd.serving.rates import Rate, Rates
 from channels.websocket import listening
 from channels.websocket.app import make_app
+from channels.websocket.authentication import known
+from channels.websocket.bodies import Bodies
 from channels.websocket.gateway import Gateway
-from channels.websocket.guard import guarded
+from channels.websocket.guard import Guard
 from channels.websocket.server import Server
 from channels.websocket.settings import WebSocketSettings
+from channels.websocket.tls import Certificate
 
 SETTINGS = WebSocketSettings
 
@@ -21,7 +27,9 @@ SETTINGS = WebSocketSettings
 def build(given: Given) -> WebSocketChannel:
     """The channel as the daemon builds it."""
     settings = WebSocketSettings.model_validate(given.settings)
-    return WebSocketChannel(Gateway(door=given.door, clients=given.clients(), settings=settings))
+    clients = given.clients()
+    clients.rates = Rates(Rate(settings.requests_per_minute), Rate(settings.questions_per_minute))
+    return WebSocketChannel(Gateway(door=given.door, clients=clients, settings=settings))
 
 
 class WebSocketChannel:
@@ -35,9 +43,11 @@ class WebSocketChannel:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._listener: socket.socket | None = None
+        self._certificate: Certificate | None = None
 
     def listen(self) -> None:
         """Bind the port, so that its errors are errors of the start; clients wait until `run`."""
+        self._certificate = Certificate.of(self._gateway.settings)
         self._listener = listening.listen(self._gateway.settings.host, self._gateway.settings.port)
 
     @property
@@ -45,17 +55,22 @@ class WebSocketChannel:
         """What people open, and programs too."""
         assert self._listener is not None, "listen first"
         host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._certificate is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def run(self, inbox: Inbox, report: Report) -> None:
         """Serve clients until cancelled."""
         if self._listener is None:
             self.listen()
         assert self._listener is not None
-        server = Server(guarded(make_app(self._gateway), self._gateway.settings))
+        app = Bodies(make_app(self._gateway), partial(known, self._gateway))
+        server = Server(Guard(app, self._gateway.settings), self._certificate)
         report.connected()
         try:
-            await server.serve_until_cancelled([self._listener], self._gateway.ending)
+            async with asyncio.TaskGroup() as tasks:
+                if self._certificate is not None:
+                    tasks.create_task(self._certificate.follow(), name="certificate of the websocket channel")
+                await server.serve_until_cancelled([self._listener], self._gateway.ending)
         finally:
             self.close()
 

@@ -11,6 +11,8 @@ from agentd.serving.clients import Clients
 from agentd.serving.door import Door
 from channels.websocket.settings import WebSocketSettings
 
+STRANGERS = 64
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gateway:
@@ -24,6 +26,8 @@ class Gateway:
     settings: WebSocketSettings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    strangers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STRANGERS))
+    """Held by clients of WebSockets that have not said yet who they are."""
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

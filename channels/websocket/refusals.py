@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import ceil
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, TooOften
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +32,18 @@ STATUSES: Mapping[str, int] = {
     "state": 503,
 }
 """By an error's code; any other one is 500."""
-CODES: Mapping[int, str] = {400: "usage", 404: "not_found", 405: "usage", 413: "too_large", 422: "usage"}
+CODES: Mapping[int, str] = {
+    400: "usage",
+    401: "unauthorized",
+    404: "not_found",
+    405: "usage",
+    408: "timeout",
+    413: "too_large",
+    422: "usage",
+    503: "busy",
+}
 """The code of what no `AgentdError` stands behind."""
 RETRY_SECONDS = 1
-
-
-class Unauthorized(AgentdError):
-    """Nobody is known by what came with the request."""
-
-    code = "unauthorized"
 
 
 def refusal(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -56,7 +60,7 @@ def refused(error: AgentdError) -> JSONResponse:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
-        headers["Retry-After"] = str(RETRY_SECONDS)
+        headers["Retry-After"] = str(ceil(error.seconds) if isinstance(error, TooOften) else RETRY_SECONDS)
     return refusal(status, error.code, str(error), headers)
 
 

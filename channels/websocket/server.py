@@ -12,6 +12,7 @@ import uvicorn
 
 from agentd.serving.protocol import MAX_FRAME_BYTES
 from channels.websocket.asgi import App
+from channels.websocket.tls import Certificate
 from channels.websocket.wire import HttpWire, SocketWire
 
 BACKLOG = 128
@@ -26,7 +27,7 @@ for noisy in ("uvicorn", "websockets"):
 class Server(uvicorn.Server):
     """One server on sockets that listen already."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, certificate: Certificate | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -41,6 +42,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 backlog=BACKLOG,
                 timeout_graceful_shutdown=END_SECONDS,
+                ssl_context_factory=None if certificate is None else lambda config, default: certificate.context,
             )
         )
 

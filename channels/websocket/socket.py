@@ -9,26 +9,36 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response, WebSocket
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, Busy, Unauthorized, UsageError
 from agentd.ports.channels import Caller
 from channels.websocket.authentication import secret_of
 from channels.websocket.gateway import Gateway, gateway_of
-from channels.websocket.refusals import Unauthorized
-from channels.websocket.transport import UNSUPPORTED, Binary, SocketTransport
+from channels.websocket.transport import (
+    REFUSED,
+    TOO_BIG,
+    TOO_LATE,
+    TRY_LATER,
+    UNSUPPORTED,
+    Binary,
+    SocketTransport,
+    TooLarge,
+    TooSlow,
+)
 
 SUBPROTOCOL = "agentd.v1"
 BEARER = "agentd.bearer."
 AUTH_SECONDS = 5.0
 """How long a client may take to say who it is."""
-UNAUTHORIZED, TOO_LATE = 4401, 4408
-"""Close codes of our own, after the statuses of HTTP that mean the same."""
+UNAUTHORIZED = 4401
+"""The close code of our own for who is not let in, after the status of HTTP that means the same."""
 UNKNOWN = "this token is not known here, or no longer; `agentd token create NAME` makes one."
+OTHER_VERSION = "this daemon speaks agentd.v1; offer that subprotocol, or none."
 
 router = APIRouter()
 
@@ -42,8 +52,15 @@ class Auth(BaseModel):
     token: str
 
 
-class TooLate(AgentdError):
-    code = "timeout"
+CLOSES: Mapping[type[AgentdError], int] = {
+    Unauthorized: UNAUTHORIZED,
+    UsageError: REFUSED,
+    Binary: UNSUPPORTED,
+    TooLarge: TOO_BIG,
+    TooSlow: TOO_LATE,
+    Busy: TRY_LATER,
+}
+"""With which code a connection ends before its client is served."""
 
 
 @router.websocket("/ws")
@@ -52,22 +69,20 @@ async def serve(websocket: WebSocket, gateway: Annotated[Gateway, Depends(gatewa
     offered: Sequence[str] = websocket.scope["subprotocols"]
     secret = secret_of(websocket) or shown(offered)
     caller = await gateway.door.principals.bearer(secret) if secret else None
-    if secret and caller is None and "origin" not in websocket.headers:
+    if "origin" not in websocket.headers and secret and caller is None:
         await websocket.send_denial_response(Response(UNKNOWN, 401, {"WWW-Authenticate": "Bearer"}))
         return
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     transport = SocketTransport(websocket)
     try:
+        if offered and SUBPROTOCOL not in offered:
+            raise UsageError(OTHER_VERSION)
         if caller is None:
             caller = await introduced(gateway, transport, secret)
         if gateway.clients.let_in(transport, caller):
             await gateway.clients.serve(transport, caller)
-    except Binary as error:
-        await transport.refuse(UNSUPPORTED, error)
-    except TooLate as error:
-        await transport.refuse(TOO_LATE, error)
-    except Unauthorized as error:
-        await transport.refuse(UNAUTHORIZED, error)
+    except tuple(CLOSES) as error:
+        await transport.refuse(CLOSES[type(error)], error)
     await transport.ended()
 
 
@@ -84,14 +99,17 @@ def shown(subprotocols: Sequence[str]) -> str | None:
 
 
 async def introduced(gateway: Gateway, transport: SocketTransport, secret: str | None) -> Caller:
-    """Who the client is, as its first message says; `Unauthorized` for nobody, `TooLate` if none comes in time."""
+    """Who the client is, as its first message says; `Unauthorized` for nobody, `TooSlow` if none comes in time."""
     if secret is not None:
         raise Unauthorized(UNKNOWN)
-    try:
-        async with asyncio.timeout(AUTH_SECONDS):
-            line = await transport.receive()
-    except TimeoutError:
-        raise TooLate(f"no token came within {AUTH_SECONDS:g} s; send it first.") from None
+    if gateway.strangers.locked():
+        raise Busy("too many clients have not said yet who they are; connect again.")
+    async with gateway.strangers:
+        try:
+            async with asyncio.timeout(AUTH_SECONDS):
+                line = await transport.receive()
+        except TimeoutError:
+            raise TooSlow(f"no token came within {AUTH_SECONDS:g} s; send it first.") from None
     try:
         token = Auth.model_validate_json(line or b"").token
     except ValidationError:

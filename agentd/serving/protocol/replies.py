@@ -235,7 +235,8 @@ class IngestState(Message):
 class Failure(Message):
     """A request failed; `re` is empty if it could not be read. The connection goes on.
 
-    With a `session` and without `re`, that session was deleted and is followed no more (`not_found`).
+    With a `session` and without `re`, that session was deleted and is followed no more (`not_found`). What was asked
+    too often may be asked again in `retry_after` seconds.
     """
 
     type: Literal["error"] = "error"
@@ -243,6 +244,7 @@ class Failure(Message):
     session: str = ""
     code: str
     message: Words
+    retry_after: float | None = None
 
 
 class Closing(Message):
