@@ -1,4 +1,4 @@
-"""Who asks: by a token in the header `Authorization`, or by the cookie of the page."""
+"""Who asks: by a token in the header `Authorization`, by the cookie of the page, or as a trusted proxy says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi.requests import HTTPConnection
 
 from agentd.errors import Unauthorized
 from agentd.ports.channels import Caller
+from agentd.records import Sender
 from channels.websocket.asgi import Scope
 from channels.websocket.gateway import Gateway, gateway_of
 
@@ -52,9 +53,17 @@ def _page_asks(connection: HTTPConnection) -> bool:
 
 
 async def identified(gateway: Gateway, connection: HTTPConnection) -> Caller | None:
-    """Who asks, None for somebody who is not known."""
-    secret = secret_of(connection)
-    return await gateway.door.principals.bearer(secret) if secret else None
+    """Who asks, None for somebody who is not known. A token counts more than what a proxy says.
+
+    The guard has removed what others than trusted proxies say.
+    """
+    if secret := secret_of(connection):
+        return await gateway.door.principals.bearer(secret)
+    name = connection.headers.get(gateway.settings.user_header, "").strip()
+    if not name or not gateway.settings.trusted_proxies:
+        return None
+    sender = Sender(id=name, name=f"{name}, as a proxy says")
+    return Caller(principal=gateway.door.principals.person(name), sender=sender)
 
 
 async def known(gateway: Gateway, scope: Scope) -> bool:

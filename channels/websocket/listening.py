@@ -16,6 +16,8 @@ QUEUE = 128
 """Clients that may wait until they are accepted."""
 UNREAD_MS = 30_000
 """How long the kernel keeps a connection whose other side takes nothing of what was sent (TCP_USER_TIMEOUT)."""
+SENT_BYTES = 256 * 1024
+"""What the kernel keeps of what was sent and not taken, so that those who do not read hold little memory."""
 LISTENS = "0A"
 """The state of a socket that listens, in /proc/net/tcp; see proc_net(5)."""
 
@@ -28,6 +30,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Each connection inherits it. Without it, one that is not read stays for as long as its peer's kernel answers.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         listener.bind((host, port))
         listener.listen(QUEUE)
         listener.setblocking(False)

@@ -19,9 +19,19 @@ BACKLOG = 128
 END_SECONDS = 2
 """How long requests may take to end when everything must."""
 
+STRANGERS_FAULTS = frozenset(
+    {
+        "Invalid UTF-8 sequence received from client.",
+        "Invalid HTTP request received.",
+        "Unsupported upgrade request.",
+    }
+)
+"""What whoever connects could fill the log with."""
+
 for noisy in ("uvicorn", "websockets"):
     # At other levels they write addresses and headers, and so secrets.
     logging.getLogger(noisy).setLevel(logging.WARNING)
+logging.getLogger("uvicorn.error").addFilter(lambda record: record.msg not in STRANGERS_FAULTS)
 
 
 class Server(uvicorn.Server):

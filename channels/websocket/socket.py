@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentd.errors import AgentdError, Busy, Unauthorized, UsageError
 from agentd.ports.channels import Caller
-from channels.websocket.authentication import secret_of
+from channels.websocket.authentication import identified, secret_of
 from channels.websocket.gateway import Gateway, gateway_of
 from channels.websocket.transport import (
     REFUSED,
@@ -68,8 +68,11 @@ async def serve(websocket: WebSocket, gateway: Annotated[Gateway, Depends(gatewa
     """Serve one client until it goes."""
     offered: Sequence[str] = websocket.scope["subprotocols"]
     secret = secret_of(websocket) or shown(offered)
-    caller = await gateway.door.principals.bearer(secret) if secret else None
-    if "origin" not in websocket.headers and secret and caller is None:
+    if secret is None:
+        caller = await identified(gateway, websocket)
+    else:
+        caller = await gateway.door.principals.bearer(secret)
+    if "origin" not in websocket.headers and secret is not None and caller is None:
         await websocket.send_denial_response(Response(UNKNOWN, 401, {"WWW-Authenticate": "Bearer"}))
         return
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
@@ -82,7 +85,7 @@ async def serve(websocket: WebSocket, gateway: Annotated[Gateway, Depends(gatewa
         if gateway.clients.let_in(transport, caller):
             await gateway.clients.serve(transport, caller)
     except tuple(CLOSES) as error:
-        await transport.refuse(CLOSES[type(error)], error)
+        await transport.refuse(next(code for kind, code in CLOSES.items() if isinstance(error, kind)), error)
     await transport.ended()
 
 

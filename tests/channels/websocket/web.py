@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from pydantic import JsonValue
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from agentd.config import Settings
 from agentd.ports.models import ChatModel
@@ -44,6 +48,44 @@ class Web:
             yield reader, writer
         finally:
             writer.transport.abort()
+
+    @asynccontextmanager
+    async def client(self, name: str = "ann", **options: Any) -> AsyncIterator[WebSocket]:
+        """A WebSocket of this person, as a proxy says it; see `PROXY`."""
+        given = {"proxy": None, "max_size": None, "additional_headers": {"X-Forwarded-User": name}, **options}
+        async with connect(f"ws://{self.host}/ws", **given) as connection:
+            yield WebSocket(connection)
+
+
+class WebSocket:
+    """A client of `websockets` that speaks JSON."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def say(self, **message: Any) -> None:
+        await self.connection.send(json.dumps(message))
+
+    async def hear(self, kind: str, **members: object) -> dict[str, Any]:
+        """The next message of this type with these members; others before it are dropped."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                message: dict[str, Any] = json.loads(await self.connection.recv())
+                if message["type"] == kind and all(message.get(name) == value for name, value in members.items()):
+                    return message
+
+    async def end(self) -> tuple[int, str]:
+        """The code and the reason with which the daemon ends the connection."""
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    await self.connection.recv()
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+PROXY: Mapping[str, JsonValue] = {"trusted_proxies": ["127.0.0.1"]}
+"""Settings with which whoever connects may say their name."""
 
 
 @asynccontextmanager
