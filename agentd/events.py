@@ -21,6 +21,7 @@ from agentd.records import (
     Passage,
     Principal,
     Record,
+    SaidMessage,
     Sender,
     Terms,
     Text,
@@ -104,6 +105,8 @@ class OutboundEvent(_OfTurn):
     """None if no model was asked."""
     calls: Annotated[tuple[CalledTool, ...], FailFast()] = ()
     """Calls of tools of the caller's own, which were not run."""
+    asked: Annotated[tuple[SaidMessage, ...], FailFast()] = ()
+    """What they belong to: the conversation as the caller told it, the question, and what came after it."""
     cut_off: bool = False
     """The answer reached its greatest length."""
 

@@ -164,7 +164,8 @@ class Terms(Record):
 
     `before` is the conversation before the question, in place of the session's history, or behind it if the turn
     `continues` the session. `after` is what came after the question: the calls that an earlier turn handed back to the
-    caller, and their results.
+    caller, and their results. With the turn that handed them back as `resumes`, its conversation, its question and its
+    calls need not be told again.
 
     With `tools`, those of agentd are not offered, and no documents are used; a call of one of them ends the turn and
     is handed back to the caller. To have one tool called, give it alone, with `calling="required"`.
@@ -181,6 +182,7 @@ class Terms(Record):
     sampling: SamplingTerms = SamplingTerms()
     answer_schema: Annotated[dict[str, JsonValue], AfterValidator(plain_data)] | None = None
     continues: bool = False
+    resumes: Annotated[Key, Field(max_length=100)] = ""
     plain: bool = False
 
     @model_validator(mode="after")
@@ -191,7 +193,7 @@ class Terms(Record):
             raise ValueError("an answer cannot be held to a schema while tools are offered; leave one of them out")
         made: set[str] = set()
         for said in (*self.before, *self.after):
-            if said.role == "tool" and said.call_id not in made:
+            if said.role == "tool" and said.call_id not in made and not self.resumes:
                 raise ValueError("a tool message has the result of no earlier call; give the call_id of one")
             made |= {call.call_id for call in said.calls}
         return self

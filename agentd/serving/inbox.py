@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from pydantic import ValidationError
+
 from agentd.errors import Busy, NotFound, Stopping, UsageError
-from agentd.events import UNSTAMPED, InboundEvent, StopRequested
+from agentd.events import UNSTAMPED, InboundEvent, StopRequested, fault_of
 from agentd.host.holding import Holding
 from agentd.ports.bus import Bus
 from agentd.ports.channels import Offer, Receipt
 from agentd.ports.sessions import SessionView
-from agentd.records import MOST_TERMS, Principal
+from agentd.records import MOST_TERMS, Principal, Terms
 from agentd.serving.budget import Budgets, size_of
 from agentd.serving.changes import UNANSWERED
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.text.plain import plain
 from agentd.turns.conversation import Conversations
+from agentd.turns.terms import resumed
 
 
 def dedupe_key(offer: Offer) -> str:
@@ -43,6 +46,14 @@ def content_digest(offer: Offer) -> str:
 def _digest(*fields: str) -> str:
     joined = "".join(f"{len(field)}:{field}" for field in fields)
     return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _check_size(terms: Terms) -> None:
+    if (size := len(terms.model_dump_json())) > MOST_TERMS:
+        raise UsageError(
+            f"the conversation, the tools and what else comes with the message have {size:,} bytes, the limit is "
+            f"{MOST_TERMS:,}; leave out what is old."
+        )
 
 
 class DurableInbox:
@@ -105,7 +116,8 @@ class DurableInbox:
             raise Stopping(f"agentd is stopping ({self._closed}); offer the message again when it runs.")
         if offer.kind != "message":
             raise UsageError(f"this version of agentd cannot carry out a {offer.kind}; offer a message.")
-        if not plain(offer.text).strip() and (offer.text or not offer.replaces):
+        goes_on = offer.replaces or (offer.terms is not None and offer.terms.resumes)
+        if not plain(offer.text).strip() and (offer.text or not goes_on):
             raise UsageError("the message is empty; say something.")
         size = len(offer.text.encode("utf-8", "surrogatepass"))
         if size > MAX_TEXT_BYTES:
@@ -113,11 +125,8 @@ class DurableInbox:
                 f"the message has {size:,} bytes, the limit is {MAX_TEXT_BYTES:,}; "
                 "put long text into a file and read it with `agentd ingest FILE`."
             )
-        if offer.terms is not None and (size := len(offer.terms.model_dump_json())) > MOST_TERMS:
-            raise UsageError(
-                f"the conversation, the tools and what else comes with the message have {size:,} bytes, the limit is "
-                f"{MOST_TERMS:,}; leave out what is old."
-            )
+        if offer.terms is not None:
+            _check_size(offer.terms)
 
     async def _accept(self, offer: Offer, key: str, content: str) -> Receipt:
         known = await self._receipts.of(key, content)
@@ -126,6 +135,7 @@ class DurableInbox:
         waiting = len(self._conversations.of(offer.session_id).waiting)
         if offer.kind == "message" and waiting >= self._queue_limit:
             raise Busy(f"{waiting} messages already wait in this session; wait for an answer or stop the running one.")
+        offer = await self._resumed(offer)
         regenerates, text = await self._again(offer) if offer.replaces else (False, offer.text)
         asked = replace(offer, text=text)
         self._budgets.check_question(offer.principal, size_of(asked))
@@ -139,6 +149,24 @@ class DurableInbox:
         if not self._conversations.of(offer.session_id).idle:
             raise Busy(UNANSWERED.format("ask in another way"))
         return plain(offer.text) in ("", question), offer.text or question
+
+    async def _resumed(self, offer: Offer) -> Offer:
+        """With what the turn has told that handed calls back, if the offer brings their results."""
+        terms = offer.terms
+        if terms is None or not terms.resumes:
+            return offer
+        found = await self._receipts.named(terms.resumes)
+        answer = None if found is None else found.answer
+        if answer is None or answer.session_id != offer.session_id or answer.outcome != "calls":
+            raise NotFound(
+                f"turn {terms.resumes:.60} handed no calls back in this session; tell the whole conversation."
+            )
+        try:
+            text, terms = resumed(offer.text, terms, answer)
+        except ValidationError as error:
+            raise UsageError(f"these terms do not go on with turn {answer.turn_id}: {fault_of(error)}") from None
+        _check_size(terms)
+        return replace(offer, text=text, terms=terms)
 
     def _event(self, offer: Offer, key: str, content: str, *, regenerates: bool) -> InboundEvent:
         """What begins a turn, with an id that is also the turn's."""

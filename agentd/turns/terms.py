@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from agentd.events import InboundEvent
+from agentd.events import InboundEvent, OutboundEvent
 from agentd.ports.generation import Message, Part, Sampling, TextPart, ToolCallPart, ToolResultPart, ToolSpec
 from agentd.ports.sessions import History, StoredMessage
 from agentd.records import SaidMessage, SamplingTerms, Terms
@@ -86,6 +86,33 @@ def _as_stored(inbound: InboundEvent, terms: Terms) -> Iterator[StoredMessage]:
         turn += said.role == "user"
         if said.text and (said.role == "user" or said.role == "assistant"):
             yield StoredMessage(turn_id=f"{turn}", role=said.role, text=said.text, time=inbound.time)
+
+
+def told_with(inbound: InboundEvent) -> tuple[SaidMessage, ...]:
+    """The question in the conversation that its caller tells, without what the system says there."""
+    terms = terms_of(inbound)
+    return (*_without_system(terms.before), SaidMessage(role="user", text=inbound.text), *terms.after)
+
+
+def resumed(text: str, terms: Terms, handed_back: OutboundEvent) -> tuple[str, Terms]:
+    """The question and the terms with what they resume. A `text` is a new question, otherwise the earlier one goes on.
+
+    `ValueError` if they do not go together.
+    """
+    called = SaidMessage(role="assistant", text=handed_back.text, calls=handed_back.calls)
+    earlier, results = (*handed_back.asked, called), _without_system(terms.before)
+    if text:
+        before, after = (*earlier, *results), terms.after
+    else:
+        asked = max(n for n, said in enumerate(earlier) if said.role == "user")
+        text, before, after = earlier[asked].text, earlier[:asked], (*earlier[asked + 1 :], *results, *terms.after)
+    system = tuple(said for said in terms.before if said.role == "system")
+    fields = {name: getattr(terms, name) for name in Terms.model_fields}
+    return text, Terms(**{**fields, "before": (*system, *before), "after": after, "resumes": ""})
+
+
+def _without_system(said: Sequence[SaidMessage]) -> tuple[SaidMessage, ...]:
+    return tuple(each for each in said if each.role != "system")
 
 
 def offered_by(terms: Terms) -> tuple[ToolSpec, ...]:

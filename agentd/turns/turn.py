@@ -27,7 +27,7 @@ from agentd.turns.ongoing import Ongoing
 from agentd.turns.preparation import Preparation, Prepared
 from agentd.turns.settings import TurnSettings
 from agentd.turns.telling import below
-from agentd.turns.terms import offered_by, terms_of
+from agentd.turns.terms import offered_by, terms_of, told_with
 
 log = logging.getLogger(__name__)
 
@@ -265,5 +265,6 @@ class Turn:
             error_code=error_code,
             usage=news.account.total(),
             calls=spoken.calls,
+            asked=told_with(inbound) if spoken.calls else (),
             cut_off=spoken.cut_off,
         )

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from agentd.events import DurableEvent
 from agentd.pending.file import VERSION
 
-SCHEMAS = {2: "f6c6f3ca9834874f4aace40c624d6ee3b789e5cf1bbb8817182c686046f07927"}
+SCHEMAS = {2: "3c1e3aeba594471b7209aaa4c2a53918fd2075cae3456213b1872405b4ff718d"}
 """Version of the format -> digest of what its events look like."""
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from agentd.bus.bus import EventBus
 from agentd.errors import Busy, IdReused, NotAccepted, NotFound, UsageError
 from agentd.events import InboundEvent, Kind, StopRequested, TurnPlaced, TurnStarted
-from agentd.records import MOST_TERMS, OWNER, Principal, SaidMessage, Terms
+from agentd.records import MOST_TERMS, OWNER, CalledTool, Principal, SaidMessage, Terms
 from agentd.serving.inbox import DurableInbox, dedupe_key
 from agentd.serving.protocol import MAX_TEXT_BYTES
 from agentd.serving.receipts import Receipts
 from agentd.testing.pending import MemoryPending
 from agentd.turns.conversation import Conversations
-from tests.builders import SESSION, offer, outbound
+from tests.builders import SESSION, inbound, offer, outbound
 from tests.fakes import MemoryTurns
 from tests.unfinished import unfinished
 
@@ -65,6 +66,68 @@ async def test_terms_that_are_too_long_are_refused_with_what_to_do() -> None:
     terms = Terms(before=(SaidMessage(role="user", text="x" * MOST_TERMS),))
     with pytest.raises(UsageError, match="leave out"):
         await house.inbox.accept(offer("hello", terms=terms))
+
+
+CALL = CalledTool(call_id="c1", tool="weather", arguments="{}")
+OUTPUT = SaidMessage(role="tool", text="rain", call_id="c1")
+ASKED = (SaidMessage(role="user", text="first"), SaidMessage(role="assistant", text="1st"))
+QUESTION = SaidMessage(role="user", text="Weather?")
+CALLED = SaidMessage(role="assistant", text="Let me look.", calls=(CALL,))
+
+
+async def handed_back(house: House) -> str:
+    """A turn that handed a call back to its caller."""
+    question = inbound("Weather?")
+    await house.turns.finish(
+        [question], outbound(question, "Let me look.", outcome="calls", calls=(CALL,), asked=(*ASKED, QUESTION))
+    )
+    return question.turn_id
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "asked", "before", "after"),
+    [
+        ("", {"after": (OUTPUT,)}, "Weather?", ASKED, (CALLED, OUTPUT)),
+        ("", {"before": (OUTPUT,)}, "Weather?", ASKED, (CALLED, OUTPUT)),
+        ("And now?", {"before": (OUTPUT,)}, "And now?", (*ASKED, QUESTION, CALLED, OUTPUT), ()),
+        (
+            "",
+            {"before": (SaidMessage(role="system", text="Be brief."),), "after": (OUTPUT,)},
+            "Weather?",
+            (SaidMessage(role="system", text="Be brief."), *ASKED),
+            (CALLED, OUTPUT),
+        ),
+    ],
+)
+async def test_the_results_of_calls_go_on_with_the_turn_that_handed_them_back(
+    text: str,
+    given: dict[str, Any],
+    asked: str,
+    before: tuple[SaidMessage, ...],
+    after: tuple[SaidMessage, ...],
+) -> None:
+    house = House()
+    terms = Terms(resumes=await handed_back(house), continues=True, plain=True, **given)
+    event = await house.event((await house.inbox.accept(offer(text, message_id="m", terms=terms))).id)
+    assert event.text == asked
+    assert event.terms == Terms(before=before, after=after, continues=True, plain=True)
+    assert (await house.inbox.accept(offer(text, message_id="m", terms=terms))).duplicate
+
+
+async def test_results_that_belong_to_no_calls_are_refused() -> None:
+    house = House()
+    turn = await handed_back(house)
+    for terms in (Terms(resumes="unknown", after=(OUTPUT,)), Terms(resumes=turn, after=(OUTPUT,))):
+        with pytest.raises(NotFound):
+            await house.inbox.accept(offer("", session_id=OTHER_SESSION, terms=terms))
+    wrong = Terms(resumes=turn, after=(OUTPUT.model_copy(update={"call_id": "c2"}),))
+    with pytest.raises(UsageError, match="call_id"):
+        await house.inbox.accept(offer("", terms=wrong))
+    answered = inbound("hello")
+    await house.turns.finish([answered], outbound(answered))
+    with pytest.raises(NotFound):
+        await house.inbox.accept(offer("", terms=Terms(resumes=answered.turn_id, after=(OUTPUT,))))
+    assert not await unfinished(house.pending)
 
 
 async def test_a_message_may_be_for_an_agent() -> None:

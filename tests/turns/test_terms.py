@@ -200,6 +200,13 @@ async def test_a_call_ends_the_turn_and_is_handed_back(plain: bool) -> None:
     assert [e for e in house.events if isinstance(e, DocumentsRetrieved)] == []
 
 
+async def test_what_hands_a_call_back_keeps_what_it_belongs_to() -> None:
+    model = ScriptedModel(lambda request: calls(("get_weather", '{"city": "Bergen"}')), writes=True)
+    answer = await House(model).run(offering(before=BEFORE, after=ROUND))
+    assert answer.asked == (*BEFORE[1:], told("user", "Weather in Oslo?"), *ROUND)
+    assert (await House(ScriptedModel(lambda r: says("No."), writes=True)).run(offering(before=BEFORE))).asked == ()
+
+
 async def test_the_next_turn_brings_the_result() -> None:
     model = ScriptedModel(lambda request: says("It rains."), writes=True)
     answer = await House(model).run(offering(after=ROUND))
