@@ -159,7 +159,7 @@ class DurableInbox:
         answer = None if found is None else found.answer
         if answer is None or answer.session_id != offer.session_id or answer.outcome != "calls":
             raise NotFound(
-                f"turn {terms.resumes:.60} handed no calls back in this session; tell the whole conversation."
+                f"turn {terms.resumes:.60} handed no calls back in this session; tell the conversation."
             )
         try:
             text, terms = resumed(offer.text, terms, answer)
