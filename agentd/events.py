@@ -323,6 +323,14 @@ class ModelStateChanged(Happened):
     reason: Words = ""
 
 
+class TokenEnded(Happened):
+    """A token, or what a page was let in by, was revoked or has expired: whoever came with it has to leave now."""
+
+    type: Literal["token_ended"] = "token_ended"
+    token: str
+    reason: Words
+
+
 class ReindexRequested(Happened):
     type: Literal["reindex_requested"] = "reindex_requested"
     reason: Words
@@ -383,6 +391,7 @@ Event = (
     | BranchSelected
     | ChannelStateChanged
     | ModelStateChanged
+    | TokenEnded
     | ReindexRequested
     | IndexSwapped
 )

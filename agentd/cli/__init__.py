@@ -26,6 +26,8 @@ COMMANDS = {
     "run": ("agentd.cli.run", "run the daemon in the foreground"),
     "sessions": ("agentd.cli.sessions", "list, show, search, rename, delete and export conversations"),
     "status": ("agentd.cli.status", "is all well, and if not, what to do"),
+    "open": ("agentd.cli.open", "open the page in a browser"),
+    "token": ("agentd.cli.token", "give out tokens for programs, and revoke them"),
     "delivery": ("agentd.cli.delivery", "look after what is pending and what is dead"),
     "config": ("agentd.cli.config", "check the settings; show them and where they come from"),
 }

@@ -28,6 +28,7 @@ from agentd.daemon.floors import (
     open_disk,
     open_doors,
     open_library,
+    token_desk,
 )
 from agentd.errors import AgentdError, ConfigError
 from agentd.host.imports import named
@@ -40,7 +41,7 @@ from agentd.ports.channels import Addressed, Channel, Draining, Listening
 from agentd.ports.models import ChatModel
 from agentd.serving.audience import Audience
 from agentd.serving.door import Door
-from agentd.serving.gate import LOCAL
+from agentd.serving.gate import LOCAL, WEB
 from agentd.status.running import DaemonStatus
 from agentd.storage.sessions import Sessions
 
@@ -107,13 +108,15 @@ class Daemon:
             disk = await open_disk(stack, plan)
             hub = connect(plan, disk)
             library = open_library(stack, plan, disk, hub)
-            workers = employ(plan, disk, hub, library)
-            desk = furnish(plan, disk, hub, library, workers)
+            tokens = token_desk(disk, hub)
+            workers = employ(plan, disk, hub, library, tokens)
+            desk = furnish(plan, disk, hub, library, workers, tokens)
             self._health = Health(disk.pending, library.sessions, desk.status)
             doors = open_doors(plan, hub, library, desk, workers.delivery, self._hand_over(stop))
             channels = build_channels(plan, doors, hub.budgets, Audience(hub.feed.epoch, workers.delivery))
             listen(stack, channels)
             self.addresses = {name: each.address for name, each in channels.items() if isinstance(each, Addressed)}
+            tokens.address = self.addresses.get(WEB, "")
             tasks = start(workers, hub.bus, channels, doors)
             log.info("agentd %s runs on %s", __version__, plan.state_dir)
             ready()

@@ -50,13 +50,14 @@ from agentd.serving.budget import Allowance, Budgets
 from agentd.serving.changes import Changes
 from agentd.serving.clients import Clients
 from agentd.serving.control import ConversationCommands, DaemonControl, HouseCommands
-from agentd.serving.door import DocumentDoor, Door, HouseDoor, SessionDoor
+from agentd.serving.door import DocumentDoor, Door, HouseDoor, SessionDoor, TokenDoor
 from agentd.serving.gate import LOCAL, Gate
 from agentd.serving.given import Given
 from agentd.serving.inbox import DurableInbox
 from agentd.serving.letters import Letters
 from agentd.serving.recall import Recall
 from agentd.serving.receipts import Receipts
+from agentd.serving.tokens import TokenDesk
 from agentd.status.channels import ChannelStates
 from agentd.status.running import DaemonStatus, Told
 from agentd.status.stored import Stored
@@ -65,6 +66,7 @@ from agentd.storage.marks import Marks
 from agentd.storage.sessions import Sessions
 from agentd.storage.store import Store, load_migrations
 from agentd.storage.summaries import Summaries
+from agentd.storage.tokens import Tokens
 from agentd.storage.turns import TurnRecords
 from agentd.tools.registry import built_in
 from agentd.turns.chronicle import Chronicle
@@ -85,6 +87,7 @@ CHANNEL_SUPERVISOR = "workers.channels:ChannelSupervisor"
 HOUSEKEEPING = "workers.housekeeping:Housekeeping"
 RECUT = "workers.recut:Recut"
 SUMMARIES = "workers.summaries:BackgroundSummaries"
+TOKENS = "workers.tokens:TokenWatch"
 TRIMMING = "workers.trimming:Trimming"
 UNREAD = "workers.unread:UnreadMarks"
 
@@ -205,6 +208,11 @@ def open_library(stack: AsyncExitStack, plan: Plan, disk: Disk, hub: Hub) -> Lib
     )
 
 
+def token_desk(disk: Disk, hub: Hub) -> TokenDesk:
+    """Who gives tokens out, and knows them."""
+    return TokenDesk(Tokens(disk.agentd, CLOCK), hub.bus.announce, CLOCK, hub.budgets.tokens)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workers:
     """`background` by what each is called."""
@@ -214,7 +222,7 @@ class Workers:
     background: Mapping[str, Any]
 
 
-def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
+def employ(plan: Plan, disk: Disk, hub: Hub, library: Library, tokens: TokenDesk) -> Workers:
     """Who works as long as the daemon runs."""
     settings, bus, turn = plan.settings, hub.bus, turn_settings(plan.settings)
     summaries = named(SUMMARIES)(
@@ -240,6 +248,7 @@ def employ(plan: Plan, disk: Disk, hub: Hub, library: Library) -> Workers:
         "housekeeping": named(HOUSEKEEPING)(library.ended, retained),
         "recutting of documents": named(RECUT)(library.documents),
         "summaries": summaries,
+        "tokens": named(TOKENS)(tokens),
         "trimming of memory": named(TRIMMING)(),
         "warm beginnings": named(WARMER)(bus, library.model, turns.constant),
     }
@@ -273,9 +282,10 @@ class Desk:
     status: DaemonStatus
     control: DaemonControl
     letters: Letters
+    tokens: TokenDesk
 
 
-def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers) -> Desk:
+def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers, tokens: TokenDesk) -> Desk:
     """What clients ask for."""
     inbox = DurableInbox(
         bus=hub.bus,
@@ -313,7 +323,7 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         channels=frozenset(plan.builders),
     )
     control = DaemonControl(conversations, house)
-    return Desk(inbox=inbox, status=status, control=control, letters=letters)
+    return Desk(inbox=inbox, status=status, control=control, letters=letters, tokens=tokens)
 
 
 def open_doors(
@@ -328,12 +338,13 @@ def open_doors(
     owners = [pwd.getpwnam(name).pw_uid for name in plan.settings.daemon.owners]
 
     def door(channel: str) -> Door:
-        gate = Gate(channel, owners, plan.entrance.peer)
+        gate = Gate(channel, owners, plan.entrance.peer, desk.tokens)
         return Door(
             principals=gate,
             sessions=SessionDoor(gate, library.sessions, desk.inbox, library.changes, hub.feed, hub.conversations),
             documents=DocumentDoor(gate, library.documents, hub.budgets),
             house=HouseDoor(gate, desk.status, desk.control, desk.letters, deliveries, hand_over),
+            tokens=TokenDoor(gate, desk.tokens),
         )
 
     return {channel: door(channel) for channel in plan.builders}

@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentd.errors import Busy
-from agentd.events import Buried, Event, InboundEvent, OutboundEvent
+from agentd.errors import AgentdError, Busy, Unauthorized
+from agentd.events import Buried, Event, InboundEvent, OutboundEvent, TokenEnded
 from agentd.ports.channels import Offer
 from agentd.records import Principal
 
@@ -30,6 +30,8 @@ OTHERS = 64
 """Connections of all principals but the owner together: the rest is kept for the owner."""
 REMEMBERED = 1000
 """Principals whose arrivals are counted, before those are forgotten who did not come for a second."""
+ENDED = 1000
+"""Tokens that ended last, with which nobody is let in any more who is on the way in."""
 TOOL = 4096
 """A tool that a caller brings counts as so many characters."""
 TELL_SECONDS = 60.0
@@ -79,10 +81,19 @@ OTHER = Allowance(
 
 
 class Seat:
-    """What one connection holds. `cut_off` ends the connection at once, and tells it why."""
+    """What one connection holds. `cut_off` ends the connection at once, and tells it why. It came with this `token`."""
 
-    def __init__(self, budgets: Budgets, principal: Principal, cut_off: Callable[[str], None], *, kept: bool) -> None:
+    def __init__(
+        self,
+        budgets: Budgets,
+        principal: Principal,
+        cut_off: Callable[[AgentdError], None],
+        *,
+        kept: bool,
+        token: str,
+    ) -> None:
         self.principal = principal
+        self.token = token
         self.kept = kept
         """It does not give way."""
         self.greeted = False
@@ -151,9 +162,13 @@ class Seat:
     def give_way(self, reason: str) -> None:
         """End the connection, so that somebody else finds room."""
         self._budgets.tell(reason, self.principal)
+        self.end_now(Busy(f"{reason}; connect again."))
+
+    def end_now(self, why: AgentdError) -> None:
+        """End the connection."""
         cut_off = self._cut_off
         self.leave()
-        cut_off(f"{reason}; connect again.")
+        cut_off(why)
 
     def leave(self) -> None:
         """Give everything back; harmless when that was done."""
@@ -170,6 +185,7 @@ class Budgets:
         self._other = other
         self._others = others
         self._seats: dict[Principal, list[Seat]] = {}
+        self._ended: dict[str, str] = {}
         self._came: dict[Principal, _Arrivals] = {}
         self._questions: dict[Principal, dict[str, int]] = {}
         self._asked_by: dict[str, Principal] = {}
@@ -198,18 +214,22 @@ class Budgets:
             self.tell("a connection was refused", principal)
             raise Busy(f"you connected more than {most:,} times within a second; wait a second, then connect again.")
 
-    def admit(self, principal: Principal, cut_off: Callable[[str], None], *, kept: bool = False) -> Seat:
+    def admit(
+        self, principal: Principal, cut_off: Callable[[AgentdError], None], *, kept: bool = False, token: str = ""
+    ) -> Seat:
         """A seat for a connection; the least useful one of the same principal gives way if there are too many.
 
-        `Busy` if all of them are kept.
+        `Busy` if all of them are kept, `Unauthorized` if the token has just ended.
         """
+        if token in self._ended:
+            raise Unauthorized(self._ended[token])
         if len(mine := self.of(principal)) >= self.allowance(principal).connections:
             self._least_useful(mine).give_way(f"{len(mine)} connections of yours are open, and a new one came")
         elif principal.kind != "owner" and sum(map(len, self._strangers())) >= self._others:
             self._least_useful(max(self._strangers(), key=len)).give_way(
                 "too many connections are open, and a new one came"
             )
-        seat = Seat(self, principal, cut_off, kept=kept)
+        seat = Seat(self, principal, cut_off, kept=kept, token=token)
         self._seats.setdefault(principal, []).append(seat)
         return seat
 
@@ -236,6 +256,17 @@ class Budgets:
     def followed(self) -> set[str]:
         """The sessions that somebody follows."""
         return {session for seats in self._seats.values() for seat in seats for session in seat.followed}
+
+    def tokens(self) -> set[str]:
+        """The tokens that those who are here came with."""
+        return {seat.token for seats in self._seats.values() for seat in seats if seat.token}
+
+    def _end(self, token: str, reason: str) -> None:
+        if len(self._ended) >= ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[token] = f"{reason}; come with another one."
+        for seat in [seat for seats in self._seats.values() for seat in seats if seat.token == token]:
+            seat.end_now(Unauthorized(self._ended[token]))
 
     # --- bytes ---
 
@@ -281,6 +312,8 @@ class Budgets:
                     self._answered(turn_id)
             case Buried():
                 self._answered(event.dead_id)
+            case TokenEnded():
+                self._end(event.token, event.reason)
 
     def _answered(self, turn_id: str) -> None:
         if (principal := self._asked_by.pop(turn_id, None)) is not None:
@@ -331,5 +364,5 @@ def size_of(question: Offer | InboundEvent) -> int:
     return len(question.text) + sum(len(each.text) for each in said) + calls + len(terms.tools) * TOOL
 
 
-def _nobody(reason: str) -> None:
+def _nobody(why: AgentdError) -> None:
     """The connection is gone, and is not kept in memory for its seat."""

@@ -16,6 +16,7 @@ import base64
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -23,11 +24,13 @@ from typing import Literal, Self, TypeVar
 from agentd.errors import (
     AgentdError,
     Busy,
+    Forbidden,
     IdReused,
     ModelError,
     NotAccepted,
     NotFound,
     Stopping,
+    Unauthorized,
     Unreachable,
     UsageError,
 )
@@ -44,26 +47,10 @@ MAX_REPLIES = 256
 """Replies to one request that are kept, the newest."""
 
 _ERRORS: dict[str, type[AgentdError]] = {
-    cls.code: cls for cls in (UsageError, NotAccepted, IdReused, Busy, Stopping, NotFound, ModelError)
+    cls.code: cls
+    for cls in (UsageError, NotAccepted, IdReused, Busy, Stopping, Forbidden, Unauthorized, NotFound, ModelError)
 }
 
-_Request = (
-    protocol.Open
-    | protocol.Close
-    | protocol.Search
-    | protocol.Rename
-    | protocol.Delete
-    | protocol.Select
-    | protocol.Export
-    | protocol.Ingest
-    | protocol.Upload
-    | protocol.Post
-    | protocol.Stop
-    | protocol.Get
-    | protocol.Command
-    | protocol.Delivery
-    | protocol.HandOver
-)
 Reply = TypeVar("Reply", bound=protocol.ServerMessage)
 Told = TypeVar("Told", bound=protocol.ToldData)
 
@@ -286,6 +273,16 @@ class Client:
         """Ask a daemon inside a command to end: the seconds that takes at most. `UsageError` from any other daemon."""
         return (await self._told(protocol.HandOver(id=self._next_id()), protocol.HandingOver)).seconds
 
+    async def tokens(self, order: protocol.TokenOrder) -> protocol.TokenList:
+        """All tokens, or the one that was made or revoked."""
+        with protocol.explained():
+            request = protocol.Tokens(id=self._next_id(), **asdict(order))
+        return await self._told(request, protocol.TokenList)
+
+    async def ticket(self) -> protocol.PageTicket:
+        """What lets one browser in, and where the page is; `UsageError` if the daemon serves none."""
+        return await self._told(protocol.Ticket(id=self._next_id()), protocol.PageTicket)
+
     async def ack(self, *outbound_ids: str) -> None:
         """Tell the daemon that these answers are safe here."""
         await self._send(protocol.Ack(ids=outbound_ids))
@@ -323,7 +320,7 @@ class Client:
 
     async def _ask(
         self,
-        request: _Request,
+        request: protocol.Request,
         kind: type[Reply],
         seconds: float | None = None,
     ) -> Reply:
@@ -338,7 +335,7 @@ class Client:
         finally:
             del self._replies[request.id]
 
-    async def _each(self, request: _Request, kind: type[Reply]) -> AsyncIterator[Reply]:
+    async def _each(self, request: protocol.Request, kind: type[Reply]) -> AsyncIterator[Reply]:
         """Every reply to a request, for as long as the caller wants more."""
         replies = self._replies[request.id] = asyncio.Queue(MAX_REPLIES)
         try:
@@ -348,7 +345,7 @@ class Client:
         finally:
             del self._replies[request.id]
 
-    async def _told(self, request: _Request, kind: type[Told], seconds: float | None = None) -> Told:
+    async def _told(self, request: protocol.Request, kind: type[Told], seconds: float | None = None) -> Told:
         data = (await self._ask(request, protocol.Told, seconds)).data
         with protocol.explained():
             return kind.model_validate(data)
@@ -384,7 +381,7 @@ class Client:
             if replies.full():
                 replies.get_nowait()
             replies.put_nowait(message)
-        elif isinstance(message, protocol.Failure) and not request and message.code == Busy.code:
+        elif isinstance(message, protocol.Failure) and not request and message.code in (Busy.code, Unauthorized.code):
             self._why = message.message
         elif not request:
             self._live.put(message, size)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-from agentd.errors import Busy
+from agentd.errors import AgentdError, Busy, Unauthorized
 from agentd.events import OutboundEvent
 from agentd.ports.channels import Caller, PartDone
 from agentd.serving import protocol
@@ -46,7 +46,7 @@ class Clients:
         try:
             self._budgets.greet(caller.principal)
         except Busy as error:
-            transport.end(_busy(str(error)))
+            transport.end(_refusal(error))
             return False
         return True
 
@@ -63,9 +63,9 @@ class Clients:
     async def serve(self, transport: Transport, caller: Caller) -> None:
         """Serve one client until it goes; the connection is ended then."""
         try:
-            seat = self._budgets.admit(caller.principal, lambda reason: transport.end(_busy(reason)))
-        except Busy as error:
-            transport.end(_busy(str(error)))
+            seat = self._budgets.admit(caller.principal, lambda why: transport.end(_refusal(why)), token=caller.token)
+        except (Busy, Unauthorized) as error:
+            transport.end(_refusal(error))
             return
         outbox = Outbox(transport.write)
         self._outboxes.add(outbox)
@@ -114,8 +114,8 @@ class _Gone(Exception):
     """The client closed its side; ends the group of the connection's tasks."""
 
 
-def _busy(reason: str) -> bytes:
-    return protocol.encode(protocol.Failure(code=Busy.code, message=reason))
+def _refusal(why: AgentdError) -> bytes:
+    return protocol.encode(protocol.Failure(code=why.code, message=str(why)))
 
 
 async def _tell(outbox: Outbox, message: protocol.ServerMessage) -> None:

@@ -132,6 +132,12 @@ def parse(text: str) -> Invocation | None:
     return Invocation(command=_BY_NAME[name], argument=(form[2] or "").strip())
 
 
+def is_for_the_owner(text: str) -> bool:
+    """Whether a message is a command that only the owner may use."""
+    invocation = parse(text)
+    return invocation is not None and invocation.command.whom == "owner"
+
+
 def unescape(text: str) -> str:
     """A message as it is meant: `//` at its beginning is one slash."""
     return text[1:] if text.startswith("//") else text

@@ -24,6 +24,7 @@ from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
 from agentd.ports.sessions import Branch, SessionHit, SessionInfo, StoredMessage
 from agentd.ports.status import Status, StatusReport
+from agentd.ports.tokens import PageTicket, TokenList, TokenOrder
 from agentd.records import Address, Citation, Principal
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.rights import require
@@ -32,6 +33,7 @@ from agentd.serving.changes import Changes
 from agentd.serving.control import DaemonControl
 from agentd.serving.gate import Gate
 from agentd.serving.letters import Letters
+from agentd.serving.tokens import TokenDesk
 from agentd.storage.sessions import Sessions
 from agentd.turns.conversation import Conversations
 
@@ -242,6 +244,20 @@ class HouseDoor:
         return self._hand_over()
 
 
+class TokenDoor:
+    """Tokens and tickets: they are given out on this machine alone."""
+
+    def __init__(self, gate: Gate, tokens: TokenDesk) -> None:
+        self._gate = gate
+        self._tokens = tokens
+
+    async def tokens(self, principal: Principal, order: TokenOrder) -> TokenList:
+        return await self._tokens.tokens(self._gate.here(principal), order)
+
+    def ticket(self, principal: Principal) -> PageTicket:
+        return self._tokens.ticket(self._gate.here(principal))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Door:
     """Of one channel; a channel takes the parts that it uses."""
@@ -250,6 +266,7 @@ class Door:
     sessions: SessionDoor
     documents: DocumentDoor
     house: HouseDoor
+    tokens: TokenDoor
 
     @property
     def channel(self) -> str:

@@ -7,11 +7,13 @@ import socket
 from collections.abc import Callable, Collection
 from weakref import WeakValueDictionary
 
-from agentd.errors import UsageError
+from agentd.errors import Forbidden, UsageError
 from agentd.host.peers import Peer
 from agentd.ports.channels import Caller
+from agentd.ports.tokens import Token
 from agentd.records import Address, Principal, Sender
-from agentd.rights import local_principal
+from agentd.rights import local_principal, person
+from agentd.serving.tokens import TokenDesk
 
 LOCAL = "terminal"
 """The channel that serves the sockets of this machine, and so may speak for its users."""
@@ -25,10 +27,13 @@ class Gate:
     `owners` are the uids that the owner has besides the daemon's own; `peer` tells who connected.
     """
 
-    def __init__(self, channel: str, owners: Collection[int], peer: Callable[[socket.socket], Peer]) -> None:
+    def __init__(
+        self, channel: str, owners: Collection[int], peer: Callable[[socket.socket], Peer], tokens: TokenDesk
+    ) -> None:
         self.channel = channel
         self._owners = {0, os.geteuid(), *owners}
         self._peer = peer
+        self._tokens = tokens
         self._given: WeakValueDictionary[tuple[str, str], Principal] = WeakValueDictionary()
 
     def local(self, connection: socket.socket, *, group: int | None) -> Caller | None:
@@ -45,13 +50,31 @@ class Gate:
 
     async def bearer(self, secret: str) -> Caller | None:
         """Who shows this secret of a token or of the page's cookie; None for one that lets nobody in (any more)."""
-        return None
+        token = await self._tokens.bearer(secret)
+        return None if token is None else self._caller(token)
+
+    async def swap(self, ticket: str) -> tuple[Caller, str] | None:
+        """Who shows this ticket, and the secret of the cookie that their page gets; None for one that is not good."""
+        swapped = await self._tokens.swap(ticket)
+        return None if swapped is None else (self._caller(swapped[0]), swapped[1])
+
+    async def log_out(self, secret: str) -> None:
+        """The page that shows this secret is let in no more; harmless if it was not."""
+        await self._tokens.log_out(secret)
+
+    def _caller(self, token: Token) -> Caller:
+        return Caller(
+            principal=self._give(token.principal),
+            sender=Sender(id=token.name, name=f"{token.way} {token.name}"),
+            scopes=frozenset(token.scopes),
+            token=token.id,
+        )
 
     def person(self, name: str) -> Principal:
         """Who has this name at a proxy that the channel trusts; `UsageError` for every channel but the web's."""
         if self.channel != WEB:
             raise UsageError(f"channel {self.channel} may not name people; {WEB} does that.")
-        return self._give(Principal(kind="person", id=name))
+        return self._give(person(name))
 
     def _give(self, principal: Principal) -> Principal:
         """It is known here from now on, as long as somebody holds what this returns."""
@@ -75,6 +98,12 @@ class Gate:
                 + "; take the principal from `door.principals`."
             )
         return principal
+
+    def here(self, principal: Principal) -> Principal:
+        """`Forbidden` unless they came over a socket of this machine."""
+        if self.channel != LOCAL:
+            raise Forbidden("that is done in a shell on the machine itself: `agentd token`, `agentd open`.")
+        return self.known(principal)
 
     def own(self, address: Address) -> Address:
         """`UsageError` for an address of another channel."""

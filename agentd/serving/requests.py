@@ -17,9 +17,11 @@ from agentd.ids import time_of
 from agentd.ports.channels import Caller, Offer
 from agentd.ports.documents import IngestProgress
 from agentd.ports.sessions import SessionInfo
-from agentd.records import Citation
+from agentd.records import Citation, Scope
+from agentd.rights import NEEDED, within
 from agentd.serving import exports, protocol, told
 from agentd.serving.audience import Audience, Follower
+from agentd.serving.commands import is_for_the_owner
 from agentd.serving.door import Door
 from agentd.serving.rates import Rates
 
@@ -42,6 +44,8 @@ Reported = (
     | protocol.Command
     | protocol.Delivery
     | protocol.HandOver
+    | protocol.Tokens
+    | protocol.Ticket
 )
 """Requests that have one report."""
 
@@ -81,7 +85,9 @@ class Requests:
             yield protocol.Failure(re=request, code="internal", message=failure)
 
     def answers(self, message: protocol.ClientMessage) -> AsyncIterator[protocol.ServerMessage]:
-        """The same, but a request that fails raises."""
+        """The same, but a request that fails raises, one outside of the caller's scopes at once."""
+        if isinstance(message, protocol.Request):
+            within(self._caller.scopes, _scope_of(message))
         match message:
             case protocol.Open():
                 return self._open(message)
@@ -157,6 +163,10 @@ class Requests:
                 return await self._decide(message)
             case protocol.HandOver():
                 return self._hand_over()
+            case protocol.Tokens():
+                return await self._door.tokens.tokens(self._who, message.order)
+            case protocol.Ticket():
+                return self._door.tokens.ticket(self._who)
 
     async def _get(self, message: protocol.Get) -> protocol.ToldData:
         match message.what:
@@ -305,6 +315,13 @@ class Requests:
             raise UsageError(f"a document may have {protocol.MAX_UPLOAD_BYTES:,} bytes; split it.")
         async for progress in self._door.documents.upload(message.name, data, self._who):
             yield _ingest_state(message.id, progress)
+
+
+def _scope_of(message: protocol.Request) -> Scope:
+    """What is not in the table needs the most."""
+    if isinstance(message, protocol.Command) and is_for_the_owner(message.text):
+        return "admin"
+    return NEEDED.get(message.type, "admin")
 
 
 def _ingest_state(request: str, progress: IngestProgress) -> protocol.IngestState:

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from agentd.errors import AgentdError, Busy, Unreachable
+from agentd.errors import AgentdError, Unreachable
 from agentd.ports.channels import Caller
 from agentd.serving import protocol
 from agentd.serving.audience import Audience, Follower
@@ -141,7 +141,7 @@ async def visiting(
     """See `Clients.visit`; what is put into the outbox is heard, too."""
     budgets.greet(caller.principal)
     slot, tasks, over = Slot(), asyncio.TaskGroup(), asyncio.Event()
-    seat = budgets.admit(caller.principal, lambda reason: slot.end(Busy(reason)), kept=True)
+    seat = budgets.admit(caller.principal, slot.end, kept=True, token=caller.token)
     seat.arrived()
     outbox, ready = Outbox(slot.write), asyncio.Event()
 

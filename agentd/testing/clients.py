@@ -100,10 +100,14 @@ class MemoryClient:
     async def ask(self, message: protocol.ClientMessage, kind: type[Told]) -> Told:
         """Send a request and return its reply, whatever comes in between; `AssertionError` if it is another."""
         await self.say(message)
-        request = {"re": getattr(message, "id", "")}
-        reply = await self._hear(lambda heard: _has(heard, request))
+        reply = await self.reply(message)
         assert isinstance(reply, kind), reply
         return reply
+
+    async def reply(self, message: protocol.ClientMessage) -> protocol.ServerMessage:
+        """The reply to a request that was sent, whatever comes in between."""
+        request = {"re": getattr(message, "id", "")}
+        return await self._hear(lambda heard: _has(heard, request))
 
     async def told(self, message: protocol.ClientMessage, kind: type[Data]) -> Data:
         """The record in the reply to a request."""
@@ -141,13 +145,14 @@ class MemoryChannel:
 
     @asynccontextmanager
     async def client(
-        self, principal: Principal, *, acks: bool = False, name: str = "test"
+        self, who: Principal | Caller, *, acks: bool = False, name: str = "test"
     ) -> AsyncIterator[MemoryClient]:
-        """A client of this principal that has said hello; it leaves at the end of the block."""
+        """A client of this principal, or of this caller, that has said hello; it leaves at the end of the block."""
         await self.running.wait()
         transport = MemoryTransport()
-        caller = Caller(principal=principal, sender=Sender(id=principal.id or "owner", name=name))
-        serving = asyncio.create_task(self.clients.serve(transport, caller), name="client in memory")
+        if isinstance(who, Principal):
+            who = Caller(principal=who, sender=Sender(id=who.id or "owner", name=name))
+        serving = asyncio.create_task(self.clients.serve(transport, who), name="client in memory")
         client = MemoryClient(transport)
         try:
             await client.hear(protocol.Welcome)

@@ -9,6 +9,7 @@ gateway         what routes use of the house
 app             the FastAPI application
 guard           looks at every request before anything else does: Host, Origin, size
 authentication  who asks: by a token, or by the cookie of the page
+ticket          how the page gets its cookie, and logs out
 socket          `/ws`: the client protocol, a message in each frame
 transport       what carries one client of `/ws`; `agentd.serving` does the rest
 refusals        errors as HTTP says them

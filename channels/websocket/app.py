@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from agentd import __version__
-from channels.websocket import health, refusals, socket
+from channels.websocket import health, refusals, socket, ticket
 from channels.websocket.gateway import Gateway
 from channels.websocket.page import routes as page
 
@@ -18,5 +18,6 @@ def make_app(gateway: Gateway) -> FastAPI:
     refusals.explain(app)
     app.include_router(health.router)
     app.include_router(socket.router)
+    app.include_router(ticket.router)
     app.include_router(page.router)
     return app

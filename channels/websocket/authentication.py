@@ -27,10 +27,15 @@ class Visitor:
     caller: Caller
 
 
+def is_secure(connection: HTTPConnection) -> bool:
+    """Whether it came over TLS."""
+    return connection.url.scheme in ("https", "wss")
+
+
 def cookie_name(connection: HTTPConnection) -> str:
-    """Of the page's cookie: browsers do not tell the ports of a host apart."""
+    """Of the page's cookie: browsers do not tell ports apart, and over TLS only this very host can set it."""
     server = connection.scope.get("server") or ("", None)
-    return f"{COOKIE}-{server[1]}"
+    return f"{'__Host-' if is_secure(connection) else ''}{COOKIE}-{server[1]}"
 
 
 def secret_of(connection: HTTPConnection) -> str | None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from agentd.errors import Busy
-from agentd.events import Buried
+from agentd.errors import Busy, Unauthorized
+from agentd.events import Buried, TokenEnded
 from agentd.records import OWNER as ME
 from agentd.records import CalledTool, CallersTool, Principal, SaidMessage, Terms
-from agentd.serving.budget import FOLLOWED, MIB, OTHER, OWNER, REMEMBERED, TOOL, Budgets, Seat, size_of
+from agentd.serving.budget import ENDED, FOLLOWED, MIB, OTHER, OWNER, REMEMBERED, TOOL, Budgets, Seat, size_of
 from tests.builders import IDS, SESSION, TIME, inbound, outbound
 
 GUEST = Principal(kind="chat", id="7")
@@ -28,7 +28,7 @@ class House:
         self.ended: dict[str, str] = {}
 
     def comes(self, name: str, principal: Principal = ME, *, greeted: bool = True) -> Seat:
-        seat = self.budgets.admit(principal, lambda reason: self.ended.update({name: reason}))
+        seat = self.budgets.admit(principal, lambda why: self.ended.update({name: str(why)}))
         if greeted:
             seat.arrived()
         return seat
@@ -54,6 +54,20 @@ def test_of_those_who_spoke_the_idle_one_that_was_used_longest_ago_gives_way() -
     assert list(house.ended) == ["second", "third"]
     second.leave()  # it has given everything back already
     assert len(house.budgets.of(ME)) == 2
+
+
+def test_who_came_with_a_token_leaves_when_it_ends_and_is_not_let_in_again() -> None:
+    house = House()
+    house.budgets.admit(ME, lambda why: house.ended.update(one=why.code), token="t")
+    house.budgets.admit(ME, lambda why: house.ended.update(other=why.code), token="u")
+    assert house.budgets.tokens() == {"t", "u"}
+    house.budgets.apply(TokenEnded(token="t", reason="the token laptop was revoked"))
+    assert house.ended == {"one": "unauthorized"} and house.budgets.tokens() == {"u"}
+    with pytest.raises(Unauthorized, match="laptop"):
+        house.budgets.admit(ME, lambda why: None, token="t")
+    for n in range(ENDED):
+        house.budgets.apply(TokenEnded(token=f"later {n}", reason="x"))
+    house.budgets.admit(ME, lambda why: None, token="t")
 
 
 def test_strangers_share_what_is_not_kept_for_the_owner() -> None:

@@ -26,6 +26,8 @@ TOLD: dict[str, type[protocol.ToldData]] = {
     "r20": protocol.DocumentsRemoved,
     "r21": protocol.BranchList,
     "r22": protocol.Selected,
+    "r23": protocol.TokenList,
+    "r24": protocol.PageTicket,
 }
 """What the examples of `told` carry, by what they answer."""
 

@@ -16,6 +16,7 @@ live      events as clients get them
 from __future__ import annotations
 
 from agentd.serving.protocol.base import (
+    MAX_DAYS,
     MAX_FRAME_BYTES,
     MAX_ID,
     MAX_LISTED_BYTES,
@@ -81,12 +82,16 @@ from agentd.serving.protocol.reports import (
     ListedBranch,
     ListedDocument,
     ListedSession,
+    PageTicket,
     PassageShown,
     Selected,
     SessionFound,
     SessionList,
     SessionsFound,
     StatusReport,
+    Token,
+    TokenList,
+    TokenOrder,
     ToldData,
 )
 from agentd.serving.protocol.requests import (
@@ -108,15 +113,19 @@ from agentd.serving.protocol.requests import (
     Post,
     RemoveDocuments,
     Rename,
+    Request,
     Search,
     Select,
     Stop,
+    Ticket,
+    Tokens,
     Upload,
     Watch,
 )
 
 __all__ = (
     "BEGINS_AGAIN",
+    "MAX_DAYS",
     "MAX_FRAME_BYTES",
     "MAX_ID",
     "MAX_LISTED_BYTES",
@@ -171,6 +180,7 @@ __all__ = (
     "ListedSession",
     "Message",
     "Open",
+    "PageTicket",
     "Passage",
     "PassageShown",
     "Post",
@@ -178,6 +188,7 @@ __all__ = (
     "Reading",
     "RemoveDocuments",
     "Rename",
+    "Request",
     "Search",
     "Select",
     "Selected",
@@ -190,6 +201,11 @@ __all__ = (
     "StatusReport",
     "Stop",
     "Stopped",
+    "Ticket",
+    "Token",
+    "TokenList",
+    "TokenOrder",
+    "Tokens",
     "Told",
     "ToldData",
     "Truncated",

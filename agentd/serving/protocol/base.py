@@ -24,6 +24,8 @@ MAX_TEXT_BYTES = 1024 * 1024
 """The longest question: 1 MiB of UTF-8. More than that is a document: `agentd ingest`."""
 MAX_UPLOAD_BYTES = 5 * 1024 * 1024
 """The longest document that is uploaded in one message."""
+MAX_DAYS = 3650
+"""The longest life of a token that has an end."""
 MAX_PASSAGES = 100
 """Passages of the documents that one question may be answered from."""
 

@@ -5,6 +5,7 @@ get sessions      SessionList           delivery show           LetterShown
 get history       History               delivery retry, drop    Decided
 get branches      BranchList            select                  Selected
 command           CommandReply          hand_over               HandingOver
+token             TokenList             ticket                  PageTicket
 search            SessionsFound         rename, delete          ListedSession
 passage           PassageShown          list_documents          DocumentList
                                         remove_documents        DocumentsRemoved
@@ -20,6 +21,7 @@ from pydantic import FailFast
 from agentd.ports.house import CommandReply, ToldData
 from agentd.ports.letters import Decided, Letter, LetterList, LetterShown
 from agentd.ports.status import Moment, StatusReport
+from agentd.ports.tokens import PageTicket, Token, TokenList, TokenOrder
 from agentd.records import Citation, Key, Name, Principal, Text
 
 __all__ = (
@@ -37,12 +39,16 @@ __all__ = (
     "ListedBranch",
     "ListedDocument",
     "ListedSession",
+    "PageTicket",
     "PassageShown",
     "Selected",
     "SessionFound",
     "SessionList",
     "SessionsFound",
     "StatusReport",
+    "Token",
+    "TokenList",
+    "TokenOrder",
     "ToldData",
 )
 

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, FailFast, Field
 
-from agentd.records import Key, Terms
+from agentd.ports.tokens import TokenOrder
+from agentd.records import SCOPES, Key, Scope, Terms
 from agentd.serving.protocol.base import (
+    MAX_DAYS,
     MAX_ID,
     MAX_IDS,
     MAX_PASSAGES,
@@ -262,15 +264,39 @@ class HandOver(Message):
     id: Id
 
 
-ClientMessage = (
-    Hello
-    | Open
+class Tokens(Message):
+    """List tokens, create one or revoke one, for the owner, on the daemon's machine; a `TokenList` answers.
+
+    A new one is the owner's, or that of the person with the name `principal`; it lasts `days`, or until it is revoked.
+    """
+
+    type: Literal["token"] = "token"
+    id: Id
+    what: Literal["list", "create", "revoke"]
+    name: Id = ""
+    principal: Id = ""
+    scopes: Annotated[tuple[Scope, ...], FailFast(), Field(max_length=len(SCOPES))] = ()
+    days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
+
+    @property
+    def order(self) -> TokenOrder:
+        return TokenOrder(what=self.what, name=self.name, principal=self.principal, scopes=self.scopes, days=self.days)
+
+
+class Ticket(Message):
+    """Let one browser in, as whoever asks; `Told` answers, with a `PageTicket`. On the daemon's machine alone."""
+
+    type: Literal["ticket"] = "ticket"
+    id: Id
+
+
+Request = (
+    Open
     | Watch
     | Close
     | Post
     | Fetch
     | Stop
-    | Ack
     | Get
     | Search
     | Passage
@@ -285,4 +311,9 @@ ClientMessage = (
     | Command
     | Delivery
     | HandOver
+    | Tokens
+    | Ticket
 )
+"""What is answered: each has an `id`."""
+
+ClientMessage = Hello | Ack | Request

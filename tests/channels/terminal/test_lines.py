@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agentd.errors import AgentdError
 from agentd.records import OWNER
 from agentd.serving.budget import Budgets
 from agentd.serving.protocol import MAX_FRAME_BYTES
@@ -20,8 +21,8 @@ class Client:
         self.seat = (budgets or Budgets()).admit(OWNER, self._end)
         self._lines = Lines(self.reader)
 
-    def _end(self, reason: str) -> None:
-        self.ended = reason
+    def _end(self, why: AgentdError) -> None:
+        self.ended = str(why)
 
     async def next(self) -> bytes | None:
         return await self._lines.next(self.seat)
