@@ -222,7 +222,7 @@ _SIDES = ((True, True), (True, False), (False, True), (False, False))
 
 
 def panels(measured: Sequence[Row]) -> list[Panel]:
-    """The panels of the picture."""
+    """The panels of the picture: what was measured on both sides."""
     by_name = {row.name: row for row in measured}
     models = list(dict.fromkeys(row.name.rpartition(".")[0] for row in measured))
     shown = (
@@ -230,13 +230,15 @@ def panels(measured: Sequence[Row]) -> list[Panel]:
         ("right refusals", "right_refusals", "of 1"),
         ("false refusals", "false_refusals", "of 1"),
         ("first text, median", "first_text_p50", "s"),
+        ("first text with `model.first_text = 8`", "first_text_8", "s"),
+        ("first text with `model.first_text = 4`", "first_text_4", "s"),
         ("answer, median", "answer_p50", "s"),
     )
     return [_panel(title, name, unit, models, by_name) for title, name, unit in shown if _some(name, models, by_name)]
 
 
 def _some(name: str, models: Sequence[str], by_name: Mapping[str, Row]) -> bool:
-    return any(f"{model}.{name}" in by_name for model in models)
+    return any((row := by_name.get(f"{model}.{name}")) is not None and row.peer for model in models)
 
 
 def _panel(title: str, name: str, unit: str, models: Sequence[str], by_name: Mapping[str, Row]) -> Panel:
