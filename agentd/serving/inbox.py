@@ -158,9 +158,7 @@ class DurableInbox:
         found = await self._receipts.named(terms.resumes)
         answer = None if found is None else found.answer
         if answer is None or answer.session_id != offer.session_id or answer.outcome != "calls":
-            raise NotFound(
-                f"turn {terms.resumes:.60} handed no calls back in this session; tell the conversation."
-            )
+            raise NotFound(f"turn {terms.resumes:.60} handed no calls back in this session; tell the conversation.")
         try:
             text, terms = resumed(offer.text, terms, answer)
         except ValidationError as error:
