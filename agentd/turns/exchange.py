@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from agentd.errors import ModelError, PromptTooLong
 from agentd.events import DocumentsRetrieved, ToolsCalled
-from agentd.evidence.call_forms import whole_calls
+from agentd.evidence.call_forms import looks_like_call, whole_calls
 from agentd.evidence.call_openings import Offered
 from agentd.evidence.replies import FLAWS, Flaw
 from agentd.evidence.smalltalk import is_small_talk
@@ -44,7 +44,7 @@ from agentd.turns.ongoing import Ongoing
 from agentd.turns.preparation import Prepared
 from agentd.turns.settings import TurnSettings
 from agentd.turns.state import Round
-from agentd.turns.terms import NOTHING_TOLD, answered, offered_by, sampled, terms_of, transcript
+from agentd.turns.terms import NOTHING_TOLD, Transcript, answered, offered_by, sampled, terms_of, transcript
 from agentd.turns.window import NO_MEMORY, Memory, Window
 
 log = logging.getLogger(__name__)
@@ -176,13 +176,17 @@ class Exchange:
         draft = prompt.Draft(
             question=prepared.question if plainer else inbound.text,
             passages=prepared.passages,
-            given=NOTHING_TOLD if plainer else transcript(terms),
+            given=NOTHING_TOLD if plainer else self._given(),
             plain=terms.plain,
             instructions="" if plainer else settings.instructions,
             tools=bool(offered),
             cites=not plainer and isinstance(model, Citer) and model.cites,
         )
         return window, await window.open(draft)
+
+    def _given(self) -> Transcript:
+        given = transcript(self._terms)
+        return given.without_calls() if self.withheld and not self._terms.plain else given
 
     # --- calls for the caller ---
 
@@ -193,6 +197,8 @@ class Exchange:
         offered = {tool.name: tuple(tool.parameters.get("properties") or ()) for tool in request.tools}
         made = called or await self._written(offered)
         if foreign(made, offered) or (not request.must_call and answered(made, self._terms)):
+            raise NoAnswer("call")
+        if self.withheld and not request.plain and looks_like_call(self._ongoing.telling.raw):
             raise NoAnswer("call")
         calls = tuple(
             CalledTool(call_id=call.call_id, tool=call.tool, arguments=call.arguments)

@@ -93,7 +93,7 @@ class Draft:
             system = (Message(role="system", parts=_system_texts(self.given)),) if self.given.system else ()
             asked = Message(role="user", parts=(TextPart(text=self.question),))
             return (*system, *self._history(), *told, asked, *self.given.after)
-        newest = (*self._passages(), *self._question())
+        newest = (*self._passages(), *self._results(), *self._question())
         first = system_message(instructions=self.instructions, tools=self.tools)
         return (
             replace(first, parts=(*first.parts, *_system_texts(self.given, begin="\n\n"))),
@@ -117,19 +117,29 @@ class Draft:
             TextPart(text=f"{mark}\n{CITING if self.cites else AFTER_PASSAGES}", trust="trusted"),
         ]
 
+    def _results(self) -> list[TextPart]:
+        if not self.given.results:
+            return []
+        return [*_pasted(self.given.results, self.mark), TextPart(text="\n\n", trust="trusted")]
+
     def _question(self) -> list[TextPart]:
         """A long text that was pasted is kept apart from the question about it."""
         question, given = divided(self.question)
         if len(given) < PASTED:
             return [TextPart(text=self.question)]
-        mark = fitting(self.mark, given)
-        block = [
-            TextPart(text=BEFORE_PASTED.format(mark=mark), trust="trusted"),
-            TextPart(text=given),
-            TextPart(text=f"\n{mark}", trust="trusted"),
-        ]
+        block = _pasted(given, self.mark)
         apart, asked = TextPart(text="\n\n", trust="trusted"), TextPart(text=question)
         return [asked, apart, *block] if self.question.startswith(question) else [*block, apart, asked]
+
+
+def _pasted(text: str, mark: str) -> list[TextPart]:
+    """A text of somebody else, up to a line that it cannot contain."""
+    mark = fitting(mark, text)
+    return [
+        TextPart(text=BEFORE_PASTED.format(mark=mark), trust="trusted"),
+        TextPart(text=text),
+        TextPart(text=f"\n{mark}", trust="trusted"),
+    ]
 
 
 def system_message(*, instructions: str, tools: bool) -> Message:

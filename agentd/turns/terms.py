@@ -24,12 +24,19 @@ ORDINARY = Terms(continues=True)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transcript:
     """The conversation that a caller tells: `system` texts at its beginning, its `turns`, each with its question first,
-    and what came `after` the question that is asked now.
+    and what came `after` the question that is asked now, or only the `results` of calls in that, as text.
     """
 
     system: tuple[str, ...] = ()
     turns: tuple[tuple[Message, ...], ...] = ()
     after: tuple[Message, ...] = ()
+    results: str = ""
+
+    def without_calls(self) -> Transcript:
+        """For a model that only calls again when it sees its calls: their results go with the question."""
+        parts = [part for message in self.after for part in message.parts if isinstance(part, ToolResultPart)]
+        results = "\n\n".join(f"{part.tool}: {part.text}" for part in parts)
+        return replace(self, after=(), results=results) if results else self
 
 
 NOTHING_TOLD = Transcript()

@@ -258,9 +258,19 @@ async def test_after_a_call_of_something_else_the_model_is_asked_without_tools()
 async def test_a_call_that_was_just_answered_is_not_made_again_without_end() -> None:
     same = '{"city":"Oslo"}'
     model = ScriptedModel(in_turn(calls(("get_weather", same)), says("It rains.")), writes=True)
-    answer = await House(model).run(offering(after=ROUND))
+    answer = await House(model).run(offering(before=BEFORE, after=ROUND))
     assert (answer.outcome, answer.text) == ("answer", "It rains.")
     assert [len(request.tools) for request in model.requests] == [1, 0]
+    *_, (role, newest) = shown(model.requests[1])
+    assert role == "user" and "get_weather: rain\n" in newest and newest.endswith("\n\nWeather in Oslo?")
+    assert shown(model.requests[1])[1:3] == TALK
+
+
+async def test_a_call_that_is_written_as_text_although_no_tool_is_offered_is_no_answer() -> None:
+    text = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
+    model = ScriptedModel(lambda request: says(text), writes=True)
+    answer = await House(model).run(offering(after=ROUND))
+    assert (answer.outcome, answer.error_code, len(model.requests)) == ("error", "model", 2)
 
 
 @pytest.mark.parametrize("terms", [{"plain": True}, {"calling": "required"}])
