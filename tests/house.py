@@ -16,6 +16,7 @@ from agentd.daemon import Daemon
 from agentd.host.peers import Peer, peer
 from agentd.ports.models import ChatModel
 from agentd.serving import protocol
+from agentd.serving.carriers import SocketCarrier
 from agentd.serving.client import Client
 from agentd.testing.model import ScriptedModel
 
@@ -69,7 +70,7 @@ class RunningDaemon:
             writer.close()
             raise
         assert isinstance(welcome, protocol.Welcome)
-        async with Client(reader, writer, welcome) as client:
+        async with Client(SocketCarrier(reader, writer), welcome) as client:
             yield client
 
     @asynccontextmanager

@@ -30,6 +30,8 @@ For channels and clients:
 given       what the daemon gives a channel when it builds it
 protocol    the messages between a daemon and its clients
 client      speaks the protocol to a daemon
+carriers    what carries a client's messages: a unix socket, or a WebSocket
+talk        a conversation that outlives its connections
 live        what a client has heard and nobody has read yet
 socket      reaches the unix socket of a daemon
 """

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -36,8 +36,8 @@ from agentd.errors import (
 )
 from agentd.records import Terms
 from agentd.serving import protocol
+from agentd.serving.carriers import Carrier, SocketCarrier, WebCarrier
 from agentd.serving.live import LiveMessages
-from agentd.serving.socket import open_socket, refuse_impostor
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 60.0
@@ -62,10 +62,9 @@ class Disconnected(Unreachable):
 class Client:
     """One connection; requests may be made from several tasks, live messages are read by one."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: protocol.Welcome) -> None:
+    def __init__(self, carrier: Carrier, welcome: protocol.Welcome) -> None:
         self.welcome = welcome
-        self._reader = reader
-        self._writer = writer
+        self._carrier = carrier
         self._replies: dict[str, asyncio.Queue[protocol.ServerMessage]] = {}
         self._live = LiveMessages()
         self._why = "the daemon closed the connection."
@@ -77,24 +76,37 @@ class Client:
     @classmethod
     async def connect(cls, path: Path, *, name: str = "agentd.serving.client", acks: bool = True) -> Self:
         """Connect to the daemon's socket; `Unreachable` says why that failed, `Impostor` that it is somebody else's."""
-        writer: asyncio.StreamWriter | None = None
+        return await cls._greeted(SocketCarrier.connect(path), str(path), protocol.Hello(client=name, acks=acks))
+
+    @classmethod
+    async def connect_web(
+        cls, address: str, token: str, *, name: str = "agentd.serving.client", acks: bool = True
+    ) -> Self:
+        """Connect to the gateway of a daemon, as in `http://127.0.0.1:24368`, with a token.
+
+        `Unreachable` says why that failed, `Unauthorized` that the token is not known there.
+        """
+        return await cls._greeted(WebCarrier.connect(address, token), address, protocol.Hello(client=name, acks=acks))
+
+    @classmethod
+    async def _greeted(cls, connecting: Coroutine[None, None, Carrier], where: str, hello: protocol.Hello) -> Self:
+        carrier: Carrier | None = None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                reader, writer = await open_socket(path)
-                refuse_impostor(path, writer)
-                message = protocol.decode_server(await reader.readuntil(b"\n"))
+                carrier = await connecting
+                message = protocol.decode_server(await carrier.receive())
             if isinstance(message, protocol.Failure):
                 raise UsageError(message.message)
             if not isinstance(message, protocol.Welcome) or message.v != protocol.VERSION:
                 raise UsageError("it speaks another version of the protocol; update both sides")
-        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, UsageError) as error:
-            if writer is not None:
-                writer.transport.abort()
+        except (OSError, EOFError, TimeoutError, UsageError) as error:
+            if carrier is not None:
+                carrier.abort()
             reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
-            raise Unreachable(f"no daemon answers on {path} ({reason}); start one with `agentd run`.") from None
-        client = cls(reader, writer, message)
+            raise Unreachable(f"no daemon answers on {where} ({reason}); start one with `agentd run`.") from None
+        client = cls(carrier, message)
         try:
-            await client._send(protocol.Hello(client=name, acks=acks))
+            await client._send(hello)
         except Disconnected:
             await client.close()
             raise
@@ -112,10 +124,7 @@ class Client:
         """End the connection once what was sent has left."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        self._writer.close()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._writer.wait_closed()
+        await self._carrier.close()
 
     # --- requests ---
 
@@ -354,24 +363,23 @@ class Client:
         if self._ended:
             raise Disconnected(self._ended)
         try:
-            self._writer.write(protocol.encode(message))
-            await self._writer.drain()
+            await self._carrier.send(protocol.encode(message))
         except OSError:
             raise Disconnected("the daemon closed the connection.") from None
 
     async def _read(self) -> None:
         try:
             while True:
-                line = await self._reader.readuntil(b"\n")
+                line = await self._carrier.receive()
                 with suppress(protocol.UnknownType):  # a newer daemon may have more to say
                     self._take(protocol.decode_server(line), len(line))
         except (OSError, EOFError):
             pass
-        except (asyncio.LimitOverrunError, UsageError) as error:
+        except UsageError as error:
             self._why = (
                 f"the daemon sent a message that this client cannot read ({error}); update agentd on both sides."
             )
-            self._writer.transport.abort()
+            self._carrier.abort()
         finally:
             self._end()
 
