@@ -15,11 +15,11 @@ from agentd.errors import Forbidden, UsageError
 from agentd.records import OWNER, Principal, Scope
 from agentd.text.plain import plain_line
 
-Action = Literal["see", "accept", "upload", "ingest", "administer", "letters", "hand_over", "tokens"]
+Action = Literal["see", "accept", "upload", "ingest", "administer", "letters", "hand_over", "tokens", "share"]
 """see: open, read, list, follow, stop, recall, search, export, rename or delete what is there. accept: ask a session
 something. upload: read documents of one's own from their bytes. ingest: read documents from paths. administer: choose
 the model, see how the whole house is. letters: decide about deliveries. hand_over: end a daemon for another one.
-tokens: give tokens out, and take them back.
+tokens: give tokens out, and take them back. share: let others search the owner's documents.
 """
 
 FOR_THE_OWNER: Mapping[Action, str] = {
@@ -30,6 +30,7 @@ FOR_THE_OWNER: Mapping[Action, str] = {
     "letters": "the deliveries are the business of the owner of this agentd alone.",
     "hand_over": "only the owner of this agentd may take its state directory over.",
     "tokens": "only the owner of this agentd gives tokens out and takes them back.",
+    "share": "only the owner of this agentd may share documents.",
 }
 """What nobody but the owner may do, and what everybody else is told."""
 
@@ -53,6 +54,7 @@ NEEDED: Mapping[str, Scope] = {
     "upload": "documents",
     "ingest": "admin",
     "delivery": "admin",
+    "share": "admin",
     "hand_over": "admin",
     "token": "admin",
     "ticket": "admin",

@@ -28,7 +28,7 @@ def test_everybody_else_uses_what_is_their_own_and_nothing_of_the_house(who: Pri
 
 
 def test_whoever_is_refused_is_told_why_and_what_to_do_instead() -> None:
-    for action in ("ingest", "administer", "letters", "hand_over", "tokens"):
+    for action in ("ingest", "administer", "letters", "hand_over", "tokens", "share"):
         require(OWNER, action)
         with pytest.raises(UsageError, match="owner"):
             require(ANN, action)

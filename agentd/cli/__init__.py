@@ -22,6 +22,7 @@ COMMANDS = {
     "chat": ("agentd.cli.chat", "have a conversation in the terminal"),
     "ask": ("agentd.cli.ask", "ask one question; the answer goes to standard output"),
     "ingest": ("agentd.cli.ingest", "read documents to answer from"),
+    "docs": ("agentd.cli.docs", "let others search documents that were read"),
     "model": ("agentd.cli.model", "get, choose and measure language models"),
     "run": ("agentd.cli.run", "run the daemon in the foreground"),
     "sessions": ("agentd.cli.sessions", "list, show, search, rename, delete and export conversations"),

@@ -45,6 +45,7 @@ from agentd.ports.models import ChatModel
 from agentd.ports.status import DaemonFigures
 from agentd.retrieval.ingest import DocumentIngest
 from agentd.retrieval.search import KeywordSearch
+from agentd.retrieval.shares import Shares
 from agentd.serving.audience import Audience
 from agentd.serving.budget import Allowance, Budgets
 from agentd.serving.changes import Changes
@@ -283,6 +284,7 @@ class Desk:
     control: DaemonControl
     letters: Letters
     tokens: TokenDesk
+    sharing: Shares
 
 
 def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers, tokens: TokenDesk) -> Desk:
@@ -323,7 +325,8 @@ def furnish(plan: Plan, disk: Disk, hub: Hub, library: Library, workers: Workers
         channels=frozenset(plan.builders),
     )
     control = DaemonControl(conversations, house)
-    return Desk(inbox=inbox, status=status, control=control, letters=letters, tokens=tokens)
+    sharing = Shares(disk.documents, CLOCK)
+    return Desk(inbox=inbox, status=status, control=control, letters=letters, tokens=tokens, sharing=sharing)
 
 
 def open_doors(
@@ -342,7 +345,7 @@ def open_doors(
         return Door(
             principals=gate,
             sessions=SessionDoor(gate, library.sessions, desk.inbox, library.changes, hub.feed, hub.conversations),
-            documents=DocumentDoor(gate, library.documents, hub.budgets),
+            documents=DocumentDoor(gate, library.documents, desk.sharing, hub.budgets),
             house=HouseDoor(gate, desk.status, desk.control, desk.letters, deliveries, hand_over),
             tokens=TokenDoor(gate, desk.tokens),
         )

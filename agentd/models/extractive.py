@@ -63,7 +63,7 @@ ABOUT = (
 )
 STANDING_IN = "The language model cannot answer now; until it can, answers are sentences from your documents."
 NOT_YOURS = (
-    "There are no documents of yours yet, and nobody is answered from those of somebody else. In a shell, "
+    "There are no documents of yours yet, and no others are shared with you. In a shell, "
     "`agentd ingest --upload FILE` sends some; what you put into a message is read, too. " + _WITHOUT
 )
 GIVEN_ANSWERS = 0.3

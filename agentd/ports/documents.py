@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
+from agentd.ports.house import ToldData
+from agentd.ports.status import Moment
 from agentd.records import Citation, Passage, Principal
 
 
@@ -46,9 +49,35 @@ class DocumentInfo:
     added: datetime
 
 
+class SharedPath(ToldData):
+    """A file or folder that the owner shares, with `everyone`, `user:UID` or `person:NAME`.
+
+    `documents` says how many are in it now.
+    """
+
+    path: str
+    whom: str
+    documents: int
+    since: Moment
+
+
+class Sharing(Protocol):
+    """What the owner lets others search. Whatever is read from a shared folder later is shared, too."""
+
+    async def share(self, path: Path, whom: str) -> SharedPath:
+        """Share a file or folder that was read, with one of those or with a user of this machine by name."""
+        ...
+
+    async def unshare(self, path: Path, whom: str = "") -> Sequence[SharedPath]:
+        """Share it no longer, with nobody if `whom` is empty; returns what was shared."""
+        ...
+
+    async def shares(self) -> Sequence[SharedPath]: ...
+
+
 class Counted(Protocol):
     async def counts(self, principal: Principal) -> tuple[int, int]:
-        """How many documents and chunks there are."""
+        """How many documents and chunks there are for this principal, with those that are shared."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The tables of documents.db: documents, their chunks and, kept in step by triggers, the full-text index.
 
-Every function works on a connection inside a transaction of `agentd.storage.store.Store`. A principal reads and changes
-its own documents; the owner reads all of them.
+Every function works on a connection inside a transaction of `agentd.storage.store.Store`. A principal changes only its
+own documents, and reads these and what the owner shares with it; the owner reads all of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agentd.text.language import searchable
 
 T = TypeVar("T")
 
+EVERYONE = "everyone"
 _NO_HASH = "none"
 _OWN = "principal_kind = ? AND principal_id = ?"
 PARAMETERS = 500
@@ -56,10 +57,23 @@ class Earlier:
 
 
 def scope(principal: Principal) -> tuple[str, tuple[str, ...]]:
-    """A condition on the table `documents` for those that the principal may see, and its parameters."""
+    """A condition on the table `documents` for those that the principal may see, and its parameters.
+
+    Those are their own, and those of the owner that are shared with them or with everyone.
+    """
     if principal.kind == "owner":
         return "1", ()
-    return "documents.principal_kind = ? AND documents.principal_id = ?", (principal.kind, principal.id)
+    return _VISIBLE, (principal.kind, principal.id, EVERYONE, f"{principal.kind}:{principal.id}")
+
+
+_VISIBLE = """documents.id IN (
+    SELECT own.id FROM documents AS own WHERE own.principal_kind = ? AND own.principal_id = ?
+    UNION ALL
+    SELECT shared.id FROM shares CROSS JOIN documents AS shared
+    ON shared.principal_kind = 'owner' AND shared.principal_id = ''
+    AND shared.source >= shares.low AND shared.source < shares.high
+    WHERE shares.whom IN (?, ?)
+)"""
 
 
 def hashes(db: sqlite3.Connection, principal: Principal, sources: Sequence[str]) -> dict[str, str]:

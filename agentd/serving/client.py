@@ -278,6 +278,14 @@ class Client:
         with protocol.explained():
             return protocol.Delivery(id=self._next_id(), what=what, ids=tuple(ids), older_than=older_than, limit=limit)
 
+    async def share(
+        self, what: Literal["add", "remove", "list"], path: str = "", whom: str = ""
+    ) -> protocol.SharedPaths:
+        """Let others search documents, no longer, or list what is shared; see `protocol.Share`."""
+        with protocol.explained():
+            request = protocol.Share(id=self._next_id(), what=what, path=path, whom=whom)
+        return await self._told(request, protocol.SharedPaths)
+
     async def hand_over(self) -> float:
         """Ask a daemon inside a command to end: the seconds that takes at most. `UsageError` from any other daemon."""
         return (await self._told(protocol.HandOver(id=self._next_id()), protocol.HandingOver)).seconds

@@ -18,7 +18,7 @@ from agentd.errors import NotFound, UsageError
 from agentd.events import Event, InboundEvent
 from agentd.ports.channels import Deliveries, Offer, Receipt, Remembering
 from agentd.ports.conversation import Conversation
-from agentd.ports.documents import DocumentInfo, IngestProgress
+from agentd.ports.documents import DocumentInfo, IngestProgress, SharedPath, Sharing
 from agentd.ports.feed import Followed, Watched
 from agentd.ports.house import CommandReply
 from agentd.ports.letters import Decided, LetterList, LetterShown
@@ -158,11 +158,12 @@ class SessionDoor:
 
 
 class DocumentDoor:
-    """Documents: counted, listed, looked up, read in and removed."""
+    """Documents: counted, listed, looked up, read in, removed and shared."""
 
-    def __init__(self, gate: Gate, documents: DocumentIngest, budgets: Budgets) -> None:
+    def __init__(self, gate: Gate, documents: DocumentIngest, sharing: Sharing, budgets: Budgets) -> None:
         self._gate = gate
         self._documents = documents
+        self._sharing = sharing
         self._budgets = budgets
 
     async def counts(self, principal: Principal) -> tuple[int, int]:
@@ -187,6 +188,18 @@ class DocumentDoor:
         self._budgets.check_document(principal, held, len(data))
         async for progress in self._documents.upload(name, data, principal):
             yield progress
+
+    async def share(self, path: Path, whom: str, principal: Principal) -> SharedPath:
+        require(self._gate.known(principal), "share")
+        return await self._sharing.share(path, whom)
+
+    async def unshare(self, path: Path, whom: str, principal: Principal) -> Sequence[SharedPath]:
+        require(self._gate.known(principal), "share")
+        return await self._sharing.unshare(path, whom)
+
+    async def shares(self, principal: Principal) -> Sequence[SharedPath]:
+        require(self._gate.known(principal), "share")
+        return await self._sharing.shares()
 
 
 class HouseDoor:

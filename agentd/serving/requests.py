@@ -8,14 +8,15 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.errors import AgentdError, NotFound, TooOften, UsageError
 from agentd.ids import time_of
 from agentd.ports.channels import Caller, Offer
-from agentd.ports.documents import IngestProgress
+from agentd.ports.documents import IngestProgress, SharedPath
 from agentd.ports.sessions import SessionInfo
 from agentd.records import Citation, Scope
 from agentd.rights import NEEDED, within
@@ -41,6 +42,7 @@ Reported = (
     | protocol.Rename
     | protocol.Delete
     | protocol.Select
+    | protocol.Share
     | protocol.Command
     | protocol.Delivery
     | protocol.HandOver
@@ -157,6 +159,8 @@ class Requests:
             case protocol.Select():
                 end = await self._door.sessions.select(self._who, message.session, message.turn, before=message.before)
                 return protocol.Selected(turn=end)
+            case protocol.Share():
+                return protocol.SharedPaths(shares=tuple(await self._share(message)))
             case protocol.Command():
                 return await self._door.house.run(message.text, self._who, message.session)
             case protocol.Delivery():
@@ -299,10 +303,17 @@ class Requests:
             after=text[end - begin :],
         )
 
+    async def _share(self, message: protocol.Share) -> Sequence[SharedPath]:
+        match message.what:
+            case "list":
+                return await self._door.documents.shares(self._who)
+            case "add":
+                return [await self._door.documents.share(_absolute(message.path), message.whom, self._who)]
+            case "remove":
+                return await self._door.documents.unshare(_absolute(message.path), message.whom, self._who)
+
     async def _ingest(self, message: protocol.Ingest) -> AsyncIterator[protocol.ServerMessage]:
-        paths = [Path(path) for path in message.paths]
-        if relative := [str(path) for path in paths if not path.is_absolute()]:
-            raise UsageError(f"{relative[0]} is not an absolute path; the daemon does not know your directory.")
+        paths = [_absolute(path) for path in message.paths]
         async for progress in self._door.documents.ingest(paths, self._who):
             yield _ingest_state(message.id, progress)
 
@@ -322,6 +333,12 @@ def _scope_of(message: protocol.Request) -> Scope:
     if isinstance(message, protocol.Command) and is_for_the_owner(message.text):
         return "admin"
     return NEEDED.get(message.type, "admin")
+
+
+def _absolute(path: str) -> Path:
+    if not os.path.isabs(path):
+        raise UsageError(f"{path} is not an absolute path; the daemon does not know your directory.")
+    return Path(path)
 
 
 def _ingest_state(request: str, progress: IngestProgress) -> protocol.IngestState:

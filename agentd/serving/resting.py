@@ -1,10 +1,11 @@
-"""The conversations of a state directory that no daemon uses, for its owner: the same as a client of a daemon has."""
+"""Conversations and shares in a state directory that no daemon uses, for its owner: what a client of a daemon has."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from agentd.bus.bus import EventBus
 from agentd.clock import SystemClock
@@ -12,6 +13,7 @@ from agentd.host.lock import StateLock
 from agentd.ids import IdSource
 from agentd.pending import PendingDirectory
 from agentd.records import OWNER
+from agentd.retrieval.shares import Shares
 from agentd.serving import exports, protocol, told
 from agentd.serving.changes import Changes
 from agentd.storage.sessions import Sessions
@@ -51,6 +53,33 @@ class OwnersSessions:
         found, pages = await self._sessions.session(OWNER, session), self._sessions.pages(OWNER, session)
         async for piece in exports.exported(found, pages, form, re=""):
             yield piece
+
+
+class OwnersShares:
+    """What is shared, for somebody who may open the state directory; see `Client`."""
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+
+    async def share(
+        self, what: Literal["add", "remove", "list"], path: str = "", whom: str = ""
+    ) -> protocol.SharedPaths:
+        match what:
+            case "add":
+                found: Sequence[protocol.SharedPath] = [await self._shares.share(Path(path), whom)]
+            case "remove":
+                found = await self._shares.unshare(Path(path), whom)
+            case "list":
+                found = await self._shares.shares()
+        return protocol.SharedPaths(shares=tuple(found))
+
+
+@asynccontextmanager
+async def shares_at_rest(state_dir: Path) -> AsyncIterator[OwnersShares]:
+    """Raises what `sessions_at_rest` raises."""
+    with StateLock(state_dir):
+        async with Store(state_dir / "documents.db", load_migrations("agentd.retrieval")) as store:
+            yield OwnersShares(Shares(store, SystemClock()))
 
 
 @asynccontextmanager

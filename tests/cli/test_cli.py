@@ -65,7 +65,7 @@ def test_help_and_version_import_nothing_heavy_and_no_command(arguments: list[st
 
 def test_a_command_that_needs_a_daemon_imports_one_only_if_none_runs() -> None:
     """A daemon is most of agentd, and importing it takes longer than asking one that runs."""
-    clients = ("chat", "ask", "ingest", "sessions", "status", "open", "token", "delivery", "config")
+    clients = ("chat", "ask", "ingest", "docs", "sessions", "status", "open", "token", "delivery", "config")
     code = f"import sys, {', '.join(f'agentd.cli.{name}' for name in clients)}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     rooms = {".".join(name.split(".")[:2]) for name in done.stdout.split() if name.startswith("agentd.")}
@@ -74,7 +74,7 @@ def test_a_command_that_needs_a_daemon_imports_one_only_if_none_runs() -> None:
 
 def test_help_lists_the_commands_in_order_and_the_exit_codes() -> None:
     text = agentd_command("--help").stdout
-    names = ["chat", "ask", "ingest", "model", "run", "sessions", "status", "open", "token", "delivery", "config"]
+    names = ["chat", "ask", "ingest", "docs", "model", "run", "sessions", "status", "open", "token", "delivery", "config"]
     assert list(COMMANDS) == names
     width = max(map(len, COMMANDS))
     for name, (_, line) in COMMANDS.items():
@@ -198,7 +198,7 @@ def actions() -> list[tuple[str, str]]:
 
 
 def test_some_commands_have_actions() -> None:
-    assert {name for name, _ in actions()} == {"model", "sessions", "token", "delivery", "config"}
+    assert {name for name, _ in actions()} == {"docs", "model", "sessions", "token", "delivery", "config"}
 
 
 @pytest.mark.parametrize(("name", "action"), actions())

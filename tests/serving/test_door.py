@@ -112,6 +112,33 @@ async def test_another_user_is_not_answered_from_the_owner_s_documents(tmp_path:
             assert isinstance(found, protocol.Found) and len(found.citations) == places
 
 
+async def test_another_user_is_answered_from_what_the_owner_shares_with_them_and_shares_nothing(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("The zebrakey is SK-OWNER.")
+
+    async def places(client: Client) -> int:
+        session = (await client.open()).session
+        await client.post(session, "What is the zebrakey?")
+        found = await next_of(client, protocol.Found, session=session)
+        assert isinstance(found, protocol.Found)
+        return len(found.citations)
+
+    async with diary(tmp_path) as (house, _), house.client() as owner, house.user(ANN) as ann, house.user(BEN) as ben:
+        async for _ in owner.ingest([note]):
+            pass
+        (share,) = (await owner.share("add", str(tmp_path), str(ANN))).shares
+        assert (share.whom, share.documents) == (f"user:{ANN}", 1)
+        assert [await places(client) for client in (ann, ben)] == [1, 0]
+        with pytest.raises(UsageError, match="absolute"):
+            await owner.share("add", "note.txt", "everyone")
+        for request in (ann.share("list"), ann.share("add", str(note), "everyone"), ann.share("remove", str(tmp_path))):
+            with pytest.raises(UsageError, match="only the owner"):
+                await request
+        assert (await owner.share("list")).shares == (share,)
+        assert (await owner.share("remove", str(tmp_path))).shares == (share,)
+        assert await places(ann) == 0
+
+
 async def test_a_question_of_the_owner_in_a_conversation_of_another_user_is_one_of_that_user(tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("The zebrakey is SK-OWNER.")

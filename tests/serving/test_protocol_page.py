@@ -28,6 +28,7 @@ TOLD: dict[str, type[protocol.ToldData]] = {
     "r22": protocol.Selected,
     "r23": protocol.TokenList,
     "r24": protocol.PageTicket,
+    "r31": protocol.SharedPaths,
 }
 """What the examples of `told` carry, by what they answer."""
 

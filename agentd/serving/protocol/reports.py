@@ -8,7 +8,7 @@ command           CommandReply          hand_over               HandingOver
 token             TokenList             ticket                  PageTicket
 search            SessionsFound         rename, delete          ListedSession
 passage           PassageShown          list_documents          DocumentList
-                                        remove_documents        DocumentsRemoved
+share             SharedPaths           remove_documents        DocumentsRemoved
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import FailFast
 
+from agentd.ports.documents import SharedPath
 from agentd.ports.house import CommandReply, ToldData
 from agentd.ports.letters import Decided, Letter, LetterList, LetterShown
 from agentd.ports.status import Moment, StatusReport
@@ -45,6 +46,8 @@ __all__ = (
     "SessionFound",
     "SessionList",
     "SessionsFound",
+    "SharedPath",
+    "SharedPaths",
     "StatusReport",
     "Token",
     "TokenList",
@@ -165,6 +168,12 @@ class Selected(ToldData):
     """The last turn of the branch that is shown now; "" if that is empty."""
 
     turn: str
+
+
+class SharedPaths(ToldData):
+    """Files and folders of the owner that others may search, by path."""
+
+    shares: Annotated[tuple[SharedPath, ...], FailFast()]
 
 
 class HandingOver(ToldData):

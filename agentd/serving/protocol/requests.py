@@ -228,6 +228,19 @@ class Ingest(Message):
     paths: Annotated[tuple[str, ...], FailFast(), Field(max_length=MAX_PATHS)]
 
 
+class Share(Message):
+    """Let others search what was read from a path, no longer (`remove`; without `whom` nobody), or list what is shared.
+
+    `Told` answers, with `SharedPaths`: what was shared, what was until now, or all.
+    """
+
+    type: Literal["share"] = "share"
+    id: Id
+    what: Literal["add", "remove", "list"]
+    path: str = ""
+    whom: Id = ""
+
+
 class Command(Message):
     """Do what a slash command says (`agentd.serving.commands`), in a session if it needs one.
 
@@ -308,6 +321,7 @@ Request = (
     | RemoveDocuments
     | Ingest
     | Upload
+    | Share
     | Command
     | Delivery
     | HandOver
