@@ -122,7 +122,7 @@ class DocumentIngest:
         return await self._store.read(lambda db: documents.newest(db, principal, before, limit))
 
     async def remove(self, principal: Principal, ids: Sequence[int]) -> Sequence[int]:
-        """Delete these of the principal's own documents, of the owner all; which there were. Files stay where they are."""
+        """Delete these of the principal's own documents, of the owner all; which there were. Their files stay."""
         return await self._store.write(lambda db: documents.remove_by_id(db, principal, ids))
 
     async def passage(self, citation: Citation, principal: Principal, since: datetime) -> str | None:
