@@ -16,10 +16,9 @@ from agentd.ports.documents import SharedPath
 from agentd.records import OWNER
 from agentd.retrieval.documents import EVERYONE, sources_between
 from agentd.retrieval.readers import below, shown, source_of
+from agentd.rights import person
 from agentd.storage.store import Store
 from agentd.storage.values import as_stored, as_time
-
-NAME_LENGTH = 64
 
 
 class Shares:
@@ -79,8 +78,8 @@ def reader_of(whom: str) -> str:
         if (uid := _uid(name)) is None:
             raise UsageError(f"this machine has no user {name!r}.")
         return f"user:{uid}"
-    if kind == "person" and 1 <= len(name) <= NAME_LENGTH and name.isprintable() and name == name.strip():
-        return whom
+    if kind == "person":
+        return f"person:{person(name).id}"
     raise UsageError(f"{whom!r} names nobody; share with `everyone`, a user of this machine, or `person:NAME`.")
 
 

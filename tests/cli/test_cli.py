@@ -74,7 +74,20 @@ def test_a_command_that_needs_a_daemon_imports_one_only_if_none_runs() -> None:
 
 def test_help_lists_the_commands_in_order_and_the_exit_codes() -> None:
     text = agentd_command("--help").stdout
-    names = ["chat", "ask", "ingest", "docs", "model", "run", "sessions", "status", "open", "token", "delivery", "config"]
+    names = [
+        "chat",
+        "ask",
+        "ingest",
+        "docs",
+        "model",
+        "run",
+        "sessions",
+        "status",
+        "open",
+        "token",
+        "delivery",
+        "config",
+    ]
     assert list(COMMANDS) == names
     width = max(map(len, COMMANDS))
     for name, (_, line) in COMMANDS.items():
