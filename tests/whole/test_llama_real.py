@@ -7,6 +7,7 @@ attempt, and each turn ends with an answer or with a sentence that a person unde
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import unicodedata
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from agentd.cli import main
+from agentd.records import CallersTool, Terms
 from agentd.serving import protocol
 from agentd.serving.client import Client
 from agentd.testing.gguf import write_random_model
@@ -158,6 +160,24 @@ async def test_an_answer_comes_with_tools_and_without(tmp_path: Path, smollm2: P
         assert "<tool_call>" not in heard.answer.text
         assert tools == "on" or not any(state.state == "tool" for state in heard.states)
         assert "398.5" in (await ask(client, "What is 17.5 * 23 - 4?")).answer.text
+
+
+async def test_a_caller_gets_a_call_that_fits_its_schema_and_json_that_fits_another(
+    tmp_path: Path, smollm2: Path
+) -> None:
+    """Its template knows no tools, and no trial would have offered it any."""
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tool = CallersTool(name="get_weather", description="The weather in a city.", parameters=city)
+    async with daemon(tmp_path / "s", smollm2, "model.tools=off") as running, running.client() as client:
+        session = (await client.open()).session
+        await client.post(session, "Is it cold in Oslo?", terms=Terms(tools=(tool,), calling="required", plain=True))
+        called = (await hear(client)).answer
+        [call] = called.calls
+        assert (called.outcome, called.text, call.tool) == ("calls", "", "get_weather")
+        assert isinstance(json.loads(call.arguments)["city"], str)
+        age = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+        await client.post(session, "Ann is 33.", terms=Terms(answer_schema=age, plain=True))
+        assert list(json.loads((await hear(client)).answer.text)) == ["age"]
 
 
 async def test_the_documents_answer_when_the_file_of_the_model_is_gone(
