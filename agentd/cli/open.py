@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     _, state_dir = load_settings(options)
     ticket = asyncio.run(_ticket(state_dir))
-    address = f"{ticket.address}/#ticket={ticket.ticket}"
+    address = f"{here(ticket.address)}/#ticket={ticket.ticket}"
     if not options.shown and has_browser(os.environ) and _opened(state_dir / FILE, address):
         warn(f"agentd: opening {ticket.address} in your browser. If nothing opens, type `agentd open --print`.")
         return 0
@@ -46,6 +46,11 @@ async def _ticket(state_dir: Path) -> PageTicket:
         raise Unreachable("no daemon runs; start one with `agentd run`, then type `agentd open` again.")
     async with client:
         return await client.ticket()
+
+
+def here(address: str) -> str:
+    """The address on this machine of a daemon that listens on all of the machine's."""
+    return address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def has_browser(environ: Mapping[str, str]) -> bool:

@@ -19,6 +19,7 @@ from agentd.daemon import Daemon
 from agentd.errors import StateInUse
 from agentd.host.notify import Notifier
 from agentd.host.paths import daemon_sockets
+from agentd.serving.gate import WEB
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,12 @@ def _tell(*lines: str) -> None:
         discard(sys.stdout)
 
 
+def how_to_talk(*, page: bool) -> str:
+    """What a person at a terminal is told; `page` says whether the daemon serves one."""
+    way = "`agentd chat`, or `agentd open` for a page in the browser," if page else "`agentd chat`"
+    return f"To talk to it, type {way} in another terminal. Ctrl-C here stops it."
+
+
 async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_line: str) -> None:
     stop, fast = asyncio.Event(), asyncio.Event()
     takeover = Takeover(state_dir, stop)
@@ -70,7 +77,7 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
         gc.freeze()  # a full collection stops the loop while it walks, and what the start made is no garbage
         _tell(ready_line, *(f"channel {name} is at {address}" for name, address in daemon.addresses.items()))
         if sys.stdout is not None and sys.stdout.isatty():
-            _tell("To talk to it, type `agentd chat` in another terminal. Ctrl-C here stops it.")
+            _tell(how_to_talk(page=WEB in daemon.addresses))
         notifier.ready(ready_line)
 
     signals.follow(asked)

@@ -104,6 +104,11 @@ class DaemonSection(Section):
         "names of users on this machine who count as the owner, as the daemon's own user and root always do; everybody"
         " else in the socket's group has conversations of their own and nothing else",
     )
+    owner_names: tuple[str, ...] = _key(
+        (),
+        "names that count as the owner if a proxy of `channels.websocket.trusted_proxies` says them; anybody else whom"
+        " such a proxy names is a person of that name",
+    )
 
 
 class AgentSection(Section):

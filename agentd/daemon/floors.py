@@ -338,10 +338,11 @@ def open_doors(
     hand_over: Callable[[], float] | None,
 ) -> dict[str, Door]:
     """One for each channel; what lies behind them is the same."""
-    owners = [pwd.getpwnam(name).pw_uid for name in plan.settings.daemon.owners]
+    settings = plan.settings.daemon
+    owners = [pwd.getpwnam(name).pw_uid for name in settings.owners]
 
     def door(channel: str) -> Door:
-        gate = Gate(channel, owners, plan.entrance.peer, desk.tokens)
+        gate = Gate(channel, owners, settings.owner_names, plan.entrance.peer, desk.tokens)
         return Door(
             principals=gate,
             sessions=SessionDoor(gate, library.sessions, desk.inbox, library.changes, hub.feed, hub.conversations),

@@ -27,6 +27,7 @@ _SHAPES = re.compile(
     r"|(?<=/api/webhooks/)[^\s\"'?#]{1,200}|(?<=hooks\.slack\.com/services/)[^\s\"'?#]{1,200}"
     r"|(?<![\w-])(?:sk|rk|pk)-[\w-]{5,300}"
     r"|(?<!\w)(?:[sr]k_live_|gh[opsur]_|github_pat_|glpat-|hf_|xox[a-z]-|AKIA|AIza|ya29\.)[\w.-]{12,300}"
+    r"|(?<!\w)agentd_[\w-]{40,300}"  # one of agentd's own
     r"|(?<!\w)eyJ[\w-]{8,2000}\.[\w-]{8,4000}\.[\w-]{0,1000}"  # a JSON web token
     r"|(?<=[Bb]earer )[\w.~+/=-]{8,1000}|(?<=[Bb]asic )[\w.~+/=-]{16,1000}"
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[\s\S]*"

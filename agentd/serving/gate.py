@@ -24,14 +24,21 @@ WEB = "websocket"
 class Gate:
     """Says whose a request of one channel is. No other principal is taken of the channel, at any part of its door.
 
-    `owners` are the uids that the owner has besides the daemon's own; `peer` tells who connected.
+    `owners` are the uids that the owner has besides the daemon's own, `owner_names` the names that a trusted proxy has
+    for them; `peer` tells who connected.
     """
 
     def __init__(
-        self, channel: str, owners: Collection[int], peer: Callable[[socket.socket], Peer], tokens: TokenDesk
+        self,
+        channel: str,
+        owners: Collection[int],
+        owner_names: Collection[str],
+        peer: Callable[[socket.socket], Peer],
+        tokens: TokenDesk,
     ) -> None:
         self.channel = channel
         self._owners = {0, os.geteuid(), *owners}
+        self._owner_names = frozenset(owner_names)
         self._peer = peer
         self._tokens = tokens
         self._given: WeakValueDictionary[tuple[str, str], Principal] = WeakValueDictionary()
@@ -71,10 +78,13 @@ class Gate:
         )
 
     def person(self, name: str) -> Principal:
-        """Who has this name at a proxy that the channel trusts; `UsageError` for every channel but the web's."""
+        """Who has this name at a proxy that the channel trusts; `UsageError` for every channel but the web's.
+
+        The owner is nobody but those whom the settings name so.
+        """
         if self.channel != WEB:
             raise UsageError(f"channel {self.channel} may not name people; {WEB} does that.")
-        return self._give(person(name))
+        return self._give(Principal(kind="owner") if name in self._owner_names else person(name))
 
     def _give(self, principal: Principal) -> Principal:
         """It is known here from now on, as long as somebody holds what this returns."""

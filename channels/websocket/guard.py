@@ -48,6 +48,8 @@ class Guard:
         if not is_trusted(scope, self._settings):
             mine = self._settings.user_header.lower().encode()
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != mine]
+        if self._settings.behind_proxy and Headers(scope=scope).get("x-forwarded-proto", "").lower() == "https":
+            scope["scheme"] = "https"  # whoever says so untruly gets a cookie that their own browser drops
         said = send if scope["type"] == "websocket" else with_headers(send)
         if (why := self._refusal(scope)) is None:
             await self._app(scope, receive, said)

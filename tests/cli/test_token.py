@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from agentd.cli import main
-from agentd.cli.open import FILE, has_browser
+from agentd.cli.open import FILE, has_browser, here
 from agentd.cli.token import listed
 from agentd.records import OWNER, Principal
 from agentd.serving.protocol import Token
@@ -111,6 +111,12 @@ def test_the_list_says_for_whom_and_how_long_each_is() -> None:
 
 
 # --- a browser ---
+
+
+def test_the_address_is_one_of_this_machine() -> None:
+    assert here("http://0.0.0.0:24368") == "http://127.0.0.1:24368"
+    assert here("https://[::]:24368") == "https://[::1]:24368"
+    assert here("http://192.168.0.10:24368") == "http://192.168.0.10:24368"
 
 
 def test_a_browser_is_only_used_if_it_can_have_a_window() -> None:

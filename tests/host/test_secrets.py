@@ -46,6 +46,7 @@ def test_a_name_of_something_else_tells_nothing(name: str) -> None:
         ("https://hooks.slack.com/services/T0/B0/xyz", f"https://hooks.slack.com/services/{MASK}"),
         ("https://discord.com/api/webhooks/1/xyz", f"https://discord.com/api/webhooks/{MASK}"),
         ("hf_abcdefghijklmnopqrstuv", MASK),
+        (f"agentd_{'Ab1-_' * 8}xyz", MASK),
         ("-----BEGIN PRIVATE KEY-----\nabc\n-----END", MASK),
         ("http://127.0.0.1:8080/v1 answers: the task-list of risk-takers", None),
         ("see http://host/?mail=a@b and the bearer of news", None),
@@ -96,7 +97,22 @@ def test_a_password_may_hold_letters_of_any_script_but_nothing_invisible() -> No
 
 
 @pytest.mark.parametrize(
-    "piece", ["1", "://", "://a:", "://a", "?key=", "&a", "sk-", "eyJaaaaaaaaa.", "-----BEGIN ", "Bearer ", "a1", "hf_"]
+    "piece",
+    [
+        "1",
+        "://",
+        "://a:",
+        "://a",
+        "?key=",
+        "&a",
+        "sk-",
+        "eyJaaaaaaaaa.",
+        "-----BEGIN ",
+        "Bearer ",
+        "a1",
+        "hf_",
+        "agentd_",
+    ],
 )
 def test_masking_grows_no_faster_than_the_text(piece: str) -> None:
     def seconds(size: int) -> float:

@@ -39,7 +39,7 @@ class Entry:
         self.web = self.gate(WEB)
 
     def gate(self, channel: str) -> Gate:
-        return Gate(channel, [os.getuid()], nobody, self.desk)
+        return Gate(channel, [os.getuid()], ["ann@home"], nobody, self.desk)
 
     async def token(self, name: str, whose: str = "", days: int | None = None) -> str:
         order = TokenOrder(what="create", name=name, principal=whose, scopes=("chat",), days=days)
@@ -92,6 +92,13 @@ def test_no_other_channel_names_people(entry: Entry) -> None:
 def test_a_name_is_short_and_seen_as_it_is(entry: Entry, name: str) -> None:
     with pytest.raises(UsageError, match="visible"):
         entry.web.person(name)
+
+
+def test_a_proxy_s_name_is_the_owner_s_if_the_settings_say_so(entry: Entry) -> None:
+    owner = entry.web.person("ann@home")
+    assert owner == OWNER and entry.web.known(owner) is owner
+    for name in ("owner", "0", str(os.getuid()), "ann"):
+        assert entry.web.person(name).kind == "person"
 
 
 def test_the_same_letters_are_the_same_person(entry: Entry) -> None:

@@ -73,6 +73,17 @@ async def test_a_ticket_becomes_a_cookie_that_lets_the_page_in_until_it_logs_out
     assert secret not in logged and ticket.ticket not in logged
 
 
+async def test_behind_a_proxy_that_encrypts_the_cookie_is_for_tls_alone(tmp_path: Path) -> None:
+    for behind, name in ((True, "__Host-agentd-"), (False, "agentd-")):
+        folder = tmp_path / str(behind)
+        folder.mkdir()
+        async with web(folder, settings={"behind_proxy": behind}) as gateway, gateway.house.client() as owner:
+            async with gateway.http(**{"X-Forwarded-Proto": "https"}) as http:
+                ticket = (await owner.ticket()).ticket
+                cookie = (await http.post("/api/ticket", json={"ticket": ticket})).headers["set-cookie"]
+        assert cookie.startswith(name) and ("Secure" in cookie) == behind and "Domain" not in cookie
+
+
 async def test_a_token_of_the_owner_sees_what_is_the_owner_s_and_one_of_a_person_only_their_own(
     tmp_path: Path,
 ) -> None:
