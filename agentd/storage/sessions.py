@@ -323,7 +323,8 @@ def _checked_name(text: str) -> str:
 
 _ERASE = """
 UPDATE turns SET outbound_json = iif(json_valid(outbound_json),
-    json_set(outbound_json, '$.text', ?, '$.notice', '', '$.citations', json('[]')), '')
+    json_set(outbound_json, '$.text', ?, '$.notice', '',
+        '$.citations', json('[]'), '$.calls', json('[]'), '$.asked', json('[]')), '')
 WHERE session_id = ?
 """
 _INFO = """
@@ -403,6 +404,8 @@ def _forget_unused(db: sqlite3.Connection, principal: Principal, used: Collectio
     if not forgotten:
         raise Busy(f"{UNUSED:,} conversations in which nothing was asked yet are open; ask something in one of them.")
     db.executemany("DELETE FROM sessions WHERE id = ?", forgotten)
+    # Calls that were handed back are in no history, but in the record of their turn.
+    db.executemany(_ERASE, [(ERASED, session_id) for (session_id,) in forgotten])
 
 
 def _named(db: sqlite3.Connection, principal: Principal, name: str) -> SessionInfo | None:

@@ -14,7 +14,7 @@ import pytest
 from agentd.errors import Busy, NotFound, UsageError
 from agentd.ids import IdSource
 from agentd.ports.sessions import SessionView, Summary
-from agentd.records import OWNER, Principal
+from agentd.records import OWNER, CalledTool, Principal, SaidMessage
 from agentd.storage.marks import Marks
 from agentd.storage.sessions import ERASED, Sessions
 from agentd.storage.store import Store, load_migrations
@@ -215,6 +215,10 @@ async def test_no_word_of_a_deleted_session_stays_in_the_files(sessions: Kept, t
     for text in ("A xylophone?", "A long one: " + "xylophone " * 2000):
         question = asked(session.id, text).model_copy(update={"content_digest": "d"})
         await sessions.turns.finish([question], answered(question, text=f"Yes, {text}"))
+    called, call = asked(session.id, "?"), CalledTool(call_id="c", tool="play", arguments='"xylophone"')
+    said = SaidMessage(role="user", text="A xylophone?")
+    handed_back = answered(called, outcome="calls").model_copy(update={"calls": (call,), "asked": (said,)})
+    await sessions.turns.finish([called], handed_back)
     kept = asked(other.id, "A trombone?")
     await sessions.turns.finish([kept], answered(kept, text="Yes, a trombone."))
     assert files_with(b"xylophone")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -238,6 +239,16 @@ async def test_a_call_that_a_model_writes_as_text_counts_and_is_not_shown(said: 
     assert (answer.outcome, answer.text) == ("calls", "")
     assert [(call.tool, call.arguments) for call in answer.calls] == [("get_weather", ARGUMENTS)]
     assert house.chunks() == []
+
+
+async def test_a_call_that_is_so_long_that_it_was_shown_is_void_as_text() -> None:
+    said = json.dumps({"name": "get_weather", "arguments": {"city": "Oslo " * 3000}})
+    pieces = [TextDelta(text=said[at : at + 1000]) for at in range(0, len(said), 1000)]
+    house = House(ScriptedModel(lambda request: [*pieces, Finish(reason="stop")], writes=True))
+    answer = await house.run(offering(plain=True))
+    assert (answer.outcome, answer.text) == ("calls", "")
+    assert json.loads(answer.calls[0].arguments) == {"city": "Oslo " * 3000}
+    assert [e.attempt for e in house.events if isinstance(e, TurnStarted)] == [2]
 
 
 @pytest.mark.parametrize("said", ['{"name": "Bob", "parameters": {"age": 3}}', '{"a": 1}', "get_weather is a tool."])
