@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agentd.errors import AgentdError, NotFound, TooOften, UsageError
-from agentd.ids import time_of
 from agentd.ports.channels import Caller, Offer
 from agentd.ports.documents import IngestProgress, SharedPath
 from agentd.ports.sessions import SessionInfo
@@ -277,7 +276,7 @@ class Requests:
             session=receipt.session_id,
             turn=receipt.id,
             state=sessions.state(receipt),
-            time=datetime.fromtimestamp(time_of(receipt.id), UTC),
+            time=told.asked_at(receipt.id),
         )
         if receipt.answer is not None:
             yield protocol.answer_message(receipt.answer, repeat=True)

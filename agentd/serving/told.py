@@ -1,13 +1,20 @@
-"""Sessions, what was said in them, and documents, as clients get them."""
+"""Sessions, what was asked and said in them, and documents, as clients get them."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from agentd.ids import time_of
 from agentd.ports.documents import DocumentInfo
 from agentd.ports.sessions import Branch, SessionHit, SessionInfo, StoredMessage
 from agentd.records import Principal
 from agentd.serving import protocol
+
+
+def asked_at(turn_id: str) -> datetime:
+    """When a question was asked: the id of its turn tells."""
+    return datetime.fromtimestamp(time_of(turn_id), UTC)
 
 
 def listed(session: SessionInfo, reader: Principal) -> protocol.ListedSession:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from agentd import __version__
 from channels.websocket import health, refusals, socket, ticket
 from channels.websocket.gateway import Gateway
+from channels.websocket.openai import routes as openai
 from channels.websocket.page import routes as page
 
 
@@ -19,5 +20,6 @@ def make_app(gateway: Gateway) -> FastAPI:
     app.include_router(health.router)
     app.include_router(socket.router)
     app.include_router(ticket.router)
+    app.include_router(openai.router)
     app.include_router(page.router)
     return app

@@ -24,6 +24,7 @@ STATUSES: Mapping[str, int] = {
     "forbidden": 403,
     "not_found": 404,
     "timeout": 408,
+    "conflict": 409,
     "id_reused": 409,
     "too_large": 413,
     "busy": 429,
@@ -32,6 +33,8 @@ STATUSES: Mapping[str, int] = {
     "state": 503,
 }
 """By an error's code; any other one is 500."""
+TURNS: Mapping[str, int] = {"prompt_too_long": 400, "internal": 500}
+"""By the error with which a turn ended; any other one is 503, because the same question may be answered later."""
 CODES: Mapping[int, str] = {
     400: "usage",
     401: "unauthorized",
@@ -46,22 +49,34 @@ CODES: Mapping[int, str] = {
 RETRY_SECONDS = 1
 
 
-def refusal(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error's answer."""
+def refusal(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, param: str | None = None
+) -> JSONResponse:
+    """An error's answer; `param` is the field of the request that is at fault."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return JSONResponse(body, status, headers=dict(headers or {}))
 
 
 def refused(error: AgentdError) -> JSONResponse:
     """An error of agentd as an answer."""
-    status = STATUSES.get(error.code, 500)
+    status, param = STATUSES.get(error.code, 500), getattr(error, "param", None)
+    return refusal(status, error.code, str(error), _headers(status, error), param)
+
+
+def unanswered(code: str, message: str) -> JSONResponse:
+    """A turn that ended with an error instead of an answer."""
+    status = TURNS.get(code, 503)
+    return refusal(status, code, message, _headers(status))
+
+
+def _headers(status: int, error: AgentdError | None = None) -> dict[str, str]:
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
         headers["Retry-After"] = str(ceil(error.seconds) if isinstance(error, TooOften) else RETRY_SECONDS)
-    return refusal(status, error.code, str(error), headers)
+    return headers
 
 
 def explain(app: FastAPI) -> None:
