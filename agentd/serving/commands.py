@@ -14,8 +14,9 @@ from typing import Literal
 
 from agentd.errors import UsageError
 
-Completes = Literal["nothing", "command", "session", "model", "documents", "file", "switch"]
-"""What completes an argument: a command's name, a session, a .gguf file, `add` and a path, a file, or on and off."""
+Completes = Literal["nothing", "command", "session", "model", "documents", "file", "switch", "question"]
+"""What completes an argument: a command's name, a session, a .gguf file, `add` and a path, a file, on and off, or the
+last question."""
 NO_MODEL = "none"
 """Instead of a file, takes /model back to no language model of this machine."""
 QUESTIONS, MOST_QUESTIONS = 5, 50
@@ -61,6 +62,7 @@ COMMANDS = (
         name="edit",
         arguments="QUESTION",
         summary="ask this in the place of the last question, which stays as another branch",
+        completes="question",
     ),
     Command(name="undo", summary="go back to before the last question, which stays as another branch"),
     Command(

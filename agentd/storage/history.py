@@ -118,10 +118,13 @@ def _with_branches(
     db: sqlite3.Connection, session_id: str, messages: Sequence[StoredMessage]
 ) -> Sequence[StoredMessage]:
     beside = branches.beside(db, session_id, {message.parent for message in messages})
-    return [
-        replace(message, branches=beside[message.parent]) if message.parent in beside else message
-        for message in messages
-    ]
+    return [_beside(message, beside.get(message.parent, ())) for message in messages]
+
+
+def _beside(message: StoredMessage, turns: tuple[str, ...]) -> StoredMessage:
+    """Its own turn may be older than all that are named."""
+    own = () if message.turn_id in turns or not turns else (message.turn_id,)
+    return replace(message, branches=(*own, *turns))
 
 
 def without_notice(message: StoredMessage) -> StoredMessage:

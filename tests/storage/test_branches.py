@@ -253,3 +253,15 @@ async def test_what_was_said_with_an_earlier_agentd_is_one_branch(tmp_path: Path
         assert (await Summaries(store, FakeClock()).of("s")).text == "Once."
         assert await sessions.select(OWNER, "s", "t2", before=True) == "t3"
         assert [line.text for line in await sessions.history(OWNER, "s")] == ["t1", "t1", "t3"]
+
+
+async def test_of_many_answers_in_one_place_the_newest_are_named_and_the_one_that_is_shown(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentd.storage.branches.BESIDE", 2)
+    await talk.ask("a")
+    for text in "bcd":
+        await talk.replace("a", text)
+    assert await talk.beside("d") == "cd"
+    await talk.select("a")
+    assert await talk.beside("a") == "acd"

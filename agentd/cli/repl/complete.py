@@ -14,13 +14,15 @@ from agentd.serving.protocol import ListedSession
 from agentd.text.plain import plain
 
 Sessions = Callable[[], Awaitable[Sequence[ListedSession]]]
+Question = Callable[[], Awaitable[str]]
 
 
 class CommandCompleter(Completer):
-    """Completes names and arguments; `sessions` returns all conversations, as `agentd.serving.client` does."""
+    """Completes names and arguments; `sessions` returns all conversations, `question` the last one that was asked."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, question: Question) -> None:
         self._sessions = sessions
+        self._question = question
         self._models = PathCompleter(expanduser=True, file_filter=_is_model)
         self._paths = PathCompleter(expanduser=True)
 
@@ -29,6 +31,9 @@ class CommandCompleter(Completer):
     ) -> AsyncGenerator[Completion, None]:
         if _kind(document.text_before_cursor) == "session":
             for completion in await self._of_sessions(_argument(document)):
+                yield completion
+        if _kind(document.text_before_cursor) == "question" and not _argument(document):
+            for completion in await self._of_question():
                 yield completion
         for completion in self.get_completions(document, complete_event):
             yield completion
@@ -71,6 +76,13 @@ class CommandCompleter(Completer):
             if typed.lower() in f"{reference} {title}".lower():
                 found.append(Completion(reference, -len(typed), display=reference, display_meta=title))
         return found
+
+    async def _of_question(self) -> list[Completion]:
+        try:
+            question = plain(await self._question())
+        except AgentdError:
+            return []
+        return [Completion(question)] if question else []
 
 
 def _names(typed: str, prefix: str) -> list[Completion]:

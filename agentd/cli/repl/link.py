@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentd.cli.repl.display import Display
-from agentd.cli.repl.transcript import Transcript
+from agentd.cli.repl.transcript import RECENT, Transcript
 from agentd.delivery.backoff import Backoff
 from agentd.errors import AgentdError, Busy, ConfigError, NewerVersion, NotFound, Stopping, Unreachable
 from agentd.serving import protocol
@@ -29,8 +29,6 @@ LISTED = 1000
 """How many conversations are known by name here; the numbers of /sessions are among them."""
 LOOKED_AT = 200
 """In how many of the newest conversations an unread answer is looked for."""
-RECENT = 6
-"""How many messages of the history are shown when a session is opened."""
 MISSED = 50
 """How many messages of the history are searched for what was missed."""
 MAX_OFFERED = 100
@@ -136,6 +134,11 @@ class Link:
     async def history(self, limit: int) -> tuple[protocol.HistoryMessage, ...]:
         """The newest messages of the session, oldest first."""
         return (await self.client.history(self.session, limit=limit)).messages
+
+    async def last_question(self) -> str:
+        """What was asked last in the branch that is shown; "" if nothing was."""
+        asked = [message.text for message in await self.history(MISSED) if message.role == "user"]
+        return asked[-1] if asked else ""
 
     async def delete(self, session: str) -> protocol.ListedSession:
         """Delete a conversation; if it is the one that is followed, follow a new one."""

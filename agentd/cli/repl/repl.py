@@ -34,7 +34,7 @@ class Repl:
         self.link = Link(self._transcript, self._pages, connect)
         self._actions = Actions(self.link, self._pages, self._progressed, self._settled)
         self._history = open_history(history)
-        self._screen = Screen(self, CommandCompleter(self.link.sessions), self._history)
+        self._screen = Screen(self, CommandCompleter(self.link.sessions, self.link.last_question), self._history)
         self._lines: asyncio.Queue[str] = asyncio.Queue(MAX_TYPED)
         self._interrupted = asyncio.Event()
 

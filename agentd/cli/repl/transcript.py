@@ -15,6 +15,8 @@ from agentd.text.plain import plain
 WORKING, STOPPING = "working…", "stopping…"
 HERE, EMPTY = "the conversation goes on from here:", "the conversation is at its beginning again"
 REPLACED = "somebody asks in the place of an earlier question:"
+RECENT = 6
+"""How many messages of the history are shown when a session or another branch of it is opened."""
 REMEMBERED = 1000
 """How many ids of answers and turns are kept to recognise repeats."""
 
@@ -80,7 +82,8 @@ class Transcript:
         """Ids of answers; turns that were answered, that are ours, and whose questions we know."""
         self._said, self._noticed = _Seen(), _Seen()
         """The last messages of turns, and turns that a notice ended: they may be answered after all."""
-        self._doing = ""
+        self._doing, self._last = "", ""
+        """What goes on, and the turn that was shown last."""
         self.shows_usage = False
         """Whether the display shows after each answer what it took."""
 
@@ -166,6 +169,8 @@ class Transcript:
                 self._missed_answer(message, session.session)
         for message in missed:
             self._end_of(message)
+        if session.history and not missed and session.history[-1].turn != self._last:
+            self.branched(session.history[-RECENT:])
         self._advance()
 
     def branched(self, history: tuple[protocol.HistoryMessage, ...]) -> None:
@@ -182,6 +187,7 @@ class Transcript:
 
     def _end_of(self, message: protocol.HistoryMessage) -> None:
         self._answered.add(message.turn)
+        self._last = message.turn
         if message.role == "assistant":
             self._said.add(_saying(message))
 
@@ -343,6 +349,7 @@ class Transcript:
         if _saying(notice) not in self._said:
             self._said.add(_saying(notice))
             self._noticed.add(notice.turn)
+            self._last = notice.turn
             shown = self._display.error if notice.outcome == "error" else self._display.note
             shown(plain(notice.text))
         self._advance()
@@ -356,6 +363,7 @@ class Transcript:
             self._owed.pop(turn_id, None)
             self._answered.add(turn_id)
         self._said.add(_saying(answer))
+        self._last = answer.turn
         citations = tuple(c.model_copy(update=_plain_citation(c)) for c in answer.citations)
         self._display.answered(answer.model_copy(update={"text": plain(answer.text), "citations": citations}))
         if self.shows_usage and answer.usage is not None:

@@ -29,10 +29,18 @@ async def away() -> list[ListedSession]:
     raise Unreachable("nobody there")
 
 
-async def completed(text: str, source: object = sessions) -> list[str]:
+async def question() -> str:
+    return "Who\x1b[31m wrote it?\nAnd when?"
+
+
+async def nobody() -> str:
+    raise Unreachable("nobody there")
+
+
+async def completed(text: str, source: object = sessions, asked: object = question) -> list[str]:
     """What the line becomes with each completion."""
-    assert callable(source)
-    completer = CommandCompleter(source)
+    assert callable(source) and callable(asked)
+    completer = CommandCompleter(source, asked)
     found = completer.get_completions_async(Document(text), CompleteEvent(completion_requested=True))
     return [text[: len(text) + c.start_position] + c.text async for c in found]
 
@@ -63,3 +71,9 @@ async def test_paths_are_completed_and_models_are_gguf_files(tmp_path: Path) -> 
 
 async def test_without_a_daemon_there_are_no_sessions_to_choose_from() -> None:
     assert await completed("/resume ", away) == []
+
+
+async def test_the_last_question_is_there_to_be_edited() -> None:
+    assert await completed("/edit ") == ["/edit Who wrote it?\nAnd when?"]
+    assert await completed("/edit W") == []
+    assert await completed("/edit ", asked=nobody) == []

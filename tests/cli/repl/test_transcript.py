@@ -393,3 +393,19 @@ def test_another_branch_is_shown_with_its_last_messages_and_none_of_them_comes_a
     transcript.reopened(opened(*lines))
     transcript.branched(())
     assert shown == [f"note: {HERE}", *remembered, f"note: {EMPTY}"]
+
+
+def test_a_branch_that_was_selected_while_the_daemon_was_away_is_shown_when_it_is_back() -> None:
+    transcript, shown = begun()
+    lines = [told(turn, role, f"{role} {turn}") for turn in ("t1", "t2") for role in ("user", "assistant")]
+    transcript.opened(opened(*lines))
+    shown.clear()
+    transcript.reopened(opened(*lines), restarted=True)
+    assert shown == []
+    transcript.reopened(opened(*lines[:2]), restarted=True)
+    assert shown == [f"note: {HERE}", "remembered user: user t1", "remembered assistant: assistant t1"]
+    ask(transcript, "t3", "Why?")
+    transcript.happened(answer("t3", "Because."))
+    shown.clear()
+    transcript.reopened(opened(*lines[:2], told("t3", "user", "Why?"), told("t3", "assistant", "Because.")))
+    assert shown == []
