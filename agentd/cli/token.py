@@ -126,7 +126,7 @@ def listed(tokens: Sequence[Token], now: datetime) -> list[str]:
     """A table, the oldest first."""
     if not tokens:
         return ["there are no tokens; `agentd token create NAME` makes one"]
-    head = ("name", "for", "scopes", "made", "used", "until")
+    head = ("name", "for", "scopes", "made", "used", "ends")
     rows = [head, *(_row(token, now) for token in tokens)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -135,14 +135,14 @@ def listed(tokens: Sequence[Token], now: datetime) -> list[str]:
 def _row(token: Token, now: datetime) -> tuple[str, ...]:
     used = "never" if token.used is None else _day(token.used)
     scopes = ",".join(token.scopes)
-    return (token.name, _who(token.principal), scopes, _day(token.created), used, _until(token, now))
+    return (token.name, _who(token.principal), scopes, _day(token.created), used, _end(token, now))
 
 
-def _until(token: Token, now: datetime) -> str:
+def _end(token: Token, now: datetime) -> str:
     if token.revoked is not None:
         return f"revoked {_day(token.revoked)}"
     if token.expires is None:
-        return "revoked"
+        return "never"
     return f"expired {_day(token.expires)}" if token.expires <= now else _day(token.expires)
 
 

@@ -102,7 +102,7 @@ def test_the_list_says_for_whom_and_how_long_each_is() -> None:
     ]
     lines = [" ".join(line.split()) for line in listed(tokens, NOW)]
     assert lines[1:] == [
-        "laptop the owner chat,admin 2026-05-01 12:30Z never revoked",
+        "laptop the owner chat,admin 2026-05-01 12:30Z never never",
         "old the owner chat,admin 2026-05-01 12:30Z 2026-05-01 12:30Z expired 2026-05-01 12:30Z",
         "new person ann chat 2026-05-01 12:30Z never 2026-05-02 12:30Z",
         "page-1 the owner chat,admin 2026-05-01 12:30Z never revoked 2026-05-01 12:30Z",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from agentd.errors import Forbidden
 from agentd.serving import protocol
 from agentd.serving.protocol import TokenOrder
 from tests.channels.websocket.web import Web, web
+from tests.house import DEADLINE
 
 CLIENTS = ("httpcore2.http11", "websockets.client")
 """Whose logs are those of the clients here."""
@@ -22,22 +25,36 @@ CLIENTS = ("httpcore2.http11", "websockets.client")
 async def asked(socket: ClientConnection, message: protocol.ClientMessage) -> protocol.ServerMessage:
     """The reply to a request."""
     await socket.send(protocol.encode(message).decode())
-    while True:
-        heard = protocol.decode_server(str(await socket.recv()).encode())
-        if getattr(heard, "re", None) == getattr(message, "id", ""):
-            return heard
+    return await until(socket, lambda heard: getattr(heard, "re", None) == getattr(message, "id", ""))
+
+
+async def until(socket: ClientConnection, wanted: Callable[[protocol.ServerMessage], bool]) -> protocol.ServerMessage:
+    """The next message of this kind; those before it are dropped."""
+    async with asyncio.timeout(DEADLINE):
+        while not wanted(heard := protocol.decode_server(str(await socket.recv()).encode())):
+            pass
+    return heard
 
 
 def opened(gateway: Web, **headers: str) -> connect:
     return connect(f"ws://{gateway.host}/ws", additional_headers=headers, proxy=None)
 
 
+async def places(socket: ClientConnection, session: str) -> int:
+    """How many places of the documents are found for a question in this session."""
+    await socket.send(protocol.encode(protocol.Post(id="m", session=session, text="What is the zebrakey?")).decode())
+    found = await until(socket, lambda heard: isinstance(heard, protocol.Found))
+    assert isinstance(found, protocol.Found)
+    return len(found.citations)
+
+
 async def code_at_the_end(socket: ClientConnection) -> str:
     """The code of the last error that was told before the connection ended."""
     code = ""
     with pytest.raises(ConnectionClosed):
-        while True:
-            code = json.loads(await socket.recv()).get("code", code)
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                code = json.loads(await socket.recv()).get("code", code)
     return code
 
 
@@ -87,7 +104,11 @@ async def test_behind_a_proxy_that_encrypts_the_cookie_is_for_tls_alone(tmp_path
 async def test_a_token_of_the_owner_sees_what_is_the_owner_s_and_one_of_a_person_only_their_own(
     tmp_path: Path,
 ) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("The zebrakey is SK-OWNER.")
     async with web(tmp_path) as gateway, gateway.house.client() as owner:
+        async for _ in owner.ingest([note]):
+            pass
         session = (await owner.open("diary")).session
         made = {}
         for name, whose in (("mine", ""), ("hers", "ann"), ("admin", "")):
@@ -100,6 +121,7 @@ async def test_a_token_of_the_owner_sees_what_is_the_owner_s_and_one_of_a_person
             assert isinstance(own, protocol.SessionOpened) and own.session != session
             refused = await asked(hers, protocol.Get(id="h", what="history", session=session))
             assert isinstance(refused, protocol.Failure) and refused.code == "not_found"
+            assert await places(mine, session) == 1 and await places(hers, own.session) == 0
             await owner.tokens(TokenOrder(what="revoke", name="hers"))
             assert await code_at_the_end(hers) == "unauthorized"
             assert isinstance(await asked(mine, protocol.Get(id="s", what="status")), protocol.Told)
