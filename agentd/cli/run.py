@@ -60,6 +60,13 @@ def how_to_talk(*, page: bool) -> str:
     return f"To talk to it, type {way} in another terminal. Ctrl-C here stops it."
 
 
+def _found(channel: str, address: str) -> str:
+    """Where people find a channel."""
+    if channel == WEB:
+        return f"the page is at {address}; `agentd open` opens it"
+    return f"channel {channel} is at {address}"
+
+
 async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_line: str) -> None:
     stop, fast = asyncio.Event(), asyncio.Event()
     takeover = Takeover(state_dir, stop)
@@ -75,7 +82,7 @@ async def _serve(daemon: Daemon, state_dir: Path, signals: StopSignals, ready_li
 
     def ready() -> None:
         gc.freeze()  # a full collection stops the loop while it walks, and what the start made is no garbage
-        _tell(ready_line, *(f"channel {name} is at {address}" for name, address in daemon.addresses.items()))
+        _tell(ready_line, *(_found(name, address) for name, address in daemon.addresses.items()))
         if sys.stdout is not None and sys.stdout.isatty():
             _tell(how_to_talk(page=WEB in daemon.addresses))
         notifier.ready(ready_line)

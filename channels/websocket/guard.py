@@ -45,11 +45,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        if not is_trusted(scope, self._settings):
-            mine = self._settings.user_header.lower().encode()
-            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != mine]
-        if self._settings.behind_proxy and Headers(scope=scope).get("x-forwarded-proto", "").lower() == "https":
-            scope["scheme"] = "https"  # whoever says so untruly gets a cookie that their own browser drops
+        self._believe(scope)
         said = send if scope["type"] == "websocket" else with_headers(send)
         if (why := self._refusal(scope)) is None:
             await self._app(scope, receive, said)
@@ -57,6 +53,15 @@ class Guard:
             await refused(why)(scope, receive, said)
         else:
             await _refuse(receive, send, why)
+
+    def _believe(self, scope: Scope) -> None:
+        """What proxies say counts if they are trusted; from anybody else it is as if it had not been said."""
+        if not is_trusted(scope, self._settings):
+            mine = self._settings.user_header.lower().encode()
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name != mine]
+        if self._settings.behind_proxy and Headers(scope=scope).get("x-forwarded-proto", "").lower() == "https":
+            # Whoever says so untruly gets a cookie that their own browser drops.
+            scope["scheme"] = "https" if scope["type"] == "http" else "wss"
 
     def _refusal(self, scope: Scope) -> AgentdError | None:
         headers = Headers(scope=scope)
@@ -66,7 +71,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.lower() in self._origins:
             return None
-        if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
+        if origin is not None and not _is_same(origin, hosts[0], scope):
             return Forbidden(OTHER_SITE)
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not _is_visit(scope, headers):
             return Forbidden(OTHER_SITE)
@@ -102,6 +107,13 @@ def _is_visit(scope: Scope, headers: Headers) -> bool:
     return bool(scope["type"] == "http" and scope["method"] == "GET") and (
         headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     )
+
+
+def _is_same(origin: str, host: str, scope: Scope) -> bool:
+    """Whether a page of this origin is ours; over TLS, one that came without it may be somebody else's."""
+    page = urlsplit(origin.lower())
+    schemes = ("https",) if scope["scheme"] in ("https", "wss") else ("http", "https")
+    return page.netloc == host.lower() and page.scheme in schemes
 
 
 def _name(host: str) -> str:

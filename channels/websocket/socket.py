@@ -24,6 +24,7 @@ from channels.websocket.transport import (
     TOO_BIG,
     TOO_LATE,
     TRY_LATER,
+    UNAUTHORIZED,
     UNSUPPORTED,
     Binary,
     SocketTransport,
@@ -35,8 +36,6 @@ SUBPROTOCOL = "agentd.v1"
 BEARER = "agentd.bearer."
 AUTH_SECONDS = 5.0
 """How long a client may take to say who it is."""
-UNAUTHORIZED = 4401
-"""The close code of our own for who is not let in, after the status of HTTP that means the same."""
 UNKNOWN = "this token is not known here, or no longer; `agentd token create NAME` makes one."
 OTHER_VERSION = "this daemon speaks agentd.v1; offer that subprotocol, or none."
 

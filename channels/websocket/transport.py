@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, Unauthorized
 from agentd.serving.budget import Seat
 from agentd.serving.protocol import Failure, encode
 from channels.websocket.wire import SocketWire
@@ -17,8 +18,10 @@ MESSAGE_SECONDS = 30.0
 """How long a message may take from its first piece to its end."""
 NORMAL, UNSUPPORTED, REFUSED, TOO_BIG, TRY_LATER = 1000, 1003, 1008, 1009, 1013
 """Close codes of RFC 6455 and of its registry (https://www.iana.org/assignments/websocket)."""
-TOO_LATE = 4408
-"""The close code of our own for a client that was waited for, after the status of HTTP that means the same."""
+UNAUTHORIZED, TOO_LATE = 4401, 4408
+"""Close codes of our own: for who is not let in, or no longer, and for who was waited for. The statuses of HTTP after
+which they are called mean the same.
+"""
 GONE = (OSError, RuntimeError, WebSocketDisconnect)
 """What the libraries raise if something is sent over a connection that was closed."""
 REASON_BYTES = 120
@@ -99,7 +102,10 @@ class SocketTransport:
         await self._wire.drain()
 
     def end(self, last: bytes = b"") -> None:
-        self.close(TRY_LATER if last else self._code, last)
+        code = self._code
+        if last:
+            code = UNAUTHORIZED if json.loads(last)["code"] == Unauthorized.code else TRY_LATER
+        self.close(code, last)
 
     def close(self, code: int, last: bytes = b"", reason: str = "") -> None:
         """End the connection with this code; the first one counts."""

@@ -11,6 +11,7 @@ replies   what the daemon says
 reports   what `Told` carries, one record for each request
 codec     messages as lines of JSON
 live      events as clients get them
+schema    the JSON Schema of all of them
 """
 
 from __future__ import annotations

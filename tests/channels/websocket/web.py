@@ -17,6 +17,8 @@ from websockets.exceptions import ConnectionClosed
 
 from agentd.config import Settings
 from agentd.ports.models import ChatModel
+from agentd.records import SCOPES, Scope
+from agentd.serving.protocol import TokenOrder
 from tests.house import DEADLINE, RunningDaemon, running
 
 
@@ -38,6 +40,14 @@ class Web:
             base_url=self.address, headers=headers, timeout=DEADLINE, trust_env=False
         ) as http:
             yield http
+
+    async def token(self, name: str = "laptop", *scopes: Scope, principal: str = "") -> str:
+        """The secret of a new token; of all scopes if none is named."""
+        order = TokenOrder(what="create", name=name, scopes=scopes or tuple(sorted(SCOPES)), principal=principal)
+        async with self.house.client() as owner:
+            secret = (await owner.tokens(order)).secret
+        assert secret is not None
+        return secret
 
     @asynccontextmanager
     async def raw(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
