@@ -6,6 +6,7 @@ visits      one request of somebody who does not stay, as a client in memory
 connection  one client: how long, how many and how bad its messages may be
 requests    what a client asks, and what it is told
 door        what one channel is given of the house; it looks who asks for what
+gate        who somebody is; it makes the principals of one channel
 inbox       refuses a message, recognises it, or accepts it
 receipts    which messages were accepted before
 
@@ -25,6 +26,8 @@ told        sessions and their messages, as clients get them
 exports     a whole conversation as one file
 changes     deletes a conversation or selects a branch, never while something is asked or answered in it
 letters     what is pending and what is dead, and what its owner decides about it
+tokens      who comes in without a socket of this machine
+tickets     what lets a browser in, once
 
 For channels and clients:
 given       what the daemon gives a channel when it builds it

@@ -1,4 +1,4 @@
-"""SQLite: sessions, turns, marks and the state of channels.
+"""SQLite: sessions, turns, marks, tokens and the state of channels.
 
 store          the queue of functions that write, and those that read, one file
 database       the file below it: made, opened, brought up to date
@@ -9,5 +9,6 @@ searching      finds what was said
 summaries      what no longer fits into prompts
 marks          what people think of answers
 turns          how turns ended
+tokens         who may come in, for what and until when
 channel_state  what a channel must still know after a restart
 """
