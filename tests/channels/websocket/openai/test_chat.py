@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -23,6 +25,7 @@ from tests.channels.websocket.openai.served import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "openai.md"
 CHAT = "/v1/chat/completions"
 TOOLS: list[Any] = [{"type": "function", "function": WEATHER}]
 
@@ -160,10 +163,11 @@ async def test_the_same_key_is_one_turn_and_another_request_under_it_is_refused(
         ({"messages": "hello"}, 400, "messages"),
         ({"temperature": 9}, 400, "temperature"),
         ({"model": "gpt-4o"}, 404, "model"),
+        ({"messages": [user("word " * 300_000)]}, 400, None),
     ],
 )
 async def test_what_cannot_be_done_is_refused_in_openais_form(
-    here: Served, members: dict[str, Any], status: int, param: str
+    here: Served, members: dict[str, Any], status: int, param: str | None
 ) -> None:
     async with here.http() as http:
         refused = await http.post(CHAT, json=asking(**members))
@@ -225,6 +229,17 @@ async def test_while_nothing_is_said_comments_keep_the_connection_alive(
     assert ": 5 of 10 tokens are read" in body
     *_, last, done = events(body)
     assert (last["choices"][0]["finish_reason"], done) == ("stop", "[DONE]")
+
+
+async def test_the_example_of_the_page_works_as_it_stands(
+    here: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = PAGE.read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{here.gateway.address}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", here.token)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    await asyncio.to_thread(exec, code, {})
+    assert capsys.readouterr().out == f"{ANSWER}{LIST}\n{ANSWER}{LIST}"
 
 
 async def test_the_description_of_the_api_names_every_status(here: Served) -> None:
