@@ -7,12 +7,15 @@ import socket
 from functools import partial
 from typing import Literal
 
+from fastapi.middleware.cors import CORSMiddleware
+
 from agentd.events import OutboundEvent
 from agentd.ports.channels import Confirmation, Inbox, PartDone, Report
 from agentd.serving.given import Given
 from agentd.serving.rates import Rate, Rates
 from channels.websocket import listening
 from channels.websocket.app import make_app
+from channels.websocket.asgi import App
 from channels.websocket.authentication import known
 from channels.websocket.bodies import Bodies
 from channels.websocket.gateway import Gateway
@@ -63,8 +66,12 @@ class WebSocketChannel:
         if self._listener is None:
             self.listen()
         assert self._listener is not None
-        app = Bodies(make_app(self._gateway), partial(known, self._gateway))
-        server = Server(Guard(app, self._gateway.settings), self._certificate)
+        self._gateway.ending.clear()  # set if it crashed and is started again
+        settings = self._gateway.settings
+        app: App = Bodies(make_app(self._gateway), partial(known, self._gateway))
+        if settings.origins:
+            app = CORSMiddleware(app, allow_origins=settings.origins, allow_methods=["*"], allow_headers=["*"])
+        server = Server(Guard(app, settings), self._certificate)
         report.connected()
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""What comes in with requests has limits before anybody reads it."""
+"""What comes in with requests has limits before anybody reads it, and what goes out has headers that protect it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from pathlib import Path
 from channels.websocket.bodies import MAX_BYTES, UNKNOWN_BYTES
 from tests.channels.websocket.web import Web, web
 
+PIECE = b"x" * 32 * 1024
 
-async def status_of(gateway: Web, head: str, *pieces: bytes) -> int:
-    """The status that answers a request of these pieces."""
+
+async def status_of(gateway: Web, *head: str, pieces: int = 0) -> int:
+    """The status that answers a request with a body of so many pieces, which does not end."""
     async with gateway.raw() as (reader, writer):
-        writer.write(f"POST /api/nothing HTTP/1.1\r\nHost: {gateway.host}\r\n{head}\r\n\r\n".encode())
-        for piece in pieces:
-            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        lines = ["POST /api/ticket HTTP/1.1", f"Host: {gateway.host}", "Content-Type: application/json", *head]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        for _ in range(pieces):
+            writer.write(b"%x\r\n%s\r\n" % (len(PIECE), PIECE))
         return int((await reader.readline()).split()[1])
 
 
-async def test_a_request_that_announces_too_much_is_refused_at_once(tmp_path: Path) -> None:
+async def test_too_much_is_refused_before_it_is_there(tmp_path: Path) -> None:
     async with web(tmp_path) as gateway:
-        assert await status_of(gateway, f"Content-Length: {MAX_BYTES + 1}") == 413
+        known, chunked = f"Authorization: Bearer {await gateway.token()}", "Transfer-Encoding: chunked"
+        assert await status_of(gateway, known, f"Content-Length: {MAX_BYTES + 1}") == 413
+        assert await status_of(gateway, known, chunked, pieces=MAX_BYTES // len(PIECE) + 1) == 413
+        assert await status_of(gateway, chunked, pieces=UNKNOWN_BYTES // len(PIECE) + 1) == 401
 
 
 async def test_answers_say_that_nobody_may_keep_frame_or_sniff_them(tmp_path: Path) -> None:
@@ -31,5 +37,17 @@ async def test_answers_say_that_nobody_may_keep_frame_or_sniff_them(tmp_path: Pa
     assert "server" not in headers
 
 
-def test_strangers_send_less_than_who_is_known() -> None:
-    assert UNKNOWN_BYTES < MAX_BYTES
+async def test_pages_of_origins_that_are_named_may_ask_with_a_token(tmp_path: Path) -> None:
+    origin = "https://friend.example"
+    asking = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    async with web(tmp_path, settings={"origins": [origin]}) as gateway, gateway.http() as http:
+        allowed = await http.options(
+            "/api/ticket", headers={**asking, "Access-Control-Request-Headers": "authorization"}
+        )
+        assert allowed.status_code == 200
+        assert "authorization" in allowed.headers["access-control-allow-headers"]
+        answer = await http.get("/version", headers={"Origin": origin})
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "access-control-allow-credentials" not in answer.headers
+    async with web(tmp_path / "plain") as gateway, gateway.http() as http:
+        assert (await http.options("/api/ticket", headers=asking)).status_code == 403

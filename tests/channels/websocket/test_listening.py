@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from agentd.errors import ConfigError
 from channels.websocket.listening import UNREAD_MS, listen
@@ -53,5 +56,11 @@ async def test_run_says_where_it_listens_and_refuses_to_start_if_the_port_is_tak
             stderr=asyncio.subprocess.PIPE,
         )
         _, said = await asyncio.wait_for(second.communicate(), DEADLINE)
+        async with connect(f"ws://127.0.0.1:{port}/ws") as client:
+            daemon.process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as closed:
+                await client.recv()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
+        assert await daemon.wait() == 0
     assert second.returncode == 78
     assert f"(pid {daemon.process.pid})" in said.decode()
