@@ -202,7 +202,7 @@ async def test_the_latest_conversation_is_the_one_that_was_asked_last_also_after
     async with dying(tmp_path), chat(tmp_path, "-c") as terminal:
         await terminal.has_printed("a conversation without an answer yet")
         await terminal.shows("You said:")
-        assert "An earlier one?" not in terminal.everything
+        assert "You said: An earlier one?" not in terminal.everything
 
 
 async def test_what_a_daemon_in_the_chat_logs_stands_above_the_prompt(tmp_path: Path) -> None:
