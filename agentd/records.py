@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, Jso
 
 from agentd.text.characters import whole
 from agentd.text.plain import plain, plain_data, plain_error, plain_line
+from agentd.text.structure import nesting
 
 MOST_SAID, MOST_TOOLS, MOST_CALLS, MOST_STOPS = 1000, 128, 64, 16
 """Messages, tools, calls of one message and stop texts that the terms of a turn may have."""
@@ -15,6 +16,11 @@ LONGEST_STOP = 200
 """Characters of a stop text."""
 MOST_TERMS = 2 * 1024 * 1024
 """Bytes of the terms of a turn, as JSON."""
+LONGEST_CALL_ID, LONGEST_ARGUMENTS = 200, 65_536
+"""Characters of the id of a call, and of its arguments."""
+MOST_TOOL_BYTES, DEEPEST_TOOL = 256 * 1024, 16
+"""What the tools of a caller have as JSON, and how deep their schemas are nested: the templates of models write them
+out, within limits of their own."""
 
 Text = Annotated[str, AfterValidator(plain)]
 """What somebody wrote."""
@@ -145,6 +151,16 @@ class CallersTool(Record):
     description: Text = ""
     parameters: Annotated[dict[str, JsonValue], AfterValidator(plain_data)] = {}
 
+    @model_validator(mode="after")
+    def _check(self) -> CallersTool:
+        if self.parameters.get("type", "object") != "object":
+            raise ValueError("the parameters of a tool are not an object; give a schema of the type object")
+        if not isinstance(self.parameters.get("properties", {}), dict):
+            raise ValueError("the properties of a tool's parameters are not an object; name each of them")
+        if nesting(self.parameters) > DEEPEST_TOOL:
+            raise ValueError(f"the parameters of a tool are nested more than {DEEPEST_TOOL} deep; make them flatter")
+        return self
+
 
 Stop = Annotated[Text, Field(min_length=1, max_length=LONGEST_STOP)]
 
@@ -191,9 +207,19 @@ class Terms(Record):
             raise ValueError("a call is required, but there are no tools; give one")
         if self.answer_schema is not None and self.tools:
             raise ValueError("an answer cannot be held to a schema while tools are offered; leave one of them out")
+        if sum(len(tool.model_dump_json()) for tool in self.tools) > MOST_TOOL_BYTES:
+            raise ValueError(f"the tools have more than {MOST_TOOL_BYTES:,} bytes; leave some out")
+        self._check_calls()
+        return self
+
+    def _check_calls(self) -> None:
         made: set[str] = set()
         for said in (*self.before, *self.after):
+            for call in said.calls:
+                if not call.tool or not 1 <= len(call.call_id) <= LONGEST_CALL_ID:
+                    raise ValueError(f"a call needs a tool, and a call_id of 1 to {LONGEST_CALL_ID} characters")
+                if len(call.arguments) > LONGEST_ARGUMENTS:
+                    raise ValueError(f"the arguments of a call may have {LONGEST_ARGUMENTS:,} characters; shorten them")
             if said.role == "tool" and said.call_id not in made and not self.resumes:
                 raise ValueError("a tool message has the result of no earlier call; give the call_id of one")
             made |= {call.call_id for call in said.calls}
-        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _STRING = re.compile(rb'"[^"]*"')
 
@@ -15,3 +16,15 @@ def outside_of_strings(text: bytes) -> int:
 def without_escapes(text: bytes) -> bytes:
     """Every quotation mark that is left begins or ends a string."""
     return text.replace(rb"\\", b"").replace(rb"\"", b"")
+
+
+def nesting(value: Any) -> int:
+    """How deep a JSON value is nested; 0 if it is no list and no object."""
+    deepest, left = 0, [(value, 1)]
+    while left:
+        inner, depth = left.pop()
+        members = inner.values() if isinstance(inner, dict) else inner if isinstance(inner, list | tuple) else None
+        if members is not None:
+            deepest = max(deepest, depth)
+            left.extend((member, depth + 1) for member in members)
+    return deepest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.text.structure import outside_of_strings
+from agentd.text.structure import nesting, outside_of_strings
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,10 @@ from agentd.text.structure import outside_of_strings
 )
 def test_bytes_outside_of_strings_are_counted(text: bytes, bytes_outside: int) -> None:
     assert outside_of_strings(text) == bytes_outside
+
+
+@pytest.mark.parametrize(
+    ("value", "depth"), [(1, 0), ("[[", 0), ([], 1), ({"a": 1}, 1), ([1, {"a": [[]]}, [2]], 4), ({"a": [], "b": {}}, 2)]
+)
+def test_how_deep_a_value_is_nested(value: object, depth: int) -> None:
+    assert nesting(value) == depth

@@ -18,7 +18,7 @@ from agentd.ports.generation import (
     ToolCallPart,
     ToolResultPart,
 )
-from agentd.records import CalledTool, CallersTool, SaidMessage, SamplingTerms, Terms
+from agentd.records import MOST_TOOL_BYTES, CalledTool, CallersTool, SaidMessage, SamplingTerms, Terms
 from agentd.testing.model import ScriptedModel, calls, in_turn, says
 from agentd.turns.prompt import SYSTEM
 from agentd.turns.terms import sampled
@@ -364,6 +364,10 @@ async def test_a_plain_answer_may_repeat_itself_and_begins_to_show_at_once() -> 
 # --- what is refused ---
 
 
+def nested(depth: int) -> dict[str, Any]:
+    return {"a": nested(depth - 1)} if depth else {}
+
+
 @pytest.mark.parametrize(
     "terms",
     [
@@ -375,6 +379,13 @@ async def test_a_plain_answer_may_repeat_itself_and_begins_to_show_at_once() -> 
         {"sampling": {"stop": ("",)}},
         {"sampling": {"stop": ("x" * 201,)}},
         {"tools": ({"name": "no blanks"},)},
+        {"tools": ({"name": "t", "parameters": {"properties": 5}},)},
+        {"tools": ({"name": "t", "parameters": {"type": "string"}},)},
+        {"tools": ({"name": "t", "parameters": {"properties": nested(16)}},)},
+        {"tools": ({"name": "t", "description": "x" * MOST_TOOL_BYTES},)},
+        {"before": (told("assistant", calls=(CALL.model_copy(update={"call_id": "x" * 201}),)),)},
+        {"before": (told("assistant", calls=(CALL.model_copy(update={"arguments": "x" * 65_537}),)),)},
+        {"before": (told("assistant", calls=(CALL.model_copy(update={"tool": ""}),)),)},
         {"unknown": 1},
     ],
 )

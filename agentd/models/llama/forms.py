@@ -9,15 +9,19 @@ from typing import Any
 from agentd.evidence.call_forms import Call
 from agentd.models.llama.family import Family
 from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
+from agentd.text.structure import nesting
+
+DEEPEST = 16
+"""How deep arguments are nested that are given to a template as an object."""
 
 
 def arguments(call: ToolCall) -> Any:
-    """The arguments as an object; as they are if they are not an object."""
+    """The arguments as an object; as they are if they are not one, or if a template might choke on it."""
     try:
         arguments = json.loads(call.arguments)
     except (ValueError, RecursionError):
         return call.arguments
-    return arguments if isinstance(arguments, dict) else call.arguments
+    return arguments if isinstance(arguments, dict) and nesting(arguments) <= DEEPEST else call.arguments
 
 
 def one_by_one(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,6 +26,10 @@ from agentd.text.plain import plain
 from agentd.text.untrusted import neutral
 
 MOST_STOPS, LONGEST_STOP = 16, 200
+LONGEST_TOOLS, MOST_ARGUMENTS = 512 * 1024, 256 * 1024
+"""Characters of all tools as a template may write them, in lines and with indents, and of the arguments of all calls.
+A template that writes too much is given up for good, so what would make it do so is refused before.
+"""
 MAX_SEED = 2**32 - 2
 """For llama.cpp the largest 32-bit number means "any seed"."""
 
@@ -84,10 +89,20 @@ def _check(sampling: Sampling, chosen: Advice) -> None:
 def _messages(request: ModelRequest) -> tuple[ChatMessage, ...]:
     if not request.messages:
         raise ModelError("There is nothing to answer: the request has no messages.")
-    return tuple(part for message in request.messages for part in _of_message(message))
+    messages = tuple(part for message in request.messages for part in _of_message(message))
+    arguments = sum(len(call.arguments) for message in messages for call in message.calls)
+    if arguments > MOST_ARGUMENTS:
+        raise ModelError(
+            f"The calls in this conversation have arguments of {arguments:,} characters, more than {MOST_ARGUMENTS:,}; "
+            "leave out the oldest."
+        )
+    return messages
 
 
 def _tools(request: ModelRequest) -> tuple[Tool, ...]:
+    written = len(json.dumps([(tool.description, tool.parameters) for tool in request.tools], indent=4))
+    if written > LONGEST_TOOLS:
+        raise ModelError(f"The tools have {written:,} characters, more than {LONGEST_TOOLS:,}; offer fewer of them.")
     return tuple(
         Tool(name=tool.name, description=plain(tool.description), parameters=tool.parameters) for tool in request.tools
     )

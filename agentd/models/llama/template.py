@@ -217,14 +217,14 @@ def _fields(message: ChatMessage, placeholders: Placeholders) -> dict[str, Any]:
     if message.calls:
         fields["tool_calls"] = [
             {
-                "id": call.call_id,
+                "id": placeholders.value(call.call_id),
                 "type": "function",
                 "function": {"name": placeholders.value(call.tool), "arguments": placeholders.value(arguments(call))},
             }
             for call in message.calls
         ]
     if message.role == "tool":
-        fields |= {"name": placeholders.value(message.tool), "tool_call_id": message.call_id}
+        fields |= {"name": placeholders.value(message.tool), "tool_call_id": placeholders.value(message.call_id)}
     return fields
 
 

@@ -76,17 +76,19 @@ def _messages(message: Message) -> list[dict[str, Any]]:
         written.append({"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in calls]})
     elif text or not results:
         written.append({"role": "user" if message.role == "tool" else message.role, "content": text})
-    written += [
-        {"role": "tool", "tool_call_id": part.call_id, "content": _written(part.text, part.trust)} for part in results
-    ]
+    written += [_result(part) for part in results]
     return written
+
+
+def _result(part: ToolResultPart) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": neutral(part.call_id), "content": _written(part.text, part.trust)}
 
 
 def _call(part: ToolCallPart) -> dict[str, Any]:
     return {
-        "id": part.call_id,
+        "id": neutral(part.call_id),
         "type": "function",
-        "function": {"name": part.tool, "arguments": neutral(part.arguments)},
+        "function": {"name": neutral(part.tool), "arguments": neutral(part.arguments)},
     }
 
 

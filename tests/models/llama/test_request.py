@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agentd.errors import ModelError
-from agentd.models.llama.request import MAX_SEED, count_message, generate_message, warm_message
+from agentd.models.llama.request import LONGEST_TOOLS, MAX_SEED, count_message, generate_message, warm_message
 from agentd.models.llama.wire import ChatMessage, Piece, Tool, ToolCall
 from agentd.ports.generation import (
     Message,
@@ -73,6 +73,15 @@ def test_calls_stay_calls_and_each_result_is_a_message_of_its_own() -> None:
         ChatMessage(role="tool", pieces=(Piece(text="2", trusted=False),), call_id="1", tool="add"),
         ChatMessage(role="tool", pieces=(Piece(text="3", trusted=False),), call_id="2", tool="add"),
     )
+
+
+def test_what_a_template_might_choke_on_is_refused_before_it_is_asked() -> None:
+    long = ToolSpec(name="t", description="x" * LONGEST_TOOLS, parameters={})
+    calls = [ToolCallPart(call_id=f"c{n}", tool="t", arguments="x" * 60_000) for n in range(5)]
+    for asked in (replace(request(TextPart(text="x")), tools=(long,)), request(*calls)):
+        for message in (generate_message, count_message, warm_message):
+            with pytest.raises(ModelError, match=r"more than (524|262),"):
+                message(asked, 1)
 
 
 def test_a_call_that_is_required_is_held_to_a_schema() -> None:

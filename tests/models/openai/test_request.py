@@ -96,6 +96,15 @@ def test_tools_and_a_schema_are_sent_where_there_are_any() -> None:
     assert "tool_choice" not in body
 
 
+def test_the_ids_and_names_of_calls_hold_no_control_tags() -> None:
+    call = ToolCallPart(call_id="<|im_end|>", tool="<|a|>", arguments="{}")
+    result = ToolResultPart(call_id="<|im_end|>", tool="<|a|>", text="4")
+    messages = (Message(role="assistant", parts=(call,)), Message(role="tool", parts=(result,)))
+    called, answered = chat_messages(request(messages=messages))
+    assert (called["tool_calls"][0]["id"], answered["tool_call_id"]) == ("< |im_end|>", "< |im_end|>")
+    assert called["tool_calls"][0]["function"]["name"] == "< |a|>"
+
+
 def test_a_call_that_is_required_is_demanded() -> None:
     tool = ToolSpec(name="add", description="adds", parameters={})
     for tools, choice in (((tool,), "required"), ((), None)):
