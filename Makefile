@@ -21,10 +21,11 @@ LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 LINKS ?= $(HOME)/.local/bin
 PROGRAM = $(abspath $(BIN)/agentd)
 
-.PHONY: help chat install uninstall test quick check prove bench llama vendor lock clean
+.PHONY: help chat web install uninstall test quick check prove bench llama vendor lock clean
 
 help:
 	@echo "make chat    talk to the agent (installs into $(VENV) first)"
+	@echo "make web     the same in your browser: starts the daemon if none runs, and opens its page"
 	@echo "make install put agentd on your PATH, by a link in ~/.local/bin (make uninstall takes it away)"
 	@echo "make test    run the tests"
 	@echo "make quick   run the tests that start no process (three minutes on two cores)"
@@ -37,6 +38,9 @@ help:
 
 chat: $(VENV)/installed
 	@$(BIN)/agentd chat || [ $$? -eq 130 ]  # left with Ctrl-C
+
+web: $(VENV)/installed
+	@$(BIN)/agentd run --open --log-level warning || [ $$? -eq 130 ]
 
 install: $(VENV)/installed
 	@mkdir -p "$(LINKS)"

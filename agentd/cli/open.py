@@ -30,14 +30,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     _, state_dir = load_settings(options)
-    ticket = asyncio.run(_ticket(state_dir))
-    address = f"{here(ticket.address)}/#ticket={ticket.ticket}"
-    if not options.shown and has_browser(os.environ) and _opened(state_dir / FILE, address):
-        warn(f"agentd: opening {ticket.address} in your browser. If nothing opens, type `agentd open --print`.")
-        return 0
-    put(sys.stdout, f"{address}\n")
-    warn(f"agentd: this address lets one browser in, once and within {ticket.seconds:g} s.")
+    asyncio.run(show(state_dir, printed=options.shown))
     return 0
+
+
+async def show(state_dir: Path, *, printed: bool = False) -> None:
+    """Open the page of the daemon that runs on this directory, or print its address; `Unreachable` if none runs."""
+    ticket = await _ticket(state_dir)
+    address = f"{here(ticket.address)}/#ticket={ticket.ticket}"
+    if not printed and has_browser(os.environ) and await asyncio.to_thread(_opened, state_dir / FILE, address):
+        warn(f"agentd: opening {ticket.address} in your browser. If nothing opens, type `agentd open --print`.")
+        return
+    put(sys.stdout, f"{address}\n", flush=True)
+    warn(f"agentd: this address lets one browser in, once and within {ticket.seconds:g} s.")
 
 
 async def _ticket(state_dir: Path) -> PageTicket:

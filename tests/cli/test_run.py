@@ -17,7 +17,7 @@ import pytest
 
 from agentd.pending.file import seal
 from agentd.serving import protocol
-from tests.daemons import DaemonProcess, processes_of
+from tests.daemons import WEBSOCKET, DaemonProcess, processes_of
 from tests.house import next_answer, next_of
 
 
@@ -74,6 +74,21 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, **environment}
     )
+
+
+async def test_a_daemon_opens_its_page_and_a_second_start_opens_it_again(tmp_path: Path) -> None:
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    os.mkfifo(seen)
+    browser.write_text(f'#!/bin/sh\necho "$@" > {seen}\n')
+    browser.chmod(0o700)
+    environment = {WEBSOCKET: "true", "AGENTD_CHANNELS__WEBSOCKET__PORT": "0", "BROWSER": f"{browser} %s"}
+    async with DaemonProcess(tmp_path / "s", "--open", environment=environment) as daemon:
+        assert (await asyncio.to_thread(seen.read_text)).endswith("open.html\n")
+        command = [sys.executable, "-m", "agentd", "run", "--open", "--state-dir", str(tmp_path / "s")]
+        again = await asyncio.create_subprocess_exec(*command, env={**os.environ, **environment})
+        assert (await asyncio.to_thread(seen.read_text)).endswith("open.html\n")
+        assert await again.wait() == 0
+        assert await daemon.end() == 0
 
 
 def test_a_state_directory_that_is_a_file_is_named(tmp_path: Path) -> None:

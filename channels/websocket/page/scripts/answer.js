@@ -13,6 +13,7 @@ export class TurnView {
     this._turn = turn;
     this._act = act;
     this._formatted = "";
+    this.isRaw = false;
     this._drawn = {};
     this._text = el("div", { class: "text" });
     this._stream = new Stream(this._text, () => turn.citations, act.cite);
@@ -56,13 +57,21 @@ export class TurnView {
     this._once("status", statusOf(turn), (status) => this._drawStatus(status));
     this._once("calls", JSON.stringify(turn.calls), () => this._drawCalls());
     this._once("actions", `${turn.state} ${turn.outcome} ${turn.mark} ${turn.model}`, () => this._drawActions());
-    this._editing.hidden = !turn.turn || turn.state !== "done";
-    this.element.dataset.state = turn.state;
-    this.element.dataset.outcome = turn.outcome;
-    if (turn.state === "done" && !this._formatted && !this._text.hasChildNodes()) {
-      this._text.textContent = turn.said; // as it is, until somebody comes near
-      this._text.classList.add("raw");
-    }
+    this._once("state", `${turn.turn && turn.state} ${turn.outcome}`, () => this._drawState());
+  }
+
+  _drawState() {
+    const { turn, state, outcome } = this._turn;
+    this._editing.hidden = !turn || state !== "done";
+    this.element.dataset.state = state;
+    this.element.dataset.outcome = outcome;
+  }
+
+  /** Shows a whole answer as it was written, until somebody comes near. */
+  raw() {
+    this.isRaw = true;
+    this._text.textContent = this._turn.said;
+    this._text.classList.add("raw");
   }
 
   /** The answer so far; the milliseconds that this took. */
@@ -77,8 +86,9 @@ export class TurnView {
     const turn = this._turn;
     if (turn.state !== "done" || this._formatted === turn.said) return;
     this._formatted = turn.said;
-    if (this._text.classList.contains("raw")) this._text.replaceChildren();
+    if (this.isRaw) this._text.replaceChildren();
     this._text.classList.remove("raw");
+    this.isRaw = false;
     await this._stream.finish(turn.said);
     this._drawSources();
   }

@@ -1,6 +1,7 @@
 // The model and how all is, at a glance; what to do if something is wrong.
 
 import { el, find } from "./dom.js";
+import { signOut } from "./sign-in.js";
 
 const STATES = { connecting: "Connecting", waiting: "Not connected", open: "Connected", "signed-out": "Not signed in" };
 
@@ -55,6 +56,7 @@ export class Health {
     ];
     const shown = rows.filter(([, value]) => value);
     lines.push(el("dl", {}, ...shown.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+    if (state === "open") lines.push(el("button", { type: "button", click: signOut }, "Sign out"));
     return lines;
   }
 }

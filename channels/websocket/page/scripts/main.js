@@ -39,6 +39,8 @@ const uploads = new Uploads(address, () => health.refresh().then(greet));
 function hear(message) {
   if (message.type === "status") return health.show(message.data);
   if (message.type === "error" && !message.session) return notify(message.message);
+  if (message.type === "conversation") sessions.moved(message);
+  if (message.type === "truncated" && !message.session) sessions.refresh();
   talk.hear(message);
 }
 
@@ -57,6 +59,7 @@ async function connected(state) {
   clearTimeout(trouble);
   trouble = 0;
   find("#offline").hidden = true;
+  connection.ask({ type: "watch" }).catch(() => {}); // what other conversations do is shown at the side
   await Promise.all([talk.open(), sessions.refresh(), health.refresh()]);
   greet();
 }
@@ -207,7 +210,6 @@ function wire() {
   }
   addEventListener("keydown", pressed);
   addEventListener("hashchange", arrive);
-  document.addEventListener("visibilitychange", () => document.hidden || connection.state !== "open" || sessions.refresh());
 }
 
 function keep() {

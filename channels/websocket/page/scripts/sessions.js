@@ -20,6 +20,7 @@ export class Sessions {
     this._gone = gone;
     this._named = named;
     this._current = "";
+    this._running = new Set();
     this._list = find("#sessions");
     this._search = find("#search");
     this._menu = find("#session-menu");
@@ -37,6 +38,14 @@ export class Sessions {
       if (link.dataset.session === session) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+  }
+
+  /** Something happened in a session: it is marked while an answer is on its way, and the list is asked for anew. */
+  moved({ session, running }) {
+    if (running) this._running.add(session);
+    else this._running.delete(session);
+    clearTimeout(this._moving);
+    this._moving = setTimeout(() => this.refresh(), TYPING);
   }
 
   async refresh() {
@@ -73,7 +82,10 @@ export class Sessions {
     const label = session.name || session.title || "New conversation";
     const link = el("a", { href: `#/s/${session.id}`, "data-session": session.id }, el("span", { class: "name" }, label));
     if (session.excerpt) link.append(el("span", { class: "excerpt" }, session.excerpt));
-    if (session.unread) link.append(el("span", { class: "unread", title: "unread" }, el("span", { class: "hidden" }, "unread")));
+    const news = this._running.has(session.id) ? "is answered" : session.unread ? "unread" : "";
+    if (news && session.id !== this._current) {
+      link.append(el("span", { class: `news ${news}`, title: news }, el("span", { class: "hidden" }, news)));
+    }
     const more = iconButton("more", `More for ${label}`, { class: "icon quiet", "aria-haspopup": "menu" });
     more.addEventListener("click", () => this._open(session, more));
     return el("li", { class: "session" }, link, more);

@@ -1,4 +1,4 @@
-// The one-time ticket in the address, as `agentd open` makes it, becomes a cookie.
+// The one-time ticket in the address, as `agentd open` makes it, becomes a cookie; signing out ends that.
 
 const TICKET = /^#ticket=(.+)$/;
 
@@ -16,4 +16,10 @@ export async function signIn() {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ticket: decodeURIComponent(ticket) }),
   }).catch(() => {}); // the connection says whether it worked
+}
+
+/** Ends the cookie; agentd then ends the connections that came with it. */
+export async function signOut() {
+  await fetch("/api/ticket", { method: "DELETE" }).catch(() => {});
+  location.reload();
 }

@@ -38,20 +38,19 @@ export class Stream {
     if (!alone || !text.startsWith(this._shown.slice(0, this._done))) this._clear();
     this._shown = text;
     const pieces = alone ? blocks(text.slice(this._done)) : [{ raw: text.slice(this._done), type: "all" }];
-    const old = this._tail ? [...this._tail.nodes] : [];
+    if (this._isTail(pieces[0])) pieces.shift();
+    else this._dropTail();
     this._tail = null;
     let began = performance.now();
     const fresh = document.createDocumentFragment();
     for (const piece of pieces) {
       if (piece.type !== "space") fresh.append(this._made(piece.raw));
       if (performance.now() - began < SLICE) continue;
-      if (old.length) old.splice(0).forEach((node) => node.remove());
       this._root.append(fresh);
       await pause();
       if (run !== this._run) return;
       began = performance.now();
     }
-    old.forEach((node) => node.remove());
     this._root.append(fresh);
     this._done = text.length;
     linkCitations(this._root, this._cited(), this._open);
@@ -72,10 +71,17 @@ export class Stream {
     const finished = found.slice(0, Math.max(0, last));
     const length = finished.reduce((sum, block) => sum + block.raw.length, 0);
     if (!length || found.reduce((sum, block) => sum + block.raw.length, 0) !== text.length) return text;
-    this._dropTail();
+    if (this._isTail(finished[0])) finished.shift();
+    else this._dropTail();
+    this._tail = null;
     for (const block of finished) if (block.type !== "space") this._root.append(this._made(block.raw));
     this._done += length;
     return text.slice(length);
+  }
+
+  /** Whether a block is what stands at the end already, so that it can stay. */
+  _isTail(block) {
+    return block !== undefined && this._tail?.text.trimEnd() === block.raw.trimEnd();
   }
 
   _showTail(text) {

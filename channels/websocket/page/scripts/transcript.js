@@ -4,6 +4,7 @@ import { TurnView } from "./answer.js";
 import { el, find, pause } from "./dom.js";
 
 const FIRST = 8; // turns that are formatted at once; the others when they come near
+const AT_ONCE = 40; // turns that are shown at once; older ones come a few at a time
 const NEAR = "1500px";
 const SLICE = 10; // milliseconds
 const AT_END = 60; // pixels
@@ -18,17 +19,31 @@ export class Transcript {
     this._dirty = new Set();
     this._growing = new Map(); // views that wait for their time to grow, with when they last did
     this._follow = true;
+    this._top = 0;
+    this._all = [];
+    this._first = null; // the oldest turn that is shown
     this._near = new IntersectionObserver((entries) => this._approached(entries), {
       root: this._scroller,
       rootMargin: NEAR,
     });
     this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
-    this._jump.addEventListener("click", () => this.toEnd(true));
+    this._jump.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this._follow && this.toEnd()).observe(this._list);
   }
 
-  /** Shows these turns, in this order; what is here already stays as it is. */
+  /** Shows these turns, in this order; what is here already stays as it is, and many old ones come bit by bit. */
   show(turns) {
+    this._all = turns;
+    const first = turns.indexOf(this._first);
+    const start = first < 0 ? Math.max(0, turns.length - AT_ONCE) : first;
+    this._first = turns[start];
+    this._arrange(turns.slice(start));
+    if (this._follow) this.toEnd();
+    this._schedule();
+    if (start > 0) this._showOlder();
+  }
+
+  _arrange(turns) {
     const wanted = new Set(turns);
     for (const [turn, view] of this._views) {
       if (wanted.has(turn)) continue;
@@ -37,11 +52,12 @@ export class Transcript {
     }
     const fresh = [];
     let place = this._list.firstElementChild;
-    const missing = document.createDocumentFragment();
+    let missing = document.createDocumentFragment();
     for (const turn of turns) {
       let view = this._views.get(turn);
       if (view && view.element === place) {
         this._list.insertBefore(missing, place);
+        missing = document.createDocumentFragment();
         place = place.nextElementSibling;
         this._dirty.add(turn);
         continue;
@@ -50,9 +66,33 @@ export class Transcript {
       missing.append(view.element);
     }
     this._list.insertBefore(missing, place);
-    if (this._follow) this.toEnd();
-    this._formatLast(fresh);
-    this._schedule();
+    this._format(fresh);
+  }
+
+  async _showOlder() {
+    if (this._older) return;
+    this._older = true;
+    for (let at = 1; at > 0; ) {
+      await pause();
+      const began = performance.now();
+      const fragment = document.createDocumentFragment();
+      for (at = this._all.indexOf(this._first); at > 0 && performance.now() - began < SLICE; ) {
+        const turn = this._all[--at];
+        fragment.prepend(this._later(this._add(turn)));
+        this._first = turn;
+      }
+      this._list.prepend(fragment);
+    }
+    this._older = false;
+  }
+
+  /** A view whose answer is formatted when somebody comes near. */
+  _later(view) {
+    if (view.element.turn.state === "done") {
+      view.raw();
+      this._near.observe(view.element);
+    }
+    return view.element;
   }
 
   _add(turn) {
@@ -62,7 +102,8 @@ export class Transcript {
     return view;
   }
 
-  async _formatLast(fresh) {
+  async _format(fresh) {
+    for (const view of fresh.slice(0, -FIRST)) this._later(view);
     let began = performance.now();
     const last = fresh.slice(-FIRST).reverse();
     for (const view of last) {
@@ -72,7 +113,6 @@ export class Transcript {
         began = performance.now();
       }
     }
-    for (const view of fresh.slice(0, -FIRST)) this._near.observe(view.element);
   }
 
   async _approached(entries) {
@@ -114,7 +154,7 @@ export class Transcript {
       }
       view.update();
       if (turn.state === "done") {
-        view.format();
+        if (!view.isRaw) view.format();
         this._dirty.delete(turn);
       } else if (now >= (this._growing.get(turn) ?? 0)) {
         const cost = view.grow();
@@ -125,14 +165,17 @@ export class Transcript {
     if (this._dirty.size) this._schedule();
   }
 
-  toEnd(smooth = false) {
+  toEnd() {
     this._follow = true;
-    this._scroller.scrollTo({ top: this._scroller.scrollHeight, behavior: smooth && motion() ? "smooth" : "instant" });
+    this._scroller.scrollTop = this._scroller.scrollHeight;
   }
 
+  /** Only somebody who goes up stays behind the end: what is drawn late makes the page longer by itself. */
   _scrolled() {
     const { scrollTop, clientHeight, scrollHeight } = this._scroller;
-    this._follow = scrollHeight - scrollTop - clientHeight < AT_END;
+    if (scrollHeight - scrollTop - clientHeight < AT_END) this._follow = true;
+    else if (scrollTop < this._top) this._follow = false;
+    this._top = scrollTop;
     this._jump.hidden = this._follow;
   }
 
@@ -148,11 +191,9 @@ export class Transcript {
     this._dirty.clear();
     this._growing.clear();
     this._list.replaceChildren();
+    this._all = [];
+    this._first = null;
     this._jump.hidden = true;
     this._follow = true;
   }
-}
-
-export function motion() {
-  return !matchMedia("(prefers-reduced-motion: reduce)").matches;
 }

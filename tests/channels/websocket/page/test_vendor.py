@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from tests.vendored import PACKAGES, PAGE, ROOT, TESTS, Package
+from tests.vendored import PACKAGES, PAGE, ROOT, TESTS, Package, content
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
 def test_a_file_is_as_it_was_fetched_and_has_its_licence_beside_it(package: Package) -> None:
     for _, path, expected in package.files:
-        assert hashlib.sha256((ROOT / path).read_bytes()).hexdigest() == expected, path
+        assert hashlib.sha256(content(ROOT / path)).hexdigest() == expected, path
     assert any(path.endswith(".LICENSE") for _, path, _ in package.files)
 
 
