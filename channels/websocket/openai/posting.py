@@ -31,9 +31,9 @@ class Order:
 
 async def posted(visit: Visit, order: Order) -> Turned:
     """The turn is durable when this returns, and `visit` hears of it. Raises why it was refused."""
-    order = await _understood(visit, order)
+    order, went_back = await _understood(visit, order), False
     if order.previous:
-        order = await _after(visit, order)
+        order, went_back = await _after(visit, order)
     session = await _opened(visit, order.session)
     asked = order.asked
     accepted = await visit.ask(
@@ -52,6 +52,8 @@ async def posted(visit: Visit, order: Order) -> Turned:
         await visit.ask(protocol.Open(id="asked", session=accepted.session), protocol.SessionOpened)
         # It may have been answered before the session was followed.
         await visit.ask(protocol.Fetch(id="turn", turn=accepted.turn), protocol.Fetched)
+    elif accepted.duplicate and went_back:  # from this very turn, which is shown again
+        await visit.ask(protocol.Select(id="again", session=session, turn=accepted.turn), protocol.Told)
     return Turned(
         turn=accepted.turn,
         session=accepted.session,
@@ -77,21 +79,21 @@ async def _opened(visit: Visit, session: str) -> str:
     return (await visit.ask(open_it, protocol.SessionOpened)).session
 
 
-async def _after(visit: Visit, order: Order) -> Order:
-    """In the session of the earlier response, which goes on after that."""
+async def _after(visit: Visit, order: Order) -> tuple[Order, bool]:
+    """In the session of the earlier response, which goes on after that; whether it had gone on already."""
     turn = turn_of(order.previous)
     found = await visit.ask(protocol.Fetch(id="previous", turn=turn), protocol.Fetched)
     answer = await visit.hear() if found.state == "ended" else None
-    asked = order.asked
+    asked, went_back = order.asked, False
     if isinstance(answer, protocol.Answer) and answer.outcome == "calls":
         asked = replace(asked, terms=asked.terms.model_copy(update={"resumes": turn}))
     elif answer is not None:
-        await _go_back(visit, found.session, turn)
-    return replace(order, asked=asked, session=found.session, previous="")
+        went_back = await _go_back(visit, found.session, turn)
+    return replace(order, asked=asked, session=found.session, previous=""), went_back
 
 
-async def _go_back(visit: Visit, session: str, turn: str) -> None:
-    """The session shows what was said up to this turn; what came later stays as a branch of its own."""
+async def _go_back(visit: Visit, session: str, turn: str) -> bool:
+    """The session shows what was said up to this turn; whether more came later, which stays as a branch of its own."""
     shown = await _shown(visit, session)
     if turn not in shown:
         await visit.ask(protocol.Select(id="branch", session=session, turn=turn), protocol.Told)
@@ -100,6 +102,7 @@ async def _go_back(visit: Visit, session: str, turn: str) -> None:
     if later:
         select = protocol.Select(id="back", session=session, turn=later[0], before=True)
         await visit.ask(select, protocol.Told)
+    return bool(later)
 
 
 async def _shown(visit: Visit, session: str) -> list[str]:

@@ -131,3 +131,7 @@ async def test_the_same_key_is_one_response(here: Served) -> None:
         assert first == again
         other = await http.post(RESPONSES, json={**body, "input": "three"}, headers=key)
         assert other.status_code == 409
+        following = {"model": "agentd", "input": "more", "previous_response_id": first["id"]}
+        for _ in range(2):
+            await http.post(RESPONSES, json=following, headers=key)
+            assert await here.said(first["agentd"]["session"]) == ["one two", "one two ", "more", "more "]
