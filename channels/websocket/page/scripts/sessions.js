@@ -81,6 +81,7 @@ export class Sessions {
   _row(session) {
     const label = session.name || session.title || "New conversation";
     const link = el("a", { href: `#/s/${session.id}`, "data-session": session.id }, el("span", { class: "name" }, label));
+    if (session.whose) link.append(el("span", { class: "excerpt" }, `of ${session.whose}`));
     if (session.excerpt) link.append(el("span", { class: "excerpt" }, session.excerpt));
     const news = this._running.has(session.id) ? "is answered" : session.unread ? "unread" : "";
     if (news && session.id !== this._current) {

@@ -28,7 +28,9 @@ export class Transcript {
     });
     this._scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this._jump.addEventListener("click", () => this.toEnd());
-    new ResizeObserver(() => this._follow && this.toEnd()).observe(this._list);
+    const resized = new ResizeObserver(() => this._follow && this.toEnd());
+    resized.observe(this._list);
+    resized.observe(this._scroller);
   }
 
   /** Shows these turns, in this order; what is here already stays as it is, and many old ones come bit by bit. */
