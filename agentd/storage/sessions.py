@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +19,11 @@ from agentd.ports.work import PendingTurn
 from agentd.records import Principal
 from agentd.storage import branches, history, searching, tree
 from agentd.storage.history import without_notice
+from agentd.storage.names import checked_name
 from agentd.storage.store import Store
 from agentd.storage.values import as_principal, as_stored, as_text, as_time
 from agentd.text.plain import plain
 
-NAME_LENGTH = 64
-"""Maximum characters of a session's name."""
-LONGEST_NAME = 8 * NAME_LENGTH
-"""Maximum characters of a name before its letters and their accents are joined."""
 UNUSED = 1000
 """How many sessions of one principal may be open without having been used."""
 ERASED = "This conversation was deleted."
@@ -83,7 +79,7 @@ class Sessions:
             return latest or await self._make(principal, "", unlisted)
         if is_id(ref):
             return await self._store.read(lambda db: _visible(db, principal, ref))
-        name = _checked_name(ref)
+        name = checked_name(ref)
         return await self._store.read(lambda db: _named(db, principal, name)) or await self._make(principal, name)
 
     async def _make(self, principal: Principal, name: str, unlisted: str = "") -> SessionInfo:
@@ -117,7 +113,7 @@ class Sessions:
         query = f"{_INFO} WHERE s.newest > 0 AND s.unlisted = '' AND {where} ORDER BY s.newest DESC LIMIT ?"
         found = await self._store.read(lambda db: [_info(row) for row in db.execute(query, (*mine, limit))])
         waiting = await self._waiting()
-        return [_with(session, waiting[session.id]) for session in found]
+        return [replace(session, unread=session.unread + waiting[session.id]) for session in found]
 
     async def _waiting(self) -> Counter[str]:
         """How many answers of each session that nobody follows wait to be delivered."""
@@ -142,7 +138,7 @@ class Sessions:
 
         From then on the session is listed.
         """
-        checked = _checked_name(name) if name else ""
+        checked = checked_name(name) if name else ""
 
         def rename(db: sqlite3.Connection) -> SessionInfo:
             session = _visible(db, principal, session_id)
@@ -189,7 +185,7 @@ class Sessions:
 
     async def session(self, principal: Principal, session_id: str) -> SessionInfo:
         found = await self._store.read(lambda db: _visible(db, principal, session_id))
-        return _with(found, (await self._waiting())[session_id])
+        return replace(found, unread=found.unread + (await self._waiting())[session_id])
 
     async def pages(self, principal: Principal, session_id: str) -> AsyncIterator[Sequence[StoredMessage]]:
         """All messages of the branch that is shown, the oldest first, a page of them at a time."""
@@ -226,8 +222,9 @@ class Sessions:
         # Else a few that search hold all readers, and with them whoever asks something.
         whose = "the owner's search" if principal.kind == "owner" else "a search of the others"
         found = await self._searches.run(whose, lambda: self._store.read(search))
-        waiting = await self._waiting()
-        return [replace(hit, session=_with(hit.session, waiting[hit.session.id])) for hit in found]
+        waiting, sessions = await self._waiting(), (hit.session for hit in found)
+        counted = [replace(session, unread=session.unread + waiting[session.id]) for session in sessions]
+        return [replace(hit, session=session) for hit, session in zip(found, counted, strict=True)]
 
     async def mark_read(self, principal: Principal, session_id: str) -> None:
         """Mark all messages of the session as read."""
@@ -304,21 +301,6 @@ class Sessions:
         return await self._store.read(greatest)
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
-
-
-def _checked_name(text: str) -> str:
-    # The time to normalise grows with the square of the number of accents in a row.
-    name = unicodedata.normalize("NFC", text) if len(text) <= LONGEST_NAME else text
-    if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable() or name != name.strip():
-        raise UsageError(
-            f"a session's name has 1 to {NAME_LENGTH} visible characters and no blank at its ends; choose such a name."
-        )
-    if name == "last" or is_id(name):
-        raise UsageError(f'"{name}" stands for another session already; choose another name.')
-    return name
-
-
 # --- queries ---------------------------------------------------------------------------------------------------------
 
 _ERASE = """
@@ -355,10 +337,6 @@ def _info(row: tuple[Any, ...]) -> SessionInfo:
         unread=unread,
         listed=bool(listed),
     )
-
-
-def _with(session: SessionInfo, waiting: int) -> SessionInfo:
-    return replace(session, unread=session.unread + waiting) if waiting else session
 
 
 def _whose(db: sqlite3.Connection, principal: Principal, session_id: str) -> Principal:
