@@ -31,7 +31,10 @@ class Hit:
 
 
 def search(db: sqlite3.Connection, scope: tuple[str, tuple[str, ...]], words: Sequence[str], limit: int) -> list[Hit]:
-    """At most `limit` sessions, each with the newest message that has all the words (in small letters)."""
+    """At most `limit` sessions, each with the newest message that has all the words (in small letters).
+
+    A message of the branch that is shown goes before those of others.
+    """
     until = time.monotonic() + SECONDS
 
     def holds(text: object) -> bool:
@@ -55,7 +58,8 @@ def search(db: sqlite3.Connection, scope: tuple[str, tuple[str, ...]], words: Se
     found: dict[str, Hit] = {}
     for rows in (said, called):
         for session_id, turn_id, text, aside in rows:
-            if session_id not in found:
+            earlier = found.get(session_id)
+            if earlier is None or (earlier.aside and turn_id and not aside):
                 excerpt = _excerpt(text, words[0])
                 found[session_id] = Hit(session_id=session_id, turn_id=turn_id, excerpt=excerpt, aside=bool(aside))
             if len(found) >= limit:

@@ -165,6 +165,11 @@ async def test_what_is_not_shown_is_found_by_a_search_that_says_so_and_is_neithe
         (talk.turns["bats"], True),
         (talk.turns["owls"], False),
     ]
+    await talk.ask("owls and bats")
+    await talk.replace("owls and bats", "bats by day")
+    for text, turn in (("owls", "owls"), ("and bats", "owls and bats"), ("day", "bats by day")):
+        assert (await talk.sessions.search(OWNER, text))[0].turn_id == talk.turns[turn]
+    await talk.select("bats by day", before=True)
     pages = [line.text async for page in talk.sessions.pages(OWNER, talk.id) for line in page]
     assert pages == ["a", "a!", "owls", "owls!"]
     exported = [line.branches async for page in talk.sessions.pages(OWNER, talk.id) for line in page]
