@@ -147,8 +147,8 @@ class TooOften(Busy):
         self.seconds = seconds
 
 
-class Forbidden(AgentdError):
-    """The token, or the page, that somebody came with is not good for this."""
+class Forbidden(UsageError):
+    """Whoever asks may not do this, or the token, or the page, that they came with is not good for it."""
 
     code = "forbidden"
 

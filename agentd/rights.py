@@ -74,9 +74,9 @@ def may(principal: Principal, action: Action, of: Principal | None = None) -> bo
 
 
 def require(principal: Principal, action: Action) -> None:
-    """`UsageError` with what to tell them, unless `principal` may do what belongs to the house."""
+    """`Forbidden` with what to tell them, unless `principal` may do what belongs to the house."""
     if not may(principal, action):
-        raise UsageError(FOR_THE_OWNER[action])
+        raise Forbidden(FOR_THE_OWNER[action])
 
 
 def local_principal(uid: int, groups: Collection[int], owners: Collection[int], group: int | None) -> Principal | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -131,7 +131,16 @@ class Visit:
 
     def taken(self, answer: protocol.Answer) -> None:
         """The whole response with this answer was handed to the connection."""
-        self._follower.acknowledge([answer.id])
+        self.acknowledge([answer.id])
+
+    def acknowledge(self, answers: Iterable[str]) -> None:
+        """These answers (their ids) are safe with the visitor."""
+        self._follower.acknowledge(answers)
+
+    async def arrive(self, count: int) -> None:
+        """So many more bytes of the request come in; `Busy` if they had to give way to others of the same principal."""
+        await self._follower.seat.arrive(count)
+        self._slot.check()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ socket          `/ws`: the client protocol, a message in each frame
 transport       what carries one client of `/ws`; `agentd.serving` does the rest
 refusals        errors as HTTP says them
 asgi            the types of ASGI
+api             `/api`: all that the client protocol can do, over HTTP
 openai          `/v1`: chat completions, responses and models, for programs that speak OpenAI's API
 health          `/healthz`, `/readyz` and `/version`
 """

@@ -30,7 +30,7 @@ class Gateway:
     """Held by clients of WebSockets that have not said yet who they are."""
 
 
-def gateway_of(connection: HTTPConnection) -> Gateway:
+async def gateway_of(connection: HTTPConnection) -> Gateway:
     """The gateway that serves this request; a dependency of routes."""
     gateway: Gateway = connection.app.state.gateway
     return gateway

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from math import ceil
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from agentd.errors import AgentdError, TooOften
 
@@ -27,6 +29,7 @@ STATUSES: Mapping[str, int] = {
     "conflict": 409,
     "id_reused": 409,
     "too_large": 413,
+    "no_document": 415,
     "busy": 429,
     "not_accepted": 503,
     "stopping": 503,
@@ -47,6 +50,45 @@ CODES: Mapping[int, str] = {
 }
 """The code of what no `AgentdError` stands behind."""
 RETRY_SECONDS = 1
+MEANINGS: Mapping[int, str] = {
+    400: "The request asks for what cannot be done",
+    401: "No token came with the request, or one that is not known",
+    403: "This may not be done by whoever asks, or not with their token, or another site's page asks",
+    404: "There is no such thing, or it is somebody else's",
+    408: "The request took too long to arrive",
+    409: "The id was used for something else",
+    413: "The request is too long",
+    415: "There is no text in what was sent",
+    422: "The request is not of the form that it must have",
+    429: "Too much is asked at once; Retry-After says when to come back",
+    500: "Something went wrong inside agentd",
+    503: "Nothing can be done at the moment; Retry-After says when to come back",
+}
+
+
+class ErrorFields(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorReply(BaseModel):
+    """What went wrong, and what to do: `code` is stable, and `param` the field of the request that is at fault."""
+
+    error: ErrorFields
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorReply, "description": meaning} for status, meaning in MEANINGS.items()
+}
+"""What a route says in OpenAPI of the errors that it answers with."""
+_REPLY = {"type": "object", "required": ["error"], "properties": {"error": ErrorFields.model_json_schema()}}
+REFUSALS_OF_STREAMS: dict[int | str, dict[str, Any]] = {
+    status: {"content": {"application/json": {"schema": _REPLY}}, "description": meaning}
+    for status, meaning in MEANINGS.items()
+}
+"""The same for a route that answers with events: FastAPI would take a model for one of those."""
 
 
 def refusal(

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentd.errors import Unauthorized
 from channels.websocket.authentication import cookie_name, is_secure
 from channels.websocket.gateway import Gateway, gateway_of
+from channels.websocket.refusals import REFUSALS
 
 MAX_TICKET = 200
 
-router = APIRouter(prefix="/api/ticket", tags=["page"])
+router = APIRouter(prefix="/api/ticket", tags=["page"], responses=REFUSALS)
 Served = Annotated[Gateway, Depends(gateway_of)]
 
 

@@ -42,7 +42,7 @@ async def test_who_watches_hears_of_all_sessions_of_their_own_also_of_new_ones(t
 async def test_the_owner_watches_everybody_if_they_ask_for_it(tmp_path: Path) -> None:
     everybody = protocol.Watch(id="w", everybody=True)
     async with house(tmp_path) as channel, channel.client(OWNER) as owner, channel.client(ANN) as ann:
-        assert await refused(ann, everybody) == "usage"
+        assert await refused(ann, everybody) == "forbidden"
         await owner.ask(everybody, protocol.Watching)
         session = await opened(ann)
         await answered(ann, session, "hello")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 
 from agentd.errors import AgentdError
 from agentd.serving import protocol
@@ -27,19 +26,7 @@ from channels.websocket.openai.respond import ResponseRequest, response_asked
 from channels.websocket.openai.response import DeletedResponse, Reported, ResponseObject, Status, status_of
 from channels.websocket.openai.response_stream import ResponseReply
 from channels.websocket.openai.turned import Turned, turn_of
-
-
-class ErrorFields(BaseModel):
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorReply(BaseModel):
-    """What went wrong, and what to do: `code` is stable, and `param` the field of the request that is at fault."""
-
-    error: ErrorFields
+from channels.websocket.refusals import ErrorReply
 
 
 class Conflict(AgentdError):
