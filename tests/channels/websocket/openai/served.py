@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI
+from pydantic import JsonValue
 
 from agentd.errors import ModelError
 from agentd.ports.generation import Delta, Finish, ModelRequest, Reading, TextDelta, TextPart, Usage
@@ -132,7 +133,8 @@ class Served:
 @asynccontextmanager
 async def served(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     model = ScriptedModel(script, tools=True, writes=True)
-    async with web(folder, model, **settings) as gateway, gateway.house.client() as client:
+    unlimited: dict[str, JsonValue] = {"requests_per_minute": 0, "questions_per_minute": 0}
+    async with web(folder, model, unlimited, **settings) as gateway, gateway.house.client() as client:
         async for _ in client.upload("owls.md", OWLS.encode()):
             pass
         yield Served(gateway, model, await token(gateway))
