@@ -244,7 +244,7 @@ async def test_the_example_of_the_page_works_as_it_stands(
 
 async def test_the_description_of_the_api_names_every_status(here: Served) -> None:
     async with here.http() as http:
-        paths = (await http.get("/openapi.json")).json()["paths"]
+        paths = (await http.get("/api/openapi.json")).json()["paths"]
     ours = {path: methods for path, methods in paths.items() if path.startswith("/v1/")}
     assert len(ours) == 6
     statuses = {"400", "401", "403", "404", "408", "409", "413", "429", "500", "503", "default"}
