@@ -165,7 +165,7 @@ LANGUAGES = {
 
 OWN_PAGES = Path(__file__).parents[2] / "docs"
 ABOUT_AGENTD = {
-    "What is a turn?": "turn: one message and all that it causes, up to its final answer. [1]",
+    "What is a turn?": "one message and all that it causes, up to its final answer. [1]",
     "What is a session?": "one conversation of one principal",
     "What does agentd do?": "answers your questions from your own documents",
     "What is agentd?": "agentd is a daemon that lets you talk to a local AI agent",
