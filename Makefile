@@ -81,6 +81,7 @@ bench: $(VENV)/tested
 	@$(BIN)/python -m bench.delivery
 	@$(BIN)/python -m bench.engine
 	@$(BIN)/python -m bench.answers
+	@$(BIN)/python -m bench.gateway
 
 $(VENV)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "agentd needs Python 3.11 or newer"; exit 1; }

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench import cycles, recovery
 from bench.cycles import Ran
-from bench.report import PICTURES, Panel, Row, compare, draw, shown, table, write_json
+from bench.report import PICTURES, Panel, Row, compare, draw, limited, shown, table, write_json
 
 SLOW = 0.004
 """Seconds that are added to each sync of the judged rounds."""
@@ -122,14 +122,10 @@ async def recovery_rows(plan: Plan, place: Path) -> list[Row]:
     memory = statistics.median(full.memory for _, full in starts)
     name = f"recovery_{plan.events // 1000}k"
     return [
-        _limited(f"{name}_s", later, "s", RECOVERY_LIMIT_SECONDS),
-        _limited(f"{name}_mb", memory, "MB", RECOVERY_LIMIT_MB),
+        limited(f"{name}_s", later, "s", RECOVERY_LIMIT_SECONDS),
+        limited(f"{name}_mb", memory, "MB", RECOVERY_LIMIT_MB),
         shown("empty_start_s", "s", [empty.seconds for empty, _ in starts]),
     ]
-
-
-def _limited(name: str, value: float, unit: str, limit: float) -> Row:
-    return Row(name=name, value=value, unit=unit, peer="limit", peer_value=limit, ratio=limit / value)
 
 
 def panels(plan: Plan, found: Measured) -> list[Panel]:

@@ -42,6 +42,11 @@ def compare(
     return Row(name=name, value=value, unit=unit, peer=peer, peer_value=peer_value, ratio=over / under)
 
 
+def limited(name: str, value: float, unit: str, limit: float) -> Row:
+    """A row with a value that should stay below a limit."""
+    return Row(name=name, value=value, unit=unit, peer="limit", peer_value=limit, ratio=limit / max(value, 0.001))
+
+
 def shown(name: str, unit: str, values: Sequence[float]) -> Row:
     """A row with a median that is only shown, and compared with nothing."""
     return Row(name=name, value=statistics.median(values), unit=unit)
