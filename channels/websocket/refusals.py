@@ -128,7 +128,8 @@ def explain(app: FastAPI) -> None:
     async def known(request: Request, error: AgentdError) -> JSONResponse:
         return refused(error)
 
-    # The first two come from the router, as exceptions of the library below FastAPI.
+    # The first three come as exceptions of the library below FastAPI: a body that is no text, and from the router.
+    @app.exception_handler(400)
     @app.exception_handler(404)
     @app.exception_handler(405)
     @app.exception_handler(HTTPException)

@@ -80,6 +80,8 @@ async def test_what_is_no_message_is_refused_with_its_reason(tmp_path: Path) -> 
         assert refusal(await nobody.post("/api/messages", json={"text": "one"})) == (401, "unauthorized")
         assert refusal(await http.post("/api/messages", json={"text": "one", "model": "x"})) == (422, "usage")
         assert refusal(await http.post("/api/messages", content=b"\xff")) == (422, "usage")
+        json_type = {"Content-Type": "application/json"}
+        assert refusal(await http.post("/api/messages", content=b"\xff", headers=json_type)) == (400, "usage")
         assert refusal(await http.post("/api/messages", json={"text": " "})) == (400, "usage")
         unknown = {"session": "00000000000000aa-00000000", "text": "one"}
         assert refusal(await http.post("/api/messages", json=unknown)) == (404, "not_found")
