@@ -21,12 +21,14 @@ class Version(BaseModel):
     version: str
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> Health:
     """The process runs, and its event loop answers."""
     return Health(status="ok")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Health}})
 async def readyz(response: Response, gateway: Annotated[Gateway, Depends(gateway_of)]) -> Health:
     """Questions are taken and can be answered."""
@@ -39,6 +41,7 @@ async def readyz(response: Response, gateway: Annotated[Gateway, Depends(gateway
     return Health(status="ok")
 
 
+@router.head("/version", include_in_schema=False)
 @router.get("/version")
 async def version() -> Version:
     return Version(version=__version__)

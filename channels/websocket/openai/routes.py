@@ -154,6 +154,7 @@ async def _fetched(visit: Visit, response_id: str) -> protocol.Fetched:
     return await visit.ask(protocol.Fetch(id="response", turn=turn_of(response_id)), protocol.Fetched)
 
 
+@router.head("/models", include_in_schema=False)
 @router.get("/models")
 async def list_models(visitor: Visiting, gateway: House) -> ModelList:
     """`agentd`, which answers from the documents, and the model behind it by its name, which gets nothing else."""

@@ -32,6 +32,7 @@ FOR_GOOD = "public, max-age=31536000, immutable"
 router = APIRouter(include_in_schema=False)
 
 
+@router.head("/")
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page itself, which is asked for each time, so that a new version is seen at once."""

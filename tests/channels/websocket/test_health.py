@@ -18,6 +18,14 @@ async def test_everybody_may_ask_whether_it_lives_is_ready_and_which_version_it_
         assert (await http.get("/version")).json() == {"version": __version__}
 
 
+async def test_head_is_answered_like_get_without_a_body(tmp_path: Path) -> None:
+    async with web(tmp_path) as gateway, gateway.http(Authorization=f"Bearer {await gateway.token()}") as http:
+        for path in ("/", "/healthz", "/readyz", "/version", "/v1/models"):
+            got, head = await http.get(path), await http.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b"") == (200, b""), path
+            assert head.headers["content-type"] == got.headers["content-type"], path
+
+
 async def test_it_is_not_ready_from_the_moment_on_at_which_it_stops(tmp_path: Path) -> None:
     model = ScriptedModel()
     model.gate.clear()
