@@ -49,7 +49,7 @@ def days(text: str) -> int:
 def _create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="what the token is called, as in laptop")
     parser.add_argument(
-        "--principal", metavar="NAME", default="", help="for a person of this name, who sees only their own; else yours"
+        "--principal", metavar="NAME", help="for a person of this name, who sees only their own; else yours"
     )
     parser.add_argument(
         "--scope",

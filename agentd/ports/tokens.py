@@ -33,12 +33,13 @@ class Token(ToldData):
 class TokenOrder:
     """What the owner wants: see all, or have one made or revoked.
 
-    A new one is the owner's, or that of the person with the name `principal`; without `days` it does not expire.
+    A new one is the owner's if `principal` is None, else that of the person of this name; without `days` it does not
+    expire.
     """
 
     what: Literal["list", "create", "revoke"]
     name: str = ""
-    principal: str = ""
+    principal: str | None = None
     scopes: tuple[Scope, ...] = ()
     days: int | None = None
 

@@ -69,7 +69,7 @@ class DaemonControl:
         if not known:
             raise UsageError(f"/{command.name} is a command of the terminal; it does nothing here.")
         if command.whom not in request.allowed:
-            raise UsageError(f"/{command.name} is only for the owner of this agentd.")
+            raise Forbidden(f"/{command.name} is only for the owner of this agentd.")
 
     async def _help(self, request: _Request) -> CommandReply:
         return CommandReply(text=help_text(request.allowed, request.argument))

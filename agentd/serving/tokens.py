@@ -71,7 +71,7 @@ class TokenDesk:
         wanted = Wanted(
             way="token",
             name=proper_name("token", order.name),
-            principal=person(order.principal) if order.principal else OWNER,
+            principal=OWNER if order.principal is None else person(order.principal),
             scopes=order.scopes,
             life=None if order.days is None else timedelta(days=order.days),
         )

@@ -13,8 +13,15 @@ from agentd.cli import main
 from agentd.config import known_keys
 from agentd.config.layers import dotted
 from agentd.testing.gguf import write_random_model
+from tests.daemons import WEBSOCKET
 from tests.house import running
 from tests.problems import check_problems
+
+
+@pytest.fixture(autouse=True)
+def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests switch the gateway off by it."""
+    monkeypatch.delenv(WEBSOCKET, raising=False)
 
 
 @pytest.fixture
@@ -79,6 +86,7 @@ def test_show_is_toml_with_origins_and_without_secrets(file: Path, capsys: pytes
     assert "s3cret" not in text
     assert [line.split("# ")[-1] for line in text.splitlines() if line.startswith("agent.")] == [
         f"{file}:2",
+        "default",
         "default",
         "default",
     ]

@@ -53,6 +53,7 @@ async def test_beside_a_daemon_tokens_are_made_used_and_revoked_and_no_secret_is
     state = tmp_path / "s"
     gateway = {WEBSOCKET: "true", PORT: "0"}
     async with DaemonProcess(state, "--log-level", "debug", environment=gateway) as daemon:
+        assert agentd(state, "token", "create", "nobody", "--principal", "").returncode == 2
         made = told(state, "create", "phone", "--principal", "ann", "--scope", "chat", "--scope", "events")
         assert (made["principal"], made["scopes"]) == ({"kind": "person", "id": "ann"}, ["chat", "events"])
         shown = agentd(state, "open", "--print").stdout.removesuffix("\n")

@@ -83,7 +83,7 @@ async def test_another_user_of_the_socket_s_group_has_what_is_theirs_and_nothing
     assert "SK-OWNER" not in output.decode()
     assert "--upload" in told["ingest"]
     for name in ("model", "letters", "hand_over"):
-        assert told[name].startswith("usage: ") and "owner" in told[name]
+        assert told[name].startswith("forbidden: ") and "owner" in told[name]
     assert "--upload" in told["answer"]
 
 

@@ -280,14 +280,15 @@ class HandOver(Message):
 class Tokens(Message):
     """List tokens, create one or revoke one, for the owner, on the daemon's machine; a `TokenList` answers.
 
-    A new one is the owner's, or that of the person with the name `principal`; it lasts `days`, or until it is revoked.
+    A new one is the owner's if `principal` is null, else that of the person of this name; it lasts `days`, or until it
+    is revoked.
     """
 
     type: Literal["token"] = "token"
     id: Id
     what: Literal["list", "create", "revoke"]
     name: Id = ""
-    principal: Id = ""
+    principal: Id | None = None
     scopes: Annotated[tuple[Scope, ...], FailFast(), Field(max_length=len(SCOPES))] = ()
     days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
 
