@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentd.errors import ModelError, UsageError
+from agentd.errors import Forbidden, ModelError, UsageError
 from agentd.ids import is_id
 from agentd.ports.channels import Stoppable
 from agentd.ports.clock import Clock
