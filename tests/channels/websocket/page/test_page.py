@@ -286,7 +286,7 @@ async def test_a_command_says_what_it_says_in_the_terminal(page: Page) -> None:
     "options",
     [
         {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True},
-        {"viewport": {"width": 640, "height": 400}, "reduced_motion": "reduce"},  # 1280 by 800 at 200 %
+        {"viewport": {"width": 640, "height": 360}, "reduced_motion": "reduce"},  # 1280 by 720 at 200 %
     ],
     ids=["phone", "zoom"],
 )
@@ -296,6 +296,8 @@ async def test_a_narrow_page_has_all_of_it(visitors: Visitors, options: dict[str
         await ask(page, OPEN_QUESTION)
         await expect(answer(page)).to_contain_text("That is all.")
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await expect(page.locator("#composer")).to_be_in_viewport(ratio=1)
+        await expect(page.locator(".sources").last).to_be_in_viewport()
         assert await page.locator("#side").is_hidden()
         await page.click("#menu")
         await expect(page.locator(".session").first).to_be_visible()
