@@ -45,11 +45,13 @@ CODES: Mapping[int, str] = {
     405: "usage",
     408: "timeout",
     413: "too_large",
+    415: "usage",
     422: "usage",
     503: "busy",
 }
 """The code of what no `AgentdError` stands behind."""
 RETRY_SECONDS = 1
+NOT_JSON = "the body must be JSON, and say so; send it with the header `Content-Type: application/json`."
 MEANINGS: Mapping[int, str] = {
     400: "The request asks for what cannot be done",
     401: "No token came with the request, or one that is not known",
@@ -58,7 +60,7 @@ MEANINGS: Mapping[int, str] = {
     408: "The request took too long to arrive",
     409: "The id was used for something else",
     413: "The request is too long",
-    415: "There is no text in what was sent",
+    415: "There is no text in what was sent, or it was not sent as JSON",
     422: "The request is not of the form that it must have",
     429: "Too much is asked at once; Retry-After says when to come back",
     500: "Something went wrong inside agentd",
@@ -121,6 +123,13 @@ def _headers(status: int, error: AgentdError | None = None) -> dict[str, str]:
     return headers
 
 
+def lacks_json(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was not understood because the request does not call it JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return not is_json and any(fault["loc"] == ("body",) and fault["type"] != "missing" for fault in error.errors())
+
+
 def explain(app: FastAPI) -> None:
     """Have the application answer errors so."""
 
@@ -139,6 +148,8 @@ def explain(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        if lacks_json(request, error):
+            return refusal(415, CODES[415], NOT_JSON)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return refusal(422, "usage", f"{where}: {first['msg']}")

@@ -26,7 +26,7 @@ from channels.websocket.openai.respond import ResponseRequest, response_asked
 from channels.websocket.openai.response import DeletedResponse, Reported, ResponseObject, Status, status_of
 from channels.websocket.openai.response_stream import ResponseReply
 from channels.websocket.openai.turned import Turned, turn_of
-from channels.websocket.refusals import ErrorReply
+from channels.websocket.refusals import ErrorReply, lacks_json
 
 
 class Conflict(AgentdError):
@@ -45,6 +45,8 @@ class OpenAIRoute(APIRoute):
             try:
                 return await handle(request)
             except RequestValidationError as error:
+                if lacks_json(request, error):
+                    raise
                 first = error.errors()[0]
                 param = ".".join(str(part) for part in first["loc"][1:])
                 raise Invalid(f"{param or 'the request'}: {first['msg']}", param) from None
@@ -62,6 +64,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         408: "The request took too long to arrive",
         409: "The Idempotency-Key was used for another request, or something else stands in the way",
         413: "The request is too long",
+        415: "The request was not sent as JSON",
         429: "Too much is asked at once; Retry-After says when to come back",
         500: "Something went wrong inside agentd",
         503: "Nothing can be answered at the moment; Retry-After says when to come back",
