@@ -51,6 +51,8 @@ CODES: Mapping[int, str] = {
 }
 """The code of what no `AgentdError` stands behind."""
 RETRY_SECONDS = 1
+NO_ROUTE = "there is no such route; docs/api.md and /api/openapi.json list those that there are."
+NO_METHOD = "this route does not do {}; docs/api.md and /api/openapi.json list what it does."
 NOT_JSON = "the body must be JSON, and say so; send it with the header `Content-Type: application/json`."
 MEANINGS: Mapping[int, str] = {
     400: "The request asks for what cannot be done",
@@ -137,10 +139,15 @@ def explain(app: FastAPI) -> None:
     async def known(request: Request, error: AgentdError) -> JSONResponse:
         return refused(error)
 
-    # The first three come as exceptions of the library below FastAPI: a body that is no text, and from the router.
-    @app.exception_handler(400)
     @app.exception_handler(404)
     @app.exception_handler(405)
+    async def nowhere(request: Request, error: HTTPException) -> JSONResponse:
+        status = error.status_code
+        message = NO_ROUTE if status == 404 else NO_METHOD.format(request.method)
+        return refusal(status, CODES[status], message, error.headers)
+
+    # 400 comes as an exception of the library below FastAPI: a body that is no text.
+    @app.exception_handler(400)
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = CODES.get(error.status_code, "error")

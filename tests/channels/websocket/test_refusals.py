@@ -18,3 +18,14 @@ async def test_a_body_that_is_not_called_json_is_told_which_header_to_send(tmp_p
             assert "Content-Type: application/json" in answer.json()["error"]["message"]
         wrong = await http.post(path, content=b"[", headers={"Content-Type": "application/json; charset=utf-8"})
         assert wrong.status_code in (400, 422)
+
+
+async def test_what_no_route_does_is_told_where_routes_are_listed(tmp_path: Path) -> None:
+    async with web(tmp_path) as gateway, gateway.http() as http:
+        for path in ("/nowhere", "/api/nowhere", "/v1/nowhere"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), path
+            assert "/api/openapi.json" in answer.json()["error"]["message"]
+        answer = await http.put("/v1/chat/completions")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert "PUT" in answer.json()["error"]["message"]
