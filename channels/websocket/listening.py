@@ -25,7 +25,8 @@ LISTENS = "0A"
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; `ConfigError` says who has the port, or what else is wrong."""
     family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends at once (TCP_NODELAY) only on connections of a socket that names its protocol.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Each connection inherits it. Without it, one that is not read stays for as long as its peer's kernel answers.

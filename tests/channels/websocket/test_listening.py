@@ -27,6 +27,7 @@ def test_who_has_the_port_is_named() -> None:
             listen("127.0.0.1", port)
     with listen("127.0.0.1", port) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNREAD_MS
+        assert listener.proto == socket.IPPROTO_TCP, "asyncio would let answers wait for acknowledgements"
 
 
 def test_an_interface_that_this_machine_does_not_have_is_named() -> None:
