@@ -42,7 +42,7 @@ class Entry:
         return Gate(channel, [os.getuid()], ["ann@home"], nobody, self.desk)
 
     async def token(self, name: str, whose: str = "", days: int | None = None) -> str:
-        order = TokenOrder(what="create", name=name, principal=whose, scopes=("chat",), days=days)
+        order = TokenOrder(what="create", name=name, principal=whose or None, scopes=("chat",), days=days)
         return (await self.desk.tokens(OWNER, order)).secret
 
 

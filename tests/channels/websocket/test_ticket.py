@@ -113,7 +113,7 @@ async def test_a_token_of_the_owner_sees_what_is_the_owner_s_and_one_of_a_person
         made = {}
         for name, whose in (("mine", ""), ("hers", "ann"), ("admin", "")):
             scopes = ("chat", "admin") if name == "admin" else ("chat",)
-            order = TokenOrder(what="create", name=name, principal=whose, scopes=scopes)  # type: ignore[arg-type]
+            order = TokenOrder(what="create", name=name, principal=whose or None, scopes=scopes)  # type: ignore[arg-type]
             made[name] = {"Authorization": f"Bearer {(await owner.tokens(order)).secret}"}
         async with opened(gateway, **made["mine"]) as mine, opened(gateway, **made["hers"]) as hers:
             assert isinstance(await asked(mine, protocol.Open(id="o", session=session)), protocol.SessionOpened)

@@ -43,7 +43,9 @@ class Web:
 
     async def token(self, name: str = "laptop", *scopes: Scope, principal: str = "") -> str:
         """The secret of a new token; of all scopes if none is named."""
-        order = TokenOrder(what="create", name=name, scopes=scopes or tuple(sorted(SCOPES)), principal=principal)
+        order = TokenOrder(
+            what="create", name=name, scopes=scopes or tuple(sorted(SCOPES)), principal=principal or None
+        )
         async with self.house.client() as owner:
             secret = (await owner.tokens(order)).secret
         assert secret is not None

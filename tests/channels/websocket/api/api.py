@@ -22,7 +22,7 @@ SCOPES: tuple[Scope, ...] = ("chat", "documents", "events", "admin")
 
 async def token(gateway: Web, *, whose: str = "", scopes: Sequence[Scope] = SCOPES) -> str:
     """A new one of the owner, or of the person of this name."""
-    order = TokenOrder(what="create", name=uuid.uuid4().hex, principal=whose, scopes=tuple(scopes))
+    order = TokenOrder(what="create", name=uuid.uuid4().hex, principal=whose or None, scopes=tuple(scopes))
     async with gateway.house.client() as client:
         return (await client.tokens(order)).secret
 

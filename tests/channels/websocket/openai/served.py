@@ -144,5 +144,5 @@ async def token(gateway: Web, principal: str = "") -> str:
     """The secret of a new token, of the owner or of a person."""
     async with gateway.house.client() as client:
         name = principal or "mine"
-        order = protocol.TokenOrder(what="create", name=name, principal=principal, scopes=("chat",))
+        order = protocol.TokenOrder(what="create", name=name, principal=principal or None, scopes=("chat",))
         return (await client.tokens(order)).secret
