@@ -56,6 +56,7 @@ export class Transcript {
     let place = this._list.firstElementChild;
     let missing = document.createDocumentFragment();
     for (const turn of turns) {
+      while (place && !place.turn) place = place.nextElementSibling; // what was told stays where it was told
       let view = this._views.get(turn);
       if (view && view.element === place) {
         this._list.insertBefore(missing, place);

@@ -280,6 +280,10 @@ async def test_a_command_says_what_it_says_in_the_terminal(page: Page) -> None:
     await expect(page.locator(".told-text")).to_contain_text("/sources")
     await ask(page, "/nonsense")
     await expect(page.locator(".told-text").last).to_contain_text("/help")
+    await ask(page, OPEN_QUESTION)
+    await expect(answer(page)).to_contain_text("That is all.")
+    names = "[...document.querySelector('#turns').children].map((each) => each.className)"
+    assert await page.evaluate(names) == ["told-text", "told-text", "turn"]
 
 
 @pytest.mark.parametrize(
