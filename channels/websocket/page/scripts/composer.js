@@ -34,16 +34,14 @@ export class Composer {
     this._session = session;
     this._editing = null;
     this._banner.hidden = true;
-    this._text.value = sessionStorage.getItem(DRAFT + session) ?? "";
-    this._changed();
+    this._show(this._draft());
   }
 
-  /** Edits the question of a turn, or no longer if that is null. */
+  /** Edits the question of a turn, or goes back to the draft if that is null. */
   edit(turn) {
     this._editing = turn;
     this._banner.hidden = !turn;
-    this._text.value = turn?.text ?? "";
-    this._changed();
+    this._show(turn ? turn.text : this._draft());
     this.focus();
   }
 
@@ -66,8 +64,18 @@ export class Composer {
     const text = this._text.value;
     if (!text.trim()) return;
     const editing = this._editing;
+    if (!editing) this._show("");
     this.edit(null);
     this._send(text, editing);
+  }
+
+  _draft() {
+    return sessionStorage.getItem(DRAFT + this._session) ?? "";
+  }
+
+  _show(text) {
+    this._text.value = text;
+    this._changed();
   }
 
   _changed() {

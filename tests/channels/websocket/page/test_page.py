@@ -240,8 +240,12 @@ async def test_conversations_are_found_renamed_exported_and_deleted(page: Page, 
 async def test_a_question_is_edited_an_answer_made_again_and_each_branch_gone_back_to(page: Page) -> None:
     await ask(page, OPEN_QUESTION)
     await expect(answer(page)).to_contain_text("That is all.")
+    await page.fill("#text", "a draft")
     await page.get_by_label("Edit and ask again").click()
     await expect(page.locator("#text")).to_have_value(OPEN_QUESTION)
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#text")).to_have_value("a draft")
+    await page.get_by_label("Edit and ask again").click()
     await ask(page, "When do owls sleep, then?")
     await expect(page.locator(".ways")).to_have_text("2 / 2")
     await expect(page.locator(".said")).to_have_text("When do owls sleep, then?")
