@@ -183,9 +183,9 @@ function pressed(event) {
   } else if (command && event.shiftKey && event.key.toLowerCase() === "o") {
     event.preventDefault();
     begin();
-  } else if (event.key === "Escape" && !event.target.closest("dialog, [popover]")) {
+  } else if (event.key === "Escape" && !event.isComposing && !document.querySelector("dialog[open], :popover-open")) {
     if (find("#side").classList.contains("open")) find("#side").classList.remove("open");
-    else talk.stop();
+    else if (!event.target.closest("#search")) talk.stop();
   } else if (event.key === "/" && !typing) {
     event.preventDefault();
     composer.focus();

@@ -23,6 +23,14 @@ from tests.vendored import ROOT, TESTS, content
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OPEN_QUESTION = "When do owls sleep?"
+STOPS = """() => {
+    const send = WebSocket.prototype.send;
+    window.stops = 0;
+    WebSocket.prototype.send = function (text) {
+        window.stops += JSON.parse(text).type === "stop";
+        return send.call(this, text);
+    };
+}"""
 DROP = """([kind, name, text]) => {
     const data = new DataTransfer();
     data.items.add(new File([text], name, { type: "text/markdown" }));
@@ -109,8 +117,17 @@ async def test_an_answer_streams_and_is_announced_once(page: Page, visitors: Vis
 async def test_what_was_said_until_it_was_stopped_is_kept(page: Page) -> None:
     await ask(page, f"{OPEN_QUESTION} hold")
     await expect(answer(page)).to_contain_text("Owls sleep")
+    await page.evaluate(STOPS)
+    await page.click("#health")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#health-panel")).to_be_hidden()
+    await page.focus("#search")
+    await page.keyboard.press("Escape")
+    assert await page.evaluate("stops") == 0
+    await page.focus("#text")
     await page.keyboard.press("Escape")
     await expect(page.locator(".status").last).to_contain_text("Stopped")
+    assert await page.evaluate("stops") == 1
     await expect(answer(page)).to_contain_text("Owls sleep")
 
 
