@@ -34,6 +34,7 @@ export class Conversation {
     this.session = "";
     this.name = "";
     this.title = "";
+    this.loaded = true; // as far as agentd has it
     this.cursor = null;
     this.turns = [];
     this._byTurn = new Map();
@@ -84,6 +85,7 @@ export class Conversation {
   /** The session as agentd has it; what the history says replaces what is here, what is not answered yet stays. */
   opened(message, resumed) {
     this.session = message.session;
+    this.loaded = true;
     this.name = message.name;
     this.title = message.title;
     this.history(message.history);

@@ -73,6 +73,7 @@ function tellTrouble() {
 
 function shown(conversation) {
   transcript.show(conversation.turns);
+  find("#not-loaded").hidden = conversation.loaded;
   retitle(conversation.label);
   busy();
   greet();

@@ -28,6 +28,8 @@ export class Talk {
     }
     this.conversation = new Conversation();
     this.conversation.session = session;
+    this.conversation.loaded = !session;
+    this._recall(this.conversation);
     this._hooks.shown(this.conversation);
     if (session) await this.open();
   }
@@ -49,11 +51,17 @@ export class Talk {
     if (opening !== this._opening || conversation !== this.conversation) return;
     this._followed = message.session;
     conversation.opened(message, after !== null);
-    for (const kept of this._unsent.of(session)) {
-      if (!conversation.turns.some((turn) => turn.id === kept.id)) conversation.ask(kept.id, kept.text, kept.replaces);
-    }
+    this._recall(conversation);
     this._hooks.shown(conversation);
     for (const kept of this._unsent.of(session)) this._offer(kept);
+  }
+
+  /** Shows the questions that agentd has not accepted yet, behind what is there. */
+  _recall(conversation) {
+    for (const { id, text, replaces } of this._unsent.of(conversation.session)) {
+      conversation.remove(id);
+      if (!conversation.turns.some((turn) => turn.id === id)) conversation.ask(id, text, replaces);
+    }
   }
 
   hear(message) {

@@ -28,6 +28,9 @@ async def test_a_page_outlives_its_daemon(tmp_path: Path) -> None:
             await expect(page.locator("#offline")).to_be_visible()
             await ask(page, "And when do they hunt?")
             await expect(page.locator(".status").last).to_have_text("Sending…")
+            await page.reload()
+            await expect(page.locator("#not-loaded")).to_be_visible()
+            await expect(page.locator(".said")).to_have_text("And when do they hunt?")
             other = await page.context.new_page()
             await other.goto(gateway.address)
             await expect(other.locator("#offline")).to_contain_text("Not connected")
@@ -35,6 +38,7 @@ async def test_a_page_outlives_its_daemon(tmp_path: Path) -> None:
                 await expect(page.locator(".text").last).to_contain_text("That is all.")
                 await expect(page.locator(".turn")).to_have_count(2)
                 await expect(page.locator("#offline")).to_be_hidden()
+                await expect(page.locator("#not-loaded")).to_be_hidden()
                 await expect(other.locator("#health")).to_have_attribute("data-state", "well")
         finally:
             await opened.__aexit__(None, None, None)
