@@ -11,7 +11,7 @@ from agentd.serving.visits import Visit
 from channels.websocket.openai.asked import Asked
 from channels.websocket.openai.models import AGENTD, known_model
 from channels.websocket.openai.side import is_side_request
-from channels.websocket.openai.turned import Turned, turn_of
+from channels.websocket.openai.turned import Turned, fetched
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +81,8 @@ async def _opened(visit: Visit, session: str) -> str:
 
 async def _after(visit: Visit, order: Order) -> tuple[Order, bool]:
     """In the session of the earlier response, which goes on after that; whether it had gone on already."""
-    turn = turn_of(order.previous)
-    found = await visit.ask(protocol.Fetch(id="previous", turn=turn), protocol.Fetched)
+    found = await fetched(visit, order.previous)
+    turn = found.turn
     answer = await visit.hear() if found.state == "ended" else None
     asked, went_back = order.asked, False
     if isinstance(answer, protocol.Answer) and answer.outcome == "calls":

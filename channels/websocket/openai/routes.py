@@ -11,7 +11,6 @@ from fastapi.routing import APIRoute
 
 from agentd.errors import AgentdError
 from agentd.serving import protocol
-from agentd.serving.visits import Visit
 from channels.websocket.authentication import Visiting
 from channels.websocket.gateway import Gateway, gateway_of
 from channels.websocket.openai.asked import Invalid
@@ -25,7 +24,7 @@ from channels.websocket.openai.posting import Order
 from channels.websocket.openai.respond import ResponseRequest, response_asked
 from channels.websocket.openai.response import DeletedResponse, Reported, ResponseObject, Status, status_of
 from channels.websocket.openai.response_stream import ResponseReply
-from channels.websocket.openai.turned import Turned, turn_of
+from channels.websocket.openai.turned import Turned, fetched
 from channels.websocket.refusals import ErrorReply, lacks_json
 
 
@@ -126,7 +125,7 @@ async def create_response(
 async def get_response(response_id: ResponseId, visitor: Visiting, gateway: House) -> ResponseObject:
     """A response as it is now, for as long as its session and its answer are kept."""
     async with gateway.clients.visit(visitor.caller) as visit:
-        found = await _fetched(visit, response_id)
+        found = await fetched(visit, response_id)
         created = int(found.time.timestamp())
         turned = Turned(turn=found.turn, session=found.session, model=AGENTD, created=created)
         if found.state != "ended":
@@ -141,7 +140,7 @@ async def get_response(response_id: ResponseId, visitor: Visiting, gateway: Hous
 async def delete_response(response_id: ResponseId, visitor: Visiting, gateway: House) -> DeletedResponse:
     """Delete a response with its question, unless it is a part of a longer conversation."""
     async with gateway.clients.visit(visitor.caller) as visit:
-        found = await _fetched(visit, response_id)
+        found = await fetched(visit, response_id)
         told = await visit.ask(protocol.Get(id="of", what="sessions", session=found.session), protocol.Told)
         (session,) = protocol.SessionList.model_validate(told.data).sessions
         if session.messages > 2:
@@ -151,10 +150,6 @@ async def delete_response(response_id: ResponseId, visitor: Visiting, gateway: H
             )
         await visit.ask(protocol.Delete(id="delete", session=found.session), protocol.Told)
     return DeletedResponse(id=response_id)
-
-
-async def _fetched(visit: Visit, response_id: str) -> protocol.Fetched:
-    return await visit.ask(protocol.Fetch(id="response", turn=turn_of(response_id)), protocol.Fetched)
 
 
 @router.head("/models", include_in_schema=False)

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from agentd.errors import NotFound
 from agentd.records import Citation, TurnUsage
-from agentd.serving.protocol import Answer
+from agentd.serving.protocol import Answer, Fetch, Fetched
+from agentd.serving.visits import Visit
 from channels.websocket.openai.sources import source_list
 
 RESPONSE = "resp_"
@@ -26,6 +27,15 @@ def turn_of(response: str) -> str:
     if turn == response:
         raise NotFound(f"there is no response {response!r:.80}; ids of responses begin with {RESPONSE}.")
     return turn
+
+
+async def fetched(visit: Visit, response: str) -> Fetched:
+    """How a response is, and its answer follows if it has ended; `NotFound` if it is not there, or not any more."""
+    fetch = Fetch(id="response", turn=turn_of(response))
+    try:
+        return await visit.ask(fetch, Fetched)
+    except NotFound:
+        raise NotFound(f"there is no response {response!r:.80}, or not any more; ask again to get a new one.") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,8 +47,9 @@ async def test_a_response_is_kept_and_can_be_deleted(here: Served) -> None:
         assert (again.output_text, again.status, again.created_at) == ("one two ", "completed", response.created_at)
         await client.responses.delete(response.id)
         for unknown in (response.id, "resp_nothing", "nothing"):
-            with pytest.raises(openai.NotFoundError):
+            with pytest.raises(openai.NotFoundError) as refused:
                 await client.responses.retrieve(unknown)
+            assert unknown in refused.value.message and "session" not in refused.value.message
 
 
 async def test_a_conversation_goes_on_after_a_response_or_by_its_session(here: Served) -> None:
