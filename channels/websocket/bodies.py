@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from fastapi import HTTPException
 from fastapi.datastructures import Headers
@@ -21,6 +22,11 @@ ALL_BYTES = 64 * 1024 * 1024
 """Of all requests that are worked on."""
 PIECE_SECONDS = 30.0
 """How long the next piece of a request may take."""
+DROPPED_BYTES = 4 * MAX_BYTES
+DROPPED_SECONDS = 5.0
+"""How much more of a request that is too large is read, and for how long: many clients send all of it before they read,
+and a connection that is closed earlier takes the answer with it.
+"""
 TOO_LARGE = f"a request may have {MAX_BYTES:,} bytes; send less at once."
 
 
@@ -36,12 +42,12 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if _announced(scope) > MAX_BYTES:
-            await refusal(413, "too_large", TOO_LARGE, {"Connection": "close"})(scope, receive, send)
-            return
         body = _Body(self, scope, receive)
+        app = self._app
+        if _announced(scope) > MAX_BYTES:
+            app = refusal(413, "too_large", TOO_LARGE, {"Connection": "close"})
         try:
-            await self._app(scope, body.receive, _in_time(send))
+            await app(scope, body.receive, body.dropping(_in_time(send)))
         except ConnectionError:
             scope["state"]["wire"].abort()
         finally:
@@ -74,12 +80,36 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, "the request did not come whole in time.", {"Connection": "close"}) from None
+        self._whole = not message.get("more_body", False)
         if message["type"] == "http.request":
             more = len(message.get("body", b""))
             size, self.size = self.size, self.size + more
             await self._bodies.add(self._scope, size, more)
-        self._whole = not message.get("more_body", False)
         return message
+
+    def dropping(self, send: Send) -> Send:
+        """What is sent; the answer that a request is too large ends when nothing more of the request is read."""
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            if status == 413 and message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await self._drop()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        return sending
+
+    async def _drop(self) -> None:
+        dropped = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DROPPED_SECONDS):
+                while not self._whole and dropped < DROPPED_BYTES:
+                    message = await self._receive()
+                    dropped += len(message.get("body", b""))
+                    self._whole = not message.get("more_body", False)
 
 
 def _in_time(send: Send) -> Send:

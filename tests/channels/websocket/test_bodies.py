@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from channels.websocket.bodies import MAX_BYTES, UNKNOWN_BYTES
 from tests.channels.websocket.web import Web, web
@@ -26,6 +29,28 @@ async def test_too_much_is_refused_before_it_is_there(tmp_path: Path) -> None:
         assert await status_of(gateway, known, f"Content-Length: {MAX_BYTES + 1}") == 413
         assert await status_of(gateway, known, chunked, pieces=MAX_BYTES // len(PIECE) + 1) == 413
         assert await status_of(gateway, chunked, pieces=UNKNOWN_BYTES // len(PIECE) + 1) == 401
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_who_sends_all_before_they_read_hears_that_it_was_too_much(tmp_path: Path, chunked: bool) -> None:
+    pieces = 2 * MAX_BYTES // len(PIECE)
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {pieces * len(PIECE)}"
+    async with web(tmp_path) as gateway, gateway.raw() as (reader, writer):
+        known = f"Authorization: Bearer {await gateway.token()}"
+        lines = [
+            "POST /api/messages HTTP/1.1",
+            f"Host: {gateway.host}",
+            "Content-Type: application/json",
+            known,
+            length,
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        for _ in range(pieces):
+            writer.write(b"%x\r\n%s\r\n" % (len(PIECE), PIECE) if chunked else PIECE)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n" if chunked else b"")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert b" 413 " in head and json.loads(body)["error"]["code"] == "too_large"
 
 
 async def test_answers_say_that_nobody_may_keep_frame_or_sniff_them(tmp_path: Path) -> None:
