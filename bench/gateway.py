@@ -149,9 +149,9 @@ async def run(plan: Plan) -> tuple[list[Row], list[Panel]]:
         state = place / "state"
         state.mkdir(mode=0o700)
         async with serving(state, "ours", str(state)) as ours, serving(state, "bare") as bare:
+            memory = await memory_row(plan, ours, bare)  # first: what was once needed for something else stays
             rows, delays = await chunk_rows(plan, ours, bare)
-            rows.append(await memory_row(plan, ours, bare))
-            rows.append(await openai_row(plan, ours))
+            rows += [memory, await openai_row(plan, ours)]
             rows.append(await accept_row(plan, place, ours))
             if plan.page:
                 rows += await page_rows(ours, bare, state, rounds=plan.rounds)
