@@ -99,6 +99,7 @@ async def bare() -> None:
     """One uvicorn like the gateway's."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(bare_app(), ws_per_message_deflate=False, log_config=None, access_log=False)
     server = uvicorn.Server(config)
