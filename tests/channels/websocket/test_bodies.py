@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from channels.websocket import bodies
 from channels.websocket.bodies import MAX_BYTES, UNKNOWN_BYTES
 from tests.channels.websocket.web import Web, web
+from tests.house import DEADLINE
 
 PIECE = b"x" * 32 * 1024
 
@@ -32,7 +34,10 @@ async def test_too_much_is_refused_before_it_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-async def test_who_sends_all_before_they_read_hears_that_it_was_too_much(tmp_path: Path, chunked: bool) -> None:
+async def test_who_sends_all_before_they_read_hears_that_it_was_too_much(
+    tmp_path: Path, chunked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "DROPPED_SECONDS", DEADLINE)
     pieces = 2 * MAX_BYTES // len(PIECE)
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {pieces * len(PIECE)}"
     async with web(tmp_path) as gateway, gateway.raw() as (reader, writer):
