@@ -222,6 +222,10 @@ async def test_the_last_answer_is_marked(page: Page, visitors: Visitors) -> None
     await ask(page, OPEN_QUESTION)
     await page.get_by_label("A bad answer").click()
     await expect(page.get_by_label("A bad answer")).to_have_attribute("aria-pressed", "true")
+    await ask(page, OPEN_QUESTION)
+    await expect(answer(page)).to_contain_text("That is all.")
+    for name, count in (("A good answer", 1), ("A bad answer", 2)):
+        await expect(page.get_by_role("button", name=name)).to_have_count(count)
 
 
 async def test_conversations_are_found_renamed_exported_and_deleted(page: Page, tmp_path: Path) -> None:
