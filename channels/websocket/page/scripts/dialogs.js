@@ -2,17 +2,31 @@
 
 import { el } from "./dom.js";
 
-/** The text that was entered (true if there is no input), or null if the person thought better of it. */
-export function inquire({ title, text = "", input = null, action, danger = false }) {
+/**
+ * The text that was entered (true if there is no input), or null if the person thought better of it. It closes when
+ * `attempt` is done with the text, and stays with the reason if that fails.
+ */
+export function inquire({ title, text = "", input = null, most = 200, action, danger = false, attempt = async () => {} }) {
   return new Promise((resolve) => {
-    const field = input === null ? null : el("input", { type: "text", value: input, maxlength: "200", "aria-label": title });
+    const field = input === null ? null : el("input", { type: "text", value: input, maxlength: most, "aria-label": title });
     const yes = el("button", { type: "submit", class: danger ? "main danger" : "main" }, action);
     const no = el("button", { type: "button", click: () => dialog.close() }, "Cancel");
     const form = el("form", { method: "dialog" }, el("h2", {}, title), text ? el("p", {}, text) : null, field);
+    const wrong = el("p", { class: "wrong", role: "alert" });
     const dialog = el("dialog", { class: "ask", "aria-label": title }, form);
-    form.append(el("div", { class: "row" }, no, yes));
+    form.append(wrong, el("div", { class: "row" }, no, yes));
     let answer = null;
-    form.addEventListener("submit", () => (answer = field ? field.value : true));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const given = field ? field.value : true;
+      try {
+        await attempt(given);
+        answer = given;
+        dialog.close();
+      } catch (error) {
+        wrong.textContent = error.message;
+      }
+    });
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(answer);

@@ -3,6 +3,7 @@
 import { inquire, notify } from "./dialogs.js";
 import { el, find, iconButton } from "./dom.js";
 
+const LONGEST = 64; // characters of a name
 const LISTED = 200;
 const TYPING = 200; // milliseconds
 const RANGES = [
@@ -128,10 +129,11 @@ export class Sessions {
   }
 
   async _rename(session) {
-    const name = await inquire({ title: "Rename the conversation", input: session.label, action: "Rename" });
-    if (name === null) return;
-    await this._connection.ask({ type: "rename", session: session.id, name: name.trim() });
-    await this.refresh();
+    const attempt = async (name) => {
+      await this._connection.ask({ type: "rename", session: session.id, name: name.trim() });
+      await this.refresh();
+    };
+    await inquire({ title: "Rename the conversation", input: session.label, most: LONGEST, action: "Rename", attempt });
   }
 
   async _delete(session) {

@@ -244,6 +244,9 @@ async def test_conversations_are_found_renamed_exported_and_deleted(page: Page, 
 
     await choose("Rename")
     assert await findings(page) == []
+    await page.fill("dialog.ask input", "strange\u202ebirds")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("dialog.ask .wrong")).not_to_be_empty()
     await page.fill("dialog.ask input", "strange birds")
     await page.keyboard.press("Enter")
     await expect(page.locator("#title")).to_have_text("strange birds")
