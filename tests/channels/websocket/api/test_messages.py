@@ -79,7 +79,7 @@ async def test_what_is_no_message_is_refused_with_its_reason(tmp_path: Path) -> 
     async with web(tmp_path) as gateway, owner(gateway) as http, gateway.http() as nobody:
         assert refusal(await nobody.post("/api/messages", json={"text": "one"})) == (401, "unauthorized")
         assert refusal(await http.post("/api/messages", json={"text": "one", "model": "x"})) == (422, "usage")
-        assert refusal(await http.post("/api/messages", content=b"\xff")) == (422, "usage")
+        assert refusal(await http.post("/api/messages", content=b"\xff")) == (415, "usage")
         json_type = {"Content-Type": "application/json"}
         assert refusal(await http.post("/api/messages", content=b"\xff", headers=json_type)) == (400, "usage")
         assert refusal(await http.post("/api/messages", json={"text": " "})) == (400, "usage")

@@ -247,7 +247,7 @@ async def test_the_description_of_the_api_names_every_status(here: Served) -> No
         paths = (await http.get("/api/openapi.json")).json()["paths"]
     ours = {path: methods for path, methods in paths.items() if path.startswith("/v1/")}
     assert len(ours) == 6
-    statuses = {"400", "401", "403", "404", "408", "409", "413", "429", "500", "503", "default"}
+    statuses = {"400", "401", "403", "404", "408", "409", "413", "415", "429", "500", "503", "default"}
     for methods in ours.values():
         for operation in methods.values():
             assert operation["responses"].keys() - {"200"} == statuses
