@@ -6,8 +6,8 @@ import argparse
 import asyncio
 import pwd
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,16 +78,14 @@ async def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-@asynccontextmanager
-async def _desk(options: argparse.Namespace) -> AsyncIterator[Client | OwnersShares]:
+def _desk(options: argparse.Namespace) -> AbstractAsyncContextManager[Client | OwnersShares]:
     """A client of the running daemon; if none runs, the shares in the state directory itself."""
     from agentd.serving.resting import shares_at_rest
 
     def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[OwnersShares]:
         return shares_at_rest(state_dir)
 
-    async with running_or(options, at_rest, name="agentd docs") as found:
-        yield found
+    return running_or(options, at_rest, name="agentd docs")
 
 
 def _told(action: str, share: SharedPath) -> str:

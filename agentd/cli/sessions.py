@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,16 +112,14 @@ ACTIONS = {
 # --- what is done ----------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _desk(options: argparse.Namespace) -> AsyncIterator[Client | OwnersSessions]:
+def _desk(options: argparse.Namespace) -> AbstractAsyncContextManager[Client | OwnersSessions]:
     """A client of the running daemon; if none runs, the conversations of the state directory itself."""
     from agentd.serving.resting import sessions_at_rest
 
     def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[OwnersSessions]:
         return sessions_at_rest(state_dir, allow_network_fs=settings.pending.allow_network_fs)
 
-    async with running_or(options, at_rest, name="agentd sessions") as found:
-        yield found
+    return running_or(options, at_rest, name="agentd sessions")
 
 
 async def _find(desk: Client | OwnersSessions, wanted: str) -> ListedSession:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -94,16 +94,14 @@ async def _run(options: argparse.Namespace) -> TokenList:
         return await desk.tokens(_order(options))
 
 
-@asynccontextmanager
-async def _desk(options: argparse.Namespace) -> AsyncIterator[Client | OwnersTokens]:
+def _desk(options: argparse.Namespace) -> AbstractAsyncContextManager[Client | OwnersTokens]:
     """A client of the running daemon; if none runs, the tokens of the state directory, which nothing else changes."""
     from agentd.serving.tokens import tokens_at_rest
 
     def at_rest(settings: Settings, state_dir: Path) -> AbstractAsyncContextManager[OwnersTokens]:
         return tokens_at_rest(state_dir)
 
-    async with running_or(options, at_rest, name="agentd token") as found:
-        yield found
+    return running_or(options, at_rest, name="agentd token")
 
 
 # --- what a person reads ---------------------------------------------------------------------------------------------
