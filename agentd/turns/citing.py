@@ -42,12 +42,12 @@ class Citing:
         """
         telling, passages = self._telling, self._sources.passages
         if found := await asyncio.to_thread(support, telling.raw, passages, self._question):
-            await self._quote(found.passage, [found.text])
+            await self._quote(found.passage, self._unsaid([found.text]))
         searched = self._searched()
         n, sentences = await asyncio.to_thread(likely, searched, self._question)
-        if not all(map(self._says, sentences)):
+        if unsaid := self._unsaid(sentences):
             (passage,) = self._sources.add([searched[n - 1]])
-            await self._quote(passage.n, sentences)
+            await self._quote(passage.n, unsaid)
         cited = self._sources.renumber(telling.used)
         await self._news.publish(DocumentsRetrieved(**self._news.turn, passages=cited))
 
@@ -58,10 +58,14 @@ class Citing:
         return [passage.model_copy(update={"n": n}) for n, passage in enumerate((*self._whole, *others), start=1)]
 
     async def _quote(self, passage: int, sentences: Sequence[str]) -> None:
-        """Quotes those sentences that the answer does not say already."""
-        if new := [sentence for sentence in sentences if not self._says(sentence)]:
-            await self._telling.add(quoted(" ".join(new), f"[{self._telling.number(passage)}]"))
+        if sentences:
+            await self._telling.add(quoted(" ".join(sentences), f"[{self._telling.number(passage)}]"))
 
-    def _says(self, sentence: str) -> bool:
-        said = without_marks(self._telling.text)
-        return " ".join(without_marks(sentence).split()) in " ".join(said.split())
+    def _unsaid(self, sentences: Sequence[str]) -> list[str]:
+        """Those that the answer does not say already."""
+        said = _plain(self._telling.text)
+        return [sentence for sentence in sentences if _plain(sentence) not in said]
+
+
+def _plain(text: str) -> str:
+    return " ".join(without_marks(text).split())

@@ -20,6 +20,10 @@ class ReadySessions:
         """The ready sessions of each principal, in the order in which they became ready; the first principal is
         next."""
 
+    def __bool__(self) -> bool:
+        """Whether a session waits."""
+        return bool(self._waiting)
+
     def put(self, session_id: str, principal: Principal) -> None:
         """The session waits from now on; putting it again changes nothing."""
         self._waiting.setdefault(principal, OrderedDict())[session_id] = None

@@ -52,7 +52,7 @@ class Places:
 
     def next(self) -> tuple[str, str] | None:
         """The session and the turn that may have a place now."""
-        while not (self.draining or self.alone) and len(self._running) < self._most:
+        while self._ready and not (self.draining or self.alone) and len(self._running) < self._most:
             running = Counter(self._conversations.of(session).whose for session in self._running)
             if (session_id := self._ready.take(running)) is None:
                 return None
